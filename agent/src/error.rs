@@ -1,1 +1,191 @@
-//! (being written)
+//! One error for everything that can go wrong between two stores, and its one `verdict()`.
+//!
+//! An error says what was tried, at which side, on which bucket and key, what the far side answered, and what to
+//! do about it. Stores classify once, where the answer is read (`Kind`); everything above asks only for the verdict.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::object::{Key, Location};
+
+/// Whose answer it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    Source,
+    Destination,
+    Queue,
+    Ledger,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Destination => "destination",
+            Side::Queue => "queue",
+            Side::Ledger => "ledger",
+        })
+    }
+}
+
+/// What kind of failure it was: a closed set, so that the verdict is exhaustive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// No such object. At the source this is an answer rather than a failure.
+    NotFound,
+    BucketMissing,
+    /// 403: no permission, for this object or for all; the breaker tells which.
+    Denied,
+    /// The keys themselves are refused: unknown, expired, a wrong signature, a clock too far off.
+    Credentials,
+    /// The bucket lives in another region or at another endpoint.
+    WrongRegion,
+    Throttled,
+    /// 5xx, a refused or broken connection before an answer began, DNS, TLS.
+    Unavailable,
+    /// No progress for the stall time-out.
+    Stalled,
+    /// The request was sent and the answer was lost: it may have taken effect.
+    LostAnswer,
+    /// A conditional request found another state than expected (412, 409).
+    Precondition,
+    /// A pinned read found another state of the source.
+    SourceChanged,
+    /// No such upload: completed, aborted or expired.
+    UploadGone,
+    /// Bytes or checksums that do not agree: nothing wrong may stay published.
+    Corrupt,
+    /// In an archive class: readable after a restore.
+    Archived,
+    /// What the destination cannot hold: too large, a key or metadata that it refuses, a file where a folder must be.
+    CannotHold,
+    /// The request was refused as wrong: a defect of ours or a dialect that the settings do not name.
+    Refused,
+    /// The answer could not be understood.
+    Nonsense,
+    /// Local trouble: disk full, permission on a file.
+    Local,
+    /// This agent is stopping, or the lease was lost.
+    Cancelled,
+}
+
+/// What the job does about an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The object's own trouble, likely to pass: again after this long; parked after its attempts.
+    Retry(Duration),
+    /// Trouble of a whole side unless others succeed against it meanwhile: the message is kept.
+    Weather,
+    /// Never to pass by itself: kept in the ledger and the dead letters with this reason.
+    Park(String),
+    /// Nobody's fault: touch nothing more.
+    Cancelled,
+}
+
+/// One failed request or check.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct CopyError {
+    pub side: Side,
+    pub kind: Kind,
+    /// The verb as the service names it: `GetObject`, `UploadPart`, `rename`.
+    pub operation: &'static str,
+    pub bucket: String,
+    pub key: Key,
+    /// What the far side answered: status, code, message, request id. Never a secret, at most some hundred characters.
+    pub answer: String,
+    /// When the far side said how long to wait (Retry-After).
+    pub retry_after: Option<Duration>,
+}
+
+impl CopyError {
+    pub fn new(side: Side, kind: Kind, operation: &'static str, at: &Location, answer: impl Into<String>) -> Self {
+        let mut answer: String = answer.into();
+        if answer.len() > 500 {
+            let cut = (0..=500).rev().find(|&i| answer.is_char_boundary(i)).unwrap_or(0);
+            answer.truncate(cut);
+            answer.push('…');
+        }
+        CopyError {
+            side,
+            kind,
+            operation,
+            bucket: at.bucket.to_string(),
+            key: at.key.clone(),
+            answer,
+            retry_after: None,
+        }
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        use Kind::*;
+        match self.kind {
+            Cancelled => Verdict::Cancelled,
+            BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local => Verdict::Weather,
+            Throttled => match self.retry_after {
+                Some(after) => Verdict::Retry(after),
+                None => Verdict::Weather,
+            },
+            NotFound | Stalled | LostAnswer | Precondition | SourceChanged | UploadGone | Corrupt | Nonsense => {
+                Verdict::Retry(self.retry_after.unwrap_or(Duration::from_secs(1)))
+            }
+            Archived | CannotHold | Refused => Verdict::Park(self.to_string()),
+        }
+    }
+
+    /// What a person can do about it; empty where waiting is the only thing.
+    pub fn advice(&self) -> &'static str {
+        use Kind::*;
+        match (self.kind, self.side) {
+            (BucketMissing, Side::Source) => "check the bucket's name in the event or the route, and the region",
+            (BucketMissing, _) => "create the bucket, or correct [destination] bucket or the route",
+            (Denied, Side::Source) => "grant s3:GetObject (and s3:ListBucket) on it to the source credentials",
+            (Denied, Side::Destination) => "grant the destination credentials write, read and delete on it",
+            (Denied, _) => "grant the identity the missing permission",
+            (Credentials, _) => "check the key, its expiry and this machine's clock",
+            (WrongRegion, _) => "set region (and endpoint) of this side to the bucket's own",
+            (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
+            (CannotHold, _) => "rename, shrink or leave out this object (ignore list)",
+            (Refused, _) => "check [source] and [destination] profile; if they are right, please report this",
+            (Local, _) => "check the disk's space and the permissions",
+            _ => "",
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} {} {}/{}", self.side, self.operation, self.bucket, self.key);
+        text.push_str(": ");
+        text.push_str(match self.kind {
+            Kind::NotFound => "not found",
+            Kind::BucketMissing => "no such bucket",
+            Kind::Denied => "access denied",
+            Kind::Credentials => "credentials refused",
+            Kind::WrongRegion => "the bucket is in another region",
+            Kind::Throttled => "throttled",
+            Kind::Unavailable => "unavailable",
+            Kind::Stalled => "no progress",
+            Kind::LostAnswer => "the answer was lost",
+            Kind::Precondition => "changed at the destination meanwhile",
+            Kind::SourceChanged => "changed at the source meanwhile",
+            Kind::UploadGone => "the upload is gone",
+            Kind::Corrupt => "bytes do not agree",
+            Kind::Archived => "archived",
+            Kind::CannotHold => "the destination cannot hold it",
+            Kind::Refused => "request refused",
+            Kind::Nonsense => "answer not understood",
+            Kind::Local => "local trouble",
+            Kind::Cancelled => "cancelled",
+        });
+        if !self.answer.is_empty() {
+            text.push_str(" (");
+            text.push_str(&self.answer);
+            text.push(')');
+        }
+        let advice = self.advice();
+        if !advice.is_empty() {
+            text.push_str("; ");
+            text.push_str(advice);
+        }
+        text
+    }
+}

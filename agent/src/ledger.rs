@@ -1,1 +1,151 @@
-//! (being written)
+//! What Skyferry remembers of every key: who is writing it, which uploads are open, what was published last.
+//!
+//! The ledger is the fence of the write protocol (design §4): `begin` makes every earlier writer of the key *fenced*,
+//! and every later write of a fenced writer fails. An upload id is checkpointed before its first part, so that an
+//! upload that could ever publish is known to whoever begins next.
+//!
+//! A record is live while a writer is open or it is parked; a live record is never reaped. Times are this machine's
+//! clock. The contract that every implementation passes is `tests/contracts/ledger.rs`.
+
+pub mod embedded;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::digest::{Digests, Grade};
+use crate::metrics::Outcome;
+use crate::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+
+/// What a record is about: one source object to one destination.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    pub source: Location,
+    pub destination: Location,
+    /// The first (or only) route of the source bucket: its records are named `bucket/key` as the predecessors had
+    /// them; others have the destination appended.
+    pub primary: bool,
+}
+
+/// The last state that Skyferry published under a key, or found to be equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastPublished {
+    pub identity: SourceIdentity,
+    /// The destination's revision of it.
+    pub revision: Revision,
+}
+
+/// A multipart upload as its writer recorded it: all that a successor needs to go on, or to refuse to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRecord {
+    pub id: UploadId,
+    pub token: Token,
+    /// The source state that its parts were read from.
+    pub identity: SourceIdentity,
+    pub part_size: u64,
+    /// The parts that are done, by number.
+    pub parts: Vec<PartRecord>,
+}
+
+/// A part that the sink acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartRecord {
+    /// From 1.
+    pub number: u32,
+    pub etag: Arc<str>,
+    pub digests: Digests,
+}
+
+/// A writer that began earlier and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierWriter {
+    pub writer: Writer,
+    /// How long ago the next writer began, which fenced it: zero if that was this `begin`.
+    pub fenced_for: Duration,
+    /// It ended by itself (or its process is known to have ended) and left only its upload.
+    pub stopped: bool,
+    pub upload: Option<UploadRecord>,
+}
+
+/// What `begin` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// A record was there.
+    pub known: bool,
+    pub published: Option<LastPublished>,
+    /// Still open, oldest first.
+    pub earlier: Vec<EarlierWriter>,
+    /// How often an attempt failed by the object's own fault since it last succeeded.
+    pub failures: u32,
+}
+
+/// How a writer ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The record's outcome stands. `published` is what is now at the destination, where something is.
+    Settled { outcome: Outcome, published: Option<LastPublished>, digests: Option<Digests>, grade: Option<Grade> },
+    /// Parked with the reason; stays in the ledger until something settles it.
+    Parked { reason: String },
+    /// To be tried again. `counted`: by the object's own fault. An upload that is still checkpointed stays for a successor.
+    Released { counted: bool },
+}
+
+/// What `finish` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Other writers are still open: the message may not be deleted yet.
+    pub others_open: bool,
+}
+
+/// A record as `lookup` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub outcome: Option<Outcome>,
+    pub reason: Option<String>,
+    pub published: Option<LastPublished>,
+    pub digests: Option<Digests>,
+    pub grade: Option<Grade>,
+    pub open_writers: usize,
+    pub failures: u32,
+    /// Whether the record may be reaped: settled and nobody open.
+    pub ended: bool,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A later writer began: end, release the message, touch nothing more of this key.
+    #[error("another writer has begun this key")]
+    Fenced,
+    /// The ledger cannot be reached, or refuses all: weather.
+    #[error("ledger {ledger}: {operation} failed: {answer}")]
+    Weather { ledger: String, operation: &'static str, answer: String },
+    /// Settings that cannot work: no such table, a schema of a newer version.
+    #[error("ledger {ledger}: {problem}; {advice}")]
+    Unusable { ledger: String, problem: String, advice: String },
+}
+
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    fn name(&self) -> &str;
+
+    /// Adds this writer, fences every earlier one, and makes the record live.
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError>;
+
+    /// Records this writer's upload (replacing what it recorded before), or with `None` that it has none any more.
+    async fn checkpoint(&self, subject: &Subject, writer: Writer, upload: Option<&UploadRecord>) -> Result<(), LedgerError>;
+
+    /// Ends this writer, and the earlier ones in `closed`.
+    async fn finish(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        ending: &Ending,
+        closed: &[Writer],
+    ) -> Result<Finished, LedgerError>;
+
+    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError>;
+
+    /// The uploads that some open writer has recorded under a destination bucket: the janitor spares them.
+    async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;
+}
