@@ -17,18 +17,19 @@ const EMBEDDED: &str = "skyferry.db";
 pub(super) struct Reader<'a> {
     pub base: &'a Path,
     pub problems: Vec<Problem>,
-    origin: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    /// Knows where values came from. `None` off the command line.
+    tree: Option<&'a Tree>,
     environment: Option<&'a BTreeMap<String, String>>,
 }
 
 impl<'a> Reader<'a> {
     /// For one value from the command line.
     pub fn bare(base: &'a Path) -> Self {
-        Reader { base, problems: Vec::new(), origin: Box::new(|_| None), environment: None }
+        Reader { base, problems: Vec::new(), tree: None, environment: None }
     }
 
     fn note(&mut self, setting: &str, what: What) {
-        let origin = (self.origin)(setting);
+        let origin = self.tree.and_then(|tree| tree.origin(setting));
         self.problems.push(Problem { setting: setting.into(), origin, what });
     }
 
@@ -122,8 +123,7 @@ pub(super) fn resolve(
         }])
     };
     let raw: Raw = tree.root.clone().try_deserialize().map_err(read)?;
-    let origin = Box::new(|setting: &str| tree.origin(setting));
-    let mut r = Reader { base, problems: Vec::new(), origin, environment: Some(environment) };
+    let mut r = Reader { base, problems: Vec::new(), tree: Some(&tree), environment: Some(environment) };
     let settings = settings(&mut r, raw);
     match settings {
         Some(settings) if r.problems.is_empty() => Ok(settings),
