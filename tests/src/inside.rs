@@ -113,6 +113,15 @@ impl Inside {
         self.set(bucket, key, Data::Synthetic(Arc::new(body)), digests, Some(etag), standard())
     }
 
+    /// Changes what is known of an object without publishing it anew: backdate it, forget its checksum. Says whether it
+    /// was there.
+    pub fn amend(&self, bucket: &str, key: &str, change: impl FnOnce(&mut ObjectInfo)) -> bool {
+        let amended = self.0.store.with(bucket, |bucket| {
+            Ok(bucket.objects.get_mut(key).map(|object| change(Arc::make_mut(&mut object.info))).is_some())
+        });
+        amended.unwrap_or(false)
+    }
+
     /// Deletes an object; says whether it was there.
     pub fn remove_object(&self, bucket: &str, key: &str) -> bool {
         self.0.store.delete(bucket, key, |_| Ok(())).unwrap_or(false)

@@ -4,7 +4,7 @@
 //! Sources: the V4 signing pages of Cloud Storage and of S3; facts/gcs-xml.md for what was measured.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +17,9 @@ use crate::{
 /// Every byte but A-Z a-z 0-9 `-` `.` `_` `~`.
 pub(crate) const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &STRICT.remove(b'/');
+
+/// The content-sha256 of a body that is not signed.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// How far a client's clock may be off, in seconds: 15 minutes.
 const SKEW: i64 = 900;
@@ -148,6 +151,24 @@ impl Keys {
         Ok(Identity { scheme: family.scheme, payload })
     }
 
+    /// The headers of a request without a body, signed AWS4 for us-east-1: for the sandbox's own errands to a foreign
+    /// peer.
+    pub(crate) fn sign(&self, mut call: Call) -> Result<HeaderMap, Refusal> {
+        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let scope = format!("{}/us-east-1/s3/aws4_request", &time[..8]);
+        let signed = "host;x-amz-content-sha256;x-amz-date";
+        let own = [("x-amz-content-sha256", UNSIGNED), ("x-amz-date", &time)];
+        insert(&mut call.headers, &own)?;
+        let canonical = canonical_request(&call, signed, UNSIGNED)?;
+        let text = format!("{}\n{time}\n{scope}\n{}", AWS4.algorithm, hex::encode(Sha256::digest(&canonical)));
+        let signature = hex::encode(hmac(&self.signing_key(&AWS4, &time[..8], "us-east-1"), text.as_bytes()));
+        let credential = format!("{}/{scope}", self.access_id);
+        let header =
+            format!("{} Credential={credential}, SignedHeaders={signed}, Signature={signature}", AWS4.algorithm);
+        insert(&mut call.headers, &[("authorization", &header)])?;
+        Ok(call.headers)
+    }
+
     /// The date header's text, if the clock behind it is right.
     fn time(&self, call: &Call, family: &Family) -> Result<String, Refusal> {
         let name = format!("{}date", family.headers);
@@ -172,6 +193,14 @@ impl Keys {
     }
 }
 
+fn insert(headers: &mut HeaderMap, own: &[(&'static str, &str)]) -> Result<(), Refusal> {
+    for (name, value) in own {
+        let value = HeaderValue::from_str(value).map_err(|_| Refusal::argument(format!("header {name}")))?;
+        headers.insert(*name, value);
+    }
+    Ok(())
+}
+
 /// The region of `DAY/REGION/SERVICE/TERMINATOR`, if the rest is right.
 fn scope_region<'a>(scope: &'a str, time: &str, family: &Family) -> Option<&'a str> {
     let fields: Vec<&str> = scope.split('/').collect();
@@ -189,7 +218,7 @@ fn scope_region<'a>(scope: &'a str, time: &str, family: &Family) -> Option<&'a s
 }
 
 fn payload(name: &str) -> Result<Payload, Refusal> {
-    if name == "UNSIGNED-PAYLOAD" {
+    if name == UNSIGNED {
         return Ok(Payload::Unsigned);
     }
     if name.starts_with("STREAMING-") {

@@ -113,6 +113,12 @@ impl Digests {
     /// The digests of this body followed by another: the CRCs combine, the hashes are lost.
     pub(crate) fn then(&self, next: &Digests) -> Digests {
         let length = usize::try_from(next.size).unwrap_or(usize::MAX);
+        let crc32 = match (self.crc32, next.crc32) {
+            (Some(first), Some(second)) => {
+                Some(checksum_combine(Crc32IsoHdlc, first.into(), second.into(), next.size) as u32)
+            }
+            _ => None,
+        };
         let crc64 = match (self.crc64, next.crc64) {
             (Some(first), Some(second)) => Some(checksum_combine(Crc64Nvme, first, second, next.size)),
             _ => None,
@@ -120,7 +126,7 @@ impl Digests {
         Digests {
             size: self.size + next.size,
             crc32c: crc32c::crc32c_combine(self.crc32c, next.crc32c, length),
-            crc32: None,
+            crc32,
             crc64,
             md5: None,
             sha256: None,
@@ -129,7 +135,7 @@ impl Digests {
 
     /// The digests of no bytes, as a start for [`Digests::then`].
     pub(crate) fn empty() -> Digests {
-        Digests { crc64: Some(0), ..Digests::default() }
+        Digests { crc32: Some(0), crc64: Some(0), ..Digests::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 //! from the shared rest's in well under a second.
 
 use bytes::{Bytes, BytesMut};
-use crc_fast::CrcAlgorithm::Crc64Nvme;
+use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum_combine};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::data::Digests;
@@ -56,14 +56,44 @@ impl Synthetic {
     /// Size and both CRCs, without making the bytes.
     pub(crate) fn digests(&self) -> Digests {
         let rest = digests_of(&self.rest);
+        let (over_rest, over_block) = (Shift::over(rest.size), Shift::over(BLOCK));
         let mut whole = Digests::empty();
         for block in 0..self.size / BLOCK {
-            whole = whole.then(&digests_of(&self.head(block))).then(&rest);
+            let of_block = over_rest.then(&digests_of(&self.head(block)), &rest);
+            whole = over_block.then(&whole, &of_block);
         }
         while whole.size < self.size {
             whole = whole.then(&digests_of(&self.read_at(whole.size, BLOCK as usize)));
         }
         whole
+    }
+}
+
+/// What following bytes of one fixed length do to a CRC: a linear map, kept as the images of its bits. Combining by it
+/// costs nanoseconds where the general way, which finds the map anew each time, costs hundreds of microseconds.
+struct Shift {
+    crc32c: Vec<u32>,
+    crc64: Vec<u64>,
+}
+
+impl Shift {
+    fn over(length: u64) -> Self {
+        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+        Shift {
+            crc32c: (0..32).map(|bit| crc32c::crc32c_combine(1 << bit, 0, bytes)).collect(),
+            crc64: (0..64).map(|bit| checksum_combine(Crc64Nvme, 1 << bit, 0, length)).collect(),
+        }
+    }
+
+    /// The digests of `first` followed by `next`, whose length is this shift's.
+    fn then(&self, first: &Digests, next: &Digests) -> Digests {
+        let set = |crc: u64| (0..64).filter(move |bit| crc >> bit & 1 == 1);
+        let crc32c = set(first.crc32c.into()).fold(next.crc32c, |crc, bit| crc ^ self.crc32c[bit]);
+        let crc64 = match (first.crc64, next.crc64) {
+            (Some(first), Some(next)) => Some(set(first).fold(next, |crc, bit| crc ^ self.crc64[bit])),
+            _ => None,
+        };
+        Digests { size: first.size + next.size, crc32c, crc64, ..Digests::default() }
     }
 }
 
