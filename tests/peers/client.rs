@@ -84,8 +84,9 @@ impl Reply {
 
     pub fn elements(&self, name: &str) -> Vec<String> {
         let text = self.text();
-        let pieces = text.split(&format!("<{name}>")).skip(1);
-        pieces.filter_map(|piece| piece.split(&format!("</{name}>")).next()).map(str::to_owned).collect()
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let pieces = text.split(&open).skip(1);
+        pieces.filter_map(|piece| piece.split(&close).next()).map(str::to_owned).collect()
     }
 
     /// Status and error code, as in `403 AccessDenied`.

@@ -2,3 +2,6 @@
 
 mod client;
 mod gcs;
+mod s3;
+mod weather;
+mod weed;
