@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{self, AsHeaderName};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -149,6 +149,11 @@ impl Transport {
             return Err(call.error(Kind::Refused, "plain http is not allowed for this endpoint (allow_http)"));
         }
         request.headers_mut().entry(header::USER_AGENT).or_insert_with(|| USER_AGENT.clone());
+        if matches!(*request.method(), Method::PUT | Method::POST) {
+            // hyper leaves it out for an empty body, and GCS answers that with 411.
+            let length = request.body().length();
+            request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        }
         let sending = request.body().sending();
         let sent = tokio::select! {
             biased;
@@ -302,7 +307,12 @@ pub fn encode_query(text: &[u8], into: &mut String) {
 
 /// Tries an idempotent request up to three times within seconds. Not for writes: whether a lost write took effect is
 /// the protocol's question.
-pub async fn again<T>(mut attempt: impl AsyncFnMut() -> Result<T, CopyError>) -> Result<T, CopyError> {
+///
+/// (Not an `AsyncFnMut`: behind the traits' boxed futures the compiler cannot see that such a one is `Send`.)
+pub async fn again<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, CopyError>
+where
+    F: Future<Output = Result<T, CopyError>>,
+{
     for pause in [100, 700] {
         match attempt().await {
             Err(error) if error.retry_after.is_none() && matches!(error.kind, Kind::Unavailable | Kind::Throttled) => {

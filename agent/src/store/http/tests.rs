@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -203,13 +204,13 @@ async fn the_path_arrives_byte_for_byte() {
 #[tokio::test]
 async fn idempotent_requests_are_tried_three_times_and_other_failures_once() {
     for (kind, tries) in [(Kind::Unavailable, 3), (Kind::Throttled, 3), (Kind::Denied, 1), (Kind::LostAnswer, 1)] {
-        let mut count = 0;
-        let result: Result<(), _> = again(async || {
-            count += 1;
+        let count = AtomicUsize::new(0);
+        let result: Result<(), _> = again(|| async {
+            count.fetch_add(1, Ordering::Relaxed);
             Err(call().error(kind, ""))
         })
         .await;
         assert!(result.is_err());
-        assert_eq!(count, tries, "{kind:?}");
+        assert_eq!(count.into_inner(), tries, "{kind:?}");
     }
 }
