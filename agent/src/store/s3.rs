@@ -175,3 +175,8 @@ impl Sink for S3 {
         self.delete_object(at, expected).await
     }
 }
+
+#[cfg(test)]
+mod live;
+#[cfg(test)]
+mod tests;
