@@ -1,0 +1,113 @@
+//! What each S3 dialect can do. A row, not an adapter: everything else is one client.
+
+/// One dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    pub name: &'static str,
+    /// If-Match and If-None-Match are enforced on PutObject, CompleteMultipartUpload and DeleteObject.
+    pub conditional_put: bool,
+    pub conditional_finish: bool,
+    pub conditional_delete: bool,
+    /// `x-amz-checksum-crc32c` is verified before publishing, and stored.
+    pub checksums: bool,
+    /// Streamed bodies may carry their checksum behind them (`aws-chunked`).
+    pub trailers: bool,
+    /// A multipart upload may be checked by one checksum of the whole object.
+    pub full_object: bool,
+    /// Where there are no checksums: the ETag of a single PUT is an MD5, and Content-MD5 is verified.
+    pub content_md5: bool,
+    pub addressing: Addressing,
+    /// The host of a region, `{region}` to be filled in; `None`: an endpoint must be given.
+    pub endpoint: Option<&'static str>,
+}
+
+/// How the bucket is named in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    /// As the host's first label, unless the endpoint is an IP address or localhost.
+    Host,
+    /// As the path's first segment.
+    Path,
+    /// As the host's first label, whatever the settings say: the service refuses the other.
+    HostOnly,
+}
+
+pub const AWS: Profile = Profile {
+    name: "aws",
+    conditional_put: true,
+    conditional_finish: true,
+    conditional_delete: true,
+    checksums: true,
+    trailers: true,
+    full_object: true,
+    content_md5: false,
+    addressing: Addressing::Host,
+    endpoint: Some("s3.{region}.amazonaws.com"),
+};
+
+pub const PROFILES: [Profile; 4] = [
+    AWS,
+    Profile { name: "aws-cn", endpoint: Some("s3.{region}.amazonaws.com.cn"), ..AWS },
+    Profile {
+        name: "aliyun-oss",
+        conditional_put: false,
+        conditional_finish: false,
+        conditional_delete: false,
+        checksums: false,
+        trailers: false,
+        full_object: false,
+        content_md5: true,
+        addressing: Addressing::HostOnly,
+        endpoint: Some("s3.oss-{region}.aliyuncs.com"),
+    },
+    // Nothing that a server may not know; what it answers beyond that is still read.
+    Profile {
+        name: "generic",
+        conditional_put: false,
+        conditional_finish: false,
+        conditional_delete: false,
+        checksums: false,
+        trailers: false,
+        full_object: false,
+        content_md5: true,
+        addressing: Addressing::Path,
+        endpoint: None,
+    },
+];
+
+impl Profile {
+    pub fn named(name: &str) -> Option<&'static Profile> {
+        PROFILES.iter().find(|profile| profile.name == name)
+    }
+
+    /// AWS's own rows: whose hosts may name another region, which is then believed.
+    pub(super) fn is_aws(&self) -> bool {
+        self.name.starts_with("aws")
+    }
+
+    pub(super) fn host(&self, region: &str) -> Option<String> {
+        // In China the suffix follows the region, also when the row was left at its default.
+        let row = match self.name {
+            "aws" if region.starts_with("cn-") => PROFILES[1].endpoint,
+            _ => self.endpoint,
+        };
+        row.map(|host| host.replace("{region}", region.trim_start_matches("oss-")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_follows_from_profile_and_region() {
+        let host = |profile: &str, region| Profile::named(profile).unwrap().host(region);
+        assert_eq!(host("aws", "us-west-2").unwrap(), "s3.us-west-2.amazonaws.com");
+        assert_eq!(host("aws", "cn-north-1").unwrap(), "s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(host("aws-cn", "cn-northwest-1").unwrap(), "s3.cn-northwest-1.amazonaws.com.cn");
+        assert_eq!(host("aliyun-oss", "cn-hangzhou").unwrap(), "s3.oss-cn-hangzhou.aliyuncs.com");
+        assert_eq!(host("aliyun-oss", "oss-cn-hangzhou").unwrap(), "s3.oss-cn-hangzhou.aliyuncs.com");
+        assert_eq!(host("generic", "us-east-1"), None);
+        assert_eq!(Profile::named("ovh"), None);
+    }
+}
