@@ -1,1 +1,41 @@
+//! Loopback peers as strict as the clouds, with faults, for the tests and for `skyferry demo`. In process, on free ports of
+//! 127.0.0.1 only; a peer ends when it is dropped.
+//!
+//! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
+//! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
+//! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
+//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures.
+//!
+//! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
+//! comes in; `refusal` is the only way out for what is wrong.
 
+mod body;
+mod call;
+mod chunked;
+mod counters;
+mod faults;
+mod gcs;
+mod inside;
+mod listings;
+mod object;
+mod operation;
+mod proxy;
+mod refusal;
+mod s3source;
+mod server;
+mod signature;
+mod store;
+mod tls;
+mod weed;
+mod xml;
+
+pub use counters::Counts;
+pub use faults::{Fault, Faults, Rule};
+pub use gcs::{GcsOptions, GcsPeer};
+pub use inside::Inside;
+pub use operation::Operation;
+pub use proxy::{Direction, Proxy, Wire, WireCounts};
+pub use s3source::{S3Options, S3Peer};
+pub use store::{Access, Attributes, ObjectInfo, Publication, StoredChecksum, uploads::UploadInfo};
+pub use tls::Authority;
+pub use weed::{Weed, peers_directory};

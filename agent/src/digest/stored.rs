@@ -95,8 +95,8 @@ impl Stored {
     pub fn compare(&self, got: &Digests) -> Verdict {
         let checks = [
             check(Algorithm::Length, self.length.map(Sum::Full), Some(got.length), |n| n.to_string()),
-            check(Algorithm::Sha256, self.sha256, got.sha256, |d| hex::encode(d)),
-            check(Algorithm::Md5, self.md5, got.md5, |d| hex::encode(d)),
+            check(Algorithm::Sha256, self.sha256, got.sha256, hex::encode),
+            check(Algorithm::Md5, self.md5, got.md5, hex::encode),
             check(Algorithm::Crc64Nvme, self.crc64nvme, got.crc64nvme, base64_crc64),
             check(Algorithm::Crc32c, self.crc32c, Some(got.crc32c), base64_crc32),
             check(Algorithm::Crc32, self.crc32, got.crc32, base64_crc32),

@@ -3,11 +3,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::Method;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName,
     HeaderValue, IF_MATCH, IF_NONE_MATCH,
 };
-use http::{HeaderMap, Method};
 use md5::{Digest as _, Md5};
 
 use super::super::http::{Answer, Call, again};
@@ -104,7 +104,7 @@ impl S3 {
                 etag: unquoted(&part.etag).into(),
                 size: part.size,
                 // A part's checksum is of the part's bytes whatever the object's type is.
-                stored: checksums(&part.checksums, Some(false), Some(part.size), &part.etag),
+                stored: said(&part.crc32c, &part.crc64nvme, Some(false), Some(part.size), &part.etag),
             }));
             let last = std::mem::replace(&mut marker, page.next_part_number_marker);
             if !page.is_truncated {
@@ -143,9 +143,9 @@ impl S3 {
         }
         let result: xml::CompleteMultipartUploadResult =
             xml::parse(&call, &body).map_err(|error| call.error(Kind::LostAnswer, error.answer))?;
-        let composite = result.checksums.kind.as_deref().map(|kind| kind == "COMPOSITE");
+        let composite = result.checksum_type.as_deref().map(|kind| kind == "COMPOSITE");
         Ok(Published {
-            stored: checksums(&result.checksums, composite, None, &result.etag),
+            stored: said(&result.crc32c, &result.crc64nvme, composite, None, &result.etag),
             revision: Revision(unquoted(&result.etag).into()),
         })
     }
@@ -192,7 +192,7 @@ impl S3 {
                     initiated: timestamp(&call, &upload.initiated)?,
                 });
             }
-            let key = page.next_key_marker.map(|key| xml::key(&key, encoding).to_string());
+            let key = page.next_key_marker.and_then(|key| xml::key(&key, encoding).as_str().map(str::to_owned));
             let next = key.map(|key| (key, page.next_upload_id_marker.unwrap_or_default()));
             let last = std::mem::replace(&mut marker, next);
             if !page.is_truncated {
@@ -208,18 +208,13 @@ impl S3 {
         if *expected == Expected::Absent {
             return Ok(()); // only nothing may be removed
         }
-        let (expected, asked) = conditional(self.profile.conditional_delete, expected);
-        // Gone already is what was wanted, so 404 keeps its plain meaning here.
-        let conditional = asked == (Asked::Publish { conditional: true });
+        let (expected, _) = conditional(self.profile.conditional_delete, expected);
+        // Gone already is what was wanted: here a 404 keeps its plain meaning.
         let mut delete = self.object(Method::DELETE, "DeleteObject", at, Asked::Publish { conditional: false })?;
         condition(&mut delete, expected)?;
         match self.send(delete).await {
-            Ok(_) => Ok(()),
             Err(error) if error.kind == Kind::NotFound => Ok(()),
-            Err(error) => {
-                debug_assert!(conditional || error.kind != Kind::Precondition);
-                Err(error)
-            }
+            answer => answer.map(|_| ()),
         }
     }
 
@@ -288,16 +283,19 @@ fn printable(value: &str) -> std::borrow::Cow<'_, str> {
 
 fn published(call: &Call, answer: &Answer) -> Result<Published> {
     let etag = answer.header(ETAG).map(unquoted).ok_or_else(|| S3::nonsense(call, "no ETag"))?;
-    Ok(Published { revision: Revision(etag.into()), stored: of_write(&answer.headers) })
+    Ok(Published { revision: Revision(etag.into()), stored: stored(&answer.headers, None) })
 }
 
-fn of_write(headers: &HeaderMap) -> Stored {
-    stored(headers, None)
-}
-
-fn checksums(said: &xml::Checksums, composite: Option<bool>, length: Option<u64>, etag: &str) -> Stored {
+/// Checksums as a document says them.
+fn said(
+    crc32c: &Option<String>,
+    crc64nvme: &Option<String>,
+    composite: Option<bool>,
+    length: Option<u64>,
+    etag: &str,
+) -> Stored {
     let mut stored = Stored { length, ..Stored::default() };
-    for (name, value) in [("x-amz-checksum-crc32c", &said.crc32c), ("x-amz-checksum-crc64nvme", &said.crc64nvme)] {
+    for (name, value) in [("x-amz-checksum-crc32c", crc32c), ("x-amz-checksum-crc64nvme", crc64nvme)] {
         if let Some(value) = value {
             stored.amz_header(name, value, composite).ok();
         }

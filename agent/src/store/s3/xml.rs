@@ -46,12 +46,17 @@ pub(super) struct InitiateMultipartUploadResult {
     pub upload_id: String,
 }
 
+// (No `flatten` for the checksums: with it, the XML reader takes every text for a map.)
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct CompleteMultipartUploadResult {
     #[serde(rename = "ETag")]
     pub etag: String,
-    #[serde(flatten)]
-    pub checksums: Checksums,
+    #[serde(rename = "ChecksumCRC32C")]
+    pub crc32c: Option<String>,
+    #[serde(rename = "ChecksumCRC64NVME")]
+    pub crc64nvme: Option<String>,
+    pub checksum_type: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,18 +76,10 @@ pub(super) struct ListedPart {
     #[serde(rename = "ETag")]
     pub etag: String,
     pub size: u64,
-    #[serde(flatten)]
-    pub checksums: Checksums,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Checksums {
     #[serde(rename = "ChecksumCRC32C")]
     pub crc32c: Option<String>,
     #[serde(rename = "ChecksumCRC64NVME")]
     pub crc64nvme: Option<String>,
-    #[serde(rename = "ChecksumType")]
-    pub kind: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

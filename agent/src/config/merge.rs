@@ -1,0 +1,220 @@
+//! File and environment, merged into one tree whose every value knows where it came from; names that nobody knows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Config, FileFormat, Format, Map, Source, Value, ValueKind};
+
+use super::problem::{ConfigError, Problem, What};
+use super::provider;
+use super::raw::{self, Node};
+
+const PREFIX: &str = "SKYFERRY__";
+
+/// No list of routes or queues is longer, so that an index from the environment cannot ask for the whole memory.
+const MAX_INDEX: usize = 999;
+
+/// One source of settings: values by their path (`transfer.part_size`, `routes[0].prefix`).
+#[derive(Clone, Debug)]
+struct Values(Map<String, Value>);
+
+impl Source for Values {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Settings as a tree.
+pub(super) struct Tree {
+    pub root: Value,
+    pub problems: Vec<Problem>,
+}
+
+impl Tree {
+    /// `text` is TOML. (The predecessors' ini is told apart here and becomes the same map.)
+    pub fn read(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Tree, ConfigError> {
+        let syntax = |message: String| ConfigError::Syntax { path: file.to_owned(), message };
+        let origin = file.display().to_string();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // Told by line and reason alone: the parser's own report quotes the file.
+        toml::from_str::<toml::Table>(text).map_err(|error| syntax(place(text, &error)))?;
+        let values =
+            FileFormat::Toml.parse(Some(&origin), text).map_err(|_| syntax("a number is out of range".into()))?;
+        let mut builder = Config::builder().add_source(Values(values));
+        let mut problems = Vec::new();
+        // Sorted, so that a table's text form comes before its keys and the outcome is always the same.
+        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            match path_of(name) {
+                Some(path) => {
+                    let value = Value::new(Some(&format!("environment variable {name}")), value.clone());
+                    builder = builder.add_source(Values(Map::from_iter([(path, value)])));
+                }
+                None => problems.push(Problem {
+                    setting: name.clone(),
+                    origin: Some("the environment".into()),
+                    what: What::Wrong(
+                        "is not a setting's name: SKYFERRY__SECTION__KEY, lists as SKYFERRY__ROUTES__0__KEY".into(),
+                    ),
+                }),
+            }
+        }
+        let config = builder.build().map_err(|error| syntax(error.to_string()))?;
+        let mut tree = Tree { root: config.cache, problems };
+        expand(&mut tree.root);
+        tree.check();
+        Ok(tree)
+    }
+
+    /// Where the value of a setting came from: a file's name or an environment variable.
+    pub fn origin(&self, setting: &str) -> Option<String> {
+        let mut value = &self.root;
+        for step in setting.split('.') {
+            let (name, index) = match step.strip_suffix(']').and_then(|s| s.split_once('[')) {
+                Some((name, index)) => (name, index.parse::<usize>().ok()),
+                None => (step, None),
+            };
+            let ValueKind::Table(table) = &value.kind else { return None };
+            value = table.get(name)?;
+            if let Some(index) = index {
+                let ValueKind::Array(list) = &value.kind else { return None };
+                value = list.get(index)?;
+            }
+        }
+        origin_of(value)
+    }
+
+    /// Every name and every value's shape, so that reading into [`raw::Raw`] cannot fail.
+    fn check(&mut self) {
+        let ValueKind::Table(sections) = &self.root.kind else { return };
+        let mut found = Vec::new();
+        for (name, value) in sorted(sections) {
+            match (raw::node(name), &value.kind) {
+                (None, _) => found.push(unknown("", name, raw::top(), value)),
+                (Some(Node::Value), _) => found.extend(scalar(name, value)),
+                (Some(Node::Table(names)), ValueKind::Table(table)) => table_of_values(name, table, names, &mut found),
+                (Some(Node::Tables(names)), ValueKind::Array(list)) => {
+                    for (index, item) in list.iter().enumerate() {
+                        let path = format!("{name}[{index}]");
+                        match &item.kind {
+                            ValueKind::Table(table) => table_of_values(&path, table, names, &mut found),
+                            _ => found.push(wrong(&path, value, "is not a table (a gap in the list's numbers?)")),
+                        }
+                    }
+                }
+                (Some(Node::Nested(names, below)), ValueKind::Table(table)) => {
+                    for (role, value) in sorted(table) {
+                        let path = format!("{name}.{role}");
+                        match &value.kind {
+                            _ if !names.contains(&role.as_str()) => found.push(unknown(name, role, names, value)),
+                            ValueKind::Table(table) => table_of_values(&path, table, below, &mut found),
+                            _ => found.push(wrong(
+                                &path,
+                                value,
+                                "is neither a table nor a text like \"environment:SRC_\"",
+                            )),
+                        }
+                    }
+                }
+                (Some(Node::Tables(_)), _) => {
+                    found.push(wrong(name, value, &format!("is not a list: write [[{name}]]")))
+                }
+                (Some(_), _) => found.push(wrong(name, value, &format!("is not a table: write [{name}]"))),
+            }
+        }
+        self.problems.extend(found);
+    }
+}
+
+/// A provider written as one text (`environment:SRC_`, the command line's form) becomes the table that it stands for.
+fn expand(root: &mut Value) {
+    let ValueKind::Table(root) = &mut root.kind else { return };
+    let Some(ValueKind::Table(roles)) = root.get_mut("credentials").map(|value| &mut value.kind) else { return };
+    for value in roles.values_mut() {
+        let ValueKind::String(text) = &value.kind else { continue };
+        let origin = value.origin().map(str::to_string);
+        let fields = provider::fields(text)
+            .into_iter()
+            .map(|(name, text)| (name.to_string(), Value::new(origin.as_ref(), text)));
+        *value = Value::new(origin.as_ref(), fields.collect::<Map<_, _>>());
+    }
+}
+
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+}
+
+/// `SKYFERRY__ROUTES__0__PREFIX` → `routes[0].prefix`.
+fn path_of(name: &str) -> Option<String> {
+    let mut path = String::new();
+    for step in name.strip_prefix(PREFIX)?.split("__") {
+        if step.is_empty() || !step.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return None;
+        }
+        if step.bytes().all(|b| b.is_ascii_digit()) {
+            let index = step.parse::<usize>().ok().filter(|i| *i <= MAX_INDEX && !path.is_empty())?;
+            path += &format!("[{index}]");
+        } else {
+            path += if path.is_empty() { "" } else { "." };
+            path += &step.to_ascii_lowercase();
+        }
+    }
+    Some(path)
+}
+
+fn sorted(table: &Map<String, Value>) -> BTreeMap<&String, &Value> {
+    table.iter().collect()
+}
+
+fn table_of_values(path: &str, table: &Map<String, Value>, names: &[&str], problems: &mut Vec<Problem>) {
+    for (name, value) in sorted(table) {
+        if names.contains(&name.as_str()) {
+            problems.extend(scalar(&format!("{path}.{name}"), value));
+        } else {
+            problems.push(unknown(path, name, names, value));
+        }
+    }
+}
+
+fn scalar(path: &str, value: &Value) -> Option<Problem> {
+    match &value.kind {
+        ValueKind::Table(_) | ValueKind::Array(_) => {
+            Some(wrong(path, value, "is a table or a list where one value is wanted"))
+        }
+        _ => None,
+    }
+}
+
+fn wrong(path: &str, value: &Value, text: &str) -> Problem {
+    Problem { setting: path.into(), origin: origin_of(value), what: What::Wrong(text.into()) }
+}
+
+fn origin_of(value: &Value) -> Option<String> {
+    let below = || match &value.kind {
+        ValueKind::Table(table) => sorted(table).into_values().find_map(origin_of),
+        ValueKind::Array(list) => list.iter().find_map(origin_of),
+        _ => None,
+    };
+    value.origin().map(str::to_string).or_else(below)
+}
+
+/// Names the nearest known name: of the same table if one is near, else of all.
+fn unknown(table: &str, name: &str, names: &[&str], value: &Value) -> Problem {
+    let join = |table: &str, name: &str| if table.is_empty() { name.to_string() } else { format!("{table}.{name}") };
+    let far = |known: &str| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), known);
+    let here = names.iter().map(|known| (far(known), join(table, known)));
+    let elsewhere = raw::top().iter().flat_map(|section| {
+        let below = match raw::node(section) {
+            Some(Node::Table(names) | Node::Tables(names)) => names,
+            _ => &[],
+        };
+        // Another table must fit better by two letters.
+        below.iter().map(|known| (far(known) + 2, join(section, known)))
+    });
+    let nearest =
+        here.chain(elsewhere).min_by_key(|(distance, _)| *distance).map(|(_, known)| known).unwrap_or_default();
+    Problem { setting: join(table, name), origin: origin_of(value), what: What::Unknown { nearest } }
+}

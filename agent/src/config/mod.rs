@@ -1,0 +1,259 @@
+//! Settings: a TOML file and the environment, raw (`raw.rs`), merged (`merge.rs`), then resolved and checked
+//! (`resolve.rs`) into [`Settings`], whose types cannot hold what makes no sense. All problems are told at once.
+//!
+//! The names are fixed: operators' files rely on them. The predecessors' ini is to become the same tree in `merge.rs`.
+
+mod endpoint;
+mod merge;
+mod print;
+mod problem;
+mod provider;
+mod raw;
+mod resolve;
+mod sides;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use endpoint::Endpoint;
+pub use problem::{ConfigError, Problem, What};
+pub use provider::Provider;
+
+/// Everything that an operator decides. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub mode: Mode,
+    pub credentials: Credentials,
+    /// At least one.
+    pub queues: Vec<Queue>,
+    pub ledger: Ledger,
+    pub source: Store,
+    pub destination: Store,
+    /// At least one, complete: what a route leaves out is `[destination]`'s. One without a source bucket stands alone and
+    /// takes any: none was given.
+    pub routes: Vec<Route>,
+    pub transfer: Transfer,
+    /// The file of patterns, to be read at the start.
+    pub ignore_list: Option<PathBuf>,
+    /// `None`: `listen = "off"`.
+    pub listen: Option<SocketAddr>,
+    pub log: Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// On GCE: the keys of both sides from Secret Manager.
+    Get,
+    /// On EC2: the machine's role, the destination's key from SSM.
+    Put,
+}
+
+/// `None`: that side needs no credentials (a directory, an embedded queue or ledger).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub source: Option<Provider>,
+    pub destination: Option<Provider>,
+    pub queue: Option<Provider>,
+    pub ledger: Option<Provider>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Sqs {
+        queue: QueueName,
+        /// `None`: the credential's.
+        region: Option<String>,
+        endpoint: Option<Endpoint>,
+    },
+    /// A SQLite file.
+    Embedded { path: PathBuf },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueName {
+    Name(String),
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    DynamoDb {
+        table: String,
+        /// `None`: the credential's.
+        region: Option<String>,
+        endpoint: Option<Endpoint>,
+    },
+    /// A SQLite file, the queue's too where both are embedded.
+    Embedded { path: PathBuf },
+    /// Several promises weaken; the README says which.
+    None,
+}
+
+/// One side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    S3(S3),
+    Gcs { endpoint: Endpoint },
+    Directory { path: PathBuf },
+}
+
+/// S3 and what speaks like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3 {
+    /// `None`: the credential's.
+    pub region: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    pub profile: Dialect,
+    pub path_style: bool,
+    /// Sources only.
+    pub request_payer: bool,
+    /// Account id, sent as `x-amz-expected-bucket-owner`.
+    pub expected_owner: Option<String>,
+}
+
+/// Which row of capabilities an S3 endpoint has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Aws,
+    AliyunOss,
+    Generic,
+}
+
+/// A line of the allow-list; `route.rs` says what it means. Prefixes as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `None`: any.
+    pub source_bucket: Option<String>,
+    pub source_prefix: String,
+    pub bucket: String,
+    pub prefix: String,
+    pub strip_prefix: bool,
+    pub storage_class: Option<String>,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Objects larger than this go in parts.
+    pub multipart_threshold: u64,
+    pub part_size: u64,
+    /// At once. `None`: adaptive.
+    pub max_objects: Option<u32>,
+    pub memory_budget: u64,
+    /// Per second. `None`: as much as there is.
+    pub max_bandwidth: Option<u64>,
+    pub stall_timeout: Duration,
+    pub verify: Verify,
+    pub deletes: bool,
+    pub versions: Versions,
+    pub metadata: bool,
+    pub tags: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// The cheapest checksums that prove it.
+    Auto,
+    /// MD5 of every part too, as the predecessors had.
+    Md5,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    Latest,
+    /// The event's version.
+    Exact,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+    /// The predecessors' lines, for their metric filters.
+    Predecessor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Settings {
+    /// Reads the file, then lets the environment (all of it: `std::env::vars_os`) override: `SKYFERRY__SECTION__KEY`,
+    /// and AWS's own `AWS_ENDPOINT_URL[_SERVICE]` where no endpoint is set. Variables that are not UTF-8 are left out.
+    pub fn load<K, V>(file: &Path, environment: impl IntoIterator<Item = (K, V)>) -> Result<Settings, ConfigError>
+    where
+        K: Into<std::ffi::OsString>,
+        V: Into<std::ffi::OsString>,
+    {
+        let read = |source| ConfigError::Read { path: file.to_owned(), source };
+        let text = std::fs::read_to_string(file).map_err(read)?;
+        let path = std::path::absolute(file).map_err(read)?;
+        let environment = environment
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into().into_string().ok()?)))
+            .collect();
+        Settings::parse(&path, &text, &environment)
+    }
+
+    /// The same without touching the disk: `text` is the content of `file`, whose directory other file names are
+    /// relative to.
+    pub fn parse(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+        let tree = merge::Tree::read(file, text, environment)?;
+        resolve::resolve(tree, file.parent().unwrap_or(Path::new("")), environment)
+    }
+
+    /// `--print-config`: TOML that reads back as the same settings, defaults and all. Holds no secret, as settings do not.
+    pub fn to_toml(&self) -> String {
+        print::print(self)
+    }
+}
+
+/// Words for values, each once, for reading and for printing.
+trait Words: Copy + PartialEq + 'static {
+    const ALL: &'static [(&'static str, Self)];
+
+    fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
+        known.ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|(word, _)| *word).collect();
+            format!("one of {}", words.join(", "))
+        })
+    }
+}
+
+macro_rules! words {
+    ($($type:ident: $($word:literal $variant:ident),+;)+) => { $(
+        impl Words for $type {
+            const ALL: &'static [(&'static str, Self)] = &[$(($word, $type::$variant)),+];
+        }
+    )+ };
+}
+
+words! {
+    Mode: "get" Get, "put" Put;
+    Dialect: "aws" Aws, "aliyun-oss" AliyunOss, "generic" Generic;
+    Verify: "auto" Auto, "md5" Md5;
+    Versions: "latest" Latest, "exact" Exact;
+    LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
+    Level: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
+}

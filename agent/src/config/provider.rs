@@ -1,0 +1,158 @@
+//! Where credentials come from: the settings' tables, the command line's short form, and what the mode implies.
+
+use std::path::{Path, PathBuf};
+
+use super::endpoint::Endpoint;
+use super::raw;
+use super::resolve::Reader;
+
+/// A source of credentials. Names places, never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The machine's own role (EC2 instance metadata).
+    Instance { endpoint: Option<Endpoint> },
+    /// An SSM SecureString: `{"aws_access_key_id","aws_secret_access_key","region"}`. Read with the machine's own role.
+    Ssm { name: String, region: Option<String>, endpoint: Option<Endpoint> },
+    /// A version of a secret in Google's Secret Manager: that JSON, or (with `field`) an object that holds it.
+    SecretManager { resource: String, field: Option<String>, endpoint: Option<Endpoint> },
+    /// `<prefix>AWS_ACCESS_KEY_ID` and its companions.
+    Environment { prefix: String },
+    /// A file with the JSON of `Ssm`, or (with `field`) an object that holds it.
+    File { path: PathBuf, field: Option<String> },
+    /// A profile of the AWS configuration files.
+    Profile { name: String },
+    /// A role of AWS taken with Google's identity of this machine: keyless.
+    WebIdentity { role_arn: String, audience: Option<String>, region: Option<String>, endpoint: Option<Endpoint> },
+    /// Google's application default credentials, or (with `audience`) federation from AWS: a Bearer token, keyless.
+    Google { audience: Option<String>, endpoint: Option<Endpoint> },
+}
+
+const KINDS: &str = "one of instance, ssm, secret-manager, environment, file, profile, web-identity, google";
+
+impl Provider {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Provider::Instance { .. } => "instance",
+            Provider::Ssm { .. } => "ssm",
+            Provider::SecretManager { .. } => "secret-manager",
+            Provider::Environment { .. } => "environment",
+            Provider::File { .. } => "file",
+            Provider::Profile { .. } => "profile",
+            Provider::WebIdentity { .. } => "web-identity",
+            Provider::Google { .. } => "google",
+        }
+    }
+
+    /// The command line's form: `instance`, `environment:SRC_`, `file:PATH` or `file:PATH#FIELD`, `profile:NAME`, `ssm:NAME`,
+    /// `secret-manager:RESOURCE#FIELD`, `web-identity:ROLE_ARN#AUDIENCE`, `google`. File names are relative to `base`.
+    /// The error says what is wanted, for a message that names the flag.
+    pub fn from_argument(text: &str, base: &Path) -> Result<Provider, String> {
+        let mut raw = raw::Provider::default();
+        for (name, value) in fields(text) {
+            let field = match name {
+                "provider" => &mut raw.provider,
+                "name" => &mut raw.name,
+                "resource" => &mut raw.resource,
+                "field" => &mut raw.field,
+                "prefix" => &mut raw.prefix,
+                "path" => &mut raw.path,
+                "role_arn" => &mut raw.role_arn,
+                _ => &mut raw.audience,
+            };
+            *field = Some(value);
+        }
+        let mut reader = Reader::bare(base);
+        match (read(&mut reader, "credentials", raw), reader.problems.first()) {
+            (Some(provider), None) => Ok(provider),
+            (_, problem) => Err(problem.map_or(KINDS.to_string(), ToString::to_string)),
+        }
+    }
+}
+
+/// The short form as the table that it stands for. What is no provider's name is found out when the table is read.
+pub(super) fn fields(text: &str) -> Vec<(&'static str, String)> {
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    let names = match kind {
+        "ssm" | "profile" => ("name", None),
+        "secret-manager" => ("resource", Some("field")),
+        "environment" => ("prefix", None),
+        "file" => ("path", Some("field")),
+        "web-identity" => ("role_arn", Some("audience")),
+        "google" => ("audience", None),
+        // Nothing can follow these.
+        _ => return vec![("provider", text.to_string())],
+    };
+    let mut fields = vec![("provider", kind.to_string())];
+    let (first, second) = match names.1 {
+        Some(_) => rest.split_once('#').unwrap_or((rest, "")),
+        None => (rest, ""),
+    };
+    fields.extend((!first.is_empty()).then(|| (names.0, first.to_string())));
+    fields.extend(names.1.filter(|_| !second.is_empty()).map(|name| (name, second.to_string())));
+    fields
+}
+
+/// A provider's table, `None` after a problem has been noted.
+pub(super) fn read(r: &mut Reader, at: &str, mut raw: raw::Provider) -> Option<Provider> {
+    let kind = raw.provider.take();
+    let allow = r.flag(&format!("{at}.allow_http"), raw.allow_http.take(), false);
+    let endpoint = |r: &mut Reader, text, service| r.endpoint(&format!("{at}.endpoint"), text, allow, service);
+    let provider = match kind.as_deref() {
+        Some("instance") => Provider::Instance { endpoint: endpoint(r, raw.endpoint.take(), None) },
+        Some("ssm") => Provider::Ssm {
+            name: r.needed(&format!("{at}.name"), raw.name.take(), "the name of the SSM parameter")?,
+            region: raw.region.take(),
+            endpoint: endpoint(r, raw.endpoint.take(), Some("SSM")),
+        },
+        Some("secret-manager") => Provider::SecretManager {
+            resource: r.needed(
+                &format!("{at}.resource"),
+                raw.resource.take(),
+                "the secret's version, projects/P/secrets/S/versions/latest (or choose another provider)",
+            )?,
+            field: raw.field.take(),
+            endpoint: endpoint(r, raw.endpoint.take(), None),
+        },
+        Some("environment") => Provider::Environment { prefix: raw.prefix.take().unwrap_or_default() },
+        Some("file") => Provider::File {
+            path: r.base.join(r.needed(&format!("{at}.path"), raw.path.take(), "the file's name")?),
+            field: raw.field.take(),
+        },
+        Some("profile") => {
+            Provider::Profile { name: r.needed(&format!("{at}.name"), raw.name.take(), "the profile's name")? }
+        }
+        Some("web-identity") => Provider::WebIdentity {
+            role_arn: r.needed(&format!("{at}.role_arn"), raw.role_arn.take(), "the role to take")?,
+            audience: raw.audience.take(),
+            region: raw.region.take(),
+            endpoint: endpoint(r, raw.endpoint.take(), Some("STS")),
+        },
+        Some("google") => {
+            Provider::Google { audience: raw.audience.take(), endpoint: endpoint(r, raw.endpoint.take(), None) }
+        }
+        other => {
+            r.refuse(&format!("{at}.provider"), other.unwrap_or(""), KINDS);
+            return None;
+        }
+    };
+    refuse_strangers(r, at, provider.kind(), raw);
+    Some(provider)
+}
+
+/// What is left over belongs to another provider.
+fn refuse_strangers(r: &mut Reader, at: &str, kind: &str, raw: raw::Provider) {
+    let left = [
+        ("name", raw.name),
+        ("region", raw.region),
+        ("resource", raw.resource),
+        ("field", raw.field),
+        ("prefix", raw.prefix),
+        ("path", raw.path),
+        ("role_arn", raw.role_arn),
+        ("audience", raw.audience),
+        ("endpoint", raw.endpoint),
+    ];
+    for (name, _) in left.iter().filter(|(_, value)| value.is_some()) {
+        r.wrong(&format!("{at}.{name}"), format!("does not belong to the provider {kind}: take it out"));
+    }
+}

@@ -1,0 +1,306 @@
+//! Raw texts to [`Settings`]: defaults, presets of the mode, and every check. Goes on after a problem, to find them all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::merge::Tree;
+use super::problem::{ConfigError, Problem, What};
+use super::raw::{self, Raw, Text};
+use super::*;
+
+/// The predecessors' queue and table are called so, and so are the defaults.
+const LIST_NAME: &str = "s3_migration_file_list";
+const SSM_NAME: &str = "s3_migration_credentials";
+const EMBEDDED: &str = "skyferry.db";
+
+/// Reads values and notes what is wrong with them.
+pub(super) struct Reader<'a> {
+    pub base: &'a Path,
+    pub problems: Vec<Problem>,
+    /// Knows where values came from. `None` off the command line.
+    tree: Option<&'a Tree>,
+    environment: Option<&'a BTreeMap<String, String>>,
+}
+
+impl<'a> Reader<'a> {
+    /// For one value from the command line.
+    pub fn bare(base: &'a Path) -> Self {
+        Reader { base, problems: Vec::new(), tree: None, environment: None }
+    }
+
+    fn note(&mut self, setting: &str, what: What) {
+        let origin = self.tree.and_then(|tree| tree.origin(setting));
+        self.problems.push(Problem { setting: setting.into(), origin, what });
+    }
+
+    pub fn refuse(&mut self, setting: &str, found: &str, wanted: &str) {
+        self.note(setting, What::Value { found: found.into(), wanted: wanted.into() });
+    }
+
+    pub fn wrong(&mut self, setting: &str, text: String) {
+        self.note(setting, What::Wrong(text));
+    }
+
+    pub fn needed(&mut self, setting: &str, text: Text, advice: &str) -> Option<String> {
+        let text = text.filter(|text| !text.is_empty());
+        if text.is_none() {
+            self.note(setting, What::Missing(advice.into()));
+        }
+        text
+    }
+
+    pub fn value<T>(&mut self, setting: &str, text: Text, default: T, read: impl Fn(&str) -> Result<T, String>) -> T {
+        let Some(text) = text else { return default };
+        read(text.trim()).unwrap_or_else(|wanted| {
+            self.refuse(setting, &text, &wanted);
+            default
+        })
+    }
+
+    pub fn word<T: Words>(&mut self, setting: &str, text: Text, default: T) -> T {
+        self.value(setting, text, default, T::read)
+    }
+
+    pub fn flag(&mut self, setting: &str, text: Text, default: bool) -> bool {
+        self.value(setting, text, default, |text| text.parse().map_err(|_| "true or false".to_string()))
+    }
+
+    pub fn size(&mut self, setting: &str, text: Text, default: u64, least: u64, most: u64) -> u64 {
+        self.value(setting, text, default, |text| match units::size(text)? {
+            bytes if (least..=most).contains(&bytes) => Ok(bytes),
+            _ => Err(format!("between {} and {}", units::show_size(least), units::show_size(most))),
+        })
+    }
+
+    /// Fields that this kind has no use for: set in error, so not passed over in silence.
+    pub fn strangers(&mut self, at: &str, kind: &str, fields: &[(&str, &Text)]) {
+        for (name, _) in fields.iter().filter(|(_, value)| value.is_some()) {
+            self.wrong(&format!("{at}.{name}"), format!("does not belong to kind = {kind:?}: take it out"));
+        }
+    }
+
+    fn path(&self, text: Text, default: &str) -> PathBuf {
+        self.base.join(text.as_deref().unwrap_or(default))
+    }
+
+    /// `service`: AWS's name for it in `AWS_ENDPOINT_URL_…`. The value is not shown: it may hold a password.
+    pub fn endpoint(&mut self, setting: &str, text: Text, allow_http: bool, service: Option<&str>) -> Option<Endpoint> {
+        let from_aws = |name: &str| {
+            let value = self.environment?.get(name).filter(|value| !value.is_empty())?;
+            Some((name.to_string(), value.clone()))
+        };
+        let (name, url) = match (text.filter(|text| !text.is_empty()), service) {
+            (Some(text), _) => (setting.to_string(), text),
+            (None, Some(service)) => {
+                from_aws(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| from_aws("AWS_ENDPOINT_URL"))?
+            }
+            (None, None) => return None,
+        };
+        match Endpoint::parse(&url, allow_http) {
+            Ok(endpoint) => Some(endpoint),
+            Err(wanted) => {
+                self.wrong(&name, format!("is not {wanted}"));
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn resolve(
+    tree: Tree,
+    base: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<Settings, ConfigError> {
+    if !tree.problems.is_empty() {
+        // Names and shapes first: with those wrong, everything else would be complained of for no reason.
+        return Err(ConfigError::Invalid(tree.problems));
+    }
+    let read = |error: config::ConfigError| {
+        ConfigError::Invalid(vec![Problem {
+            setting: "settings".into(),
+            origin: None,
+            what: What::Wrong(error.to_string()),
+        }])
+    };
+    let raw: Raw = tree.root.clone().try_deserialize().map_err(read)?;
+    let mut r = Reader { base, problems: Vec::new(), tree: Some(&tree), environment: Some(environment) };
+    let settings = settings(&mut r, raw);
+    match settings {
+        Some(settings) if r.problems.is_empty() => Ok(settings),
+        _ => Err(ConfigError::Invalid(r.problems)),
+    }
+}
+
+fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
+    let mode = r.word("mode", raw.mode, Mode::Get);
+    let source = sides::source(r, raw.source);
+    let destination = sides::destination(r, &raw.destination);
+    let queues = queues(r, raw.queue, raw.queues);
+    let ledger = ledger(r, raw.ledger);
+    let keys_for = Keyed {
+        source: !matches!(source, Some(Store::Directory { .. })),
+        destination: !matches!(destination, Some(Store::Directory { .. })),
+        queue: queues.iter().any(|queue| matches!(queue, Queue::Sqs { .. })),
+        ledger: matches!(ledger, Some(Ledger::DynamoDb { .. })),
+    };
+    let credentials = credentials(r, mode, raw.credentials, keys_for);
+    let in_files = matches!(destination, Some(Store::Directory { .. }));
+    let routes = sides::routes(r, raw.routes, raw.destination, in_files);
+    Some(Settings {
+        mode,
+        transfer: sides::transfer(r, raw.transfer, in_files),
+        ignore_list: raw.filter.ignore_list.filter(|name| !name.is_empty()).map(|name| r.base.join(name)),
+        listen: r.value("status.listen", raw.status.listen, Some(([127, 0, 0, 1], 9180).into()), |text| match text {
+            "off" => Ok(None),
+            text => {
+                text.parse().map(Some).map_err(|_| "an address and port like \"127.0.0.1:9180\", or \"off\"".into())
+            }
+        }),
+        log: Log {
+            format: r.word("log.format", raw.log.format, LogFormat::Json),
+            level: r.word("log.level", raw.log.level, Level::Info),
+        },
+        credentials,
+        queues,
+        ledger: ledger?,
+        source: source?,
+        destination: destination?,
+        routes,
+    })
+}
+
+/// Which sides need credentials at all.
+struct Keyed {
+    source: bool,
+    destination: bool,
+    queue: bool,
+    ledger: bool,
+}
+
+fn credentials(r: &mut Reader, mode: Mode, mut raw: raw::Credentials, keyed: Keyed) -> Credentials {
+    if keyed.source {
+        raw.source = Some(preset(mode, raw.source.take(), raw.destination.as_ref(), "source"));
+    }
+    if keyed.destination {
+        raw.destination = Some(preset(mode, raw.destination.take(), raw.source.as_ref(), "destination"));
+    }
+    let mut read = |role: &str, raw: Option<raw::Provider>| {
+        raw.and_then(|raw| provider::read(r, &format!("credentials.{role}"), raw))
+    };
+    let source = read("source", raw.source);
+    let destination = read("destination", raw.destination);
+    let queue = read("queue", raw.queue).or_else(|| source.clone().filter(|_| keyed.queue));
+    let ledger = read("ledger", raw.ledger).or_else(|| source.clone().filter(|_| keyed.ledger));
+    for (role, needed, found) in [("queue", keyed.queue, &queue), ("ledger", keyed.ledger, &ledger)] {
+        if needed && found.is_none() && !keyed.source {
+            r.note(&format!("credentials.{role}"), What::Missing("the source has none that it could take over".into()));
+        }
+    }
+    Credentials { source, destination, queue, ledger }
+}
+
+/// Fills in what the mode implies: with `get` both sides' keys are two fields of one secret; with `put` the source is read
+/// with the machine's role and the destination's key is in SSM.
+fn preset(mode: Mode, given: Option<raw::Provider>, other: Option<&raw::Provider>, role: &str) -> raw::Provider {
+    let mut provider = given.unwrap_or_default();
+    let kind = provider.provider.get_or_insert_with(|| {
+        let kind = match (mode, role) {
+            (Mode::Get, _) => "secret-manager",
+            (Mode::Put, "source") => "instance",
+            (Mode::Put, _) => "ssm",
+        };
+        kind.into()
+    });
+    match kind.as_str() {
+        "secret-manager" => {
+            let secret = other.filter(|o| o.provider.as_deref().is_none_or(|kind| kind == "secret-manager"));
+            if provider.resource.is_none() {
+                provider.resource = secret.and_then(|o| o.resource.clone());
+                provider.endpoint = provider.endpoint.or_else(|| secret.and_then(|o| o.endpoint.clone()));
+                provider.allow_http = provider.allow_http.or_else(|| secret.and_then(|o| o.allow_http.clone()));
+            }
+            provider.field.get_or_insert_with(|| role.into());
+        }
+        "ssm" => {
+            provider.name.get_or_insert_with(|| SSM_NAME.into());
+        }
+        _ => {}
+    }
+    provider
+}
+
+fn queues(r: &mut Reader, one: Option<raw::Queue>, many: Vec<raw::Queue>) -> Vec<Queue> {
+    if one.is_some() && !many.is_empty() {
+        r.wrong("queue", "and [[queues]] are both there: put all queues into [[queues]]".into());
+    }
+    if many.is_empty() {
+        return queue(r, "queue", one.unwrap_or_default()).into_iter().collect();
+    }
+    many.into_iter().enumerate().filter_map(|(i, raw)| queue(r, &format!("queues[{i}]"), raw)).collect()
+}
+
+fn queue(r: &mut Reader, at: &str, raw: raw::Queue) -> Option<Queue> {
+    let allow = r.flag(&format!("{at}.allow_http"), raw.allow_http, false);
+    match raw.kind.as_deref().unwrap_or("sqs") {
+        "embedded" => {
+            r.strangers(
+                at,
+                "embedded",
+                &[("name", &raw.name), ("url", &raw.url), ("region", &raw.region), ("endpoint", &raw.endpoint)],
+            );
+            Some(Queue::Embedded { path: r.path(raw.path, EMBEDDED) })
+        }
+        "sqs" => {
+            r.strangers(at, "sqs", &[("path", &raw.path)]);
+            let queue = match (raw.name, raw.url) {
+                (Some(_), Some(_)) => {
+                    r.wrong(&format!("{at}.url"), "and name are both there: give one of them".into());
+                    return None;
+                }
+                (name, None) => QueueName::Name(name.unwrap_or_else(|| LIST_NAME.into())),
+                (None, Some(url)) => {
+                    // A queue's URL is an endpoint with a path.
+                    let uri: Result<http::Uri, _> = url.parse();
+                    let host = uri.ok().and_then(|u| Some(format!("{}://{}", u.scheme_str()?, u.authority()?)));
+                    if let Err(wanted) = Endpoint::parse(host.as_deref().unwrap_or_default(), allow) {
+                        r.wrong(&format!("{at}.url"), format!("does not begin with {wanted}"));
+                    }
+                    QueueName::Url(url)
+                }
+            };
+            let endpoint = r.endpoint(&format!("{at}.endpoint"), raw.endpoint, allow, Some("SQS"));
+            Some(Queue::Sqs { queue, region: raw.region.filter(|region| !region.is_empty()), endpoint })
+        }
+        other => {
+            r.refuse(&format!("{at}.kind"), other, "one of sqs, embedded");
+            None
+        }
+    }
+}
+
+fn ledger(r: &mut Reader, raw: raw::Ledger) -> Option<Ledger> {
+    let allow = r.flag("ledger.allow_http", raw.allow_http, false);
+    let remote = [("table", &raw.table), ("region", &raw.region), ("endpoint", &raw.endpoint)];
+    match raw.kind.as_deref().unwrap_or("dynamodb") {
+        "none" => {
+            r.strangers("ledger", "none", &remote);
+            Some(Ledger::None)
+        }
+        "embedded" => {
+            r.strangers("ledger", "embedded", &remote);
+            Some(Ledger::Embedded { path: r.path(raw.path, EMBEDDED) })
+        }
+        "dynamodb" => {
+            r.strangers("ledger", "dynamodb", &[("path", &raw.path)]);
+            Some(Ledger::DynamoDb {
+                table: raw.table.unwrap_or_else(|| LIST_NAME.into()),
+                region: raw.region.filter(|region| !region.is_empty()),
+                endpoint: r.endpoint("ledger.endpoint", raw.endpoint, allow, Some("DYNAMODB")),
+            })
+        }
+        other => {
+            r.refuse("ledger.kind", other, "one of dynamodb, embedded, none");
+            None
+        }
+    }
+}

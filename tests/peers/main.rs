@@ -1,0 +1,7 @@
+//! The loopback peers' own facts: a test is worth what its peer is.
+
+mod client;
+mod gcs;
+mod s3;
+mod weather;
+mod weed;
