@@ -1,1 +1,372 @@
-//! (being written)
+//! Every metric's name, once, with its value behind it. Recording is one atomic addition; [`Metrics::render`] writes the
+//! Prometheus text format (version 0.0.4), which needs no library.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How a record ended. Names are those of the metrics, the summary and the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Copied,
+    Deleted,
+    /// There was nothing at the source.
+    Gone,
+    Unchanged,
+    /// Left out by a rule.
+    Skipped,
+    Parked,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 6] =
+        [Outcome::Copied, Outcome::Deleted, Outcome::Gone, Outcome::Unchanged, Outcome::Skipped, Outcome::Parked];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Copied => "copied",
+            Outcome::Deleted => "deleted",
+            Outcome::Gone => "gone",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Skipped => "skipped",
+            Outcome::Parked => "parked",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Outcome> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why something was tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// 429, 503 SlowDown and their like.
+    Throttled,
+    /// 500 and its like: the service's own fault.
+    Server,
+    /// Refused, reset, not resolved, cut short.
+    Network,
+    /// No progress for the stall time-out.
+    Stalled,
+    /// Access denied, credentials expired or revoked.
+    Denied,
+    /// The source moved while it was read.
+    SourceChanged,
+    /// Somebody else wrote the destination (412, 409).
+    Conflict,
+    /// A digest did not match.
+    Checksum,
+    Other,
+}
+
+impl Cause {
+    pub const ALL: [Cause; 9] = [
+        Cause::Throttled,
+        Cause::Server,
+        Cause::Network,
+        Cause::Stalled,
+        Cause::Denied,
+        Cause::SourceChanged,
+        Cause::Conflict,
+        Cause::Checksum,
+        Cause::Other,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Throttled => "throttled",
+            Cause::Server => "server",
+            Cause::Network => "network",
+            Cause::Stalled => "stalled",
+            Cause::Denied => "denied",
+            Cause::SourceChanged => "source_changed",
+            Cause::Conflict => "conflict",
+            Cause::Checksum => "checksum",
+            Cause::Other => "other",
+        }
+    }
+}
+
+/// A value that goes up and down. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<AtomicI64>);
+
+impl Gauge {
+    pub fn set(&self, value: u64) {
+        self.0.store(i64::try_from(value).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        u64::try_from(self.0.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// Adds `amount` until the answer is dropped, also when its task panics or is cancelled.
+    #[must_use]
+    pub fn hold(&self, amount: u64) -> Held {
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        self.0.fetch_add(amount, Relaxed);
+        Held { gauge: self.clone(), amount }
+    }
+}
+
+/// What [`Gauge::hold`] added.
+#[derive(Debug)]
+pub struct Held {
+    gauge: Gauge,
+    amount: i64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.0.fetch_sub(self.amount, Relaxed);
+    }
+}
+
+/// Upper bounds of the age histogram, in seconds: from "at once" to the two weeks that SQS keeps a message.
+const AGES: [u64; 14] = [1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 345_600, 1_209_600];
+
+#[derive(Debug, Default)]
+struct Ages {
+    /// One for each bound and one beyond.
+    buckets: [AtomicU64; AGES.len() + 1],
+    sum_ms: AtomicU64,
+}
+
+/// All of an agent's metrics. Shared behind an `Arc`; every method takes `&self` and never waits.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    objects: [AtomicU64; Outcome::ALL.len()],
+    bytes: AtomicU64,
+    retries: [AtomicU64; Cause::ALL.len()],
+    ages: Ages,
+    /// Objects being worked on.
+    pub inflight_objects: Gauge,
+    /// Bytes held in memory for transfers.
+    pub inflight_bytes: Gauge,
+    /// The queue's own (approximate) counts.
+    pub queue_visible: Gauge,
+    pub queue_in_flight: Gauge,
+}
+
+impl Metrics {
+    pub fn outcome(&self, outcome: Outcome) {
+        self.objects[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Bytes of objects that arrived at the destination.
+    pub fn bytes(&self, count: u64) {
+        self.bytes.fetch_add(count, Relaxed);
+    }
+
+    pub fn retry(&self, cause: Cause) {
+        self.retries[cause as usize].fetch_add(1, Relaxed);
+    }
+
+    /// From a message's sending to its record's end.
+    pub fn message_age(&self, age: Duration) {
+        let bucket = AGES.iter().position(|bound| age <= Duration::from_secs(*bound)).unwrap_or(AGES.len());
+        self.ages.buckets[bucket].fetch_add(1, Relaxed);
+        self.ages.sum_ms.fetch_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The counts so far. Each is exact; taken together while work goes on, they may be of slightly different moments.
+    pub fn summary(&self) -> Summary {
+        let count = |outcome: Outcome| self.objects[outcome as usize].load(Relaxed);
+        Summary {
+            copied: count(Outcome::Copied),
+            deleted: count(Outcome::Deleted),
+            gone: count(Outcome::Gone),
+            unchanged: count(Outcome::Unchanged),
+            skipped: count(Outcome::Skipped),
+            parked: count(Outcome::Parked),
+            bytes: self.bytes.load(Relaxed),
+            retries: self.retries.iter().map(|n| n.load(Relaxed)).sum(),
+        }
+    }
+
+    /// The Prometheus text format.
+    pub fn render(&self) -> String {
+        let mut page = Page { text: String::with_capacity(4096), name: "" };
+        page.head("skyferry_objects_total", "counter", "Records ended, by outcome.");
+        for outcome in Outcome::ALL {
+            page.labelled("outcome", outcome.name(), self.objects[outcome as usize].load(Relaxed));
+        }
+        page.single("skyferry_bytes_total", "counter", "Bytes of objects copied.", self.bytes.load(Relaxed));
+        page.head("skyferry_retries_total", "counter", "Requests and objects tried again, by cause.");
+        for cause in Cause::ALL {
+            page.labelled("cause", cause.name(), self.retries[cause as usize].load(Relaxed));
+        }
+        let gauges = [
+            ("skyferry_inflight_objects", "Objects being worked on.", &self.inflight_objects),
+            ("skyferry_inflight_bytes", "Bytes held in memory for transfers.", &self.inflight_bytes),
+            ("skyferry_queue_visible", "Messages waiting in the queue (approximate).", &self.queue_visible),
+            ("skyferry_queue_in_flight", "Messages received and not deleted (approximate).", &self.queue_in_flight),
+        ];
+        for (name, help, gauge) in gauges {
+            page.single(name, "gauge", help, gauge.get());
+        }
+        page.head("skyferry_message_age_seconds", "histogram", "From a message's sending to its record's end.");
+        page.ages(&self.ages);
+        page.text
+    }
+}
+
+/// What a run did: the last line on stdout, and the status page. Bytes are bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub copied: u64,
+    pub deleted: u64,
+    pub gone: u64,
+    pub unchanged: u64,
+    pub skipped: u64,
+    pub parked: u64,
+    pub bytes: u64,
+    pub retries: u64,
+}
+
+impl Summary {
+    /// `--json`'s line: names as fixed in the settings' reference, `seconds` with three decimals.
+    pub fn to_json(&self, elapsed: Duration) -> String {
+        #[derive(Serialize)]
+        struct Line {
+            #[serde(flatten)]
+            counts: Summary,
+            seconds: f64,
+        }
+        let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+        // Ten numbers: nothing in it can fail to serialise.
+        serde_json::to_string(&Line { counts: *self, seconds }).unwrap_or_default()
+    }
+}
+
+/// The page being written, and the metric that it is at. Writing to a `String` cannot fail.
+struct Page {
+    text: String,
+    name: &'static str,
+}
+
+impl Page {
+    fn head(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.name = name;
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// `value` is one of our own words: nothing to escape.
+    fn labelled(&mut self, label: &str, value: &str, count: u64) {
+        let _ = writeln!(self.text, "{}{{{label}=\"{value}\"}} {count}", self.name);
+    }
+
+    fn single(&mut self, name: &'static str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        let _ = writeln!(self.text, "{name} {value}");
+    }
+
+    fn ages(&mut self, ages: &Ages) {
+        let name = self.name;
+        let mut total = 0;
+        for (bucket, count) in ages.buckets.iter().enumerate() {
+            total += count.load(Relaxed);
+            let bound = AGES.get(bucket).map_or("+Inf".to_string(), u64::to_string);
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{bound}\"}} {total}");
+        }
+        let sum = Duration::from_millis(ages.sum_ms.load(Relaxed)).as_secs_f64();
+        let _ = write!(self.text, "{name}_sum {sum}\n{name}_count {total}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_reference_is_on_the_page_once() {
+        let page = Metrics::default().render();
+        for name in [
+            "skyferry_objects_total counter",
+            "skyferry_bytes_total counter",
+            "skyferry_retries_total counter",
+            "skyferry_inflight_objects gauge",
+            "skyferry_inflight_bytes gauge",
+            "skyferry_message_age_seconds histogram",
+            "skyferry_queue_visible gauge",
+            "skyferry_queue_in_flight gauge",
+        ] {
+            assert_eq!(page.matches(&format!("# TYPE {name}\n")).count(), 1, "{name}");
+        }
+        assert_eq!(page.matches("# TYPE").count(), 8);
+        for outcome in ["copied", "deleted", "gone", "unchanged", "skipped", "parked"] {
+            assert!(page.contains(&format!("skyferry_objects_total{{outcome=\"{outcome}\"}} 0\n")));
+        }
+    }
+
+    #[test]
+    fn every_line_is_prometheus_text_and_no_series_comes_twice() {
+        let metrics = Metrics::default();
+        metrics.message_age(Duration::from_millis(2500));
+        let page = metrics.render();
+        let mut seen = HashSet::new();
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok() && seen.insert(series), "{line}");
+        }
+        assert!(page.contains("_bucket{le=\"2\"} 0\n") && page.contains("_bucket{le=\"5\"} 1\n"));
+        assert!(
+            page.contains("_bucket{le=\"+Inf\"} 1\n") && page.contains("_sum 2.5\n") && page.contains("_count 1\n")
+        );
+    }
+
+    #[test]
+    fn names_and_places_agree() {
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!((outcome as usize, Outcome::parse(outcome.name())), (place, Some(outcome)));
+        }
+        for (place, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, place);
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_given_back() {
+        let gauge = Gauge::default();
+        let held = (gauge.hold(3), gauge.hold(4));
+        assert_eq!(gauge.get(), 7);
+        drop(held);
+        assert_eq!(gauge.get(), 0);
+    }
+
+    #[test]
+    fn the_summary_line_has_the_names_that_scripts_read() {
+        let metrics = Metrics::default();
+        metrics.outcome(Outcome::Copied);
+        metrics.bytes(42);
+        metrics.retry(Cause::Stalled);
+        assert_eq!(
+            metrics.summary().to_json(Duration::from_millis(1234)),
+            r#"{"copied":1,"deleted":0,"gone":0,"unchanged":0,"skipped":0,"parked":0,"bytes":42,"retries":1,"seconds":1.234}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_age_is_counted_once(ages in proptest::collection::vec(any::<Duration>(), 0..50)) {
+            let metrics = Metrics::default();
+            ages.iter().for_each(|age| metrics.message_age(*age));
+            let count = format!("skyferry_message_age_seconds_count {}\n", ages.len());
+            prop_assert!(metrics.render().contains(&count));
+        }
+    }
+}

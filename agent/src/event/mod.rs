@@ -1,0 +1,223 @@
+//! What a queue's message says: its body as records to look at, nothing to do, or a reason why it cannot be read.
+//!
+//! An event only says that a key may have changed; the job looks at the source itself. So this file is generous where a
+//! field is a hint, strict where a wrong guess would look at the wrong key, and never loses one record because another
+//! of the same message cannot be read.
+//!
+//! Formats (facts: S3 user guide, "Event message structure"; the predecessors' jobsender):
+//!
+//! | [`Shape`] | looks like | file |
+//! |---|---|---|
+//! | S3 event notification | `{"Records":[{"eventVersion":"2.1","eventName":…,"s3":{…}}]}` | `s3.rs` |
+//! | S3 test event | `{"Service":"Amazon S3","Event":"s3:TestEvent",…}` | here |
+//! | jobsender | `{"Src_bucket":…,"Src_key":…,"Des_bucket":…,"Des_key":…,"Size":…,"versionId":…}` | `jobsender.rs` |
+//!
+//! Envelopes (SNS, EventBridge) get a `Shape` each and a file that unwraps them.
+
+mod jobsender;
+mod s3;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::object::Location;
+
+/// The largest body that is looked at, in bytes: what SQS carries at most (1 MiB since 2025).
+pub const MAX_BODY: usize = 1 << 20;
+
+/// A message body, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// At least one entry, in the message's order; records that ask for nothing are left out.
+    Records(Vec<Entry>),
+    /// Well-formed and asks for nothing: count it and delete the message.
+    Nothing(Why),
+    /// Not a message that Skyferry knows: park it whole, with this reason. The reason never quotes the body.
+    Malformed(String),
+}
+
+/// One record of a message, or the reason why this one cannot be read while its neighbours can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Record(Record),
+    Malformed(BadRecord),
+}
+
+/// A record that cannot be read. It is parked by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its place in the message's `Records`, from 0.
+    pub index: usize,
+    /// What is wrong with it; names fields, never quotes their values.
+    pub reason: String,
+    /// A message body that holds this record alone, as it came: what the dead-letter queue gets.
+    pub body: String,
+}
+
+/// Why a message asks for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// S3 sends one when a notification is set up.
+    TestEvent,
+    /// `Records` is there and empty.
+    NoRecords,
+    /// Every record tells of something that changes no object: a restore begun, a transition of storage class.
+    NoChange,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::TestEvent => "a test event",
+            Why::NoRecords => "no records",
+            Why::NoChange => "no object changed",
+        })
+    }
+}
+
+/// A key to look at. Everything but `source` is a hint or a wish; the job decides from what it finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub source: Location,
+    pub event: Kind,
+    /// Bytes, as of the event.
+    pub size_hint: Option<u64>,
+    /// The version that the event tells of; `None` for unversioned buckets (`null`).
+    pub version: Option<Arc<str>>,
+    pub sequencer: Option<Sequencer>,
+    /// Where the sender wants it. Untrusted: `route` accepts it only within the routes.
+    pub destination: Option<Location>,
+}
+
+impl Record {
+    /// A message body that holds this record alone and parses back to it: for splitting a message, parking, and the
+    /// jobsender. The predecessors' own form wherever it can say everything (so that their programs can read it too),
+    /// else an S3 event, with `skyferryDestination` beside `s3` where there is a destination.
+    pub fn to_message(&self) -> String {
+        jobsender::write(self).unwrap_or_else(|| s3::write(self))
+    }
+}
+
+/// What happened to the key, as the event has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Created,
+    Removed(Removal),
+    /// An archived object can be read now.
+    Restored,
+    /// Asked for by a jobsender: no event at all.
+    Requested,
+    /// An event unknown to this version: the key may have changed, so it is looked at like any other.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Removal {
+    Delete,
+    DeleteMarker,
+}
+
+/// S3's order of events on one key. Values of two keys tell nothing about each other, so there is no `Ord`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sequencer(pub Arc<str>);
+
+impl Sequencer {
+    /// Compares two events of *one* key: hex text, the shorter padded on the right with zeros (S3 user guide).
+    pub fn order(&self, other: &Sequencer) -> Ordering {
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        let at = |text: &[u8], i: usize| text.get(i).map_or(b'0', u8::to_ascii_uppercase);
+        (0..a.len().max(b.len())).map(|i| at(a, i).cmp(&at(b, i))).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+/// Reads a message body. Never panics; the cost is linear in the body, which is refused beyond [`MAX_BODY`].
+pub fn parse(body: &[u8]) -> Parsed {
+    if body.len() > MAX_BODY {
+        return Parsed::Malformed(format!(
+            "the body has {} bytes, more than any queue carries ({MAX_BODY})",
+            body.len()
+        ));
+    }
+    // serde_json refuses nesting beyond 128 levels. Its errors name a line and a column, and no content.
+    let object: Map<String, Value> = match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) => return Parsed::Malformed("the body is JSON, but not an object".into()),
+        Err(error) => return Parsed::Malformed(format!("the body is not JSON: {}", place(&error))),
+    };
+    match Shape::of(&object) {
+        Shape::TestEvent => Parsed::Nothing(Why::TestEvent),
+        Shape::S3(records) => s3::read(records),
+        Shape::Jobsender => match jobsender::read(&object) {
+            Ok(record) => Parsed::Records(vec![Entry::Record(record)]),
+            Err(reason) => Parsed::Malformed(reason),
+        },
+        Shape::Envelope(name) => Parsed::Malformed(format!(
+            "an {name} envelope: this version reads events straight from S3 (for SNS: switch raw message delivery on)"
+        )),
+        Shape::Unknown => {
+            Parsed::Malformed("neither an S3 event (`Records`) nor a jobsender's message (`Src_bucket`)".into())
+        }
+    }
+}
+
+fn place(error: &serde_json::Error) -> String {
+    format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column())
+}
+
+/// Which format a body is in, told by the fields that only it has.
+enum Shape<'a> {
+    S3(&'a Value),
+    TestEvent,
+    Jobsender,
+    /// Recognised, and not unwrapped yet.
+    Envelope(&'static str),
+    Unknown,
+}
+
+impl<'a> Shape<'a> {
+    fn of(object: &'a Map<String, Value>) -> Self {
+        if let Some(records) = object.get("Records") {
+            Shape::S3(records)
+        } else if object.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
+            Shape::TestEvent
+        } else if object.contains_key("Src_bucket") || object.contains_key("Src_key") {
+            Shape::Jobsender
+        } else if object.contains_key("TopicArn") && object.contains_key("Message") {
+            Shape::Envelope("SNS")
+        } else if object.contains_key("detail-type") && object.contains_key("detail") {
+            Shape::Envelope("EventBridge")
+        } else {
+            Shape::Unknown
+        }
+    }
+}
+
+// What both formats ask of their fields. Reasons name the field and never quote its value.
+
+fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, String> {
+    match object.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{field}` is not text")),
+    }
+}
+
+/// A bucket's name. Anything that could be taken for a path is refused: `bucket/key` must be readable in one way only.
+fn bucket(name: Option<&str>, field: &str) -> Result<Arc<str>, String> {
+    let name = name.ok_or_else(|| format!("`{field}` is missing"))?;
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if name.is_empty() || name.len() > 255 || !name.bytes().all(fits) || name.bytes().all(|b| b == b'.') {
+        return Err(format!("`{field}` is not a bucket's name"));
+    }
+    Ok(name.into())
+}
+
+/// `null` is how services and the jobsender write "no version".
+fn version(text: Option<&str>) -> Option<Arc<str>> {
+    text.filter(|v| !v.is_empty() && *v != "null").map(Arc::from)
+}

@@ -1,0 +1,227 @@
+//! Where an object goes: the allow-list of routes, the mapping of keys, and the rules that leave objects out.
+//!
+//! Keys are sacred. A destination key is prefix + source key, byte for byte: nothing is joined, cleaned or decoded, so two
+//! source keys never meet in one destination key, and none leaves the destination prefix. That needs the routes' images
+//! (the sets of destinations that they can yield) to be disjoint, which [`Router::new`] demands.
+
+mod ignore;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::object::{Key, Location};
+
+pub use ignore::{IgnoreList, Rule, Warning};
+
+/// One line of the allow-list. Prefixes are bytes; one that is neither empty nor ends in `/` gets a `/` by
+/// [`Router::new`]: `sp` means `sp/…` and never `sp2/…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `None`: any bucket. Only where it is the one route there is.
+    pub source_bucket: Option<Arc<str>>,
+    pub source_prefix: Key,
+    pub bucket: Arc<str>,
+    pub prefix: Key,
+    /// Takes `source_prefix` off before `prefix` is put on.
+    pub strip_prefix: bool,
+    /// The destination's own word, or S3's; the sink translates. `None`: the sink's default.
+    pub storage_class: Option<Arc<str>>,
+}
+
+impl Route {
+    fn covers(&self, source: &Location) -> bool {
+        self.source_bucket.as_ref().is_none_or(|bucket| *bucket == source.bucket)
+            && source.key.as_bytes().starts_with(self.source_prefix.as_bytes())
+    }
+
+    /// Every destination key of this route begins with it, and every key that does is the image of one source key.
+    fn image(&self) -> Vec<u8> {
+        self.map(self.source_prefix.as_bytes())
+    }
+
+    /// `key` begins with the source prefix.
+    fn map(&self, key: &[u8]) -> Vec<u8> {
+        let rest =
+            if self.strip_prefix { key.get(self.source_prefix.as_bytes().len()..).unwrap_or_default() } else { key };
+        [self.prefix.as_bytes(), rest].concat()
+    }
+
+    /// Where a more special route takes keys out of this one: the part of the image that this one never yields.
+    fn hole(&self, other: &Route) -> Option<Vec<u8>> {
+        let (ours, theirs) = (self.source_prefix.as_bytes(), other.source_prefix.as_bytes());
+        let special =
+            self.source_bucket == other.source_bucket && theirs.len() > ours.len() && theirs.starts_with(ours);
+        special.then(|| self.map(theirs))
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.source_bucket.as_deref().unwrap_or("*");
+        write!(f, "{source}/{} → {}/{}", self.source_prefix, self.bucket, self.prefix)
+    }
+}
+
+/// What becomes of one source object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Go {
+        destination: Location,
+        /// See [`Route::storage_class`].
+        storage_class: Option<Arc<str>>,
+    },
+    /// Left out by this rule of the ignore list: Skipped.
+    Ignored(Rule),
+    /// Outside the allow-list, or sent to a place outside it: parked, with this reason.
+    NotRouted(NotRouted),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRouted {
+    #[error("no route takes objects of the bucket {0}")]
+    Bucket(Arc<str>),
+    #[error("no route of the bucket {0} has a source_prefix that this key begins with")]
+    Prefix(Arc<str>),
+    #[error(
+        "the key is empty at the destination (it is the route's source_prefix itself, and strip_prefix takes that off)"
+    )]
+    EmptyKey,
+    #[error("the message asks for {0}, which is outside the routes of its source")]
+    Destination(Location),
+}
+
+/// Why a set of routes cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    #[error("the routes {0} and {1} take the same source prefix")]
+    SameSource(Box<Route>, Box<Route>),
+    #[error("the routes {0} and {1} overlap at the destination: an object of one could replace one of the other")]
+    Overlap(Box<Route>, Box<Route>),
+    #[error("the route {0} takes any bucket, so it must be the only one")]
+    AnyBucketAmongOthers(Box<Route>),
+}
+
+/// The routes and the ignore list, ready to decide.
+#[derive(Clone, Debug)]
+pub struct Router {
+    /// The longest source prefix first: the most special route decides.
+    routes: Vec<Route>,
+    ignore: IgnoreList,
+}
+
+impl Router {
+    /// Two routes overlap when some destination is the image of a source key of each. Images are cones (all keys with a
+    /// prefix), less the cones that more special routes of the same bucket and prefix take out: so `photos/ → d/` and
+    /// `photos/raw/ → d/` with another storage class go together, and `photos/ → d/` and `docs/ → d/` do not.
+    pub fn new(routes: Vec<Route>, ignore: IgnoreList) -> Result<Router, RouteError> {
+        let mut routes: Vec<Route> = routes.into_iter().map(normal).collect();
+        routes.sort_by_key(|route| std::cmp::Reverse(route.source_prefix.as_bytes().len()));
+        if let (Some(any), true) = (routes.iter().find(|r| r.source_bucket.is_none()), routes.len() > 1) {
+            return Err(RouteError::AnyBucketAmongOthers(Box::new(any.clone())));
+        }
+        for (i, a) in routes.iter().enumerate() {
+            for b in &routes[i + 1..] {
+                if a.source_bucket == b.source_bucket && a.source_prefix == b.source_prefix {
+                    return Err(RouteError::SameSource(Box::new(a.clone()), Box::new(b.clone())));
+                }
+                if overlap(a, b, &routes) {
+                    return Err(RouteError::Overlap(Box::new(a.clone()), Box::new(b.clone())));
+                }
+            }
+        }
+        Ok(Router { routes, ignore })
+    }
+
+    /// Decides for one source object. `wanted` is the message's own destination (a jobsender's), which is taken only where
+    /// it equals what a route yields, or lies in the bucket and prefix of a route that takes this source, outside the
+    /// images of all routes that do not: a message cannot choose a destination outside its routes.
+    pub fn decide(&self, source: &Location, wanted: Option<&Location>) -> Decision {
+        let mut covering = self.routes.iter().filter(|route| route.covers(source)).peekable();
+        let Some(&first) = covering.peek() else {
+            let known = self.routes.iter().any(|r| r.source_bucket.as_ref() == Some(&source.bucket));
+            let bucket = source.bucket.clone();
+            return Decision::NotRouted(if known { NotRouted::Prefix(bucket) } else { NotRouted::Bucket(bucket) });
+        };
+        if let Some(rule) = self.ignore.matches(source) {
+            return Decision::Ignored(rule.clone());
+        }
+        let key = first.map(source.key.as_bytes());
+        let Some(wanted) = wanted.filter(|w| *w.bucket != *first.bucket || w.key.as_bytes() != key) else {
+            if key.is_empty() {
+                return Decision::NotRouted(NotRouted::EmptyKey);
+            }
+            return first.go(Location::new(first.bucket.clone(), Key::new(key)));
+        };
+        let foreign = self.routes.iter().any(|route| !route.covers(source) && self.yields(route, wanted));
+        let host = covering.find(|r| r.bucket == wanted.bucket && begins(wanted.key.as_bytes(), r.prefix.as_bytes()));
+        match host {
+            Some(host) if !foreign => host.go(wanted.clone()),
+            _ => Decision::NotRouted(NotRouted::Destination(wanted.clone())),
+        }
+    }
+
+    /// The routes, most special first, their prefixes completed.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Routes whose destination is a source again, so that one object would be copied for ever, if both sides are the
+    /// same service. Only the caller knows whether they are.
+    pub fn circles(&self) -> impl Iterator<Item = (&Route, &Route)> {
+        let meets = |a: &Route, b: &Route| {
+            let image = a.image();
+            let taken = b.source_prefix.as_bytes();
+            b.source_bucket.as_ref().is_none_or(|bucket| *bucket == a.bucket)
+                && (image.starts_with(taken) || taken.starts_with(&image))
+        };
+        self.routes.iter().flat_map(move |a| self.routes.iter().filter(move |b| meets(a, b)).map(move |b| (a, b)))
+    }
+
+    fn yields(&self, route: &Route, place: &Location) -> bool {
+        let key = place.key.as_bytes();
+        route.bucket == place.bucket
+            && key.starts_with(&route.image())
+            && !self.routes.iter().filter_map(|other| route.hole(other)).any(|hole| key.starts_with(&hole))
+    }
+}
+
+impl Route {
+    fn go(&self, destination: Location) -> Decision {
+        Decision::Go { destination, storage_class: self.storage_class.clone() }
+    }
+}
+
+/// Strictly more than the prefix: the prefix itself is not an object under it, but where it is empty.
+fn begins(key: &[u8], prefix: &[u8]) -> bool {
+    key.len() > prefix.len() && key.starts_with(prefix)
+}
+
+fn normal(mut route: Route) -> Route {
+    route.source_prefix = complete(route.source_prefix);
+    route.prefix = complete(route.prefix);
+    route
+}
+
+/// `sp` is `sp/`; empty stays empty.
+fn complete(prefix: Key) -> Key {
+    match prefix.as_bytes().last() {
+        None | Some(b'/') => prefix,
+        Some(_) => Key::new([prefix.as_bytes(), b"/"].concat()),
+    }
+}
+
+/// The images meet unless the deeper cone lies wholly in a hole of the other route. (Cones that only together cover a
+/// cone need not be looked for: its own top, the shortest key in it, lies in none of them.)
+fn overlap(a: &Route, b: &Route, all: &[Route]) -> bool {
+    let (image_a, image_b) = (a.image(), b.image());
+    let (outer, deep) = if image_b.starts_with(&image_a) {
+        (a, &image_b)
+    } else if image_a.starts_with(&image_b) {
+        (b, &image_a)
+    } else {
+        return false;
+    };
+    a.bucket == b.bucket && !all.iter().filter_map(|other| outer.hole(other)).any(|hole| deep.starts_with(&hole))
+}

@@ -1,0 +1,210 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// `bucket/prefix` on each side.
+fn route(from: &str, to: &str) -> Route {
+    let (source_bucket, source_prefix) = from.split_once('/').unwrap_or((from, ""));
+    let (bucket, prefix) = to.split_once('/').unwrap_or((to, ""));
+    Route {
+        source_bucket: (source_bucket != "*").then(|| source_bucket.into()),
+        source_prefix: source_prefix.into(),
+        bucket: bucket.into(),
+        prefix: prefix.into(),
+        strip_prefix: false,
+        storage_class: None,
+    }
+}
+
+fn stripped(from: &str, to: &str) -> Route {
+    Route { strip_prefix: true, ..route(from, to) }
+}
+
+fn new(routes: &[Route]) -> Result<Router, RouteError> {
+    Router::new(routes.to_vec(), IgnoreList::default())
+}
+
+fn place(text: &str) -> Location {
+    let (bucket, key) = text.split_once('/').unwrap();
+    Location::new(bucket, key)
+}
+
+fn sent(router: &Router, from: &str) -> Option<String> {
+    goes(router.decide(&place(from), None))
+}
+
+fn goes(decision: Decision) -> Option<String> {
+    match decision {
+        Decision::Go { destination, .. } => Some(destination.to_string()),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_destination_key_is_prefix_and_source_key_byte_for_byte() {
+    let router = new(&[route("s", "d/p")]).unwrap();
+    for key in ["a", "/abs", "a//b", "../up", "a/./b", "./", "ä+%20", "p/"] {
+        assert_eq!(sent(&router, &format!("s/{key}")), Some(format!("d/p/{key}")), "{key}");
+    }
+}
+
+#[test]
+fn a_source_prefix_without_a_slash_is_a_folder() {
+    let router = new(&[route("s/sp", "d"), stripped("t/sp", "e/x/")]).unwrap();
+    assert_eq!(sent(&router, "s/sp/a").as_deref(), Some("d/sp/a"));
+    assert_eq!(sent(&router, "t/sp/a").as_deref(), Some("e/x/a"));
+    for other in ["s/sp2/a", "s/sp", "s/a"] {
+        assert_eq!(router.decide(&place(other), None), Decision::NotRouted(NotRouted::Prefix("s".into())), "{other}");
+    }
+    assert_eq!(router.decide(&place("u/sp/a"), None), Decision::NotRouted(NotRouted::Bucket("u".into())));
+}
+
+#[test]
+fn a_key_that_would_be_empty_is_not_routed() {
+    let router = new(&[stripped("s/sp", "d")]).unwrap();
+    assert_eq!(router.decide(&place("s/sp/"), None), Decision::NotRouted(NotRouted::EmptyKey));
+    assert_eq!(router.decide(&place("s/sp/"), Some(&place("d/"))), Decision::NotRouted(NotRouted::EmptyKey));
+}
+
+#[test]
+fn the_most_special_route_decides() {
+    let cold = Route { storage_class: Some("COLDLINE".into()), ..route("s/raw", "d") };
+    let router = new(&[route("s", "d"), cold]).unwrap();
+    let class = |key: &str| match router.decide(&place(key), None) {
+        Decision::Go { storage_class, .. } => storage_class,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((class("s/raw/x").as_deref(), class("s/x")), (Some("COLDLINE"), None));
+}
+
+#[test]
+fn routes_that_could_meet_are_refused() {
+    let overlaps = |a: Route, b: Route| matches!(new(&[a, b]), Err(RouteError::Overlap(..)));
+    assert!(overlaps(route("a", "d"), route("b", "d")));
+    assert!(overlaps(route("a", "d/p"), route("b", "d/p/q")));
+    assert!(overlaps(route("a", "d"), route("b/x", "d/p")));
+    assert!(overlaps(route("a", "d"), stripped("a/x", "d/y")));
+    assert!(!overlaps(route("a", "d/p"), route("b", "d/p2")));
+    assert!(!overlaps(route("a", "d"), route("b", "e")));
+    assert!(!overlaps(route("a/x", "d"), route("b/y", "d")));
+    assert!(!overlaps(route("a", "d"), route("a/x", "d")));
+    assert!(!overlaps(route("a", "d"), stripped("a/x", "d/x")));
+    assert!(matches!(new(&[route("a/x", "d"), route("a/x/", "e")]), Err(RouteError::SameSource(..))));
+    assert!(matches!(new(&[route("*", "d"), route("a", "e")]), Err(RouteError::AnyBucketAmongOthers(_))));
+}
+
+#[test]
+fn a_place_that_a_special_route_vacates_may_be_anothers() {
+    let router = new(&[route("a", "d"), route("a/x", "e"), route("b", "d/x")]).unwrap();
+    assert_eq!(sent(&router, "b/k").as_deref(), Some("d/x/k"));
+    assert_eq!(sent(&router, "a/x/k").as_deref(), Some("e/x/k"));
+    // What b yields cannot be reached by a message about a, though it lies under a's destination.
+    let to = place("d/x/k");
+    assert_eq!(router.decide(&place("a/k"), Some(&to)), Decision::NotRouted(NotRouted::Destination(to)));
+}
+
+#[test]
+fn a_message_chooses_only_among_its_routes_destinations() {
+    let router = new(&[route("s/in", "d/p"), route("t", "e")]).unwrap();
+    let to = |wanted: &str| goes(router.decide(&place("s/in/k"), Some(&place(wanted))));
+    assert_eq!(to("d/p/in/k").as_deref(), Some("d/p/in/k"));
+    assert_eq!(to("d/p/elsewhere").as_deref(), Some("d/p/elsewhere"));
+    for wanted in ["d/p", "d/p/", "d/p2/k", "d/k", "e/k", "x/p/k"] {
+        assert_eq!(to(wanted), None, "{wanted}");
+    }
+    assert_eq!(goes(router.decide(&place("s/out/k"), Some(&place("d/p/k")))), None);
+    assert_eq!(goes(router.decide(&place("u/k"), Some(&place("d/p/k")))), None);
+}
+
+#[test]
+fn without_routes_any_bucket_goes_to_the_destination() {
+    let router = new(&[route("*", "d/p")]).unwrap();
+    assert_eq!(sent(&router, "whatever/k").as_deref(), Some("d/p/k"));
+    assert_eq!(goes(router.decide(&place("w/k"), Some(&place("d/k")))), None);
+}
+
+#[test]
+fn an_ignored_object_says_which_rule() {
+    let (ignore, _) = IgnoreList::parse(b"# x\ns/tmp/*");
+    let router = Router::new(vec![route("s", "d")], ignore).unwrap();
+    assert!(matches!(router.decide(&place("s/tmp/a"), None), Decision::Ignored(rule) if rule.line == 2));
+    assert!(matches!(router.decide(&place("u/tmp/a"), None), Decision::NotRouted(_)));
+}
+
+#[test]
+fn a_route_into_its_own_source_is_seen() {
+    assert_eq!(new(&[route("s", "s/copy")]).unwrap().circles().count(), 1);
+    assert_eq!(new(&[route("s/in", "s/out")]).unwrap().circles().count(), 0);
+    assert_eq!(new(&[route("a", "b"), route("b", "a")]).unwrap().circles().count(), 2);
+    assert_eq!(new(&[route("*", "d")]).unwrap().circles().count(), 1);
+}
+
+fn any_route() -> impl Strategy<Value = Route> {
+    ("[st]", "[ab]{0,1}(/[ab]){0,2}", "[de]", "[ab]{0,1}(/[ab]){0,2}", any::<bool>()).prop_map(
+        |(sb, sp, b, p, strip)| Route { strip_prefix: strip, ..route(&format!("{sb}/{sp}"), &format!("{b}/{p}")) },
+    )
+}
+
+fn sources() -> impl Strategy<Value = Vec<Location>> {
+    proptest::collection::vec(("[st]", "[ab/]{1,6}").prop_map(|(b, k)| Location::new(b, k.as_str())), 2..60)
+}
+
+proptest! {
+    #[test]
+    fn two_sources_never_share_a_destination(routes in proptest::collection::vec(any_route(), 1..4), sources in sources()) {
+        let Ok(router) = new(&routes) else { return Ok(()) };
+        let mut taken = std::collections::HashMap::new();
+        for source in sources {
+            if let Some(to) = goes(router.decide(&source, None)) {
+                let earlier = taken.insert(to.clone(), source.clone());
+                prop_assert!(earlier.is_none_or(|e| e == source), "{to}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_routes_that_meet_are_refused(a in any_route(), b in any_route()) {
+        // A refusal shows its reason: some destination that both yield.
+        if let Err(RouteError::Overlap(a, b)) = new(&[a, b]) {
+            let (image_a, image_b) = (a.image(), b.image());
+            let top = if image_a.len() > image_b.len() { image_a } else { image_b };
+            let alone = |r: &Route| Router::new(vec![r.clone()], IgnoreList::default()).unwrap();
+            let place = Location::new(a.bucket.clone(), Key::new(top));
+            prop_assert!(alone(&a).yields(&a, &place) && alone(&b).yields(&b, &place));
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_its_destination_prefix(route in any_route(), key in proptest::collection::vec(any::<u8>(), 1..30),
+                                             wanted in "[ab/]{0,6}") {
+        let router = new(&[route]).unwrap();
+        let route = &router.routes()[0];
+        let source = Location::new(route.source_bucket.clone().unwrap(),
+                                   Key::new([route.source_prefix.as_bytes(), &key].concat()));
+        for wanted in [None, Some(Location::new(route.bucket.clone(), wanted.as_str()))] {
+            if let Decision::Go { destination, .. } = router.decide(&source, wanted.as_ref()) {
+                prop_assert_eq!(&destination.bucket, &route.bucket);
+                prop_assert!(destination.key.as_bytes().starts_with(route.prefix.as_bytes()));
+                if wanted.is_none() {
+                    prop_assert!(destination.key.as_bytes().ends_with(&key));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wanted_destination_is_never_another_sources(routes in proptest::collection::vec(any_route(), 1..4),
+                                                     sources in sources(), wanted in sources()) {
+        // With several buckets' routes: what one bucket's message may ask for, no other bucket's event yields.
+        let Ok(router) = new(&routes) else { return Ok(()) };
+        let events: Vec<_> = sources.iter().filter_map(|s| Some((goes(router.decide(s, None))?, s.bucket.clone()))).collect();
+        for (source, place) in sources.iter().zip(wanted) {
+            for bucket in ["d", "e"] {
+                let place = Location::new(bucket, place.key.clone());
+                if let Some(to) = goes(router.decide(source, Some(&place))) {
+                    prop_assert!(events.iter().all(|(other, from)| *other != to || *from == source.bucket));
+                }
+            }
+        }
+    }
+}
