@@ -12,7 +12,6 @@ pub mod s3;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,7 +26,7 @@ use crate::plan::Limits;
 pub type Result<T, E = CopyError> = std::result::Result<T, E>;
 
 /// Chunks of an object's body. Ends with an error if it is shorter or longer than announced.
-pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+pub type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// Headers and user metadata that travel with an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
