@@ -146,8 +146,8 @@ impl Sink for S3 {
         &Limits::S3
     }
     fn capabilities(&self) -> Capabilities {
-        let Profile { conditional_put, conditional_finish, conditional_delete, .. } = *self.profile;
-        Capabilities { conditional_put, conditional_finish, conditional_delete, metadata: true }
+        let Profile { conditional_put, conditional_finish, conditional_delete, checksums, .. } = *self.profile;
+        Capabilities { conditional_put, conditional_finish, conditional_delete, checksums, metadata: true }
     }
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
         self.list_page(bucket, prefix, from).await

@@ -121,7 +121,7 @@ pub(super) fn attributes(size: u64) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1_700_000_000, version: None };
     let user = [("owner", "照"), ("skyferry-token", "forged")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = Metadata { content_type: Some("text/plain".into()), user: user.into(), ..Default::default() };
-    let provenance = Provenance { source: Location::new("photos", "照片"), identity, token: Token(7) };
+    let provenance = Provenance { source: Location::new("photos", "照片"), identity, token: Token(7), crc32c: None };
     Attributes { metadata, provenance, size }
 }
 
