@@ -45,7 +45,8 @@ pub(super) fn store(endpoint: &str, profile: &str, side: Side, pair: (&str, &str
         ..Default::default()
     };
     let credentials = Cached::new(Rotating(AtomicUsize::new(0), pair.0.to_owned(), pair.1.to_owned()));
-    let transport = Transport::new(&TransportOptions { allow_http: true, ..Default::default() }.with_environment()).unwrap();
+    let transport =
+        Transport::new(&TransportOptions { allow_http: true, ..Default::default() }.with_environment()).unwrap();
     S3::new(options, Arc::new(credentials), side, transport).unwrap()
 }
 
