@@ -193,6 +193,4 @@ impl Sink for S3 {
 }
 
 #[cfg(test)]
-mod live;
-#[cfg(test)]
 mod tests;
