@@ -25,6 +25,12 @@ pub const BUCKET: &str = "bucket";
 /// Gives these credentials in turn, the last one for ever.
 pub struct InTurn(Vec<Grant>, AtomicUsize);
 
+impl InTurn {
+    pub fn of(grants: Vec<Grant>) -> Self {
+        InTurn(grants, AtomicUsize::new(0))
+    }
+}
+
 #[async_trait]
 impl Provider for InTurn {
     fn describe(&self) -> String {
@@ -80,7 +86,7 @@ impl Rig {
             ..TransportOptions::default()
         });
         let options = ClientOptions { endpoint: Some(self.peer.endpoint()) };
-        let credentials = Arc::new(Cached::new(InTurn(grants, AtomicUsize::new(0))));
+        let credentials = Arc::new(Cached::new(InTurn::of(grants)));
         Gcs::new(&options, credentials, side, transport.unwrap()).unwrap()
     }
 }

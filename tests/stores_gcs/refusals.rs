@@ -1,14 +1,17 @@
 //! What is refused, lost or answered in other words, and that no secret is among the words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::{Access, Fault, GcsOptions, GcsPeer, Operation, Rule};
 use skyferry_agent::error::{Kind, Side, Verdict};
 use skyferry_agent::object::Expected;
+use skyferry_agent::store::gcs::{Gcs, GcsOptions as GcsClientOptions};
+use skyferry_agent::store::http::{Transport, TransportOptions};
 use skyferry_agent::store::{Attributes, Metadata, Sink};
-use skyferry_providers::{Grant, Secret};
+use skyferry_providers::{Cached, Grant, Secret};
 
-use crate::{BUCKET, Rig, at, attributes, keys, noise, streamed, whole};
+use crate::{BUCKET, InTurn, Rig, at, attributes, keys, noise, streamed, whole};
 
 fn refuse(status: u16, code: &str) -> Fault {
     Fault::Refuse { status, code: code.into(), retry_after: None }
@@ -143,4 +146,16 @@ async fn what_the_service_cannot_hold_costs_no_request() {
         assert_eq!(gcs.begin(&at("k"), &with).await.unwrap_err().kind, Kind::CannotHold);
     }
     assert_eq!(rig.peer.counts().total(), 0);
+}
+
+#[tokio::test]
+async fn neither_a_client_nor_a_wrong_endpoint_shows_a_secret() {
+    let rig = Rig::start();
+    let shown = format!("{:?}", rig.gcs());
+    assert!(shown.contains("127.0.0.1") && !shown.contains(GcsPeer::SECRET), "{shown}");
+    let options = GcsClientOptions { endpoint: Some("https://id:hunter2@host/path".into()) };
+    let credentials = Arc::new(Cached::new(InTurn::of(vec![keys("secret")])));
+    let transport = Transport::new(&TransportOptions::default()).unwrap();
+    let error = Gcs::new(&options, credentials, Side::Source, transport).unwrap_err();
+    assert!(error.to_string().contains("host/path") && !format!("{error} {error:?}").contains("hunter2"));
 }
