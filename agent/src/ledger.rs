@@ -83,7 +83,8 @@ pub struct Begun {
 /// How a writer ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The record's outcome stands. `published` is what is now at the destination, where something is.
+    /// The record's outcome stands. `published` is what is now at the destination, where something is. `digests` and
+    /// `grade` that are not told again stay, as long as `published` is the same.
     Settled { outcome: Outcome, published: Option<LastPublished>, digests: Option<Digests>, grade: Option<Grade> },
     /// Parked with the reason; stays in the ledger until something settles it.
     Parked { reason: String },
@@ -133,7 +134,12 @@ pub trait Ledger: Send + Sync {
     async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError>;
 
     /// Records this writer's upload (replacing what it recorded before), or with `None` that it has none any more.
-    async fn checkpoint(&self, subject: &Subject, writer: Writer, upload: Option<&UploadRecord>) -> Result<(), LedgerError>;
+    async fn checkpoint(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        upload: Option<&UploadRecord>,
+    ) -> Result<(), LedgerError>;
 
     /// Ends this writer, and the earlier ones in `closed`.
     async fn finish(

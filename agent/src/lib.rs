@@ -11,6 +11,7 @@ pub mod plan;
 pub mod protocol;
 pub mod route;
 
+pub mod embedded;
 pub mod lease;
 pub mod ledger;
 pub mod pace;

@@ -1,1 +1,626 @@
-//! (being written)
+//! The write protocol (design §4) as a state machine without I/O, clock or randomness.
+//!
+//! `Protocol::start` gives the first [`Effect`]; the driver (`job.rs`) carries it out and hands back one [`Answer`];
+//! `step` gives the next effect, until `Effect::End`. Because nothing else decides, the model checker
+//! (`agent/tests/model`) can try every interleaving of two of these with crashes, lost and late answers.
+//!
+//! What keeps a key from going back:
+//! - **Fence.** Beginning in the ledger fences every earlier writer: none of them can register an upload any more, and
+//!   those that they had registered are ended (and seen to be) before this writer looks at anything.
+//! - **Order.** The destination is looked at before the source, so that a conditional write can only replace something
+//!   at most as new as what it brings.
+//! - **Doubt.** A write whose answer was lost may still land. Its writer stays open in the ledger, and while a writer is
+//!   open the message is not deleted but looked at again after the *hold*.
+
+use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
+
+/// An attempt ends here when the source or the destination keeps moving: the message is released, nothing is lost.
+pub const MAX_ATTEMPTS: u32 = 4;
+/// A destination that twice stores other bytes than were sent gets no third try in one job.
+const MAX_WRONG: u32 = 2;
+
+/// What is known before the first effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The message was delivered before: something may have been done already.
+    pub received_before: bool,
+    /// The event speaks of an object that will go as a multipart upload: worth a look at the destination first.
+    pub large_hint: bool,
+    /// Deletions at the source are carried over.
+    pub deletes: bool,
+    /// The sink's single PUT (and DELETE) honours `Expected`.
+    pub conditional_put: bool,
+    /// The sink's Complete honours `Expected`.
+    pub conditional_finish: bool,
+}
+
+/// A source object as a look shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceSeen {
+    pub identity: SourceIdentity,
+    /// It will go as a multipart upload.
+    pub large: bool,
+    /// The destination object seen last is not Skyferry's, but size and a comparable checksum agree.
+    pub equals_foreign: bool,
+}
+
+/// A destination object as a look shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DestinationSeen {
+    pub revision: Revision,
+    /// Skyferry's metadata for this very source key, where it is there.
+    pub ours: Option<Mark>,
+}
+
+/// The part of Skyferry's metadata that decisions need.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    pub identity: SourceIdentity,
+    pub token: Token,
+    /// The stored bytes are known to be right: the ledger recorded this revision, or the checksums prove it. A process
+    /// may have died between publishing and checking.
+    pub verified: bool,
+}
+
+/// A writer that began earlier and is still open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Earlier {
+    pub writer: Writer,
+    /// It was fenced at least one hold ago, or ended by itself and left only its upload.
+    pub closable: bool,
+    pub upload: Option<EarlierUpload>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EarlierUpload {
+    pub id: UploadId,
+    pub token: Token,
+    /// The source state its parts hold, if a resume would be safe: same part plan, digests recorded.
+    pub resumable: Option<SourceIdentity>,
+}
+
+/// What the ledger knew when this writer began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Begun {
+    pub known: bool,
+    pub published: Option<(SourceIdentity, Revision)>,
+    pub earlier: Vec<Earlier>,
+}
+
+/// What the driver is asked to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Ledger: is the key settled, with nobody open? → `Settled`
+    Lookup,
+    /// Ledger: add this writer. → `Begun`
+    Begin,
+    /// HEAD at the source. → `Source`
+    HeadSource,
+    /// GET at the source; the body stays open for `Put`. → `Source`
+    OpenSource,
+    /// HEAD at the destination. → `Destination`
+    HeadDestination,
+    /// Abort an upload. → `Done`, `Lost`
+    Abort(UploadId),
+    /// List an upload's parts. → `UploadOpen`, `UploadGone`
+    SeeUpload(UploadId),
+    /// The opened body as one PUT. → `Published`, `PublishedWrong`, `Precondition`, `SourceChanged`, `Lost`
+    Put { token: Token, expected: Expected },
+    /// Begin a multipart upload. → `Initiated`, `Lost`
+    Initiate { token: Token },
+    /// Ledger: record this upload as ours. → `Done`, `Fenced`, `Lost`
+    Checkpoint(UploadId),
+    /// Read and send all parts that are missing. → `Done`, `UploadGone`, `SourceChanged`
+    Parts(UploadId),
+    /// → `Published`, `PublishedWrong`, `Precondition`, `UploadGone`, `Lost`
+    Complete { upload: UploadId, expected: Expected },
+    /// Delete at the destination. → `Done`, `Precondition`, `Lost`
+    Delete { expected: Expected },
+    /// Ledger: end this writer and the `closed` ones; with `in_doubt` this one stays open. A fenced writer's ending is not
+    /// recorded, but it is closed all the same: it says that nothing of its own is under way. → `Finished`, `Fenced`, `Lost`
+    Finish { ending: Ending, closed: Vec<Writer>, in_doubt: bool },
+    /// Nothing more to do on this key but to the message.
+    End(End),
+}
+
+/// What the ledger is told at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The outcome, and what the destination now holds of this source key, where that is known.
+    Settled { outcome: Settled, published: Option<(SourceIdentity, Revision)> },
+    /// With the reason that the driver holds.
+    Parked,
+    /// To be tried again. `upload_left`: the recorded upload waits for the successor.
+    Released { counted: bool, upload_left: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Settled {
+    Copied,
+    Unchanged,
+    Deleted,
+    Gone,
+}
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Settled and recorded: delete it.
+    Settled(Settled),
+    /// Recorded as parked: hand it to the dead letters, then delete it.
+    Parked,
+    /// Release it for one hold, then look again: another writer may still land something.
+    Hold,
+    /// Release it: a later writer has this key.
+    Fenced,
+    /// Release it: to be tried again.
+    Again { counted: bool },
+    /// The lease is lost: the message is somebody else's.
+    Abandon,
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// `None`: not settled, or somebody is open.
+    Settled(Option<(SourceIdentity, Revision)>),
+    Begun(Begun),
+    Source(Option<SourceSeen>),
+    Destination(Option<DestinationSeen>),
+    Done,
+    UploadOpen,
+    UploadGone,
+    Initiated(UploadId),
+    /// Published, and the stored checksum is right.
+    Published(Revision),
+    /// Published, but the far side stored other bytes.
+    PublishedWrong(Revision),
+    Precondition,
+    SourceChanged,
+    Fenced,
+    Finished {
+        others_open: bool,
+    },
+    /// Sent, and no answer came: it may have taken effect, or may yet.
+    Lost,
+    /// It failed without effect.
+    Failed(Trouble),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// To be tried again; `counted`: by the object's own fault.
+    Again { counted: bool },
+    /// It will never work; the driver holds the reason.
+    Park,
+    /// The lease is lost.
+    LeaseLost,
+}
+
+/// What is known of the destination in this attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Known {
+    Nothing,
+    /// By the ledger, without a look.
+    Assumed(Expected),
+    Seen(Option<DestinationSeen>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum State {
+    Lookup,
+    /// The quick way of a message that came again: are both ends as the ledger says?
+    QuickDestination(SourceIdentity, Revision),
+    QuickSource(SourceIdentity),
+    Begin,
+    /// Does the source still hold what an earlier upload was reading?
+    AdoptionLook,
+    /// Ending uploads, the last of the list first: abort it, then see it gone.
+    Aborting(Vec<UploadId>, Then),
+    Seeing(Vec<UploadId>, Then),
+    Destination,
+    SourceHead,
+    SourceOpen,
+    Put,
+    Initiate,
+    Checkpoint,
+    Parts,
+    Complete,
+    /// Was it this attempt that published? After a lost answer, a 412, an upload that is gone.
+    Settle {
+        put_lost: bool,
+    },
+    Delete,
+    /// Taking away what was stored wrong.
+    Remove,
+    Finish(End),
+    Ended,
+}
+
+/// What follows when uploads have ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Then {
+    Learn,
+    NextAttempt,
+    Settle,
+    Finish(Ending),
+    Release,
+}
+
+/// One job at one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Protocol {
+    facts: Facts,
+    writer: Writer,
+    state: State,
+    begun: Begun,
+    destination: Known,
+    /// The look at the source that this attempt stands on.
+    source: Option<SourceSeen>,
+    /// An upload of ours, or adopted, that has not been seen to end.
+    upload: Option<UploadId>,
+    /// What this attempt's write carries: new for every attempt; an adopted upload keeps its own.
+    token: Token,
+    attempt: u32,
+    wrong: u32,
+    in_doubt: bool,
+}
+
+impl Protocol {
+    pub fn start(writer: Writer, facts: Facts) -> (Protocol, Effect) {
+        let (state, effect) =
+            if facts.received_before { (State::Lookup, Effect::Lookup) } else { (State::Begin, Effect::Begin) };
+        let protocol = Protocol {
+            facts,
+            writer,
+            state,
+            begun: Begun::default(),
+            destination: Known::Nothing,
+            source: None,
+            upload: None,
+            token: fresh_token(writer, 1),
+            attempt: 1,
+            wrong: 0,
+            in_doubt: false,
+        };
+        (protocol, effect)
+    }
+
+    /// The next effect. An answer that does not belong to the last one is a defect of the driver: the message is
+    /// released, nothing is lost.
+    pub fn step(&mut self, answer: Answer) -> Effect {
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        match (state, answer) {
+            (_, Answer::Failed(Trouble::LeaseLost)) => self.end(End::Abandon),
+            (state, Answer::Failed(trouble)) => self.failed(state, trouble),
+
+            (State::Lookup, Answer::Settled(Some((identity, revision)))) => {
+                self.go(State::QuickDestination(identity, revision), Effect::HeadDestination)
+            }
+            (State::QuickDestination(identity, revision), Answer::Destination(Some(seen)))
+                if seen.revision == revision =>
+            {
+                self.go(State::QuickSource(identity), Effect::HeadSource)
+            }
+            (State::QuickSource(identity), Answer::Source(Some(seen))) if seen.identity == identity => {
+                self.end(End::Settled(Settled::Unchanged))
+            }
+            (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _) => {
+                self.go(State::Begin, Effect::Begin)
+            }
+
+            (State::Begin, Answer::Begun(begun)) => self.fence(begun),
+            (State::AdoptionLook, Answer::Source(source)) => self.adopt(source.map(|seen| seen.identity)),
+            (State::Aborting(uploads, then), _) => match uploads.last().cloned() {
+                Some(upload) => self.go(State::Seeing(uploads, then), Effect::SeeUpload(upload)),
+                None => self.then(then),
+            },
+            (State::Seeing(mut uploads, then), Answer::UploadGone) => {
+                let ended = uploads.pop();
+                self.upload.take_if(|own| Some(&*own) == ended.as_ref());
+                self.end_uploads(uploads, then)
+            }
+            (State::Seeing(uploads, then), _) => self.end_uploads(uploads, then),
+
+            (State::Destination, Answer::Destination(seen)) => {
+                self.destination = Known::Seen(seen);
+                self.look_at_source()
+            }
+            (State::SourceHead, Answer::Source(seen)) => self.decide(seen, false),
+            (State::SourceOpen, Answer::Source(seen)) => self.decide(seen, true),
+            (state, answer) => self.step_write(state, answer),
+        }
+    }
+
+    /// The second half of `step`: from the first write to the end.
+    fn step_write(&mut self, state: State, answer: Answer) -> Effect {
+        match (state, answer) {
+            (State::Put | State::Complete, Answer::Published(revision)) => self.published(revision),
+            (State::Put | State::Complete, Answer::PublishedWrong(revision)) => self.published_wrong(revision),
+            (State::Put, Answer::Lost) => self.go(State::Settle { put_lost: true }, Effect::HeadDestination),
+            (State::Put, Answer::Precondition) | (State::Parts | State::Complete, Answer::UploadGone) => {
+                self.upload = None;
+                self.go(State::Settle { put_lost: false }, Effect::HeadDestination)
+            }
+            (State::Complete, Answer::Lost | Answer::Precondition) => self.end_own_upload(Then::Settle),
+            (State::Put | State::Parts, Answer::SourceChanged) => self.end_own_upload(Then::NextAttempt),
+            (State::Initiate, Answer::Initiated(upload)) => {
+                self.upload = Some(upload.clone());
+                self.go(State::Checkpoint, Effect::Checkpoint(upload))
+            }
+            (State::Checkpoint, Answer::Done) => self.with_upload(State::Parts, Effect::Parts),
+            (State::Checkpoint, _) => self.end_own_upload(Then::Release),
+            (State::Parts, Answer::Done) => {
+                let expected = self.expected(self.facts.conditional_finish);
+                self.with_upload(State::Complete, |upload| Effect::Complete { upload, expected })
+            }
+            (State::Settle { put_lost }, Answer::Destination(seen)) => self.settle(seen, put_lost),
+
+            (State::Delete, Answer::Done) => self.settled(Settled::Deleted, None),
+            (State::Delete, answer) => {
+                self.in_doubt |= answer == Answer::Lost;
+                self.next_attempt(Known::Nothing)
+            }
+            (State::Remove, _) => self.finish(Ending::Parked),
+            (State::Finish(End::Settled(_) | End::Parked), Answer::Finished { others_open: true }) => {
+                self.end(End::Hold)
+            }
+            (State::Finish(end), Answer::Finished { .. }) => self.end(end),
+            (State::Finish(_), Answer::Fenced) => self.end(End::Fenced),
+            (State::Begin | State::Finish(_) | State::Ended, _) => self.end(End::Again { counted: false }),
+            _ => self.release(false),
+        }
+    }
+
+    /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over.
+    fn fence(&mut self, begun: Begun) -> Effect {
+        self.begun = begun;
+        if self.candidate(None).is_some() {
+            return self.go(State::AdoptionLook, Effect::HeadSource);
+        }
+        self.adopt(None)
+    }
+
+    /// The newest earlier upload that holds parts of `identity` (of anything, if `None`).
+    fn candidate(&self, identity: Option<&SourceIdentity>) -> Option<&EarlierUpload> {
+        self.begun.earlier.iter().rev().filter_map(|earlier| earlier.upload.as_ref()).find(|upload| {
+            upload.resumable.as_ref().is_some_and(|holds| identity.is_none_or(|identity| identity == holds))
+        })
+    }
+
+    fn adopt(&mut self, identity: Option<SourceIdentity>) -> Effect {
+        let adopted = identity.and_then(|identity| self.candidate(Some(&identity)).cloned());
+        if let Some(upload) = adopted {
+            self.upload = Some(upload.id);
+            self.token = upload.token;
+        }
+        let earlier = self.begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref());
+        let uploads = earlier.map(|upload| upload.id.clone()).filter(|id| Some(id) != self.upload.as_ref()).collect();
+        self.end_uploads(uploads, Then::Learn)
+    }
+
+    fn end_uploads(&mut self, uploads: Vec<UploadId>, then: Then) -> Effect {
+        match uploads.last().cloned() {
+            Some(upload) => self.go(State::Aborting(uploads, then), Effect::Abort(upload)),
+            None => self.then(then),
+        }
+    }
+
+    fn end_own_upload(&mut self, then: Then) -> Effect {
+        let uploads = self.upload.iter().cloned().collect();
+        self.end_uploads(uploads, then)
+    }
+
+    fn then(&mut self, then: Then) -> Effect {
+        match then {
+            Then::Learn => self.learn(),
+            Then::NextAttempt => self.next_attempt(Known::Nothing),
+            Then::Settle => self.go(State::Settle { put_lost: false }, Effect::HeadDestination),
+            Then::Finish(ending) => self.finish(ending),
+            Then::Release => self.release(false),
+        }
+    }
+
+    /// The first attempt's destination: from the ledger where that is enough.
+    fn learn(&mut self) -> Effect {
+        let look = self.facts.received_before || self.facts.large_hint || !self.begun.earlier.is_empty();
+        self.destination = match &self.begun.published {
+            _ if look => Known::Nothing,
+            Some((_, revision)) => Known::Assumed(Expected::Revision(revision.clone())),
+            None if self.begun.known => Known::Nothing,
+            None => Known::Assumed(Expected::Absent),
+        };
+        self.look_at_destination()
+    }
+
+    fn look_at_destination(&mut self) -> Effect {
+        match self.destination {
+            Known::Nothing => self.go(State::Destination, Effect::HeadDestination),
+            _ => self.look_at_source(),
+        }
+    }
+
+    /// A HEAD where it may well be all that is needed; else the GET that brings the bytes is the look.
+    fn look_at_source(&mut self) -> Effect {
+        let head = match &self.source {
+            Some(before) => before.large,
+            None => self.begun.known || self.facts.large_hint || matches!(self.destination, Known::Seen(Some(_))),
+        };
+        match head || self.upload.is_some() {
+            true => self.go(State::SourceHead, Effect::HeadSource),
+            false => self.go(State::SourceOpen, Effect::OpenSource),
+        }
+    }
+
+    /// Both ends are known: leave, delete or copy.
+    fn decide(&mut self, seen: Option<SourceSeen>, opened: bool) -> Effect {
+        self.source = seen.clone();
+        let Some(source) = seen else { return self.source_is_gone() };
+        if let Some(revision) = self.current_revision(&source) {
+            return self.settled(Settled::Unchanged, Some((source.identity, revision)));
+        }
+        if let Some(upload) = self.upload.clone() {
+            let fits = self.candidate(Some(&source.identity)).is_some_and(|candidate| candidate.id == upload);
+            return match fits {
+                true => self.go(State::Checkpoint, Effect::Checkpoint(upload)),
+                false => self.end_own_upload(Then::NextAttempt),
+            };
+        }
+        let token = self.token;
+        match (source.large, opened) {
+            (true, _) => self.go(State::Initiate, Effect::Initiate { token }),
+            (false, false) => self.go(State::SourceOpen, Effect::OpenSource),
+            (false, true) => {
+                let expected = self.expected(self.facts.conditional_put);
+                self.go(State::Put, Effect::Put { token, expected })
+            }
+        }
+    }
+
+    /// The destination's revision, if it holds this very state of the source already.
+    fn current_revision(&self, source: &SourceSeen) -> Option<Revision> {
+        match &self.destination {
+            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark) })) => {
+                (mark.verified && mark.identity == source.identity).then(|| revision.clone())
+            }
+            Known::Seen(Some(DestinationSeen { revision, ours: None })) => {
+                source.equals_foreign.then(|| revision.clone())
+            }
+            Known::Assumed(_) => {
+                let (identity, revision) = self.begun.published.as_ref()?;
+                (*identity == source.identity).then(|| revision.clone())
+            }
+            _ => None,
+        }
+    }
+
+    fn source_is_gone(&mut self) -> Effect {
+        if self.upload.is_some() {
+            return self.end_own_upload(Then::NextAttempt);
+        }
+        if !self.facts.deletes {
+            return self.settled(Settled::Gone, self.begun.published.clone());
+        }
+        match &self.destination {
+            Known::Seen(Some(DestinationSeen { ours: Some(_), .. })) => {
+                let expected = self.expected(self.facts.conditional_put);
+                self.go(State::Delete, Effect::Delete { expected })
+            }
+            Known::Seen(_) => self.settled(Settled::Gone, None),
+            Known::Assumed(_) | Known::Nothing => self.next_attempt(Known::Nothing),
+        }
+    }
+
+    /// What the write may replace: exactly what this attempt knows to be there.
+    fn expected(&self, enforced: bool) -> Expected {
+        match &self.destination {
+            _ if !enforced => Expected::Any,
+            Known::Assumed(expected) => expected.clone(),
+            Known::Seen(None) => Expected::Absent,
+            Known::Seen(Some(seen)) => Expected::Revision(seen.revision.clone()),
+            Known::Nothing => Expected::Any,
+        }
+    }
+
+    /// Looks whether this attempt's token is what stands there; if not, what stands there is the next attempt's start.
+    fn settle(&mut self, seen: Option<DestinationSeen>, put_lost: bool) -> Effect {
+        if let Some(DestinationSeen { revision, ours: Some(mark) }) = &seen
+            && mark.token == self.token
+        {
+            let revision = revision.clone();
+            return match mark.verified {
+                true => self.published(revision),
+                false => self.published_wrong(revision),
+            };
+        }
+        self.in_doubt |= put_lost;
+        self.next_attempt(Known::Seen(seen))
+    }
+
+    fn published(&mut self, revision: Revision) -> Effect {
+        self.upload = None;
+        let identity = self.source.as_ref().map(|source| source.identity.clone());
+        self.settled(Settled::Copied, identity.map(|identity| (identity, revision)))
+    }
+
+    /// Replaced at once; if that does not help, taken away and parked.
+    fn published_wrong(&mut self, revision: Revision) -> Effect {
+        self.wrong += 1;
+        if self.wrong < MAX_WRONG {
+            return self.next_attempt(Known::Assumed(Expected::Revision(revision)));
+        }
+        self.upload = None;
+        self.go(State::Remove, Effect::Delete { expected: Expected::Revision(revision) })
+    }
+
+    fn next_attempt(&mut self, destination: Known) -> Effect {
+        self.upload = None;
+        if self.attempt == MAX_ATTEMPTS {
+            return self.release(false);
+        }
+        self.attempt += 1;
+        self.token = fresh_token(self.writer, self.attempt);
+        // What the ledger said at the beginning is older than any look.
+        self.begun.published = None;
+        self.destination = destination;
+        self.look_at_destination()
+    }
+
+    fn settled(&mut self, outcome: Settled, published: Option<(SourceIdentity, Revision)>) -> Effect {
+        self.end_own_upload(Then::Finish(Ending::Settled { outcome, published }))
+    }
+
+    fn release(&mut self, counted: bool) -> Effect {
+        self.finish(Ending::Released { counted, upload_left: self.upload.is_some() })
+    }
+
+    fn finish(&mut self, ending: Ending) -> Effect {
+        let (end, closes) = match &ending {
+            Ending::Settled { outcome, .. } => (End::Settled(*outcome), true),
+            Ending::Parked => (End::Parked, true),
+            Ending::Released { counted, .. } => (End::Again { counted: *counted }, false),
+        };
+        let closable = self.begun.earlier.iter().filter(|earlier| closes && earlier.closable);
+        let closed = closable.map(|earlier| earlier.writer).collect();
+        self.go(State::Finish(end), Effect::Finish { ending, closed, in_doubt: self.in_doubt })
+    }
+
+    fn failed(&mut self, state: State, trouble: Trouble) -> Effect {
+        match (state, trouble) {
+            (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _)
+            | (State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
+            // An upload that cannot be seen to end: whoever comes next has to.
+            (State::Aborting(..) | State::Seeing(..), _) => self.release(false),
+            (State::Remove, _) => self.finish(Ending::Parked),
+            (state, trouble) => {
+                self.in_doubt |= matches!(state, State::Settle { put_lost: true });
+                match trouble {
+                    Trouble::Park => self.end_own_upload(Then::Finish(Ending::Parked)),
+                    Trouble::Again { counted } => self.release(counted),
+                    Trouble::LeaseLost => self.end(End::Abandon),
+                }
+            }
+        }
+    }
+
+    fn with_upload(&mut self, state: State, effect: impl FnOnce(UploadId) -> Effect) -> Effect {
+        match self.upload.clone() {
+            Some(upload) => self.go(state, effect(upload)),
+            None => self.release(false),
+        }
+    }
+
+    fn go(&mut self, state: State, effect: Effect) -> Effect {
+        self.state = state;
+        effect
+    }
+
+    fn end(&mut self, end: End) -> Effect {
+        self.go(State::Ended, Effect::End(end))
+    }
+}
+
+/// Nobody else's: writers are 128 random bits.
+fn fresh_token(writer: Writer, attempt: u32) -> Token {
+    Token(writer.0.wrapping_add(attempt as u128))
+}

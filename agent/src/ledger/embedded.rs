@@ -1,0 +1,292 @@
+//! The ledger on one machine, over the embedded file. A record is keyed by source *and* destination, `primary` or
+//! not: pointing a route at another bucket must not find the old bucket's "already copied".
+
+mod pack;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Row, named_params};
+
+use super::{
+    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Record, Subject, UploadRecord,
+};
+use crate::digest::Grade;
+use crate::embedded::{Db, Embedded, Failure};
+use crate::metrics::Outcome;
+use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
+
+const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended IS NOT NULL, outcome, reason, digests, \
+     grade FROM records WHERE source = ?1 AND destination = ?2";
+const NEW_RECORD: &str = "INSERT INTO records (source, destination) VALUES (?1, ?2)";
+const REVIVE: &str = "UPDATE records SET ended = NULL WHERE source = ?1 AND destination = ?2";
+const FENCE: &str = "UPDATE writers SET fenced = ?3 WHERE source = ?1 AND destination = ?2 AND fenced IS NULL";
+const WRITERS: &str = "SELECT writer, fenced, stopped, upload, state FROM writers \
+     WHERE source = ?1 AND destination = ?2 ORDER BY begun";
+const NEW_WRITER: &str = "INSERT INTO writers (source, destination, begun, writer) VALUES (?1, ?2, ?3, ?4)";
+const CHECKPOINT: &str = "UPDATE writers SET upload = ?4, state = ?5 \
+     WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
+const END: &str = "DELETE FROM writers \
+     WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
+const STOP: &str = "UPDATE writers SET stopped = 1 WHERE source = ?1 AND destination = ?2 AND writer = ?3 \
+     AND fenced IS NULL AND stopped = 0 AND upload IS NOT NULL";
+const CLOSE: &str = "DELETE FROM writers WHERE source = ?1 AND destination = ?2 AND writer = ?3";
+const OPEN: &str = "SELECT count(*) FROM writers WHERE source = ?1 AND destination = ?2 AND writer IS NOT ?3";
+/// Digests that are not told again stay, as long as they are of the same state.
+const SETTLE: &str = "UPDATE records SET outcome = :outcome, reason = NULL, failures = 0, ended = :ended, \
+     digests = CASE WHEN :digests IS NULL AND etag IS :etag AND size IS :size AND modified IS :modified \
+         AND version IS :version AND revision IS :revision THEN digests ELSE :digests END, \
+     grade = CASE WHEN :grade IS NULL AND etag IS :etag AND size IS :size AND modified IS :modified \
+         AND version IS :version AND revision IS :revision THEN grade ELSE :grade END, \
+     etag = :etag, size = :size, modified = :modified, version = :version, revision = :revision \
+     WHERE source = :source AND destination = :destination";
+const PARK: &str =
+    "UPDATE records SET outcome = 'parked', reason = ?3, ended = NULL WHERE source = ?1 AND destination = ?2";
+const COUNT_FAILURE: &str = "UPDATE records SET failures = failures + 1 WHERE source = ?1 AND destination = ?2";
+const UPLOADS: &str = "SELECT upload FROM writers WHERE upload IS NOT NULL AND substr(destination, 1, length(?1)) = ?1";
+const OLD: &str = "SELECT source, destination, ended < ?3 FROM records WHERE (source, destination) > (?1, ?2) \
+     ORDER BY source, destination LIMIT 2000";
+const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended < ?3";
+
+/// The ledger of an embedded file.
+pub struct EmbeddedLedger {
+    file: Embedded,
+}
+
+impl Embedded {
+    pub fn ledger(&self) -> EmbeddedLedger {
+        EmbeddedLedger { file: self.clone() }
+    }
+}
+
+/// A subject as the tables have it.
+#[derive(Clone)]
+struct Name {
+    source: Vec<u8>,
+    destination: Vec<u8>,
+}
+
+impl Name {
+    fn of(subject: &Subject) -> Self {
+        let bytes = |at: &Location| [at.bucket.as_bytes(), b"/", at.key.as_bytes()].concat();
+        Name { source: bytes(&subject.source), destination: bytes(&subject.destination) }
+    }
+    fn pair(&self) -> (&[u8], &[u8]) {
+        (&self.source, &self.destination)
+    }
+}
+
+impl EmbeddedLedger {
+    /// Forgets records that ended longer ago than this. Goes in small steps, so that jobs run on meanwhile.
+    pub async fn reap(&self, older_than: Duration) -> Result<u64, LedgerError> {
+        let mut after = (Vec::new(), Vec::new());
+        let mut reaped = 0;
+        loop {
+            let from = after.clone();
+            let age = older_than.as_millis() as i64;
+            let step = self.run("Reap", move |db| {
+                let before = db.now.saturating_sub(age);
+                let rows = db.rows(OLD, (&from.0, &from.1, before), |row| {
+                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<bool>>(2)?))
+                })?;
+                let mut deleted = 0;
+                for (source, destination, _) in rows.iter().filter(|row| row.2 == Some(true)) {
+                    deleted += db.execute(REAP, (source, destination, before))? as u64;
+                }
+                Ok((deleted, rows.into_iter().last().map(|row| (row.0, row.1))))
+            });
+            let (deleted, last) = step.await?;
+            reaped += deleted;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(reaped),
+            }
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        mut work: impl FnMut(&mut Db<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let done = self.file.call(move |db| work(db).map(Some)).await;
+        done.map_err(|failure| told(self.file.name(), operation, failure))
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    fn name(&self) -> &str {
+        self.file.name()
+    }
+
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
+        let name = Name::of(subject);
+        self.run("Begin", move |db| {
+            let (source, destination) = name.pair();
+            let record = db.rows(RECORD, name.pair(), read_record)?.pop();
+            let mut begun = Begun::default();
+            match record {
+                None => {
+                    db.execute(NEW_RECORD, name.pair())?;
+                }
+                Some(record) => {
+                    if record.ended {
+                        db.execute(REVIVE, name.pair())?;
+                    }
+                    db.execute(FENCE, (source, destination, db.now))?;
+                    let now = db.now;
+                    begun.earlier = db.rows(WRITERS, name.pair(), |row| read_writer(row, now))?;
+                    (begun.known, begun.published, begun.failures) = (true, record.published, record.failures);
+                }
+            }
+            let order = db.next_id();
+            db.execute(NEW_WRITER, (source, destination, order, writer.0.to_be_bytes()))?;
+            Ok(begun)
+        })
+        .await
+    }
+
+    async fn checkpoint(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        upload: Option<&UploadRecord>,
+    ) -> Result<(), LedgerError> {
+        let name = Name::of(subject);
+        let id = upload.map(|upload| upload.id.0.clone());
+        let state = upload.map(pack::upload);
+        let changed = self.run("Checkpoint", move |db| {
+            db.execute(CHECKPOINT, (&name.source, &name.destination, writer.0.to_be_bytes(), &id, &state))
+        });
+        if changed.await? == 0 { Err(LedgerError::Fenced) } else { Ok(()) }
+    }
+
+    async fn finish(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        ending: &Ending,
+        closed: &[Writer],
+    ) -> Result<Finished, LedgerError> {
+        let (name, ending, closed) = (Name::of(subject), ending.clone(), closed.to_vec());
+        let finished = self.run("Finish", move |db| {
+            let (source, destination) = name.pair();
+            let me = writer.0.to_be_bytes();
+            let keeps = matches!(ending, Ending::Released { .. });
+            let stopped = keeps && db.execute(STOP, (source, destination, me))? > 0;
+            if !stopped && db.execute(END, (source, destination, me))? == 0 {
+                return Ok(None);
+            }
+            for writer in &closed {
+                db.execute(CLOSE, (source, destination, writer.0.to_be_bytes()))?;
+            }
+            let open: i64 = db.rows(OPEN, (source, destination, me), |row| row.get(0))?.pop().unwrap_or(0);
+            record_ending(db, &name, &ending, open > 0)?;
+            Ok(Some(Finished { others_open: open > 0 }))
+        });
+        finished.await?.ok_or(LedgerError::Fenced)
+    }
+
+    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
+        let name = Name::of(subject);
+        self.run("Lookup", move |db| {
+            let Some(mut record) = db.rows(RECORD, name.pair(), read_record)?.pop() else { return Ok(None) };
+            let open = db.rows(OPEN, (&name.source, &name.destination, None::<i64>), |row| row.get::<_, i64>(0))?;
+            record.open_writers = open.first().map_or(0, |&open| open as usize);
+            Ok(Some(record))
+        })
+        .await
+    }
+
+    async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError> {
+        let prefix = [destination_bucket.as_bytes(), b"/"].concat();
+        self.run("OpenUploads", move |db| db.rows(UPLOADS, (&prefix,), |row| Ok(UploadId(row.get(0)?)))).await
+    }
+}
+
+/// Writes into the record what an ended writer leaves.
+fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: bool) -> rusqlite::Result<()> {
+    let (source, destination) = name.pair();
+    match ending {
+        Ending::Settled { outcome, published, digests, grade } => {
+            let identity = published.as_ref().map(|published| &published.identity);
+            let packed = digests.as_ref().map(|digests| {
+                let mut out = Vec::new();
+                pack::digests(&mut out, digests);
+                out
+            });
+            let ended = (!others_open).then_some(db.now);
+            db.execute(
+                SETTLE,
+                named_params! {
+                    ":source": source, ":destination": destination, ":outcome": outcome.name(), ":ended": ended,
+                    ":digests": packed, ":grade": grade.map(Grade::name),
+                    ":etag": identity.map(|identity| &*identity.etag),
+                    ":size": identity.map(|identity| identity.size as i64),
+                    ":modified": identity.map(|identity| identity.last_modified),
+                    ":version": identity.and_then(|identity| identity.version.as_deref()),
+                    ":revision": published.as_ref().map(|published| &*published.revision.0),
+                },
+            )?;
+        }
+        Ending::Parked { reason } => {
+            db.execute(PARK, (source, destination, reason))?;
+        }
+        Ending::Released { counted: true } => {
+            db.execute(COUNT_FAILURE, (source, destination))?;
+        }
+        Ending::Released { counted: false } => {}
+    }
+    Ok(())
+}
+
+/// A row of `RECORD`; the open writers are counted elsewhere.
+fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let published = match row.get::<_, Option<_>>(4)? {
+        None => None,
+        Some(revision) => Some(LastPublished {
+            identity: SourceIdentity {
+                etag: row.get(0)?,
+                size: row.get::<_, i64>(1)? as u64,
+                last_modified: row.get(2)?,
+                version: row.get(3)?,
+            },
+            revision: Revision(revision),
+        }),
+    };
+    Ok(Record {
+        outcome: row.get_ref(7)?.as_str_or_null()?.and_then(Outcome::parse),
+        reason: row.get(8)?,
+        published,
+        digests: row.get_ref(9)?.as_blob_or_null()?.and_then(pack::read_digests),
+        grade: row.get_ref(10)?.as_str_or_null()?.and_then(Grade::parse),
+        open_writers: 0,
+        failures: row.get(5)?,
+        ended: row.get(6)?,
+    })
+}
+
+fn read_writer(row: &Row<'_>, now: i64) -> rusqlite::Result<EarlierWriter> {
+    let id: Option<String> = row.get(3)?;
+    let upload = match (&id, row.get_ref(4)?.as_blob_or_null()?) {
+        (Some(id), Some(state)) => pack::read_upload(id, state),
+        _ => None,
+    };
+    let fenced: i64 = row.get(1)?;
+    Ok(EarlierWriter {
+        writer: Writer(u128::from_be_bytes(row.get(0)?)),
+        fenced_for: Duration::from_millis((now - fenced).max(0) as u64),
+        stopped: row.get(2)?,
+        upload,
+    })
+}
+
+fn told(ledger: &str, operation: &'static str, failure: Failure) -> LedgerError {
+    let ledger = ledger.to_string();
+    if failure.damaged {
+        let advice = "move the file away: `scan` finds again what is missing".to_string();
+        return LedgerError::Unusable { ledger, problem: format!("the file is damaged ({})", failure.answer), advice };
+    }
+    LedgerError::Weather { ledger, operation, answer: failure.answer }
+}

@@ -1,0 +1,208 @@
+//! Ways to break the protocol, one at a time: each takes one rule out from around the real machine, by changing what it
+//! asks for or what it hears. The explorer has to find what the rule was there for.
+
+use skyferry_agent::object::{Expected, Token, Writer};
+use skyferry_agent::protocol::*;
+
+use crate::explore::settles;
+use crate::world::{World, identity, number, revision};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    None,
+    /// Earlier writers' uploads are left alone.
+    DropTheFence,
+    /// The ledger lets an earlier writer go on writing.
+    LedgerDoesNotFence,
+    /// An abort is taken for the end of the upload.
+    TrustTheAbort,
+    /// The source is looked at first, then the destination.
+    SourceBeforeDestination,
+    /// The message goes although another writer is open.
+    DeleteWhileAnotherIsOpen,
+    TrustALostComplete,
+    TrustALostPut,
+    /// A second attempt sends what the first one read.
+    ReuseBytes,
+    /// A fenced writer begins again by itself.
+    BeginAgainWhenFenced,
+    ReapALiveRecord,
+    /// The upload is not recorded before its parts are sent.
+    UploadWithoutCheckpoint,
+    UnpinnedReads,
+    OneTokenAWriter,
+    UnconditionalPut,
+    UnconditionalDelete,
+    /// The message goes before the ledger knows.
+    DeleteBeforeFinish,
+    /// A writer with a lost write is closed at once.
+    ForgetDoubt,
+    /// An open writer is closed without waiting for the hold.
+    CloseWithoutHold,
+    /// An upload is taken over whatever it holds.
+    AdoptAnything,
+    /// A message that meets a later writer is deleted.
+    DeleteWhenFenced,
+    /// A job that could not finish deletes its message.
+    DeleteOnFailure,
+    /// Somebody else's object is taken for Skyferry's.
+    ClaimForeignObjects,
+    /// What the ledger says of the destination is believed although others are open or it came again.
+    BelieveTheLedger,
+    /// Any object at the destination passes for the newest state.
+    BelieveAnyObject,
+    /// A delete whose answer was lost is taken as done, and forgotten.
+    TrustALostDelete,
+}
+
+impl Mutant {
+    /// The effect as it goes out.
+    pub fn effect(self, world: &mut World, slot: usize, effect: Effect) -> Effect {
+        let worker = world.workers[slot].as_mut().expect("a worker that runs");
+        match (self, effect) {
+            (Mutant::OneTokenAWriter, Effect::Put { token, expected }) => {
+                let base = token.0 / 16 * 16;
+                worker.memory = Some((token.0 - base) as u8);
+                Effect::Put { token: Token(base), expected }
+            }
+            (Mutant::UnconditionalPut, Effect::Put { token, .. }) => Effect::Put { token, expected: Expected::Any },
+            (Mutant::UnconditionalDelete, Effect::Delete { .. }) => Effect::Delete { expected: Expected::Any },
+            (Mutant::ForgetDoubt, Effect::Finish { ending, closed, .. }) => {
+                Effect::Finish { ending, closed, in_doubt: false }
+            }
+            (_, effect) => effect,
+        }
+    }
+
+    /// An effect that is not carried out at all, and what is heard instead.
+    pub fn skips(self, world: &mut World, slot: usize, effect: &Effect) -> Option<Answer> {
+        match (self, effect) {
+            (Mutant::TrustTheAbort, Effect::SeeUpload(_)) => Some(Answer::UploadGone),
+            (Mutant::UploadWithoutCheckpoint, Effect::Checkpoint(_)) => Some(Answer::Done),
+            (Mutant::DeleteBeforeFinish, Effect::Finish { ending, .. }) if settles(ending) => {
+                Some(Answer::Finished { others_open: false })
+            }
+            (Mutant::SourceBeforeDestination | Mutant::ReuseBytes, Effect::HeadSource | Effect::OpenSource) => {
+                let remembered = world.workers[slot].as_ref()?.memory?;
+                Some(Answer::Source(Some(SourceSeen {
+                    identity: identity(remembered),
+                    large: false,
+                    equals_foreign: false,
+                })))
+            }
+            (Mutant::UnpinnedReads, Effect::Parts(_)) => {
+                let source = world.source;
+                if let Some(worker) = world.workers[slot].as_mut() {
+                    worker.look = Some(source);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer as it is heard.
+    pub fn tell(self, world: &mut World, slot: usize, answer: Answer) {
+        let worker = world.workers[slot].as_ref().expect("a worker that runs");
+        let effect = worker.effect.clone();
+        let standing = world.destination.as_ref().map(|object| revision(object.generation));
+        let answer = match (self, effect.clone(), answer) {
+            (Mutant::DropTheFence, _, Answer::Begun(mut begun)) => {
+                begun.earlier.iter_mut().for_each(|earlier| earlier.upload = None);
+                Answer::Begun(begun)
+            }
+            (Mutant::BelieveTheLedger, _, Answer::Begun(mut begun)) => {
+                begun.earlier.clear();
+                Answer::Begun(begun)
+            }
+            (Mutant::CloseWithoutHold, _, Answer::Begun(mut begun)) => {
+                begun.earlier.iter_mut().for_each(|earlier| earlier.closable = true);
+                Answer::Begun(begun)
+            }
+            (Mutant::AdoptAnything, _, Answer::Begun(mut begun)) => {
+                let now = identity(world.source);
+                for upload in begun.earlier.iter_mut().filter_map(|earlier| earlier.upload.as_mut()) {
+                    upload.resumable = Some(now.clone());
+                }
+                Answer::Begun(begun)
+            }
+            (Mutant::LedgerDoesNotFence, Effect::Begin, answer) => {
+                for writer in world.record.iter_mut().flat_map(|record| record.writers.iter_mut()) {
+                    writer.fenced = false;
+                }
+                answer
+            }
+            (Mutant::DeleteWhileAnotherIsOpen, _, Answer::Finished { .. }) => Answer::Finished { others_open: false },
+            (Mutant::TrustALostComplete, Effect::Complete { .. }, Answer::Lost)
+            | (Mutant::TrustALostPut, Effect::Put { .. }, Answer::Lost) => {
+                Answer::Published(standing.unwrap_or(revision(89)))
+            }
+            (Mutant::TrustALostDelete, Effect::Delete { .. }, Answer::Lost) => Answer::Done,
+            (Mutant::BeginAgainWhenFenced, _, Answer::Fenced) => return begin_again(world, slot),
+            (Mutant::OneTokenAWriter, _, Answer::Destination(Some(mut seen))) => {
+                if let (Some(mark), Some(attempt)) = (seen.ours.as_mut(), worker.memory)
+                    && mark.token == Token(worker.writer as u128 * 16)
+                {
+                    mark.token = Token(worker.writer as u128 * 16 + attempt as u128);
+                }
+                Answer::Destination(Some(seen))
+            }
+            (Mutant::ClaimForeignObjects, _, Answer::Destination(Some(mut seen))) => {
+                let mark = Mark { identity: identity(97), token: Token(0), verified: true };
+                seen.ours.get_or_insert(mark);
+                Answer::Destination(Some(seen))
+            }
+            (Mutant::BelieveAnyObject, _, Answer::Destination(Some(mut seen))) => {
+                if let Some(mark) = seen.ours.as_mut() {
+                    mark.identity = identity(world.source);
+                }
+                Answer::Destination(Some(seen))
+            }
+            (_, _, answer) => answer,
+        };
+        let read = match &answer {
+            Answer::Source(Some(seen)) if effect == Effect::OpenSource => Some(number(&seen.identity.etag)),
+            _ => None,
+        };
+        world.tell(slot, answer);
+        let source = world.source;
+        if let Some(worker) = world.workers[slot].as_mut() {
+            match self {
+                Mutant::SourceBeforeDestination if worker.effect == Effect::HeadDestination => {
+                    worker.memory = Some(source);
+                }
+                Mutant::ReuseBytes if read.is_some() => worker.memory = read,
+                _ => {}
+            }
+        }
+    }
+
+    /// What is done with the message.
+    pub fn end(self, end: End) -> End {
+        match (self, end) {
+            (Mutant::DeleteWhenFenced, End::Fenced) | (Mutant::DeleteOnFailure, End::Again { .. }) => {
+                End::Settled(Settled::Unchanged)
+            }
+            (_, end) => end,
+        }
+    }
+}
+
+fn begin_again(world: &mut World, slot: usize) {
+    if let Some(worker) = world.workers[slot].as_mut() {
+        let facts = Facts {
+            received_before: false,
+            large_hint: true,
+            deletes: true,
+            conditional_put: true,
+            conditional_finish: false,
+        };
+        let (protocol, effect) = Protocol::start(Writer(worker.writer as u128 * 16), facts);
+        worker.protocol = protocol;
+        worker.effect = effect;
+    }
+    if let Some(record) = world.record.as_mut() {
+        let writer = world.workers[slot].as_ref().map(|worker| worker.writer);
+        record.writers.retain(|entry| Some(entry.id) != writer);
+    }
+}

@@ -1,0 +1,33 @@
+//! The embedded queue and ledger as subjects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skyferry_agent::embedded::Embedded;
+use skyferry_agent::queue::QueueTraits;
+
+use crate::{ledger, queue};
+
+fn open() -> (tempfile::TempDir, Embedded) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = Embedded::open(&dir.path().join("state")).expect("opened");
+    (dir, file)
+}
+
+pub async fn queue() -> queue::Subject {
+    let (dir, file) = open();
+    let tick = Duration::from_millis(200);
+    let traits = QueueTraits {
+        visibility: tick * 4,
+        retention: Duration::from_secs(3600),
+        max_receives: None,
+        dead_letters: Some("dead".into()),
+    };
+    let queue = Arc::new(file.queue("q", traits).await.expect("a queue"));
+    queue::Subject { queue, tick, patience: Duration::from_secs(10), _keep: Box::new(dir) }
+}
+
+pub async fn ledger() -> ledger::Under {
+    let (dir, file) = open();
+    ledger::Under { ledger: Arc::new(file.ledger()), _keep: Box::new(dir) }
+}

@@ -1,0 +1,251 @@
+//! What every ledger keeps: the fence, the uploads, the endings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skyferry_agent::digest::{Digests, Grade};
+use skyferry_agent::ledger::{Begun, Ending, LastPublished, Ledger, LedgerError, PartRecord, Subject, UploadRecord};
+use skyferry_agent::metrics::Outcome;
+use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+
+pub struct Under {
+    pub ledger: Arc<dyn Ledger>,
+    pub _keep: Box<dyn Send>,
+}
+
+fn subject(key: &str) -> Subject {
+    Subject { source: Location::new("source", key), destination: Location::new("sink", key), primary: true }
+}
+
+fn identity(etag: &str) -> SourceIdentity {
+    SourceIdentity { etag: etag.into(), size: 5 << 30, last_modified: 1_763_700_000, version: Some("v1".into()) }
+}
+
+fn upload(id: &str, parts: u32) -> UploadRecord {
+    let digests = |number| Digests { length: 16 << 20, crc32c: number, crc64nvme: Some(u64::MAX - 1), ..Default::default() };
+    let part = |number| PartRecord { number, etag: format!("etag-{number}").as_str().into(), digests: digests(number) };
+    UploadRecord {
+        id: UploadId(id.into()),
+        token: Token::random(),
+        identity: identity("e1"),
+        part_size: 16 << 20,
+        parts: (1..=parts).map(part).collect(),
+    }
+}
+
+fn published(etag: &str, revision: &str) -> LastPublished {
+    LastPublished { identity: identity(etag), revision: Revision(revision.into()) }
+}
+
+fn settled(published: Option<LastPublished>) -> Ending {
+    Ending::Settled { outcome: Outcome::Copied, published, digests: None, grade: None }
+}
+
+impl Under {
+    async fn begin(&self, on: &Subject) -> (Writer, Begun) {
+        let writer = Writer::random();
+        (writer, self.ledger.begin(on, writer).await.expect("begun"))
+    }
+    async fn finish(&self, on: &Subject, writer: Writer, ending: Ending, closed: &[Writer]) -> bool {
+        self.ledger.finish(on, writer, &ending, closed).await.expect("finished").others_open
+    }
+}
+
+fn is_fenced<T>(answer: Result<T, LedgerError>) -> bool {
+    matches!(answer, Err(LedgerError::Fenced))
+}
+
+pub async fn an_unknown_key_is_not_known_and_has_no_past(on: Under) {
+    let key = subject("a");
+    assert_eq!(on.ledger.lookup(&key).await.expect("looked up"), None);
+    assert_eq!(on.begin(&key).await.1, Begun::default());
+}
+
+pub async fn what_was_published_is_told_to_the_next_writer(on: Under) {
+    let key = subject("a");
+    let (writer, _) = on.begin(&key).await;
+    assert!(!on.finish(&key, writer, settled(Some(published("e1", "gen-1"))), &[]).await);
+    let (_, begun) = on.begin(&key).await;
+    assert!(begun.known && begun.earlier.is_empty());
+    assert_eq!(begun.published, Some(published("e1", "gen-1")));
+}
+
+pub async fn beginning_makes_a_record_live_and_settling_ends_it(on: Under) {
+    let key = subject("a");
+    let (writer, _) = on.begin(&key).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.open_writers, record.ended, record.outcome), (1, false, None));
+    let digests = Digests { length: 9, crc32c: 7, crc64nvme: Some(8), md5: Some([1; 16]), ..Default::default() };
+    let ending = Ending::Settled {
+        outcome: Outcome::Copied,
+        published: Some(published("e", "r")),
+        digests: Some(digests),
+        grade: Some(Grade::EndToEnd),
+    };
+    on.finish(&key, writer, ending, &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.open_writers, record.ended, record.outcome), (0, true, Some(Outcome::Copied)));
+    assert_eq!((record.digests, record.grade), (Some(digests), Some(Grade::EndToEnd)));
+    let (writer, _) = on.begin(&key).await;
+    assert!(!on.ledger.lookup(&key).await.expect("looked up").expect("there").ended, "live again");
+    on.finish(&key, writer, settled(None), &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.published, record.digests), (None, None), "nothing is there any more");
+}
+
+pub async fn finding_the_same_state_again_keeps_its_digests(on: Under) {
+    let key = subject("a");
+    let (writer, _) = on.begin(&key).await;
+    let digests = Digests { length: 9, crc32c: 7, ..Default::default() };
+    let state = Some(published("e", "r"));
+    let ending = Ending::Settled {
+        outcome: Outcome::Copied,
+        published: state.clone(),
+        digests: Some(digests),
+        grade: Some(Grade::InTransit),
+    };
+    on.finish(&key, writer, ending, &[]).await;
+    let (writer, _) = on.begin(&key).await;
+    let unchanged = Ending::Settled { outcome: Outcome::Unchanged, published: state, digests: None, grade: None };
+    on.finish(&key, writer, unchanged, &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.digests, record.grade), (Some(digests), Some(Grade::InTransit)));
+}
+
+pub async fn beginning_fences_every_earlier_writer(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let (second, _) = on.begin(&key).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let (third, begun) = on.begin(&key).await;
+    let seen: Vec<Writer> = begun.earlier.iter().map(|earlier| earlier.writer).collect();
+    assert_eq!(seen, [first, second], "oldest first");
+    assert!(begun.earlier[0].fenced_for >= Duration::from_millis(20), "fenced by the second's coming");
+    assert!(begun.earlier[1].fenced_for < Duration::from_millis(20), "fenced just now");
+    for writer in [first, second] {
+        assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 0))).await));
+        assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), &[]).await));
+        assert!(is_fenced(on.ledger.finish(&key, writer, &Ending::Released { counted: false }, &[]).await));
+    }
+    on.ledger.checkpoint(&key, third, Some(&upload("u3", 0))).await.expect("the last writer is not fenced");
+}
+
+pub async fn others_that_are_open_are_told_until_they_are_closed(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let (second, _) = on.begin(&key).await;
+    assert!(on.finish(&key, second, settled(Some(published("e", "r"))), &[]).await);
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.open_writers, record.ended), (1, false), "a record with a writer is not ended");
+    let (third, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier.len(), 1);
+    assert!(!on.finish(&key, third, settled(Some(published("e", "r"))), &[first]).await);
+    assert!(on.ledger.lookup(&key).await.expect("looked up").expect("there").ended);
+    assert!(is_fenced(on.ledger.checkpoint(&key, first, None).await), "a closed writer stays fenced");
+}
+
+pub async fn a_finished_writer_can_do_no_more(on: Under) {
+    let key = subject("a");
+    let (writer, _) = on.begin(&key).await;
+    on.finish(&key, writer, settled(None), &[]).await;
+    assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 1))).await));
+    assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), &[]).await));
+}
+
+pub async fn an_upload_is_handed_on_exactly(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let record = upload("upload/with+odd=id", 3);
+    on.ledger.checkpoint(&key, first, Some(&upload("older", 1))).await.expect("recorded");
+    on.ledger.checkpoint(&key, first, Some(&record)).await.expect("replaced");
+    let (_, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier[0].upload, Some(record));
+    assert!(!begun.earlier[0].stopped);
+}
+
+pub async fn an_upload_of_ten_thousand_parts_is_handed_on(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let record = upload("u", 10_000);
+    on.ledger.checkpoint(&key, first, Some(&record)).await.expect("recorded");
+    assert_eq!(on.begin(&key).await.1.earlier[0].upload, Some(record));
+}
+
+pub async fn a_withdrawn_upload_is_forgotten(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    on.ledger.checkpoint(&key, first, Some(&upload("u", 1))).await.expect("recorded");
+    on.ledger.checkpoint(&key, first, None).await.expect("withdrawn");
+    assert_eq!(on.begin(&key).await.1.earlier[0].upload, None);
+}
+
+pub async fn a_released_writer_leaves_only_its_upload(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    on.ledger.checkpoint(&key, first, Some(&upload("u", 2))).await.expect("recorded");
+    assert!(!on.finish(&key, first, Ending::Released { counted: false }, &[]).await);
+    let (second, begun) = on.begin(&key).await;
+    assert!(begun.earlier[0].stopped && begun.earlier[0].upload.is_some());
+    assert!(on.finish(&key, second, Ending::Released { counted: false }, &[]).await, "the first is still open");
+    let (_, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier.len(), 1, "the second had no upload and left nothing");
+}
+
+pub async fn failures_are_counted_until_something_settles(on: Under) {
+    let key = subject("a");
+    for (counted, before) in [(true, 0), (false, 1), (true, 1)] {
+        let (writer, begun) = on.begin(&key).await;
+        assert_eq!(begun.failures, before);
+        on.finish(&key, writer, Ending::Released { counted }, &[]).await;
+    }
+    let (writer, begun) = on.begin(&key).await;
+    assert_eq!(begun.failures, 2);
+    on.finish(&key, writer, settled(None), &[]).await;
+    assert_eq!(on.begin(&key).await.1.failures, 0);
+}
+
+pub async fn a_parked_record_keeps_its_reason_and_is_never_ended(on: Under) {
+    let key = subject("a");
+    let (writer, _) = on.begin(&key).await;
+    on.finish(&key, writer, Ending::Parked { reason: "the key has a line feed".into() }, &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.outcome, record.reason.as_deref()), (Some(Outcome::Parked), Some("the key has a line feed")));
+    assert!(!record.ended && record.open_writers == 0);
+    let (writer, _) = on.begin(&key).await;
+    on.finish(&key, writer, settled(None), &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.outcome, record.reason, record.ended), (Some(Outcome::Copied), None, true));
+}
+
+pub async fn open_uploads_are_told_by_destination_bucket(on: Under) {
+    for (bucket, id) in [("sink", "u1"), ("sink2", "u2")] {
+        let key = Subject { destination: Location::new(bucket, "k"), ..subject(id) };
+        let (writer, _) = on.begin(&key).await;
+        on.ledger.checkpoint(&key, writer, Some(&upload(id, 0))).await.expect("recorded");
+        on.finish(&key, writer, Ending::Released { counted: false }, &[]).await;
+    }
+    let (writer, _) = on.begin(&subject("a")).await;
+    on.finish(&subject("a"), writer, settled(None), &[]).await;
+    assert_eq!(on.ledger.open_uploads("sink").await.expect("told"), [UploadId("u1".into())]);
+}
+
+pub async fn records_of_different_keys_and_destinations_are_apart(on: Under) {
+    let here = subject("a");
+    let there = Subject { destination: Location::new("sink2", "a"), primary: false, ..subject("a") };
+    let (writer, _) = on.begin(&here).await;
+    on.finish(&here, writer, settled(Some(published("e", "r"))), &[]).await;
+    for other in [there, subject("a/"), subject("A"), subject("a\n"), subject("é")] {
+        assert_eq!(on.begin(&other).await.1, Begun::default(), "{other:?}");
+    }
+}
+
+pub async fn of_many_that_begin_at_once_one_remains_unfenced(on: Under) {
+    let key = subject("a");
+    let begun = futures_util::future::join_all((0..20).map(|_| on.begin(&key))).await;
+    let finished = begun.iter().map(|(writer, _)| on.ledger.checkpoint(&key, *writer, None));
+    let answers = futures_util::future::join_all(finished).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    let mut seen: Vec<usize> = begun.iter().map(|(_, begun)| begun.earlier.len()).collect();
+    seen.sort();
+    assert_eq!(seen, (0..20).collect::<Vec<_>>());
+}
