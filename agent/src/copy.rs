@@ -1,1 +1,209 @@
-//! (being written)
+//! The bytes of one object, from the source's body into the sink's request, hashed as they pass.
+//!
+//! Small objects are held whole, so that their digest goes before them; larger ones are streamed and checked behind.
+//! What is published is compared with what was read, and what was read with what the source stores; where the sink says
+//! nothing that can be compared, it is read back.
+
+mod parts;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::digest::{Digests, Grade, Hasher, Select, Stored, Verdict};
+use crate::error::{CopyError, Kind, Side};
+use crate::metrics::{Cause, Metrics};
+use crate::object::{Expected, Location, Revision};
+use crate::pace::Pace;
+use crate::plan::Limits;
+use crate::store::{Attributes, Chunks, Object, Opened, Payload, Published, Sink, Source};
+
+pub use parts::{Upload, whole};
+
+/// Objects up to this many bytes are held whole.
+pub const WHOLE: u64 = 1 << 20;
+/// What one streamed transfer holds in memory: buffers of two connections.
+const STREAM_CHARGE: u64 = 512 << 10;
+
+/// From where to where, and by what means.
+#[derive(Clone)]
+pub struct Route {
+    pub source: Arc<dyn Source>,
+    pub sink: Arc<dyn Sink>,
+    pub from: Location,
+    pub to: Location,
+    pub pace: Arc<Pace>,
+    pub metrics: Arc<Metrics>,
+    /// The agent drains: end at the next border.
+    pub stop: CancellationToken,
+}
+
+/// What was published, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    pub revision: Revision,
+    /// Of the bytes as they were read.
+    pub digests: Digests,
+    /// Or why it is wrong.
+    pub grade: Result<Grade, String>,
+}
+
+impl Route {
+    pub fn limits(&self) -> &Limits {
+        self.sink.limits()
+    }
+
+    fn select(&self, stored: &Stored, whole: bool) -> Select {
+        let md5 = !self.sink.capabilities().checksums;
+        Select::for_source(stored, whole).and(Select { md5, ..Select::default() })
+    }
+
+    /// Publishes an opened body in one request. `with` gets the CRC32C where it is known in time.
+    pub async fn put(&self, opened: Opened, mut with: Attributes, expected: &Expected) -> Result<Copied, CopyError> {
+        let select = self.select(&opened.object.stored, true);
+        let charge = if opened.length <= WHOLE { opened.length } else { STREAM_CHARGE };
+        let _permit = self.pace.bytes(charge).await;
+        let _held = self.metrics.inflight_bytes.hold(charge);
+        if opened.length <= WHOLE {
+            let bytes = collect(opened.chunks, opened.length).await?;
+            let digests = Digests::of(&bytes, select);
+            let source = self.agrees_with_source(&opened.object, &digests)?;
+            with.provenance.crc32c = Some(digests.crc32c);
+            let published = self.sink.put(&self.to, Payload::Whole(bytes), &with, expected).await?;
+            return self.prove(published, digests, source).await;
+        }
+        let (chunks, hasher) = hashed(opened.chunks, select);
+        let chunks = self.ended_right(chunks, hasher.clone(), opened.object.clone());
+        let payload = Payload::Stream { length: opened.length, chunks };
+        let published = self.sink.put(&self.to, payload, &with, expected).await?;
+        let digests = taken(&hasher);
+        let source = opened.object.stored.compare(&digests);
+        self.prove(published, digests, source).await
+    }
+
+    /// The same chunks, and an error at their end if they are not what the source stores: the sink's transport holds the
+    /// last chunk back until the stream has ended, so that such a body is never whole.
+    fn ended_right(&self, chunks: Chunks, hasher: Shared, object: Object) -> Chunks {
+        let route = self.clone();
+        let check = futures_util::stream::once(async move {
+            let digests = hasher.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+            route.agrees_with_source(&object, &digests).map(|_| Bytes::new())
+        });
+        Box::pin(chunks.chain(check.filter(|checked| std::future::ready(checked.is_err()))))
+    }
+
+    /// Before anything is published: what was read is what the source stores.
+    fn agrees_with_source(&self, object: &Object, digests: &Digests) -> Result<Verdict, CopyError> {
+        match object.stored.compare(digests) {
+            Verdict::Mismatch { algorithm, expected, got } => {
+                let answer = format!("{algorithm} of what was read is {got}, the source stores {expected}");
+                Err(CopyError::new(Side::Source, Kind::Corrupt, "GetObject", &self.from, answer))
+            }
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// Compares what is published with what was read: by the answer, else by a HEAD, else by reading it back.
+    async fn prove(&self, published: Published, digests: Digests, source: Verdict) -> Result<Copied, CopyError> {
+        let Published { revision, mut stored } = published;
+        if !self.sink.capabilities().checksums {
+            // Only an ETag that equals the MD5 proves anything; another one may be a dialect's own.
+            let md5 = digests.md5.map(hex::encode);
+            if md5.is_some_and(|md5| md5 == *revision.0) {
+                stored.md5_etag(&revision.0);
+            }
+        }
+        let mut verdict = stored.compare(&digests);
+        if verdict == Verdict::NothingToCompare {
+            verdict = self.look(&revision).await?.map_or(verdict, |stored| stored.compare(&digests));
+        }
+        if verdict == Verdict::NothingToCompare {
+            verdict = self.read_back(&revision, &digests).await?;
+        }
+        let grade = Grade::of(&source, &verdict, false).ok_or_else(|| match (source, verdict) {
+            (Verdict::Mismatch { algorithm, expected, got }, _) => {
+                format!("{algorithm} of what was read is {got}, the source stores {expected}")
+            }
+            (_, Verdict::Mismatch { algorithm, expected, got }) => {
+                format!("{algorithm} of what was sent is {got}, the destination stores {expected}")
+            }
+            _ => "the destination shows no checksum".to_string(),
+        });
+        Ok(Copied { revision, digests, grade })
+    }
+
+    async fn look(&self, revision: &Revision) -> Result<Option<Stored>, CopyError> {
+        let object = self.sink.head(&self.to).await?;
+        Ok(object.filter(|object| object.revision == *revision).map(|object| object.stored))
+    }
+
+    /// Somebody may have replaced it meanwhile: then there is nothing to compare, and nothing of ours to be wrong.
+    async fn read_back(&self, revision: &Revision, digests: &Digests) -> Result<Verdict, CopyError> {
+        let Some(mut opened) = self.sink.open(&self.to).await? else { return Ok(Verdict::NothingToCompare) };
+        if opened.object.revision != *revision {
+            return Ok(Verdict::NothingToCompare);
+        }
+        let mut hasher = Hasher::new(Select::default());
+        while let Some(chunk) = opened.chunks.next().await {
+            hasher.update(&chunk?);
+        }
+        let got = hasher.finish();
+        let stored = Stored {
+            length: Some(got.length),
+            crc32c: Some(crate::digest::Sum::Full(got.crc32c)),
+            ..Stored::default()
+        };
+        Ok(stored.compare(digests))
+    }
+}
+
+/// What a retry is counted under.
+pub fn cause(error: &CopyError) -> Cause {
+    match error.kind {
+        Kind::Throttled => Cause::Throttled,
+        Kind::Denied | Kind::Credentials | Kind::BucketMissing | Kind::WrongRegion => Cause::Denied,
+        Kind::Unavailable | Kind::LostAnswer => Cause::Network,
+        Kind::Stalled => Cause::Stalled,
+        Kind::SourceChanged => Cause::SourceChanged,
+        Kind::Precondition => Cause::Conflict,
+        Kind::Corrupt => Cause::Checksum,
+        Kind::Nonsense => Cause::Server,
+        _ => Cause::Other,
+    }
+}
+
+/// All bytes of a body, which says itself when it is shorter or longer than `length`.
+async fn collect(mut chunks: Chunks, length: u64) -> Result<Bytes, CopyError> {
+    let Some(first) = chunks.next().await.transpose()? else { return Ok(Bytes::new()) };
+    if first.len() as u64 == length && chunks.next().await.transpose()?.is_none() {
+        return Ok(first);
+    }
+    let mut bytes = BytesMut::with_capacity(length as usize);
+    bytes.extend_from_slice(&first);
+    while let Some(chunk) = chunks.next().await {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes.freeze())
+}
+
+type Shared = Arc<Mutex<Hasher>>;
+
+/// The same chunks; what has passed is in the hasher.
+fn hashed(chunks: Chunks, select: Select) -> (Chunks, Shared) {
+    let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
+    let into = hasher.clone();
+    let chunks = chunks.inspect(move |chunk| {
+        if let Ok(chunk) = chunk {
+            into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+        }
+    });
+    (Box::pin(chunks), hasher)
+}
+
+/// What the hasher holds when all has passed.
+fn taken(hasher: &Shared) -> Digests {
+    let mut hasher = hasher.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *hasher, Hasher::new(Select::default())).finish()
+}

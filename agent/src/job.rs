@@ -1,1 +1,255 @@
-//! (being written)
+//! One message's life: read, each of its records reconciled, and then what becomes of the message.
+//!
+//! Nothing is deleted before every record of it has ended in the ledger. What failed goes back alone, so that one
+//! record's trouble does not repeat its neighbours' work.
+
+mod drive;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::event::{self, Entry, Parsed, Record};
+use crate::lease::Lease;
+use crate::ledger::{Ledger, Subject};
+use crate::metrics::{Metrics, Outcome};
+use crate::object::{Location, Writer};
+use crate::pace::{Breaker, Pace};
+use crate::plan::Cut;
+use crate::protocol::End;
+use crate::queue::{Message, Queue, QueueError};
+use crate::route::{Decision, Router};
+use crate::store::{Sink, Source};
+use drive::{Drive, outcome_of};
+
+/// The object's own failures after which it is parked.
+const ATTEMPTS: u32 = 8;
+
+/// What all jobs of an agent share.
+pub struct Context {
+    pub source: Arc<dyn Source>,
+    pub sink: Arc<dyn Sink>,
+    pub queue: Arc<dyn Queue>,
+    pub ledger: Arc<dyn Ledger>,
+    pub router: Router,
+    pub cut: Cut,
+    /// Deletions at the source are carried over.
+    pub deletes: bool,
+    /// Content headers and user metadata go along.
+    pub metadata: bool,
+    /// How long a writer that was fenced may still land something.
+    pub hold: Duration,
+    pub pace: Arc<Pace>,
+    pub breaker: Arc<Breaker>,
+    pub metrics: Arc<Metrics>,
+    /// One job at a time on a key of this process: it would only fence itself.
+    pub keys: Keys,
+}
+
+/// Locks by source key; an entry lives as long as somebody holds or awaits it.
+#[derive(Default)]
+pub struct Keys(Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Keys {
+    async fn lock(&self, key: &Location) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if keys.len() > 4096 {
+                keys.retain(|_, lock| lock.strong_count() > 0);
+            }
+            match keys.get(key).and_then(Weak::upgrade) {
+                Some(lock) => lock,
+                None => {
+                    let lock = Arc::new(tokio::sync::Mutex::new(()));
+                    keys.insert(key.clone(), Arc::downgrade(&lock));
+                    lock
+                }
+            }
+        };
+        lock.lock_owned().await
+    }
+}
+
+/// How one record ended.
+enum Fate {
+    Done(Outcome),
+    /// In the ledger with this reason; the dead letters get it too.
+    Park(String),
+    /// To be looked at again after this long.
+    Again(Duration),
+    /// The lease is lost: the message is somebody else's.
+    Abandon,
+}
+
+/// Works on one message. When this returns the message has been deleted, released, renewed, parked or abandoned.
+/// `cancelled` is set when the lease is lost (touch nothing more), `stop` when the agent drains (checkpoint, release).
+pub async fn run(
+    context: &Context,
+    message: Message,
+    lease: Lease,
+    cancelled: CancellationToken,
+    stop: CancellationToken,
+) {
+    let done = tokio::select! {
+        done = work(context, &message, &stop) => Some(done),
+        () = cancelled.cancelled() => None,
+    };
+    let Some(work) = done else {
+        warn!(message = %message.id, "the lease is lost; somebody else will look at it");
+        return;
+    };
+    lease.end().await;
+    if let Err(error) = conclude(context, &message, work).await {
+        // It comes back by itself, and its finished records end as Unchanged.
+        warn!(message = %message.id, %error, "the message could not be concluded");
+    }
+}
+
+/// What is left to do with a message.
+#[derive(Default)]
+struct Work {
+    /// Bodies for the dead letters, with their reasons.
+    parked: Vec<(String, String)>,
+    /// Records that are looked at again, and when.
+    left: Vec<Record>,
+    again: Duration,
+    ended: usize,
+    abandoned: bool,
+}
+
+async fn work(context: &Context, message: &Message, stop: &CancellationToken) -> Work {
+    let mut work = Work::default();
+    match event::parse(message.body.as_bytes()) {
+        Parsed::Nothing(why) => debug!(message = %message.id, %why, "nothing to do"),
+        Parsed::Malformed(reason) => {
+            error!(message = %message.id, %reason, "malformed message, parked");
+            context.metrics.outcome(Outcome::Parked);
+            work.parked.push((message.body.to_string(), reason));
+        }
+        Parsed::Records(entries) => {
+            for entry in entries {
+                one(context, message, entry, stop, &mut work).await;
+            }
+        }
+    }
+    work
+}
+
+async fn one(context: &Context, message: &Message, entry: Entry, stop: &CancellationToken, work: &mut Work) {
+    let record = match entry {
+        Entry::Record(record) => record,
+        Entry::Malformed(bad) => {
+            error!(message = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
+            context.metrics.outcome(Outcome::Parked);
+            work.parked.push((bad.body, bad.reason));
+            return;
+        }
+    };
+    let outcome = match reconcile(context, message, &record, stop).await {
+        Fate::Done(outcome) => outcome,
+        Fate::Park(reason) => {
+            error!(object = %record.source, %reason, "parked");
+            work.parked.push((record.to_message(), reason));
+            Outcome::Parked
+        }
+        Fate::Again(after) => {
+            work.again = work.again.max(after);
+            work.left.push(record);
+            return;
+        }
+        Fate::Abandon => {
+            work.abandoned = true;
+            return;
+        }
+    };
+    work.ended += 1;
+    info!(object = %record.source, %outcome, "ended");
+    context.metrics.outcome(outcome);
+    context.metrics.message_age(SystemTime::now().duration_since(message.sent).unwrap_or_default());
+}
+
+/// Makes the destination equal the source for one record's key.
+async fn reconcile(context: &Context, message: &Message, record: &Record, stop: &CancellationToken) -> Fate {
+    let (destination, storage_class) = match context.router.decide(&record.source, record.destination.as_ref()) {
+        Decision::Go { destination, storage_class } => (destination, storage_class),
+        Decision::Ignored(rule) => {
+            debug!(object = %record.source, %rule, "skipped by the ignore list");
+            return settle_without_looking(context, record, Outcome::Skipped, None).await;
+        }
+        Decision::NotRouted(why) => {
+            return settle_without_looking(context, record, Outcome::Parked, Some(why.to_string())).await;
+        }
+    };
+    if !context.sink.limits().takes_key(&destination.key) {
+        let length = destination.key.as_bytes().len();
+        let reason = format!("the destination takes no key of {length} bytes");
+        return settle_without_looking(context, record, Outcome::Parked, Some(reason)).await;
+    }
+    let _alone = context.keys.lock(&record.source).await;
+    let subject = Subject { source: record.source.clone(), destination, primary: true };
+    let mut drive = Drive::new(context, &subject, record, storage_class.as_deref(), stop);
+    let end = drive.run(message.received > 1).await;
+    fate(context, message, end, drive)
+}
+
+fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fate {
+    match end {
+        End::Settled(settled) => Fate::Done(outcome_of(settled)),
+        End::Parked => Fate::Park(drive.reason()),
+        End::Hold => Fate::Again(context.hold),
+        End::Fenced => Fate::Again(context.hold.mul_f64(rand::random_range(0.5..1.0))),
+        End::Again { .. } => Fate::Again(drive.wait(message.received)),
+        End::Abandon => Fate::Abandon,
+    }
+}
+
+/// What a rule decides needs no look at either side, but a line in the ledger like everything else.
+async fn settle_without_looking(context: &Context, record: &Record, outcome: Outcome, reason: Option<String>) -> Fate {
+    use crate::ledger::{Ending, Left};
+    let subject = Subject { source: record.source.clone(), destination: record.source.clone(), primary: true };
+    let writer = Writer::random();
+    let ending = match &reason {
+        Some(reason) => Ending::Parked { reason: reason.clone() },
+        None => Ending::Settled { outcome, published: None, digests: None, grade: None },
+    };
+    let recorded = match context.ledger.begin(&subject, writer).await {
+        Ok(_) => context.ledger.finish(&subject, writer, &ending, Left::Nothing, &[]).await,
+        Err(error) => Err(error),
+    };
+    match (recorded, reason) {
+        (Err(error), _) => {
+            warn!(object = %record.source, %error, "the ledger did not take it");
+            Fate::Again(Duration::from_secs(5))
+        }
+        (Ok(_), Some(reason)) => Fate::Park(reason),
+        (Ok(_), None) => Fate::Done(outcome),
+    }
+}
+
+/// Hands on, gives back or deletes.
+async fn conclude(context: &Context, message: &Message, mut work: Work) -> Result<(), QueueError> {
+    if work.abandoned {
+        return Ok(());
+    }
+    for (body, reason) in &work.parked {
+        context.queue.park(body, reason).await?;
+    }
+    let Some(last) = work.left.pop() else {
+        return context.queue.delete(&message.receipt).await;
+    };
+    let alone = work.left.is_empty() && work.ended == 0 && work.parked.is_empty();
+    let last_chance = context.queue.traits().max_receives.is_some_and(|most| message.received + 1 >= most);
+    let old = SystemTime::now().duration_since(message.sent).unwrap_or_default() > context.queue.traits().retention / 2;
+    if alone && !last_chance && !old {
+        return context.queue.release(&message.receipt, work.again).await;
+    }
+    // Each goes on by itself, with a fresh count and age: first the others, then the last in this one's place.
+    let others: Vec<String> = work.left.iter().map(Record::to_message).collect();
+    if !others.is_empty() {
+        context.queue.send(&others).await?;
+    }
+    context.queue.renew(message, &last.to_message(), work.again).await
+}

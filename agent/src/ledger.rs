@@ -88,14 +88,25 @@ pub enum Ending {
     Settled { outcome: Outcome, published: Option<LastPublished>, digests: Option<Digests>, grade: Option<Grade> },
     /// Parked with the reason; stays in the ledger until something settles it.
     Parked { reason: String },
-    /// To be tried again. `counted`: by the object's own fault. An upload that is still checkpointed stays for a successor.
+    /// To be tried again. `counted`: by the object's own fault.
     Released { counted: bool },
+}
+
+/// What a writer that ends leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing of its own is under way: it is closed.
+    Nothing,
+    /// Its recorded upload waits for a successor; it has stopped.
+    Upload,
+    /// A write of its own may still land: it stays open, to be closed when the hold has passed.
+    Doubt,
 }
 
 /// What `finish` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// Other writers are still open: the message may not be deleted yet.
+    /// Writers are still open, this one included if it is in doubt: the message may not be deleted yet.
     pub others_open: bool,
 }
 
@@ -141,12 +152,14 @@ pub trait Ledger: Send + Sync {
         upload: Option<&UploadRecord>,
     ) -> Result<(), LedgerError>;
 
-    /// Ends this writer, and the earlier ones in `closed`.
+    /// Ends this writer, and the earlier ones in `closed`. Of a fenced writer the ending is not recorded (`Fenced`), but
+    /// what it leaves is: else open writers would pile up with every attempt.
     async fn finish(
         &self,
         subject: &Subject,
         writer: Writer,
         ending: &Ending,
+        left: Left,
         closed: &[Writer],
     ) -> Result<Finished, LedgerError>;
 

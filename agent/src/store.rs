@@ -54,6 +54,9 @@ pub struct Provenance {
     pub source: Location,
     pub identity: SourceIdentity,
     pub token: Token,
+    /// Of the whole object, where it was known before the first byte: small objects. Whoever looks later can tell by it
+    /// that what is stored is right, although the writer died before it could say so.
+    pub crc32c: Option<u32>,
 }
 
 /// One state of one object, as a HEAD, GET or listing shows it.
@@ -136,6 +139,8 @@ pub struct Capabilities {
     pub conditional_finish: bool,
     /// `delete` enforces `Expected`.
     pub conditional_delete: bool,
+    /// Answers tell a CRC of what is stored. Without it an ETag that is an MD5 has to do, or reading back.
+    pub checksums: bool,
     /// User metadata can be kept beside an object; without it `Provenance` is lost and the ledger alone knows.
     pub metadata: bool,
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skyferry_agent::digest::{Digests, Grade};
-use skyferry_agent::ledger::{Begun, Ending, LastPublished, Ledger, LedgerError, PartRecord, Subject, UploadRecord};
+use skyferry_agent::ledger::{
+    Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Subject, UploadRecord,
+};
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 
@@ -22,7 +24,8 @@ fn identity(etag: &str) -> SourceIdentity {
 }
 
 fn upload(id: &str, parts: u32) -> UploadRecord {
-    let digests = |number| Digests { length: 16 << 20, crc32c: number, crc64nvme: Some(u64::MAX - 1), ..Default::default() };
+    let digests =
+        |number| Digests { length: 16 << 20, crc32c: number, crc64nvme: Some(u64::MAX - 1), ..Default::default() };
     let part = |number| PartRecord { number, etag: format!("etag-{number}").as_str().into(), digests: digests(number) };
     UploadRecord {
         id: UploadId(id.into()),
@@ -47,7 +50,8 @@ impl Under {
         (writer, self.ledger.begin(on, writer).await.expect("begun"))
     }
     async fn finish(&self, on: &Subject, writer: Writer, ending: Ending, closed: &[Writer]) -> bool {
-        self.ledger.finish(on, writer, &ending, closed).await.expect("finished").others_open
+        let left = if matches!(ending, Ending::Released { .. }) { Left::Upload } else { Left::Nothing };
+        self.ledger.finish(on, writer, &ending, left, closed).await.expect("finished").others_open
     }
 }
 
@@ -124,8 +128,10 @@ pub async fn beginning_fences_every_earlier_writer(on: Under) {
     assert!(begun.earlier[1].fenced_for < Duration::from_millis(20), "fenced just now");
     for writer in [first, second] {
         assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 0))).await));
-        assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), &[]).await));
-        assert!(is_fenced(on.ledger.finish(&key, writer, &Ending::Released { counted: false }, &[]).await));
+        assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Left::Doubt, &[]).await));
+        assert!(is_fenced(
+            on.ledger.finish(&key, writer, &Ending::Released { counted: false }, Left::Doubt, &[]).await
+        ));
     }
     on.ledger.checkpoint(&key, third, Some(&upload("u3", 0))).await.expect("the last writer is not fenced");
 }
@@ -149,7 +155,29 @@ pub async fn a_finished_writer_can_do_no_more(on: Under) {
     let (writer, _) = on.begin(&key).await;
     on.finish(&key, writer, settled(None), &[]).await;
     assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 1))).await));
-    assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), &[]).await));
+    assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Left::Nothing, &[]).await));
+}
+
+pub async fn a_fenced_writer_that_ends_is_closed_but_settles_nothing(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let (second, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier.len(), 1);
+    assert!(is_fenced(on.ledger.finish(&key, first, &settled(Some(published("e", "r"))), Left::Nothing, &[]).await));
+    assert_eq!(on.ledger.lookup(&key).await.expect("looked up").expect("there").published, None);
+    assert!(!on.finish(&key, second, settled(None), &[]).await, "nobody else is open any more");
+}
+
+pub async fn a_writer_in_doubt_stays_open_until_it_is_closed(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let settled = settled(Some(published("e", "r")));
+    let finished = on.ledger.finish(&key, first, &settled, Left::Doubt, &[]).await.expect("finished");
+    assert!(finished.others_open, "it is open itself");
+    let (second, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier[0].writer, first);
+    assert!(!begun.earlier[0].stopped);
+    assert!(!on.finish(&key, second, settled, &[first]).await);
 }
 
 pub async fn an_upload_is_handed_on_exactly(on: Under) {

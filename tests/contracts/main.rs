@@ -55,6 +55,8 @@ macro_rules! a_ledger {
             beginning_fences_every_earlier_writer
             others_that_are_open_are_told_until_they_are_closed
             a_finished_writer_can_do_no_more
+            a_fenced_writer_that_ends_is_closed_but_settles_nothing
+            a_writer_in_doubt_stays_open_until_it_is_closed
             an_upload_is_handed_on_exactly
             an_upload_of_ten_thousand_parts_is_handed_on
             a_withdrawn_upload_is_forgotten

@@ -14,10 +14,9 @@ use crate::{
     inside::Inside,
     operation::Operation,
     refusal::{Failure, Refusal},
-    server::{Answer, Commit, Dialect, Hall, Server},
+    server::{Answer, Commit, Dialect, Hall},
     signature::{Identity, Keys},
     store::{Store, StoreOptions},
-    tls::Authority,
     xml::Xml,
 };
 
@@ -62,10 +61,7 @@ impl Default for GcsOptions {
 
 /// A running peer. Ends when dropped. What tests arrange and assert behind its back is on [`Inside`].
 #[derive(Debug)]
-pub struct GcsPeer {
-    server: Server,
-    inside: Inside,
-}
+pub struct GcsPeer(Inside);
 
 impl GcsPeer {
     /// The interoperability key's access id.
@@ -97,24 +93,8 @@ impl GcsPeer {
             clock: options.clock_ahead,
         };
         let tls = options.tls;
-        let gcs = Arc::new(Gcs { hall: Arc::clone(&hall), keys, options });
-        let server = Server::start(gcs, Arc::clone(&hall), tls)?;
-        Ok(GcsPeer { server, inside: Inside(hall) })
-    }
-
-    /// `http://127.0.0.1:PORT` or `https://127.0.0.1:PORT`, without a slash at the end.
-    pub fn endpoint(&self) -> String {
-        self.server.endpoint()
-    }
-
-    /// The address to put a [`crate::Proxy`] in front of.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address()
-    }
-
-    /// The certificate authority to trust, if TLS is on.
-    pub fn authority(&self) -> Option<&Authority> {
-        self.server.authority()
+        let dialect = Gcs { hall: Arc::clone(&hall), keys, options };
+        Inside::start(dialect, hall, tls).map(GcsPeer)
     }
 }
 
@@ -122,7 +102,7 @@ impl Deref for GcsPeer {
     type Target = Inside;
 
     fn deref(&self) -> &Inside {
-        &self.inside
+        &self.0
     }
 }
 

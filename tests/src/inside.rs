@@ -1,6 +1,6 @@
-//! A peer seen from behind: what tests arrange and assert without going through HTTP.
+//! A running peer: where it listens, and its back door, by which tests arrange and assert without going through HTTP.
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 
@@ -8,46 +8,70 @@ use crate::{
     counters::Counts,
     faults::Faults,
     refusal::Refusal,
-    server::Hall,
+    server::{Dialect, Hall, Server},
     store::{
         Access, Attributes, Draft, Object, ObjectInfo, Publication, Synthetic,
         data::{CHUNK, Data, Digests},
         uploads::UploadInfo,
     },
+    tls::Authority,
 };
 
-/// The back door of a peer; both peers dereference to it.
-#[derive(Clone, Debug)]
-pub struct Inside(pub(crate) Arc<Hall>);
+/// What both peers have in common; they dereference to it. The peer ends when it is dropped.
+#[derive(Debug)]
+pub struct Inside {
+    hall: Arc<Hall>,
+    server: Server,
+}
 
 fn io_error(refusal: Refusal) -> io::Error {
     io::Error::other(refusal)
 }
 
 impl Inside {
+    pub(crate) fn start<D: Dialect>(dialect: D, hall: Arc<Hall>, tls: bool) -> io::Result<Self> {
+        let server = Server::start(Arc::new(dialect), Arc::clone(&hall), tls)?;
+        Ok(Inside { hall, server })
+    }
+
+    /// `http://127.0.0.1:PORT` or `https://127.0.0.1:PORT`, without a slash at the end. Path style only.
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    /// The address to put a [`crate::Proxy`] in front of.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The certificate authority to trust, if TLS is on.
+    pub fn authority(&self) -> Option<&Authority> {
+        self.server.authority()
+    }
+
     /// Makes a bucket; one that is there stays as it is.
     pub fn create_bucket(&self, bucket: &str) {
-        self.0.store.create_bucket(bucket);
+        self.hall.store.create_bucket(bucket);
     }
 
     /// Lets a bucket refuse reads, writes or both with 403 from now on. Makes the bucket if need be.
     pub fn set_access(&self, bucket: &str, access: Access) {
-        self.0.store.set_access(bucket, access);
+        self.hall.store.set_access(bucket, access);
     }
 
     /// Scripted faults.
     pub fn faults(&self) -> &Faults {
-        &self.0.faults
+        &self.hall.faults
     }
 
     /// Requests and bytes since the start.
     pub fn counts(&self) -> Counts {
-        self.0.counters.snapshot()
+        self.hall.counters.snapshot()
     }
 
     /// The visible objects of a bucket in key order; none if there is no such bucket.
     pub fn objects(&self, bucket: &str) -> Vec<Arc<ObjectInfo>> {
-        self.0.store.visible(bucket)
+        self.hall.store.visible(bucket)
     }
 
     /// The visible state of one key.
@@ -72,12 +96,12 @@ impl Inside {
 
     /// The open multipart uploads of a bucket, by key.
     pub fn open_uploads(&self, bucket: &str) -> Vec<UploadInfo> {
-        self.0.store.open_uploads(bucket)
+        self.hall.store.open_uploads(bucket)
     }
 
     /// Every state that was ever visible, oldest first, deletions too.
     pub fn publications(&self) -> Vec<Publication> {
-        self.0.store.log()
+        self.hall.store.log()
     }
 
     /// The states that were ever visible under one key; `None` for a deletion.
@@ -99,7 +123,7 @@ impl Inside {
         bytes: impl AsRef<[u8]>,
         attributes: Attributes,
     ) -> io::Result<Arc<ObjectInfo>> {
-        let (data, digests) = self.0.store.keep(bytes.as_ref())?;
+        let (data, digests) = self.hall.store.keep(bytes.as_ref())?;
         let etag = digests.md5.map(hex::encode);
         self.set(bucket, key, data, digests, etag, attributes)
     }
@@ -116,7 +140,7 @@ impl Inside {
     /// Changes what is known of an object without publishing it anew: backdate it, forget its checksum. Says whether it
     /// was there.
     pub fn amend(&self, bucket: &str, key: &str, change: impl FnOnce(&mut ObjectInfo)) -> bool {
-        let amended = self.0.store.with(bucket, |bucket| {
+        let amended = self.hall.store.with(bucket, |bucket| {
             Ok(bucket.objects.get_mut(key).map(|object| change(Arc::make_mut(&mut object.info))).is_some())
         });
         amended.unwrap_or(false)
@@ -124,11 +148,11 @@ impl Inside {
 
     /// Deletes an object; says whether it was there.
     pub fn remove_object(&self, bucket: &str, key: &str) -> bool {
-        self.0.store.delete(bucket, key, |_| Ok(())).unwrap_or(false)
+        self.hall.store.delete(bucket, key, |_| Ok(())).unwrap_or(false)
     }
 
     fn find(&self, bucket: &str, key: &str) -> Result<Object, Refusal> {
-        self.0.store.object(bucket, key, None)
+        self.hall.store.object(bucket, key, None)
     }
 
     fn set(
@@ -141,9 +165,10 @@ impl Inside {
         attributes: Attributes,
     ) -> io::Result<Arc<ObjectInfo>> {
         self.create_bucket(bucket);
-        let checksum = digests.crc64.map(crate::store::crc64_checksum);
+        let shown = digests.crc64.filter(|_| self.hall.store.options().crc64);
+        let checksum = shown.map(crate::store::crc64_checksum);
         let draft = Draft { data, digests, attributes, etag, parts: None, checksum };
-        let object = self.0.store.publish(bucket, key, draft, |_| Ok(())).map_err(io_error)?;
+        let object = self.hall.store.publish(bucket, key, draft, |_| Ok(())).map_err(io_error)?;
         Ok(object.info)
     }
 }

@@ -5,7 +5,6 @@
 //! delay, or the client's absence, between a request and its effect.
 
 use std::{
-    convert::Infallible,
     future::Future,
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -172,19 +171,13 @@ async fn serve<D: Dialect>(stream: impl AsyncRead + AsyncWrite + Unpin, dialect:
 /// Dropping the connection, to hyper, is a service that fails.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped")]
-struct Drop;
-
-impl From<Infallible> for Drop {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
+struct HungUp;
 
 async fn respond<D: Dialect>(
     request: Request<Incoming>,
     dialect: Arc<D>,
     hall: Arc<Hall>,
-) -> Result<Response<Body>, Drop> {
+) -> Result<Response<Body>, HungUp> {
     let (head, incoming) = request.into_parts();
     let method = head.method.clone();
     let (met, outcome) = match Call::read(head) {
@@ -200,7 +193,7 @@ async fn respond<D: Dialect>(
     let answer = match outcome {
         Ok(answer) => answer,
         Err(Failure::Refused(refusal)) => refused(&*dialect, &refusal, refusal.status),
-        Err(Failure::Dropped) => return Err(Drop),
+        Err(Failure::Dropped) => return Err(HungUp),
     };
     Ok(dress(answer, &method, &met, &hall))
 }

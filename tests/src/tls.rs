@@ -35,7 +35,8 @@ pub(crate) fn authority() -> io::Result<(Authority, TlsAcceptor)> {
     let mut params = CertificateParams::new(Vec::new()).map_err(io::Error::other)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    params.distinguished_name.push(DnType::CommonName, "sandbox authority");
+    // A name of its own: OpenSSL looks authorities up by name, and a bundle may hold those of several peers.
+    params.distinguished_name.push(DnType::CommonName, format!("sandbox authority {:016x}", rand::random::<u64>()));
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let issuer = CertifiedIssuer::self_signed(params, key).map_err(io::Error::other)?;
     let pem = issuer.pem();

@@ -34,7 +34,7 @@ impl Xml {
 
     /// An element with text.
     pub(crate) fn leaf(&mut self, name: &str, text: impl ToString) -> &mut Self {
-        self.0.push_str(&format!("<{name}>{}</{name}>", escape(&text.to_string())));
+        self.0.push_str(&format!("<{name}>{}</{name}>", escape(text.to_string())));
         self
     }
 

@@ -133,6 +133,7 @@ fn low(crc: u64) -> u32 {
 }
 
 /// Computes [`Digests`] of bytes as they pass.
+#[derive(Clone)]
 pub struct Hasher {
     length: u64,
     crc32c: Crc,

@@ -90,6 +90,22 @@ impl Stored {
         }
     }
 
+    /// Whether two far sides store the same bytes, as far as both store the same kind of whole-object digest. `None`: no
+    /// digest can be compared, and nothing is proven.
+    pub fn agrees_with(&self, other: &Stored) -> Option<bool> {
+        fn both<T: Copy + PartialEq>(a: Option<Sum<T>>, b: Option<Sum<T>>) -> Option<bool> {
+            Some(a?.full()? == b?.full()?)
+        }
+        let pairs = [
+            both(self.sha256, other.sha256),
+            both(self.md5, other.md5),
+            both(self.crc64nvme, other.crc64nvme),
+            both(self.crc32c, other.crc32c),
+            both(self.crc32, other.crc32),
+        ];
+        pairs.into_iter().flatten().reduce(|a, b| a && b)
+    }
+
     /// Compares with what was read or sent. One digest that differs is a mismatch, whatever others say. The answer names
     /// the strongest that agrees; a length alone proves nothing.
     pub fn compare(&self, got: &Digests) -> Verdict {

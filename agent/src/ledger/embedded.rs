@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Row, named_params};
 
 use super::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
 };
 use crate::digest::Grade;
 use crate::embedded::{Db, Embedded, Failure};
@@ -26,12 +26,12 @@ const WRITERS: &str = "SELECT writer, fenced, stopped, upload, state FROM writer
 const NEW_WRITER: &str = "INSERT INTO writers (source, destination, begun, writer) VALUES (?1, ?2, ?3, ?4)";
 const CHECKPOINT: &str = "UPDATE writers SET upload = ?4, state = ?5 \
      WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
-const END: &str = "DELETE FROM writers \
-     WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
+const FENCED: &str = "SELECT fenced IS NOT NULL FROM writers \
+     WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND stopped = 0";
 const STOP: &str = "UPDATE writers SET stopped = 1 WHERE source = ?1 AND destination = ?2 AND writer = ?3 \
-     AND fenced IS NULL AND stopped = 0 AND upload IS NOT NULL";
+     AND upload IS NOT NULL";
 const CLOSE: &str = "DELETE FROM writers WHERE source = ?1 AND destination = ?2 AND writer = ?3";
-const OPEN: &str = "SELECT count(*) FROM writers WHERE source = ?1 AND destination = ?2 AND writer IS NOT ?3";
+const OPEN: &str = "SELECT count(*) FROM writers WHERE source = ?1 AND destination = ?2";
 /// Digests that are not told again stay, as long as they are of the same state.
 const SETTLE: &str = "UPDATE records SET outcome = :outcome, reason = NULL, failures = 0, ended = :ended, \
      digests = CASE WHEN :digests IS NULL AND etag IS :etag AND size IS :size AND modified IS :modified \
@@ -167,21 +167,28 @@ impl Ledger for EmbeddedLedger {
         subject: &Subject,
         writer: Writer,
         ending: &Ending,
+        left: Left,
         closed: &[Writer],
     ) -> Result<Finished, LedgerError> {
         let (name, ending, closed) = (Name::of(subject), ending.clone(), closed.to_vec());
         let finished = self.run("Finish", move |db| {
             let (source, destination) = name.pair();
-            let me = writer.0.to_be_bytes();
-            let keeps = matches!(ending, Ending::Released { .. });
-            let stopped = keeps && db.execute(STOP, (source, destination, me))? > 0;
-            if !stopped && db.execute(END, (source, destination, me))? == 0 {
+            let me = (source, destination, writer.0.to_be_bytes());
+            let Some(fenced) = db.rows(FENCED, me, |row| row.get::<_, bool>(0))?.pop() else { return Ok(None) };
+            match left {
+                Left::Upload if db.execute(STOP, me)? > 0 => {}
+                Left::Doubt => {}
+                Left::Nothing | Left::Upload => {
+                    db.execute(CLOSE, me)?;
+                }
+            }
+            if fenced {
                 return Ok(None);
             }
             for writer in &closed {
                 db.execute(CLOSE, (source, destination, writer.0.to_be_bytes()))?;
             }
-            let open: i64 = db.rows(OPEN, (source, destination, me), |row| row.get(0))?.pop().unwrap_or(0);
+            let open: i64 = db.rows(OPEN, (source, destination), |row| row.get(0))?.pop().unwrap_or(0);
             record_ending(db, &name, &ending, open > 0)?;
             Ok(Some(Finished { others_open: open > 0 }))
         });
@@ -192,7 +199,7 @@ impl Ledger for EmbeddedLedger {
         let name = Name::of(subject);
         self.run("Lookup", move |db| {
             let Some(mut record) = db.rows(RECORD, name.pair(), read_record)?.pop() else { return Ok(None) };
-            let open = db.rows(OPEN, (&name.source, &name.destination, None::<i64>), |row| row.get::<_, i64>(0))?;
+            let open = db.rows(OPEN, name.pair(), |row| row.get::<_, i64>(0))?;
             record.open_writers = open.first().map_or(0, |&open| open as usize);
             Ok(Some(record))
         })

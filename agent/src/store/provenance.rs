@@ -1,4 +1,4 @@
-//! How `Provenance` travels: six pieces of user metadata beside the object, the same on every sink.
+//! How `Provenance` travels: up to seven pieces of user metadata beside the object, the same on every sink.
 //!
 //! Read strictly: an object counts as Skyferry's own only when all of it is there and well formed, because deletes
 //! and replacements are allowed on its word.
@@ -19,6 +19,7 @@ const SIZE: &str = "skyferry-size";
 const MODIFIED: &str = "skyferry-modified";
 const VERSION: &str = "skyferry-version";
 const TOKEN: &str = "skyferry-token";
+const CRC32C: &str = "skyferry-crc32c";
 const PREFIX: &str = "skyferry-";
 
 /// A header's value must be visible ASCII, a key may be any bytes.
@@ -26,10 +27,13 @@ const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').
 /// An ETag is opaque: some are quoted differently or hold a colon. What a header takes stays readable.
 const OPAQUE: AsciiSet = PLAIN.remove(b':').remove(b'=').remove(b'+');
 
-/// The pairs to send, sorted by name; `version` only where there is one.
+/// The pairs to send, sorted by name; `version` and `crc32c` only where they are known.
 pub(crate) fn encode(provenance: &Provenance) -> Vec<(&'static str, String)> {
-    let Provenance { source, identity, token } = provenance;
-    let mut pairs = Vec::with_capacity(6);
+    let Provenance { source, identity, token, crc32c } = provenance;
+    let mut pairs = Vec::with_capacity(7);
+    if let Some(crc32c) = crc32c {
+        pairs.push((CRC32C, format!("{crc32c:08x}")));
+    }
     pairs.push((ETAG, percent_encode(identity.etag.as_bytes(), &OPAQUE).to_string()));
     pairs.push((MODIFIED, identity.last_modified.to_string()));
     pairs.push((SIZE, identity.size.to_string()));
@@ -92,10 +96,16 @@ fn decode(own: &BTreeMap<String, String>) -> Option<Provenance> {
     if token.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
+    let crc32c = match text(CRC32C) {
+        Some(crc) if crc.len() == 8 => Some(u32::from_str_radix(crc, 16).ok()?),
+        Some(_) => return None,
+        None => None,
+    };
     Some(Provenance {
         source: Location::new(bucket, Key::new(decode_key(key)?)),
         identity,
         token: Token::parse(token)?,
+        crc32c,
     })
 }
 
@@ -127,7 +137,12 @@ mod tests {
             last_modified: 1_700_000_000,
             version: version.map(Into::into),
         };
-        Provenance { source: Location::new("photos", Key::new(key.to_vec())), identity, token: Token(0xfeed) }
+        Provenance {
+            source: Location::new("photos", Key::new(key.to_vec())),
+            identity,
+            token: Token(0xfeed),
+            crc32c: Some(7),
+        }
     }
 
     fn pairs(of: &Provenance) -> BTreeMap<String, String> {

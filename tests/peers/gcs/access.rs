@@ -88,6 +88,8 @@ async fn a_discarding_peer_knows_checksums_and_refuses_to_be_read() {
     assert!(head.header("x-goog-hash").contains(&crc(&body)));
     assert_eq!(goog(&peer).send(ask("GET", "/b/k")).await.status, 500);
     assert!(peer.read("b", "k").is_err());
+    peer.set_object("b", "arranged", "kept").unwrap();
+    assert_eq!(goog(&peer).send(ask("GET", "/b/arranged")).await.text(), "kept");
 }
 
 #[tokio::test]

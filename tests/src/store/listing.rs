@@ -26,6 +26,9 @@ pub(crate) struct ListPage {
     pub(crate) next: Option<String>,
 }
 
+/// Key, upload id and start of an open upload.
+pub(crate) type OpenUpload = (String, String, Timestamp);
+
 impl Store {
     pub(crate) fn list(&self, bucket: &str, query: &ListQuery) -> Result<ListPage, Refusal> {
         self.with(bucket, |bucket| {
@@ -68,7 +71,7 @@ impl Store {
         prefix: &str,
         after: (&str, &str),
         most: usize,
-    ) -> Result<(Vec<(String, String, Timestamp)>, bool), Refusal> {
+    ) -> Result<(Vec<OpenUpload>, bool), Refusal> {
         self.with(bucket, |bucket| {
             let later = |key: &str, id: &str| {
                 if after.1.is_empty() { key > after.0 } else { (key, id) > after }

@@ -177,9 +177,10 @@ impl Store {
         Writer::new(Arc::clone(&self.spool), self.options.discard, wanted)
     }
 
-    /// Keeps bytes that are already in memory.
+    /// Keeps bytes that are already in memory, also where what comes in is discarded.
     pub(crate) fn keep(&self, bytes: &[u8]) -> io::Result<(Data, Digests)> {
-        let mut writer = self.writer(Wanted { md5: true, ..Wanted::default() });
+        let wanted = Wanted { md5: true, crc64: self.options.crc64, ..Wanted::default() };
+        let mut writer = Writer::new(Arc::clone(&self.spool), false, wanted);
         writer.write(bytes)?;
         Ok(writer.finish())
     }

@@ -2,6 +2,8 @@
 //! one pseudo-random rest. A byte range out of place changes the checksum, and the checksums of 20 GiB are combined
 //! from the shared rest's in well under a second.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum_combine};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -22,7 +24,7 @@ pub(crate) struct Synthetic {
 
 impl Synthetic {
     pub(crate) fn new(size: u64, seed: u64) -> Self {
-        let mut rest = vec![0; BLOCK as usize - HEAD];
+        let mut rest = vec![0; (size.min(BLOCK) as usize).saturating_sub(HEAD)];
         StdRng::seed_from_u64(seed).fill_bytes(&mut rest);
         Synthetic { size, seed, rest: rest.into() }
     }
@@ -55,9 +57,12 @@ impl Synthetic {
 
     /// Size and both CRCs, without making the bytes.
     pub(crate) fn digests(&self) -> Digests {
-        let rest = digests_of(&self.rest);
-        let (over_rest, over_block) = (Shift::over(rest.size), Shift::over(BLOCK));
         let mut whole = Digests::empty();
+        if self.size < BLOCK {
+            return digests_of(&self.read_at(0, BLOCK as usize));
+        }
+        let rest = digests_of(&self.rest);
+        let (over_rest, over_block) = (&*OVER_REST, &*OVER_BLOCK);
         for block in 0..self.size / BLOCK {
             let of_block = over_rest.then(&digests_of(&self.head(block)), &rest);
             whole = over_block.then(&whole, &of_block);
@@ -68,6 +73,9 @@ impl Synthetic {
         whole
     }
 }
+
+static OVER_REST: LazyLock<Shift> = LazyLock::new(|| Shift::over(BLOCK - HEAD as u64));
+static OVER_BLOCK: LazyLock<Shift> = LazyLock::new(|| Shift::over(BLOCK));
 
 /// What following bytes of one fixed length do to a CRC: a linear map, kept as the images of its bits. Combining by it
 /// costs nanoseconds where the general way, which finds the map anew each time, costs hundreds of microseconds.

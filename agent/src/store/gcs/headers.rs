@@ -242,7 +242,7 @@ mod tests {
     fn attributes(metadata: Metadata) -> Attributes {
         let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
         let source = Location::new("photos", "é/\n");
-        Attributes { metadata, provenance: Provenance { source, identity, token: Token(7) }, size: 3 }
+        Attributes { metadata, provenance: Provenance { source, identity, token: Token(7), crc32c: None }, size: 3 }
     }
 
     /// What HEAD would answer for an object that was stored with these headers.

@@ -37,7 +37,7 @@ impl Provider for Rotating {
     }
 }
 
-pub(super) fn store(endpoint: &str, profile: &str, side: Side, pair: (&str, &str)) -> S3 {
+fn store(endpoint: &str, profile: &str, side: Side, pair: (&str, &str)) -> S3 {
     let options = S3Options {
         profile: Profile::named(profile).unwrap(),
         endpoint: Some(endpoint.to_owned()),
@@ -45,7 +45,8 @@ pub(super) fn store(endpoint: &str, profile: &str, side: Side, pair: (&str, &str
         ..Default::default()
     };
     let credentials = Cached::new(Rotating(AtomicUsize::new(0), pair.0.to_owned(), pair.1.to_owned()));
-    let transport = Transport::new(&TransportOptions { allow_http: true, ..Default::default() }.with_environment()).unwrap();
+    let transport =
+        Transport::new(&TransportOptions { allow_http: true, ..Default::default() }.with_environment()).unwrap();
     S3::new(options, Arc::new(credentials), side, transport).unwrap()
 }
 
@@ -117,15 +118,15 @@ fn at() -> Location {
     Location::new("bucket", "a/../b c")
 }
 
-pub(super) fn attributes(size: u64) -> Attributes {
+fn attributes(size: u64) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1_700_000_000, version: None };
     let user = [("owner", "照"), ("skyferry-token", "forged")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = Metadata { content_type: Some("text/plain".into()), user: user.into(), ..Default::default() };
-    let provenance = Provenance { source: Location::new("photos", "照片"), identity, token: Token(7) };
+    let provenance = Provenance { source: Location::new("photos", "照片"), identity, token: Token(7), crc32c: None };
     Attributes { metadata, provenance, size }
 }
 
-pub(super) fn chunks(parts: &[&'static str]) -> Chunks {
+fn chunks(parts: &[&'static str]) -> Chunks {
     stream::iter(parts.iter().map(|part| Ok(Bytes::from(*part))).collect::<Vec<Result<Bytes>>>()).boxed()
 }
 

@@ -1,0 +1,193 @@
+//! A large object as a multipart upload: parts in parallel, each read by range from the pinned source state.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Copied, Route, STREAM_CHARGE, cause, hashed, taken};
+use crate::backoff::Backoff;
+use crate::digest::{Combiner, Digests, Select, Stored, Sum, Verdict};
+use crate::error::{CopyError, Kind, Side, Verdict as Fate};
+use crate::ledger::{PartRecord, UploadRecord};
+use crate::object::{Expected, UploadId};
+use crate::plan::Parts;
+use crate::store::{FinishedPart, Object, Part, Payload, Pin};
+
+/// A kill loses what was sent since the last checkpoint.
+const CHECKPOINT: Duration = Duration::from_secs(15);
+/// Tries of one part in one job, then the message goes back and a later job resumes.
+const TRIES: u32 = 4;
+
+/// An upload in progress: what is planned, and what the ledger holds of it.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// The source state that is read.
+    pub object: Object,
+    pub parts: Parts,
+    pub record: UploadRecord,
+}
+
+impl Upload {
+    /// The digests of the whole, once every part is recorded.
+    pub fn whole(&self) -> Option<Digests> {
+        whole(&self.record, self.object.identity.size)
+    }
+}
+
+/// The digests of an object of `size` bytes from the parts that are recorded of it, if those are all.
+pub fn whole(record: &UploadRecord, size: u64) -> Option<Digests> {
+    let mut combiner = Combiner::new();
+    for part in &record.parts {
+        let offset = u64::from(part.number.checked_sub(1)?).checked_mul(record.part_size)?;
+        combiner.insert(offset, part.digests).ok()?;
+    }
+    combiner.whole(size)
+}
+
+impl Route {
+    /// Keeps of the recorded parts those that the sink still holds as recorded. `UploadGone` if there is no upload.
+    pub async fn resume(&self, record: &mut UploadRecord) -> Result<(), CopyError> {
+        let gone = || CopyError::new(Side::Destination, Kind::UploadGone, "ListParts", &self.to, "");
+        let held = self.sink.parts(&self.to, &record.id).await?.ok_or_else(gone)?;
+        record.parts.retain(|part| held.iter().any(|held| agrees(part, held)));
+        Ok(())
+    }
+
+    /// Sends every part that is not recorded yet. `save` is called with what is done: every 15 s, when the agent drains,
+    /// and with all parts before this returns, so that a successor can prove what a Complete publishes.
+    pub async fn send_parts(
+        &self,
+        upload: &mut Upload,
+        save: impl AsyncFn(&UploadRecord) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        let select = self.select(&upload.object.stored, false);
+        let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
+        let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
+        let mut sending = JoinSet::new();
+        let mut saved = Instant::now();
+        let mut failed = None;
+        loop {
+            while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
+                let Some((number, range)) = left.next() else { break };
+                let id = upload.record.id.clone();
+                let pin = Pin::State { identity: upload.object.identity.clone(), by_version: false };
+                let route = self.clone();
+                sending.spawn(async move { route.part_in_tries(&id, number, range, &pin, select).await });
+            }
+            let joined = tokio::select! {
+                joined = sending.join_next() => joined,
+                () = self.stop.cancelled() => break,
+            };
+            match joined {
+                None => break,
+                Some(Ok(Ok(part))) => upload.record.parts.push(part),
+                Some(Ok(Err(error))) => {
+                    failed = failed.or(Some(error));
+                    sending.abort_all();
+                }
+                Some(Err(_)) => failed = failed.or_else(|| Some(self.cancelled())),
+            }
+            if saved.elapsed() >= CHECKPOINT && failed.is_none() {
+                save(&upload.record).await?;
+                saved = Instant::now();
+            }
+        }
+        sending.shutdown().await;
+        upload.record.parts.sort_by_key(|part| part.number);
+        match failed {
+            // What ends the upload makes its parts worthless.
+            Some(error) if matches!(error.kind, Kind::SourceChanged | Kind::UploadGone) => Err(error),
+            failed => {
+                save(&upload.record).await?;
+                let whole = upload.record.parts.len() == upload.parts.count as usize;
+                failed.or_else(|| (!whole).then(|| self.cancelled())).map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    fn cancelled(&self) -> CopyError {
+        CopyError::new(Side::Destination, Kind::Cancelled, "UploadPart", &self.to, "the agent drains")
+    }
+
+    async fn part_in_tries(
+        &self,
+        upload: &UploadId,
+        number: u32,
+        range: std::ops::Range<u64>,
+        pin: &Pin,
+        select: Select,
+    ) -> Result<PartRecord, CopyError> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), rand::random());
+        for _ in 1..TRIES {
+            match self.part(upload, number, range.clone(), pin, select).await {
+                Err(error) if is_worth_another(&error) => {
+                    self.metrics.retry(cause(&error));
+                    let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
+                    tokio::time::sleep(wait.min(Duration::from_secs(20))).await;
+                }
+                done => return done,
+            }
+        }
+        self.part(upload, number, range, pin, select).await
+    }
+
+    /// One part, once.
+    async fn part(
+        &self,
+        upload: &UploadId,
+        number: u32,
+        range: std::ops::Range<u64>,
+        pin: &Pin,
+        select: Select,
+    ) -> Result<PartRecord, CopyError> {
+        let _permit = self.pace.bytes(STREAM_CHARGE).await;
+        let _held = self.metrics.inflight_bytes.hold(STREAM_CHARGE);
+        let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
+        let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
+        let (chunks, hasher) = hashed(opened.chunks, select);
+        let payload = Payload::Stream { length: opened.length, chunks };
+        let Part { etag, mut stored, .. } = self.sink.part(&self.to, upload, number, payload).await?;
+        let digests = taken(&hasher);
+        if !self.sink.capabilities().checksums && digests.md5.is_some_and(|md5| hex::encode(md5) == *etag) {
+            stored.md5_etag(&etag);
+        }
+        match stored.compare(&digests) {
+            Verdict::Mismatch { algorithm, expected, got } => {
+                let answer =
+                    format!("part {number}: {algorithm} of what was sent is {got}, the far side has {expected}");
+                Err(CopyError::new(Side::Destination, Kind::Corrupt, "UploadPart", &self.to, answer))
+            }
+            _ => Ok(PartRecord { number, etag, digests }),
+        }
+    }
+
+    /// Publishes the parts, if together they are what the source stores.
+    pub async fn complete(&self, upload: &Upload, expected: &Expected) -> Result<Copied, CopyError> {
+        let whole = upload.whole().ok_or_else(|| self.cancelled())?;
+        let source = self.agrees_with_source(&upload.object, &whole)?;
+        let parts: Vec<FinishedPart> = upload
+            .record
+            .parts
+            .iter()
+            .map(|part| FinishedPart { number: part.number, etag: part.etag.clone(), crc32c: part.digests.crc32c })
+            .collect();
+        let published = self.sink.finish(&self.to, &upload.record.id, &parts, &whole, expected).await?;
+        self.prove(published, whole, source).await
+    }
+}
+
+/// Whether the far side holds this part as it was recorded.
+fn agrees(recorded: &PartRecord, held: &Part) -> bool {
+    let sums = Stored { length: Some(held.size), crc32c: held.stored.crc32c.filter(Sum::is_full), ..Stored::default() };
+    held.number == recorded.number
+        && held.etag == recorded.etag
+        && !sums.compare(&recorded.digests).is_mismatch()
+        && held.size == recorded.digests.length
+}
+
+/// A part may be sent again; what cannot change, or ends the upload, is not worth it.
+fn is_worth_another(error: &CopyError) -> bool {
+    !matches!(error.kind, Kind::SourceChanged | Kind::UploadGone | Kind::Denied | Kind::Credentials)
+        && matches!(error.verdict(), Fate::Retry(_) | Fate::Weather)
+}

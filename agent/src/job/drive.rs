@@ -1,0 +1,221 @@
+//! Carries out what the protocol asks for, and tells it what came of it. Holds between two effects what the protocol
+//! does not need to know: opened bodies, heads, digests, reasons.
+
+mod looks;
+mod writes;
+
+pub use writes::outcome_of;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{ATTEMPTS, Context};
+use crate::backoff::Backoff;
+use crate::copy::{Route, Upload, cause};
+use crate::digest::{Digests, Grade};
+use crate::error::{CopyError, Kind, Side, Verdict};
+use crate::event::Record;
+use crate::ledger::{self, LastPublished, LedgerError, Subject};
+use crate::object::{Token, Writer};
+use crate::plan::{Parts, Plan, TooLarge, plan};
+use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
+use crate::store::{Object, Opened};
+
+/// One job at one key.
+pub struct Drive<'a> {
+    context: &'a Context,
+    subject: &'a Subject,
+    storage_class: Option<&'a str>,
+    size_hint: Option<u64>,
+    route: Route,
+    writer: Writer,
+    begun: ledger::Begun,
+    /// What the ledger said is published, at the look-up or the beginning.
+    recorded: Option<LastPublished>,
+    /// The last looks.
+    source: Option<Object>,
+    opened: Option<Opened>,
+    destination: Option<Object>,
+    upload: Option<Upload>,
+    /// What this job sent last: under which token, and what its bytes were.
+    sent: Option<(Token, Digests)>,
+    grade: Option<Grade>,
+    trouble: Option<CopyError>,
+}
+
+type Done = Result<Answer, CopyError>;
+
+impl<'a> Drive<'a> {
+    pub fn new(
+        context: &'a Context,
+        subject: &'a Subject,
+        record: &Record,
+        storage_class: Option<&'a str>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let route = Route {
+            source: context.source.clone(),
+            sink: context.sink.clone(),
+            from: subject.source.clone(),
+            to: subject.destination.clone(),
+            pace: context.pace.clone(),
+            metrics: context.metrics.clone(),
+            stop: stop.clone(),
+        };
+        Drive {
+            context,
+            subject,
+            storage_class,
+            size_hint: record.size_hint,
+            route,
+            writer: Writer::random(),
+            begun: ledger::Begun::default(),
+            recorded: None,
+            source: None,
+            opened: None,
+            destination: None,
+            upload: None,
+            sent: None,
+            grade: None,
+            trouble: None,
+        }
+    }
+
+    pub async fn run(&mut self, received_before: bool) -> End {
+        let can = self.context.sink.capabilities();
+        let facts = Facts {
+            received_before,
+            large_hint: self.size_hint.is_some_and(|size| matches!(self.plan(size), Ok(Plan::Parts(_)))),
+            deletes: self.context.deletes,
+            conditional_put: can.conditional_put,
+            conditional_finish: can.conditional_finish,
+        };
+        let (mut protocol, mut effect) = Protocol::start(self.writer, facts);
+        loop {
+            if let Effect::End(end) = effect {
+                return end;
+            }
+            debug!(object = %self.subject.source, ?effect, "next");
+            let answer = match self.carry_out(&effect).await {
+                Ok(answer) => answer,
+                Err(error) => self.answer_to(error),
+            };
+            effect = protocol.step(answer);
+        }
+    }
+
+    /// Why it was parked.
+    pub fn reason(&self) -> String {
+        match &self.trouble {
+            Some(error) => error.to_string(),
+            None => "the destination stored other bytes than were sent, twice".to_string(),
+        }
+    }
+
+    /// How long to leave the message alone.
+    pub fn wait(&self, received: u32) -> Duration {
+        if self.route.stop.is_cancelled() {
+            return Duration::ZERO;
+        }
+        let told = self.trouble.as_ref().and_then(|error| error.retry_after).unwrap_or_default();
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300), rand::random());
+        let grown = (0..received.min(12)).map(|_| backoff.delay()).last().unwrap_or_default();
+        told.max(grown)
+    }
+
+    async fn carry_out(&mut self, effect: &Effect) -> Done {
+        match effect {
+            Effect::Lookup => self.lookup().await,
+            Effect::Begin => self.begin().await,
+            Effect::HeadSource => self.head_source().await,
+            Effect::OpenSource => self.open_source().await,
+            Effect::HeadDestination => self.head_destination().await,
+            Effect::Abort(id) => {
+                self.context.sink.abort(&self.subject.destination, id).await?;
+                Ok(Answer::Done)
+            }
+            Effect::SeeUpload(id) => match self.context.sink.parts(&self.subject.destination, id).await? {
+                Some(_) => Ok(Answer::UploadOpen),
+                None => Ok(Answer::UploadGone),
+            },
+            Effect::Put { token, expected } => self.put(*token, expected).await,
+            Effect::Initiate { token } => self.initiate(*token).await,
+            Effect::Checkpoint(id) => self.checkpoint(id).await,
+            Effect::Parts(_) => self.parts().await,
+            Effect::Complete { expected, .. } => self.complete(expected).await,
+            Effect::Delete { expected } => {
+                self.context.sink.delete(&self.subject.destination, expected).await?;
+                Ok(Answer::Done)
+            }
+            Effect::Finish { ending, closed, in_doubt } => self.finish(ending, closed, *in_doubt).await,
+            Effect::End(_) => Ok(Answer::Done),
+        }
+    }
+
+    /// What the protocol hears of a failure. The breaker says whether it is the object's own.
+    fn answer_to(&mut self, error: CopyError) -> Answer {
+        let answer = match error.kind {
+            Kind::Precondition => return Answer::Precondition,
+            Kind::UploadGone => return Answer::UploadGone,
+            Kind::SourceChanged => Answer::SourceChanged,
+            Kind::LostAnswer => Answer::Lost,
+            _ => Answer::Failed(self.trouble_of(&error)),
+        };
+        if answer != Answer::Failed(Trouble::Park) && error.kind != Kind::Cancelled {
+            self.context.metrics.retry(cause(&error));
+            warn!(object = %self.subject.source, %error, "to be tried again");
+        }
+        if matches!(answer, Answer::Failed(_)) {
+            self.trouble = Some(error);
+        }
+        answer
+    }
+
+    fn trouble_of(&self, error: &CopyError) -> Trouble {
+        match error.verdict() {
+            Verdict::Cancelled => Trouble::Again { counted: false },
+            Verdict::Park(_) => Trouble::Park,
+            Verdict::Retry(_) => self.own_failure(),
+            Verdict::Weather => {
+                self.context.breaker.failed(error.side);
+                match self.context.breaker.is_weather(error.side) {
+                    true => Trouble::Again { counted: false },
+                    false => self.own_failure(),
+                }
+            }
+        }
+    }
+
+    fn own_failure(&self) -> Trouble {
+        match self.begun.failures + 1 >= ATTEMPTS {
+            true => Trouble::Park,
+            false => Trouble::Again { counted: true },
+        }
+    }
+
+    fn fine(&self, side: Side) {
+        self.context.breaker.succeeded(side);
+    }
+
+    fn plan(&self, size: u64) -> Result<Plan, TooLarge> {
+        plan(size, self.context.cut, self.context.sink.limits())
+    }
+
+    fn planned_parts(&self, size: u64) -> Result<Parts, CopyError> {
+        match self.plan(size) {
+            Ok(Plan::Parts(parts)) => Ok(parts),
+            _ => Err(self.defect("an upload of an object that is not large")),
+        }
+    }
+
+    /// The protocol asked for something that this file did not prepare: the message goes back.
+    fn defect(&self, what: &str) -> CopyError {
+        CopyError::new(Side::Destination, Kind::Cancelled, "protocol", &self.subject.destination, what)
+    }
+
+    fn ledger_error(&self, error: LedgerError) -> CopyError {
+        CopyError::new(Side::Ledger, Kind::Unavailable, "ledger", &self.subject.source, error.to_string())
+    }
+}

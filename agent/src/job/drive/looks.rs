@@ -1,0 +1,111 @@
+//! The effects that only look: at the ledger, the source, the destination.
+
+use super::{Done, Drive};
+use crate::copy::whole;
+use crate::digest::{Digests, Verdict};
+use crate::error::{CopyError, Kind, Side};
+use crate::ledger::UploadRecord;
+use crate::object::Token;
+use crate::plan::Plan;
+use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, SourceSeen};
+use crate::store::{Object, Pin, Provenance};
+
+impl Drive<'_> {
+    pub(super) async fn lookup(&mut self) -> Done {
+        let record = self.context.ledger.lookup(self.subject).await.map_err(|error| self.ledger_error(error))?;
+        self.fine(Side::Ledger);
+        self.recorded = record.filter(|record| record.ended).and_then(|record| record.published);
+        let settled = self.recorded.clone().map(|published| (published.identity, published.revision));
+        Ok(Answer::Settled(settled))
+    }
+
+    pub(super) async fn begin(&mut self) -> Done {
+        let begun = self.context.ledger.begin(self.subject, self.writer).await;
+        self.begun = begun.map_err(|error| self.ledger_error(error))?;
+        self.fine(Side::Ledger);
+        self.recorded = self.begun.published.clone();
+        let earlier = self.begun.earlier.iter().map(|earlier| Earlier {
+            writer: earlier.writer,
+            closable: earlier.stopped || earlier.fenced_for >= self.context.hold,
+            upload: earlier.upload.as_ref().map(|upload| EarlierUpload {
+                id: upload.id.clone(),
+                token: upload.token,
+                resumable: self.fits(upload).then(|| upload.identity.clone()),
+            }),
+        });
+        Ok(Answer::Begun(Begun {
+            known: self.begun.known,
+            published: self.recorded.clone().map(|published| (published.identity, published.revision)),
+            earlier: earlier.collect(),
+        }))
+    }
+
+    /// Whether an upload was cut as it would be cut today.
+    fn fits(&self, upload: &UploadRecord) -> bool {
+        matches!(self.plan(upload.identity.size), Ok(Plan::Parts(parts)) if parts.part_size == upload.part_size)
+    }
+
+    pub(super) async fn head_source(&mut self) -> Done {
+        self.opened = None;
+        self.source = self.context.source.head(&self.subject.source, &Pin::Newest).await?;
+        self.source_seen()
+    }
+
+    pub(super) async fn open_source(&mut self) -> Done {
+        self.opened = self.context.source.open(&self.subject.source, &Pin::Newest, None).await?;
+        self.source = self.opened.as_ref().map(|opened| opened.object.clone());
+        self.source_seen()
+    }
+
+    fn source_seen(&self) -> Done {
+        self.fine(Side::Source);
+        let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
+        let identity = object.identity.clone();
+        let at = &self.subject.destination;
+        let too_large = |error| CopyError::new(Side::Destination, Kind::CannotHold, "plan", at, format!("{error}"));
+        let large = matches!(self.plan(identity.size).map_err(too_large)?, Plan::Parts(_));
+        let equals_foreign = self.destination.as_ref().is_some_and(|there| {
+            there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
+        });
+        Ok(Answer::Source(Some(SourceSeen { identity, large, equals_foreign })))
+    }
+
+    pub(super) async fn head_destination(&mut self) -> Done {
+        self.destination = self.context.sink.head(&self.subject.destination).await?;
+        self.fine(Side::Destination);
+        let Some(object) = &self.destination else { return Ok(Answer::Destination(None)) };
+        let ours = object.provenance.as_ref().filter(|provenance| provenance.source == self.subject.source);
+        let mark = ours.map(|provenance| Mark {
+            identity: provenance.identity.clone(),
+            token: provenance.token,
+            verified: self.is_verified(object, provenance),
+        });
+        let mark = mark.or_else(|| self.remembered(object));
+        Ok(Answer::Destination(Some(DestinationSeen { revision: object.revision.clone(), ours: mark })))
+    }
+
+    /// Where a sink keeps no metadata, the ledger alone knows what is ours.
+    fn remembered(&self, object: &Object) -> Option<Mark> {
+        let recorded = self.recorded.as_ref().filter(|recorded| recorded.revision == object.revision)?;
+        let identity = recorded.identity.clone();
+        (!self.context.sink.capabilities().metadata).then_some(Mark { identity, token: Token(0), verified: true })
+    }
+
+    /// Whether what stands there is known to be right, without reading it: the ledger recorded it, or its digest is known
+    /// from the metadata, from this job or from a recorded upload, and the far side stores the same one.
+    fn is_verified(&self, object: &Object, provenance: &Provenance) -> bool {
+        let recorded = self.recorded.as_ref();
+        if recorded.is_some_and(|r| r.identity == provenance.identity && r.revision == object.revision) {
+            return true;
+        }
+        let size = provenance.identity.size;
+        let in_time = provenance.crc32c.map(|crc32c| Digests { length: size, crc32c, ..Digests::default() });
+        let sent = self.sent.as_ref().filter(|(token, _)| *token == provenance.token).map(|(_, digests)| *digests);
+        let earlier = self.begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref());
+        let mut uploads = earlier.chain(self.upload.as_ref().map(|upload| &upload.record));
+        let upload = uploads.find(|upload| upload.token == provenance.token).and_then(|upload| whole(upload, size));
+        let known = [in_time, sent, upload].into_iter().flatten();
+        object.identity.size == size
+            && known.into_iter().any(|digests| matches!(object.stored.compare(&digests), Verdict::Verified(_)))
+    }
+}

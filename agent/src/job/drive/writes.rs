@@ -1,0 +1,151 @@
+//! The effects that write: the object, its parts, and the ledger's record of them.
+
+use tracing::warn;
+
+use super::{Done, Drive};
+use crate::copy::{Copied, Upload};
+use crate::error::{CopyError, Kind, Side};
+use crate::ledger::{self, LastPublished, LedgerError, Left, UploadRecord};
+use crate::metrics::Outcome;
+use crate::object::{Expected, Token, UploadId, Writer};
+use crate::protocol::{Answer, Ending, Settled};
+use crate::store::{Attributes, Metadata, Object, Provenance};
+
+impl Drive<'_> {
+    fn attributes(&self, object: &Object, token: Token) -> Attributes {
+        let mut metadata = if self.context.metadata { object.metadata.clone() } else { Metadata::default() };
+        metadata.storage_class = self.storage_class.map(str::to_owned);
+        let identity = object.identity.clone();
+        let provenance = Provenance { source: self.subject.source.clone(), identity, token, crc32c: None };
+        Attributes { metadata, provenance, size: object.identity.size }
+    }
+
+    pub(super) async fn put(&mut self, token: Token, expected: &Expected) -> Done {
+        let opened = self.opened.take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
+        let with = self.attributes(&opened.object, token);
+        let size = opened.length;
+        let copied = self.route.put(opened, with, expected).await?;
+        Ok(self.published(copied, token, size))
+    }
+
+    fn published(&mut self, copied: Copied, token: Token, size: u64) -> Answer {
+        self.fine(Side::Destination);
+        self.sent = Some((token, copied.digests));
+        match copied.grade {
+            Ok(grade) => {
+                self.grade = Some(grade);
+                self.context.metrics.bytes(size);
+                Answer::Published(copied.revision)
+            }
+            Err(why) => {
+                warn!(object = %self.subject.source, %why, "published wrong");
+                let at = &self.subject.destination;
+                self.trouble = Some(CopyError::new(Side::Destination, Kind::Corrupt, "verify", at, why));
+                Answer::PublishedWrong(copied.revision)
+            }
+        }
+    }
+
+    pub(super) async fn initiate(&mut self, token: Token) -> Done {
+        self.opened = None;
+        let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
+        let parts = self.planned_parts(object.identity.size)?;
+        let with = self.attributes(&object, token);
+        let id = self.context.sink.begin(&self.subject.destination, &with).await?;
+        self.fine(Side::Destination);
+        let (identity, part_size) = (object.identity.clone(), parts.part_size);
+        let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
+        self.upload = Some(Upload { object, parts, record });
+        Ok(Answer::Initiated(id))
+    }
+
+    /// Records our upload, or the one that is taken over: what its parts hold is looked up first.
+    pub(super) async fn checkpoint(&mut self, id: &UploadId) -> Done {
+        if self.upload.as_ref().is_none_or(|upload| upload.record.id != *id) {
+            let mut earlier = self.begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref());
+            let record = earlier.find(|upload| upload.id == *id).cloned();
+            let mut record = record.ok_or_else(|| self.defect("an upload that nobody recorded"))?;
+            let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
+            let parts = self.planned_parts(object.identity.size)?;
+            match self.route.resume(&mut record).await {
+                // Gone already: the parts will say so.
+                Err(error) if error.kind == Kind::UploadGone => {}
+                resumed => resumed?,
+            }
+            self.upload = Some(Upload { object, parts, record });
+        }
+        let record = self.upload.as_ref().map(|upload| &upload.record);
+        match self.context.ledger.checkpoint(self.subject, self.writer, record).await {
+            Ok(()) => Ok(Answer::Done),
+            Err(LedgerError::Fenced) => Ok(Answer::Fenced),
+            Err(error) => Err(self.ledger_error(error)),
+        }
+    }
+
+    /// A writer that finds itself fenced on the way hears the same as one whose upload is gone: it soon will be.
+    pub(super) async fn parts(&mut self) -> Done {
+        let mut upload = self.upload.take().ok_or_else(|| self.defect("parts without an upload"))?;
+        let this = &*self;
+        let save = async |record: &UploadRecord| match this
+            .context
+            .ledger
+            .checkpoint(this.subject, this.writer, Some(record))
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(LedgerError::Fenced) => {
+                let at = &this.subject.destination;
+                Err(CopyError::new(Side::Ledger, Kind::UploadGone, "checkpoint", at, "a later writer has begun"))
+            }
+            Err(error) => Err(this.ledger_error(error)),
+        };
+        let done = self.route.send_parts(&mut upload, save).await;
+        self.upload = Some(upload);
+        done?;
+        self.fine(Side::Source);
+        self.fine(Side::Destination);
+        Ok(Answer::Done)
+    }
+
+    pub(super) async fn complete(&mut self, expected: &Expected) -> Done {
+        let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
+        let (token, size) = (upload.record.token, upload.object.identity.size);
+        let copied = self.route.complete(upload, expected).await?;
+        Ok(self.published(copied, token, size))
+    }
+
+    pub(super) async fn finish(&mut self, ending: &Ending, closed: &[Writer], in_doubt: bool) -> Done {
+        let left = match ending {
+            _ if in_doubt => Left::Doubt,
+            Ending::Released { upload_left: true, .. } => Left::Upload,
+            _ => Left::Nothing,
+        };
+        let ending = match ending {
+            Ending::Settled { outcome, published } => {
+                let copied = *outcome == Settled::Copied;
+                ledger::Ending::Settled {
+                    outcome: outcome_of(*outcome),
+                    published: published.clone().map(|(identity, revision)| LastPublished { identity, revision }),
+                    digests: self.sent.as_ref().filter(|_| copied).map(|(_, digests)| *digests),
+                    grade: self.grade.filter(|_| copied),
+                }
+            }
+            Ending::Parked => ledger::Ending::Parked { reason: self.reason() },
+            Ending::Released { counted, .. } => ledger::Ending::Released { counted: *counted },
+        };
+        match self.context.ledger.finish(self.subject, self.writer, &ending, left, closed).await {
+            Ok(finished) => Ok(Answer::Finished { others_open: finished.others_open }),
+            Err(LedgerError::Fenced) => Ok(Answer::Fenced),
+            Err(error) => Err(self.ledger_error(error)),
+        }
+    }
+}
+
+pub fn outcome_of(settled: Settled) -> Outcome {
+    match settled {
+        Settled::Copied => Outcome::Copied,
+        Settled::Unchanged => Outcome::Unchanged,
+        Settled::Deleted => Outcome::Deleted,
+        Settled::Gone => Outcome::Gone,
+    }
+}
