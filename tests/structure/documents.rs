@@ -58,7 +58,9 @@ fn the_readme_lists_the_metrics_that_there_are() {
             .collect()
     };
     let code = std::fs::read_to_string(root().join("agent/src/metrics.rs")).expect("agent/src/metrics.rs");
-    let (code, readme) = (metrics(&code), metrics(&readme()));
+    // The tests in that file name parts of a histogram.
+    let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+    let (code, readme) = (metrics(code), metrics(&readme()));
     let differ: Vec<String> = code.symmetric_difference(&readme).cloned().collect();
     none("metrics in one of README.md and agent/src/metrics.rs", &differ);
 }
