@@ -33,7 +33,7 @@ fn at(key: &str) -> Location {
 
 fn attributes(size: u64) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1, version: None };
-    let provenance = Provenance { source: Location::new("source", "key"), identity, token: Token::random() };
+    let provenance = Provenance { source: Location::new("source", "key"), identity, token: Token::random(), crc32c: None };
     Attributes { metadata: Metadata::default(), provenance, size }
 }
 
