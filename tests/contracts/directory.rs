@@ -20,6 +20,7 @@ pub async fn store() -> Subject {
                 conditional_put: true,
                 conditional_finish: true,
                 conditional_delete: true,
+                checksums: true,
                 metadata: true,
             },
             refused_keys: &[],
