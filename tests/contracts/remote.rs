@@ -26,11 +26,8 @@ impl Provider for Keys {
         "the peer's keys".into()
     }
     async fn load(&self) -> Result<Credentials, ProviderError> {
-        let grant = Grant::Keys {
-            access_key_id: self.0.into(),
-            secret_access_key: Secret::new(self.1),
-            session_token: None,
-        };
+        let grant =
+            Grant::Keys { access_key_id: self.0.into(), secret_access_key: Secret::new(self.1), session_token: None };
         Ok(Credentials { grant, region: None, expires: None })
     }
 }
@@ -100,11 +97,8 @@ const S3_CAN: Can = Can {
 };
 
 pub async fn s3_peer() -> Subject {
-    let options = sandbox::S3Options {
-        buckets: vec!["bucket".into()],
-        check_signatures: true,
-        ..sandbox::S3Options::default()
-    };
+    let options =
+        sandbox::S3Options { buckets: vec!["bucket".into()], check_signatures: true, ..sandbox::S3Options::default() };
     let peer = S3Peer::start(options).expect("started");
     let (source, sink) = s3(&peer.endpoint(), "aws", (S3Peer::ACCESS_ID, S3Peer::SECRET));
     Subject { source, sink, bucket: "bucket".into(), can: S3_CAN, _keep: Box::new(peer) }
