@@ -1,14 +1,21 @@
 //! The model checker of the write protocol: every interleaving of two workers within bounds, with crashes before and
 //! after each effect, late and lost answers, duplicated and reordered messages; and mutants that it has to catch.
 
+mod actions;
+mod effects;
 mod explore;
+mod ledger;
 mod mutants;
+mod names;
 mod world;
+
+use std::time::Instant;
 
 use explore::{Report, explore, tell_story};
 use mutants::Mutant;
-use world::{Bounds, Version::*};
+use world::{Bounds, Faults, Version::*};
 
+const FAULTS: Faults = Faults { crashes: 1, losses: 1, lease_losses: 0, reaps: 0, garbles: 0 };
 const GCS: Bounds = Bounds {
     name: "",
     versions: &[],
@@ -18,10 +25,8 @@ const GCS: Bounds = Bounds {
     large_hint: false,
     foreign: None,
     duplicates: 0,
-    crashes: 1,
-    losses: 1,
-    lease_losses: 0,
-    reaps: 0,
+    waiting: 2,
+    faults: FAULTS,
 };
 const S3: Bounds = Bounds { conditional_finish: true, ..GCS };
 /// No preconditions at all (OSS, generic): only what goes as multipart is promised.
@@ -34,11 +39,11 @@ const SPACE: &[Bounds] = &[
     Bounds { name: "gcs, large and small", versions: &[Large, Small, Large], ..GCS },
     Bounds { name: "gcs, small, deletes", versions: &[Small, Absent, Small, Absent], deletes: true, ..GCS },
     Bounds { name: "gcs, large, deletes", versions: &[Large, Absent], deletes: true, ..GCS },
-    Bounds { name: "gcs, two losses", versions: &[Small, Absent, Small], deletes: true, crashes: 0, losses: 2, ..GCS },
-    Bounds { name: "gcs, lease lost", versions: &[Small, Absent], deletes: true, lease_losses: 1, duplicates: 1, ..GCS },
-    Bounds { name: "gcs, large, lease lost", versions: &[Large, Large], lease_losses: 1, ..GCS },
-    Bounds { name: "gcs, large, two crashes", versions: &[Large, Large], crashes: 2, losses: 0, ..GCS },
-    Bounds { name: "gcs, reaping", versions: &[Large, Small], reaps: 1, duplicates: 1, ..GCS },
+    Bounds { name: "gcs, two losses", versions: &[Small, Absent, Small], deletes: true, faults: Faults { crashes: 0, losses: 2, ..FAULTS }, ..GCS },
+    Bounds { name: "gcs, lease lost", versions: &[Small, Absent], deletes: true, faults: Faults { lease_losses: 1, ..FAULTS }, duplicates: 1, ..GCS },
+    Bounds { name: "gcs, large, lease lost", versions: &[Large, Large], faults: Faults { lease_losses: 1, ..FAULTS }, ..GCS },
+    Bounds { name: "gcs, large, two crashes", versions: &[Large, Large], faults: Faults { crashes: 2, losses: 0, ..FAULTS }, ..GCS },
+    Bounds { name: "gcs, reaping", versions: &[Large, Small], faults: Faults { reaps: 1, ..FAULTS }, duplicates: 1, ..GCS },
     Bounds { name: "gcs, somebody else's object", versions: &[Small, Absent], foreign: Some(false), deletes: true, ..GCS },
     Bounds { name: "gcs, a predecessor's copy", versions: &[Large, Small], foreign: Some(true), large_hint: true, ..GCS },
     Bounds { name: "s3, large", versions: &[Large, Large, Large], ..S3 },
@@ -47,9 +52,15 @@ const SPACE: &[Bounds] = &[
 ];
 
 fn run(bounds: &Bounds, mutant: Mutant) -> Report {
+    let start = Instant::now();
     let report = explore(bounds, mutant);
-    println!("{:32} {:28} {:>9} states {:>6} at rest", bounds.name, format!("{mutant:?}"), report.states, report.quiet);
+    let (states, seconds) = (report.states, start.elapsed().as_secs_f32());
+    println!("{:32} {mutant:24?} {states:>9} states {:>6} at rest {seconds:5.1} s", bounds.name, report.quiet);
     report
+}
+
+fn chosen(bounds: &Bounds) -> bool {
+    std::env::var("SKYFERRY_MODEL").map_or(true, |name| name == bounds.name)
 }
 
 fn holds(bounds: &Bounds) {
@@ -64,7 +75,7 @@ fn holds(bounds: &Bounds) {
 fn the_protocol_keeps_its_promises_in_every_interleaving() {
     let threads: Vec<_> = (0..2)
         .map(|turn| {
-            std::thread::spawn(move || SPACE.iter().skip(turn).step_by(2).for_each(holds))
+            std::thread::spawn(move || SPACE.iter().filter(|b| chosen(b)).skip(turn).step_by(2).for_each(holds))
         })
         .collect();
     for thread in threads {
@@ -118,11 +129,4 @@ fn every_rule_that_is_taken_out_is_missed() {
         }
     }
     assert!(survivors.is_empty(), "not caught: {survivors:?}");
-}
-
-#[test]
-#[ignore = "for looking at one configuration"]
-fn one() {
-    let name = std::env::var("ONE").unwrap();
-    SPACE.iter().filter(|bounds| bounds.name == name).for_each(holds);
 }
