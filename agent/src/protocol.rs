@@ -179,14 +179,18 @@ impl Protocol {
     }
 
     /// Takes over the newest upload that holds parts of what the source holds now, and ends the others.
-    fn adopt(&mut self, mut uploads: Vec<EarlierUpload>, now: Option<SourceIdentity>) -> Effect {
-        if let Some(index) = uploads.iter().rposition(|upload| now.is_some() && upload.resumable == now) {
-            let upload = uploads.remove(index);
-            self.upload = Some(upload.id);
+    fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<SourceIdentity>) -> Effect {
+        if let Some(upload) = uploads.iter().rfind(|upload| now.is_some() && upload.resumable == now) {
+            self.upload = Some(upload.id.clone());
             self.token = upload.token;
             self.adopted = now;
         }
-        self.end_uploads(uploads.into_iter().map(|upload| upload.id).collect(), Then::Look)
+        // An upload that was handed on before stands there more than once.
+        let mut others: Vec<UploadId> = uploads.into_iter().map(|upload| upload.id).collect();
+        others.retain(|id| Some(id) != self.upload.as_ref());
+        others.sort_unstable();
+        others.dedup();
+        self.end_uploads(others, Then::Look)
     }
 
     fn end_uploads(&mut self, uploads: Vec<UploadId>, then: Then) -> Effect {

@@ -154,7 +154,7 @@ pub fn apply(world: &World, action: &Action, bounds: &Bounds, mutant: Mutant) ->
     for slot in 0..2 {
         if let Some(worker) = &next.workers[slot]
             && let Effect::End(end) = worker.effect
-            && let Some(fault) = next.end(slot, mutant.end(end))
+            && let Some(fault) = next.end(slot, mutant.end(end), bounds)
         {
             return Err(fault);
         }

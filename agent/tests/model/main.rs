@@ -15,7 +15,11 @@ use explore::{Report, explore, tell_story};
 use mutants::Mutant;
 use world::{Bounds, Faults, Version::*};
 
-const FAULTS: Faults = Faults { crashes: 1, losses: 1, lease_losses: 0, reaps: 0, garbles: 0 };
+const NONE: Faults = Faults { crashes: 0, losses: 0, lease_losses: 0, reaps: 0, garbles: 0 };
+const CRASH: Faults = Faults { crashes: 1, ..NONE };
+const LOSS: Faults = Faults { losses: 1, ..NONE };
+const BOTH: Faults = Faults { crashes: 1, losses: 1, ..NONE };
+
 const GCS: Bounds = Bounds {
     name: "",
     versions: &[],
@@ -25,8 +29,8 @@ const GCS: Bounds = Bounds {
     large_hint: false,
     foreign: None,
     duplicates: 0,
-    waiting: 2,
-    faults: FAULTS,
+    waiting: 1,
+    faults: BOTH,
 };
 const S3: Bounds = Bounds { conditional_finish: true, ..GCS };
 /// No preconditions at all (OSS, generic): only what goes as multipart is promised.
@@ -35,21 +39,28 @@ const PLAIN: Bounds = Bounds { conditional_put: false, ..GCS };
 /// The space that is searched: what changes, and how often something goes wrong.
 const SPACE: &[Bounds] = &[
     Bounds { name: "gcs, small", versions: &[Small, Small, Small, Small], ..GCS },
-    Bounds { name: "gcs, large", versions: &[Large, Large, Large], ..GCS },
-    Bounds { name: "gcs, large and small", versions: &[Large, Small, Large], ..GCS },
-    Bounds { name: "gcs, small, deletes", versions: &[Small, Absent, Small, Absent], deletes: true, ..GCS },
+    Bounds { name: "gcs, small, deletes", versions: &[Small, Absent, Small], deletes: true, ..GCS },
+    Bounds { name: "gcs, two losses", versions: &[Small, Absent], deletes: true, faults: TWO_LOSSES, ..GCS },
+    Bounds { name: "gcs, lease lost", versions: &[Small, Absent], deletes: true, duplicates: 1, faults: LEASE, ..GCS },
+    Bounds { name: "gcs, large, crash", versions: &[Large, Large, Large, Large], faults: CRASH, ..GCS },
+    Bounds { name: "gcs, large, loss", versions: &[Large, Large, Large], faults: LOSS, ..GCS },
+    Bounds { name: "gcs, large, both", versions: &[Large, Large], ..GCS },
+    Bounds { name: "gcs, large, two crashes", versions: &[Large, Large], faults: Faults { crashes: 2, ..NONE }, ..GCS },
+    Bounds { name: "gcs, large, lease lost", versions: &[Large, Large], faults: LEASE, ..GCS },
+    Bounds { name: "gcs, large and small", versions: &[Large, Small, Large], faults: LOSS, ..GCS },
     Bounds { name: "gcs, large, deletes", versions: &[Large, Absent], deletes: true, ..GCS },
-    Bounds { name: "gcs, two losses", versions: &[Small, Absent, Small], deletes: true, faults: Faults { crashes: 0, losses: 2, ..FAULTS }, ..GCS },
-    Bounds { name: "gcs, lease lost", versions: &[Small, Absent], deletes: true, faults: Faults { lease_losses: 1, ..FAULTS }, duplicates: 1, ..GCS },
-    Bounds { name: "gcs, large, lease lost", versions: &[Large, Large], faults: Faults { lease_losses: 1, ..FAULTS }, ..GCS },
-    Bounds { name: "gcs, large, two crashes", versions: &[Large, Large], faults: Faults { crashes: 2, losses: 0, ..FAULTS }, ..GCS },
-    Bounds { name: "gcs, reaping", versions: &[Large, Small], faults: Faults { reaps: 1, ..FAULTS }, duplicates: 1, ..GCS },
+    Bounds { name: "gcs, reaping", versions: &[Large, Small], duplicates: 1, faults: REAP, ..GCS },
+    Bounds { name: "gcs, wrong bytes", versions: &[Small, Large], faults: GARBLE, ..GCS },
     Bounds { name: "gcs, somebody else's object", versions: &[Small, Absent], foreign: Some(false), deletes: true, ..GCS },
     Bounds { name: "gcs, a predecessor's copy", versions: &[Large, Small], foreign: Some(true), large_hint: true, ..GCS },
-    Bounds { name: "s3, large", versions: &[Large, Large, Large], ..S3 },
-    Bounds { name: "s3, large, deletes", versions: &[Large, Absent], deletes: true, duplicates: 1, ..S3 },
-    Bounds { name: "plain, large", versions: &[Large, Large], duplicates: 1, ..PLAIN },
+    Bounds { name: "s3, large", versions: &[Large, Large, Large], faults: LOSS, ..S3 },
+    Bounds { name: "s3, large, deletes", versions: &[Large, Absent], deletes: true, ..S3 },
+    Bounds { name: "plain, large", versions: &[Large, Large], duplicates: 1, faults: LOSS, ..PLAIN },
 ];
+const TWO_LOSSES: Faults = Faults { losses: 2, ..NONE };
+const LEASE: Faults = Faults { lease_losses: 1, ..LOSS };
+const REAP: Faults = Faults { reaps: 1, ..LOSS };
+const GARBLE: Faults = Faults { garbles: 1, ..CRASH };
 
 fn run(bounds: &Bounds, mutant: Mutant) -> Report {
     let start = Instant::now();

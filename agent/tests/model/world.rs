@@ -245,14 +245,15 @@ impl World {
 
     /// What becomes of the message. A message that is released for the hold may be seen again at any time: whether the
     /// hold has passed is asked where it matters. `Some`: the message may not be deleted like this.
-    pub fn end(&mut self, slot: usize, end: End) -> Option<String> {
+    pub fn end(&mut self, slot: usize, end: End, bounds: &Bounds) -> Option<String> {
         let worker = self.leave(slot);
         if worker.stale {
             return None;
         }
         match end {
             End::Settled(_) | End::Parked => {
-                let recorded = self.record.as_ref().is_some_and(|record| record.settled || end == End::Parked);
+                let reaped = self.faults.reaps < bounds.faults.reaps;
+                let recorded = reaped || self.record.as_ref().is_some_and(|r| r.settled || end == End::Parked);
                 return (!recorded).then(|| "a message was deleted before its outcome was recorded".to_string());
             }
             End::Hold | End::Fenced | End::Again { .. } | End::Abandon => self.again += 1,
