@@ -61,12 +61,7 @@ impl Route {
     }
 
     /// Publishes an opened body in one request. `with` gets the CRC32C where it is known in time.
-    pub async fn put(
-        &self,
-        opened: Opened,
-        mut with: Attributes,
-        expected: &Expected,
-    ) -> Result<Copied, CopyError> {
+    pub async fn put(&self, opened: Opened, mut with: Attributes, expected: &Expected) -> Result<Copied, CopyError> {
         let select = self.select(&opened.object.stored, true);
         let charge = if opened.length <= WHOLE { opened.length } else { STREAM_CHARGE };
         let _permit = self.pace.bytes(charge).await;

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::event::{self, Entry, Parsed, Record};
-use crate::ledger::{Ledger, Subject};
 use crate::lease::Lease;
+use crate::ledger::{Ledger, Subject};
 use crate::metrics::{Metrics, Outcome};
 use crate::object::{Location, Writer};
 use crate::pace::{Breaker, Pace};
@@ -207,12 +207,7 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
 }
 
 /// What a rule decides needs no look at either side, but a line in the ledger like everything else.
-async fn settle_without_looking(
-    context: &Context,
-    record: &Record,
-    outcome: Outcome,
-    reason: Option<String>,
-) -> Fate {
+async fn settle_without_looking(context: &Context, record: &Record, outcome: Outcome, reason: Option<String>) -> Fate {
     use crate::ledger::{Ending, Left};
     let subject = Subject { source: record.source.clone(), destination: record.source.clone(), primary: true };
     let writer = Writer::random();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skyferry_agent::digest::{Digests, Grade};
-use skyferry_agent::ledger::{Begun, Ending, LastPublished, Left, Ledger, LedgerError, PartRecord, Subject, UploadRecord};
+use skyferry_agent::ledger::{
+    Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Subject, UploadRecord,
+};
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 
@@ -22,7 +24,8 @@ fn identity(etag: &str) -> SourceIdentity {
 }
 
 fn upload(id: &str, parts: u32) -> UploadRecord {
-    let digests = |number| Digests { length: 16 << 20, crc32c: number, crc64nvme: Some(u64::MAX - 1), ..Default::default() };
+    let digests =
+        |number| Digests { length: 16 << 20, crc32c: number, crc64nvme: Some(u64::MAX - 1), ..Default::default() };
     let part = |number| PartRecord { number, etag: format!("etag-{number}").as_str().into(), digests: digests(number) };
     UploadRecord {
         id: UploadId(id.into()),
@@ -126,7 +129,9 @@ pub async fn beginning_fences_every_earlier_writer(on: Under) {
     for writer in [first, second] {
         assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 0))).await));
         assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Left::Doubt, &[]).await));
-        assert!(is_fenced(on.ledger.finish(&key, writer, &Ending::Released { counted: false }, Left::Doubt, &[]).await));
+        assert!(is_fenced(
+            on.ledger.finish(&key, writer, &Ending::Released { counted: false }, Left::Doubt, &[]).await
+        ));
     }
     on.ledger.checkpoint(&key, third, Some(&upload("u3", 0))).await.expect("the last writer is not fenced");
 }

@@ -154,7 +154,8 @@ impl Route {
         }
         match stored.compare(&digests) {
             Verdict::Mismatch { algorithm, expected, got } => {
-                let answer = format!("part {number}: {algorithm} of what was sent is {got}, the far side has {expected}");
+                let answer =
+                    format!("part {number}: {algorithm} of what was sent is {got}, the far side has {expected}");
                 Err(CopyError::new(Side::Destination, Kind::Corrupt, "UploadPart", &self.to, answer))
             }
             _ => Ok(PartRecord { number, etag, digests }),
@@ -179,7 +180,9 @@ impl Route {
 /// Whether the far side holds this part as it was recorded.
 fn agrees(recorded: &PartRecord, held: &Part) -> bool {
     let sums = Stored { length: Some(held.size), crc32c: held.stored.crc32c.filter(Sum::is_full), ..Stored::default() };
-    held.number == recorded.number && held.etag == recorded.etag && !sums.compare(&recorded.digests).is_mismatch()
+    held.number == recorded.number
+        && held.etag == recorded.etag
+        && !sums.compare(&recorded.digests).is_mismatch()
         && held.size == recorded.digests.length
 }
 

@@ -200,7 +200,7 @@ async fn only_records_that_ended_long_ago_are_reaped() {
         let subject = Subject { source: Location::new("b", key), ..subject() };
         let writer = Writer::random();
         ledger.begin(&subject, writer).await.expect("begun");
-        ledger.finish(&subject, writer, &ending, &[]).await.expect("finished");
+        ledger.finish(&subject, writer, &ending, crate::ledger::Left::Nothing, &[]).await.expect("finished");
     }
     ledger.begin(&subject(), Writer::random()).await.expect("begun");
     assert_eq!(ledger.reap(HOUR).await.expect("reaped"), 0);

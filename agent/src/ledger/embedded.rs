@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Row, named_params};
 
 use super::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Left, Ledger, LedgerError, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
 };
 use crate::digest::Grade;
 use crate::embedded::{Db, Embedded, Failure};

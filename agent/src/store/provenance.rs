@@ -137,7 +137,12 @@ mod tests {
             last_modified: 1_700_000_000,
             version: version.map(Into::into),
         };
-        Provenance { source: Location::new("photos", Key::new(key.to_vec())), identity, token: Token(0xfeed), crc32c: Some(7) }
+        Provenance {
+            source: Location::new("photos", Key::new(key.to_vec())),
+            identity,
+            token: Token(0xfeed),
+            crc32c: Some(7),
+        }
     }
 
     fn pairs(of: &Provenance) -> BTreeMap<String, String> {

@@ -105,6 +105,7 @@ impl Drive<'_> {
         let mut uploads = earlier.chain(self.upload.as_ref().map(|upload| &upload.record));
         let upload = uploads.find(|upload| upload.token == provenance.token).and_then(|upload| whole(upload, size));
         let known = [in_time, sent, upload].into_iter().flatten();
-        object.identity.size == size && known.into_iter().any(|digests| matches!(object.stored.compare(&digests), Verdict::Verified(_)))
+        object.identity.size == size
+            && known.into_iter().any(|digests| matches!(object.stored.compare(&digests), Verdict::Verified(_)))
     }
 }

@@ -86,15 +86,18 @@ impl Drive<'_> {
     pub(super) async fn parts(&mut self) -> Done {
         let mut upload = self.upload.take().ok_or_else(|| self.defect("parts without an upload"))?;
         let this = &*self;
-        let save = async |record: &UploadRecord| {
-            match this.context.ledger.checkpoint(this.subject, this.writer, Some(record)).await {
-                Ok(()) => Ok(()),
-                Err(LedgerError::Fenced) => {
-                    let at = &this.subject.destination;
-                    Err(CopyError::new(Side::Ledger, Kind::UploadGone, "checkpoint", at, "a later writer has begun"))
-                }
-                Err(error) => Err(this.ledger_error(error)),
+        let save = async |record: &UploadRecord| match this
+            .context
+            .ledger
+            .checkpoint(this.subject, this.writer, Some(record))
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(LedgerError::Fenced) => {
+                let at = &this.subject.destination;
+                Err(CopyError::new(Side::Ledger, Kind::UploadGone, "checkpoint", at, "a later writer has begun"))
             }
+            Err(error) => Err(this.ledger_error(error)),
         };
         let done = self.route.send_parts(&mut upload, save).await;
         self.upload = Some(upload);
