@@ -94,7 +94,7 @@ async fn perform(arguments: &Arguments, directory: &std::path::Path, show: &Show
     let mut stage = Stage::set(directory)?;
     let bytes = goods.bytes();
     let filling = show.step("filling the source", goods.count(), bytes);
-    let (sent, ()) = (goods.put_all(&stage.source, &filling).await?, ());
+    let sent = goods.put_all(&stage.source, &filling).await?;
     filling.done(&format!("{sent} objects put into the source by its S3 API"))?;
     let mut legs = Vec::new();
     for number in 0..stage::DESTINATIONS {

@@ -194,7 +194,7 @@ impl Goods {
     }
 
     /// Puts all; their number.
-    pub async fn put_all(&self, source: &Server, step: &Step) -> anyhow::Result<u64> {
+    pub async fn put_all(&self, source: &Server, step: &Step<'_>) -> anyhow::Result<u64> {
         let puts = stream::iter(&self.all).map(|good| async move {
             good.put(source).await.with_context(|| format!("putting {}", good.key))?;
             step.add(1, good.body.size);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use skyferry_agent::config::Settings;
-use skyferry_agent::embedded::Embedded;
+use skyferry_agent::embedded::{Embedded, OpenError};
 use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::queue::embedded::DeadLetter;
@@ -28,6 +28,9 @@ const TWICE: usize = 0;
 const TICK: Duration = Duration::from_millis(50);
 /// After which the agent has plainly got stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// After which the agent should have let go of its file.
+const RELEASED: Duration = Duration::from_secs(10);
 
 /// From the source to one destination.
 pub struct Leg<'a> {
@@ -141,7 +144,7 @@ listen = "off"
     }
 }
 
-async fn watch(step: &Step, summary: impl Fn() -> Summary) {
+async fn watch(step: &Step<'_>, summary: impl Fn() -> Summary) {
     loop {
         let now = summary();
         step.at(now.copied, now.bytes);
@@ -151,7 +154,14 @@ async fn watch(step: &Step, summary: impl Fn() -> Summary) {
 
 /// As the next process would find them.
 async fn dead_letters(file: &Path) -> anyhow::Result<Vec<DeadLetter>> {
-    let file = Embedded::open(file)?;
+    let asked = Instant::now();
+    // The agent's last tasks let go of the file a moment after its end.
+    let file = loop {
+        match Embedded::open(file) {
+            Err(OpenError::InUse { .. }) if asked.elapsed() < RELEASED => tokio::time::sleep(TICK).await,
+            opened => break opened?,
+        }
+    };
     let traits = skyferry_agent::queue::QueueTraits {
         visibility: Duration::from_secs(1),
         retention: Duration::MAX,

@@ -32,7 +32,7 @@ impl Proof {
     }
 }
 
-pub async fn prove(destination: &Destination, goods: &Goods, step: &Step) -> anyhow::Result<Proof> {
+pub async fn prove(destination: &Destination, goods: &Goods, step: &Step<'_>) -> anyhow::Result<Proof> {
     let found = listed(destination).await?;
     let mut differences = Vec::new();
     for key in found.keys().filter(|key| !goods.all.iter().any(|good| good.key.as_bytes() == key.as_bytes())) {
@@ -45,7 +45,7 @@ pub async fn prove(destination: &Destination, goods: &Goods, step: &Step) -> any
     });
     let read: Vec<Option<String>> = reads.buffer_unordered(READS).try_collect().await?;
     differences.extend(read.into_iter().flatten());
-    let uploads = destination.open_uploads().await?;
+    let uploads = destination.open_uploads()?;
     if uploads > 0 {
         differences.push(format!("{uploads} multipart uploads are left open"));
     }
@@ -66,7 +66,7 @@ async fn listed(destination: &Destination) -> anyhow::Result<BTreeMap<Key, u64>>
 }
 
 /// How it differs.
-async fn read(destination: &Destination, good: &Good, step: &Step) -> anyhow::Result<Option<String>> {
+async fn read(destination: &Destination, good: &Good, step: &Step<'_>) -> anyhow::Result<Option<String>> {
     let differs = |how: &str| Ok(Some(format!("{}: {how}", good.key)));
     let Some(mut opened) = destination.client.open(&good.at(FERRIED)).await? else {
         return differs("is missing");

@@ -1,6 +1,6 @@
 //! What is shown while it runs: a bar on a terminal, a line now and then elsewhere. The one place that writes to stdout.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
