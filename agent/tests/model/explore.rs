@@ -14,29 +14,58 @@ const MOST_WRITERS: usize = 6;
 /// What happens next, as a counterexample prints it.
 #[derive(Clone, Debug)]
 pub enum Action {
-    Receive { slot: usize, again: bool },
+    Receive {
+        slot: usize,
+        again: bool,
+    },
     /// The effect is carried out and answered.
-    Step { slot: usize, complete_wins: bool },
+    Step {
+        slot: usize,
+        complete_wins: bool,
+    },
     /// Carried out; the answer is lost.
-    LoseAnswer { slot: usize },
+    LoseAnswer {
+        slot: usize,
+    },
     /// The write is delayed, or never arrives; the worker hears nothing.
-    Delay { slot: usize },
+    Delay {
+        slot: usize,
+    },
     /// Fails without effect, by nobody's fault.
-    Refuse { slot: usize },
-    CrashBefore { slot: usize },
-    CrashAfter { slot: usize },
+    Refuse {
+        slot: usize,
+    },
+    CrashBefore {
+        slot: usize,
+    },
+    CrashAfter {
+        slot: usize,
+    },
     /// The write is on its way; the worker is gone.
-    CrashDuring { slot: usize },
-    LoseLease { slot: usize },
+    CrashDuring {
+        slot: usize,
+    },
+    LoseLease {
+        slot: usize,
+    },
     /// A worker whose lease is lost notices.
-    Notice { slot: usize },
-    Land { index: usize, complete_wins: bool },
-    Drop { index: usize },
+    Notice {
+        slot: usize,
+    },
+    Land {
+        index: usize,
+        complete_wins: bool,
+    },
+    Drop {
+        index: usize,
+    },
     ChangeSource,
     Duplicate,
     Unhold,
     /// A fenced writer's hold has passed.
-    Ripen { index: usize },
+    Ripen {
+        index: usize,
+    },
     Reap,
 }
 
@@ -175,7 +204,8 @@ pub fn actions(world: &World, bounds: &Bounds, mutant: Mutant) -> Vec<Action> {
             actions.push(Action::Ripen { index });
         }
     }
-    let reapable = world.record.as_ref().is_some_and(|r| r.settled && r.writers.is_empty() || mutant == Mutant::ReapALiveRecord);
+    let reapable =
+        world.record.as_ref().is_some_and(|r| r.settled && r.writers.is_empty() || mutant == Mutant::ReapALiveRecord);
     if world.reaps > 0 && reapable {
         actions.push(Action::Reap);
     }
@@ -400,7 +430,10 @@ pub fn tell_story(bounds: &Bounds, mutant: Mutant, trace: &[Action]) -> String {
             }
         }
     }
-    story.push_str(&format!("  → source {} destination {:?} uploads {:?}\n", world.source, world.destination, world.uploads));
+    story.push_str(&format!(
+        "  → source {} destination {:?} uploads {:?}\n",
+        world.source, world.destination, world.uploads
+    ));
     story
 }
 

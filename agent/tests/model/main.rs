@@ -35,12 +35,31 @@ const SPACE: &[Bounds] = &[
     Bounds { name: "gcs, small, deletes", versions: &[Small, Absent, Small, Absent], deletes: true, ..GCS },
     Bounds { name: "gcs, large, deletes", versions: &[Large, Absent], deletes: true, ..GCS },
     Bounds { name: "gcs, two losses", versions: &[Small, Absent, Small], deletes: true, crashes: 0, losses: 2, ..GCS },
-    Bounds { name: "gcs, lease lost", versions: &[Small, Absent], deletes: true, lease_losses: 1, duplicates: 1, ..GCS },
+    Bounds {
+        name: "gcs, lease lost",
+        versions: &[Small, Absent],
+        deletes: true,
+        lease_losses: 1,
+        duplicates: 1,
+        ..GCS
+    },
     Bounds { name: "gcs, large, lease lost", versions: &[Large, Large], lease_losses: 1, ..GCS },
     Bounds { name: "gcs, large, two crashes", versions: &[Large, Large], crashes: 2, losses: 0, ..GCS },
     Bounds { name: "gcs, reaping", versions: &[Large, Small], reaps: 1, duplicates: 1, ..GCS },
-    Bounds { name: "gcs, somebody else's object", versions: &[Small, Absent], foreign: Some(false), deletes: true, ..GCS },
-    Bounds { name: "gcs, a predecessor's copy", versions: &[Large, Small], foreign: Some(true), large_hint: true, ..GCS },
+    Bounds {
+        name: "gcs, somebody else's object",
+        versions: &[Small, Absent],
+        foreign: Some(false),
+        deletes: true,
+        ..GCS
+    },
+    Bounds {
+        name: "gcs, a predecessor's copy",
+        versions: &[Large, Small],
+        foreign: Some(true),
+        large_hint: true,
+        ..GCS
+    },
     Bounds { name: "s3, large", versions: &[Large, Large, Large], ..S3 },
     Bounds { name: "s3, large, deletes", versions: &[Large, Absent], deletes: true, duplicates: 1, ..S3 },
     Bounds { name: "plain, large", versions: &[Large, Large], duplicates: 1, ..PLAIN },
@@ -62,11 +81,8 @@ fn holds(bounds: &Bounds) {
 
 #[test]
 fn the_protocol_keeps_its_promises_in_every_interleaving() {
-    let threads: Vec<_> = (0..2)
-        .map(|turn| {
-            std::thread::spawn(move || SPACE.iter().skip(turn).step_by(2).for_each(holds))
-        })
-        .collect();
+    let threads: Vec<_> =
+        (0..2).map(|turn| std::thread::spawn(move || SPACE.iter().skip(turn).step_by(2).for_each(holds))).collect();
     for thread in threads {
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);

@@ -267,8 +267,7 @@ impl World {
             conditional_finish: bounds.conditional_finish,
         };
         let (protocol, effect) = Protocol::start(Writer(writer as u128 * STRIDE), facts);
-        let worker =
-            Worker { protocol, effect, writer, look: None, body: None, stale: false, memory: None };
+        let worker = Worker { protocol, effect, writer, look: None, body: None, stale: false, memory: None };
         self.workers[slot] = Some(Box::new(worker));
     }
 
@@ -441,10 +440,7 @@ impl World {
     fn destination_seen(&self) -> Option<DestinationSeen> {
         let object = self.destination.as_ref()?;
         let mark = || Mark { identity: identity(object.identity), token: Token(object.token), verified: true };
-        Some(DestinationSeen {
-            revision: revision(object.generation),
-            ours: (object.identity != FOREIGN).then(mark),
-        })
+        Some(DestinationSeen { revision: revision(object.generation), ours: (object.identity != FOREIGN).then(mark) })
     }
 
     fn checkpoint(&mut self, writer: u8, upload: Option<u8>) -> Answer {

@@ -150,7 +150,7 @@ impl Goods {
         let large = if quick { 64 * MIB } else { 1024 * MIB };
         let mut goods = Goods { all: Vec::new(), large };
         for n in 0..200 {
-            let author = [("camera", "X-100"), ("caption", "Fähre nach Amrum")];
+            let author = [("camera", "X-100"), ("caption", "Ferry to Amrum")];
             let with = if n % 4 == 0 { typed("image/jpeg", &author) } else { typed("image/jpeg", &[]) };
             goods.add(format!("photos/2026/{n:04}.jpg"), 4 * KIB, with);
         }

@@ -1,12 +1,9 @@
 //! The reading back: every object of the destination, whole, compared with what was put into the source. Nothing that the
 //! agent recorded is believed, or even asked.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_agent::object::Key;
-use skyferry_agent::store::{ListFrom, Metadata};
+use skyferry_agent::store::Metadata;
 
 use super::goods::{Good, Goods};
 use super::show::Step;
@@ -33,7 +30,7 @@ impl Proof {
 }
 
 pub async fn prove(destination: &Destination, goods: &Goods, step: &Step<'_>) -> anyhow::Result<Proof> {
-    let found = listed(destination).await?;
+    let found = destination.objects().await.context("listing")?;
     let mut differences = Vec::new();
     for key in found.keys().filter(|key| !goods.all.iter().any(|good| good.key.as_bytes() == key.as_bytes())) {
         differences.push(format!("{key}: nobody put it there"));
@@ -50,19 +47,6 @@ pub async fn prove(destination: &Destination, goods: &Goods, step: &Step<'_>) ->
         differences.push(format!("{uploads} multipart uploads are left open"));
     }
     Ok(Proof { objects: found.len() as u64, bytes: found.values().sum(), differences })
-}
-
-async fn listed(destination: &Destination) -> anyhow::Result<BTreeMap<Key, u64>> {
-    let (mut found, mut token) = (BTreeMap::new(), None::<String>);
-    loop {
-        let from = token.as_deref().map_or(ListFrom::Start, ListFrom::Token);
-        let page = destination.client.list(FERRIED, &Key::default(), from).await.context("listing")?;
-        found.extend(page.objects.into_iter().map(|row| (row.key, row.size)));
-        token = page.next;
-        if token.is_none() {
-            return Ok(found);
-        }
-    }
 }
 
 /// How it differs.

@@ -4,6 +4,7 @@
 //! share a misunderstanding with Skyferry. Nobody ships a GCS with an XML API; that one is the sandbox's, as strict as what
 //! was measured of the real one.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use sandbox::{GcsOptions, GcsPeer};
 use serde_json::json;
 use skyferry_agent::error::Side;
-use skyferry_agent::store::Sink;
+use skyferry_agent::object::Key;
+use skyferry_agent::store::{ListFrom, Sink};
 use skyferry_agent::store::gcs::{self, Gcs};
 use skyferry_agent::store::http::{Transport, TransportOptions};
 use skyferry_agent::store::s3::{Profile, S3, S3Options};
@@ -98,6 +100,25 @@ impl Server {
         Ok(Server { endpoint, root, client: Arc::new(client), _accepting: AbortOnDropHandle::new(accepting) })
     }
 
+    /// Its files are its objects. (Asked for a listing, it says that keys are encoded, and does not encode them.)
+    fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<Key, u64>> {
+        let (top, mut found) = (self.root.join(bucket), BTreeMap::new());
+        let mut directories = vec![top.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    directories.push(entry.path());
+                    continue;
+                }
+                let path = entry.path();
+                let key = path.strip_prefix(&top)?.as_os_str().as_encoded_bytes().to_vec();
+                found.insert(Key::new(key), entry.metadata()?.len());
+            }
+        }
+        Ok(found)
+    }
+
     /// s3s-fs lists no uploads; their files lie beside the buckets.
     fn open_uploads(&self) -> anyhow::Result<usize> {
         let names = std::fs::read_dir(&self.root)?.collect::<Result<Vec<_>, _>>()?;
@@ -146,6 +167,23 @@ impl Destination {
         match self.server {
             Kind::Gcs(_) => "sandbox, XML API",
             Kind::S3(_) => S3_SERVER,
+        }
+    }
+
+    /// Keys and sizes.
+    pub async fn objects(&self) -> anyhow::Result<BTreeMap<Key, u64>> {
+        if let Kind::S3(server) = &self.server {
+            return server.objects(FERRIED);
+        }
+        let (mut found, mut token) = (BTreeMap::new(), None::<String>);
+        loop {
+            let from = token.as_deref().map_or(ListFrom::Start, ListFrom::Token);
+            let page = self.client.list(FERRIED, &Key::default(), from).await?;
+            found.extend(page.objects.into_iter().map(|row| (row.key, row.size)));
+            token = page.next;
+            if token.is_none() {
+                return Ok(found);
+            }
         }
     }
 
