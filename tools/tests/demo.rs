@@ -30,7 +30,10 @@ fn every_byte_arrives_at_both_destinations_and_nothing_is_left_behind() {
     let (objects, bytes) = (facts["source"]["objects"].as_u64().unwrap(), facts["source"]["bytes"].as_u64().unwrap());
     assert!(objects > 250 && bytes > 64 << 20, "{facts}");
     let legs = facts["destinations"].as_array().unwrap();
-    assert_eq!(legs.iter().map(|leg| leg["name"].as_str().unwrap()).collect::<Vec<_>>(), ["Google Cloud Storage", "S3"]);
+    assert_eq!(
+        legs.iter().map(|leg| leg["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["Google Cloud Storage", "S3"]
+    );
     for leg in legs {
         assert_eq!(leg["objects"], objects, "{leg}");
         assert_eq!(leg["copied"], objects + 1, "the overwritten one twice: {leg}");

@@ -109,8 +109,12 @@ impl Good {
         let (at, body) = (self.at(BUCKET), self.body);
         // Skyferry's client always writes where an object comes from. Here it comes from nowhere.
         let identity = SourceIdentity { etag: "made".into(), size: body.size, last_modified: 0, version: None };
-        let provenance =
-            Provenance { source: Location::new("nowhere", Key::default()), identity, token: Token::random(), crc32c: None };
+        let provenance = Provenance {
+            source: Location::new("nowhere", Key::default()),
+            identity,
+            token: Token::random(),
+            crc32c: None,
+        };
         let with = Attributes { metadata: self.metadata.clone(), provenance, size: body.size };
         let sink = &source.client;
         let Plan::Parts(parts) = plan(body.size, CUT, &Limits::S3)? else {

@@ -15,16 +15,16 @@ use skyferry_agent::queue::embedded::DeadLetter;
 use skyferry_agent::queue::{Message, Queue};
 use skyferry_agent::wiring::{Agent, EMBEDDED_QUEUE, Until};
 
+use super::events;
 use super::goods::{Good, Goods};
 use super::meter::{Cost, Meter};
 use super::show::{Show, Step};
 use super::stage::{BUCKET, Destination, FERRIED, KEYS, Server};
-use super::events;
 
 /// Which object is overwritten while the agent works, and which event comes twice.
 const OVERWRITTEN: usize = 1;
 const TWICE: usize = 0;
-/// Looks at what the agent has done.
+/// Between two looks at what the agent has done.
 const TICK: Duration = Duration::from_millis(50);
 /// After which the agent has plainly got stuck.
 const PATIENCE: Duration = Duration::from_secs(300);

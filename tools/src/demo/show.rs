@@ -39,7 +39,15 @@ impl Show {
     pub fn step(&self, what: &str, objects: u64, bytes: u64) -> Step<'_> {
         let bar = self.bars.then(|| bar(what, bytes));
         let said = Mutex::new(Instant::now());
-        Step { show: self, what: what.to_owned(), total: (objects, bytes), done: Default::default(), bar, said, started: Instant::now() }
+        Step {
+            show: self,
+            what: what.to_owned(),
+            total: (objects, bytes),
+            done: Default::default(),
+            bar,
+            said,
+            started: Instant::now(),
+        }
     }
 }
 

@@ -18,10 +18,10 @@ use sandbox::{GcsOptions, GcsPeer};
 use serde_json::json;
 use skyferry_agent::error::Side;
 use skyferry_agent::object::Key;
-use skyferry_agent::store::{ListFrom, Sink};
 use skyferry_agent::store::gcs::{self, Gcs};
 use skyferry_agent::store::http::{Transport, TransportOptions};
 use skyferry_agent::store::s3::{Profile, S3, S3Options};
+use skyferry_agent::store::{ListFrom, Sink};
 use skyferry_providers::{Cached, File};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -47,9 +47,7 @@ pub struct Stage {
 
 impl Stage {
     pub fn set(directory: &Path) -> anyhow::Result<Stage> {
-        let key = |(id, secret): (&str, &str)| {
-            json!({ "aws_access_key_id": id, "aws_secret_access_key": secret, "region": "us-east-1" })
-        };
+        let key = |(id, secret): (&str, &str)| json!({ "aws_access_key_id": id, "aws_secret_access_key": secret, "region": "us-east-1" });
         let keys = json!({ "s3": key(S3_KEY), "gcs": key((GcsPeer::ACCESS_ID, GcsPeer::SECRET)) });
         std::fs::write(directory.join(KEYS), keys.to_string())?;
         let source = Server::s3(directory, "source", BUCKET, SOURCE_PROFILE)?;
@@ -64,7 +62,13 @@ impl Stage {
             let client = Gcs::new(&options, keys(&self.directory, "gcs"), Side::Destination, transport()?)?;
             let settings = format!("kind = \"gcs\"\nendpoint = \"{}\"", peer.endpoint());
             let server = Kind::Gcs(peer);
-            return Ok(Destination { name: "Google Cloud Storage", field: "gcs", settings, server, client: Arc::new(client) });
+            return Ok(Destination {
+                name: "Google Cloud Storage",
+                field: "gcs",
+                settings,
+                server,
+                client: Arc::new(client),
+            });
         }
         let server = Server::s3(&self.directory, "destination", FERRIED, DESTINATION_PROFILE)?;
         let settings =
