@@ -85,7 +85,7 @@ fn run(bounds: &Bounds, mutant: Mutant) -> Report {
     let start = Instant::now();
     let report = explore(bounds, mutant);
     let (states, seconds) = (report.states, start.elapsed().as_secs_f32());
-    println!("{:32} {mutant:24?} {states:>9} states {:>6} at rest {seconds:5.1} s", bounds.name, report.quiet);
+    eprintln!("{:32} {mutant:24?} {states:>9} states {:>6} at rest {seconds:5.1} s", bounds.name, report.quiet);
     report
 }
 
@@ -177,9 +177,9 @@ fn every_rule_that_is_taken_out_is_missed() {
         let bounds = bounds.expect("the bounds that are named");
         match run(bounds, *mutant).fault {
             Some((fault, trace)) if std::env::var_os("SKYFERRY_MODEL_STORIES").is_some() => {
-                println!("  {fault}\n{}", tell_story(bounds, *mutant, &trace));
+                eprintln!("  {fault}\n{}", tell_story(bounds, *mutant, &trace));
             }
-            Some((fault, _)) => println!("  caught: {fault}"),
+            Some((fault, _)) => eprintln!("  caught: {fault}"),
             None => survivors.push((mutant, name)),
         }
     }
