@@ -114,7 +114,9 @@ fn holds(bounds: &Bounds) {
 
 #[test]
 fn the_protocol_keeps_its_promises_in_every_interleaving() {
-    let space = Arc::new(Mutex::new(chosen()));
+    let space = chosen();
+    assert!(!space.is_empty(), "SKYFERRY_MODEL names no bounds");
+    let space = Arc::new(Mutex::new(space));
     let threads: Vec<_> = (0..2)
         .map(|_| {
             let space = space.clone();
