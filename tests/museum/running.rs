@@ -1,7 +1,6 @@
 //! The agent in process, between a made-up S3 and the strict GCS peer: what the faults need to be shown end to end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use sandbox::{GcsOptions, GcsPeer, S3Options, S3Peer};
@@ -46,9 +45,6 @@ impl Stage {
         }
     }
 
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
 
     pub async fn agent(&self) -> Agent {
         let text = format!(
