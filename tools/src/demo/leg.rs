@@ -71,7 +71,7 @@ impl Leg<'_> {
         let watch = watch(&step, || metrics.summary());
         let run = tokio::time::timeout(PATIENCE, agent.run(Until::Empty, Shutdown::default()));
         let (report, ()) = tokio::select! {
-            both = async { tokio::join!(run, async { trouble.await }) } => {
+            both = async { tokio::join!(run, trouble) } => {
                 both.1?;
                 (both.0.context("the agent did not end")??, ())
             }
