@@ -1,6 +1,6 @@
 //! Refuses routes that would copy one object for ever: where both sides are one service, none may write where one reads.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Keys, WiringError};
 use crate::config::{Settings, Store};
@@ -31,10 +31,19 @@ pub(super) fn refuse_circles(
 fn real(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let known = absolute.ancestors().find_map(|upper| Some((upper, std::fs::canonicalize(upper).ok()?)));
-    match known {
+    let path = match known {
         Some((upper, real)) => real.join(absolute.strip_prefix(upper).unwrap_or(Path::new(""))),
         None => absolute,
-    }
+    };
+    // What does not exist holds no links: there `..` is what it looks like.
+    path.components().fold(PathBuf::new(), |mut real, component| {
+        if component == Component::ParentDir {
+            real.pop();
+        } else {
+            real.push(component);
+        }
+        real
+    })
 }
 
 /// A name for the space that bucket names are unique in.
