@@ -114,7 +114,10 @@ impl Drain {
         };
         self.wind_down(late, &shutdown).await;
         looks.abort();
-        Drained { panicked: self.tally.panicked.load(Relaxed), aborted: self.tally.aborted.load(Relaxed) }
+        let _ = looks.await;
+        let Drain { keeper, tally, .. } = self;
+        let _ = tokio::time::timeout(STEP, keeper.end()).await;
+        Drained { panicked: tally.panicked.load(Relaxed), aborted: tally.aborted.load(Relaxed) }
     }
 
     /// The loop itself. Returns the poll that was under way when `stop` came.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::queue::{Queue, QueueError, Receipt};
 
@@ -33,6 +34,8 @@ struct Shared {
     book: Mutex<Book>,
     /// The next wake-up has become earlier than the task knows.
     earlier: Notify,
+    /// The keeper's task and the extensions on their way: all that holds the queue.
+    tasks: TaskTracker,
 }
 
 impl Shared {
@@ -52,9 +55,10 @@ impl Keeper {
     /// Starts the task; needs a runtime.
     pub fn new(queue: Arc<dyn Queue>) -> Keeper {
         let book = Mutex::new(Book::new(queue.traits().visibility));
-        let shared = Arc::new(Shared { queue, book, earlier: Notify::new() });
+        let tasks = TaskTracker::new();
+        let shared = Arc::new(Shared { queue, book, earlier: Notify::new(), tasks: tasks.clone() });
         let stop = CancellationToken::new();
-        tokio::spawn(keep(shared.clone(), stop.clone()));
+        tasks.spawn(keep(shared.clone(), stop.clone()));
         Keeper { shared, _task: Arc::new(stop.drop_guard()) }
     }
 
@@ -66,6 +70,15 @@ impl Keeper {
             self.shared.earlier.notify_one();
         }
         Lease { id, keeper: self.clone(), calls }
+    }
+
+    /// Waits until no lease is left and nothing here holds the queue any more: an embedded file can be opened again only
+    /// then.
+    pub async fn end(self) {
+        let tasks = self.shared.tasks.clone();
+        drop(self);
+        tasks.close();
+        tasks.wait().await;
     }
 }
 
@@ -99,7 +112,7 @@ async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
             match action {
                 Action::Lost(job) => job.cancel(),
                 Action::Extend { id, receipt, calls } => {
-                    tokio::spawn(extend(shared.clone(), id, receipt, calls));
+                    shared.tasks.spawn(extend(shared.clone(), id, receipt, calls));
                 }
             }
         }

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     match assemble(&arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("skyferry-agent: {error:#}");
+            eprintln!("skyferry-agent: {error}");
             ExitCode::from(WRONG)
         }
     }
