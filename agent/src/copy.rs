@@ -16,7 +16,7 @@ use crate::digest::{Digests, Grade, Hasher, Select, Stored, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::metrics::{Cause, Metrics};
 use crate::object::{Expected, Location, Revision};
-use crate::pace::Pace;
+use crate::pace::{Pace, STREAM};
 use crate::plan::Limits;
 use crate::store::{Attributes, Chunks, Object, Opened, Payload, Published, Sink, Source};
 
@@ -24,8 +24,6 @@ pub use parts::{Upload, whole};
 
 /// Objects up to this many bytes are held whole.
 pub const WHOLE: u64 = 1 << 20;
-/// What one streamed transfer holds in memory: buffers of two connections.
-const STREAM_CHARGE: u64 = 512 << 10;
 
 /// From where to where, and by what means.
 #[derive(Clone)]
@@ -63,9 +61,8 @@ impl Route {
     /// Publishes an opened body in one request. `with` gets the CRC32C where it is known in time.
     pub async fn put(&self, opened: Opened, mut with: Attributes, expected: &Expected) -> Result<Copied, CopyError> {
         let select = self.select(&opened.object.stored, true);
-        let charge = if opened.length <= WHOLE { opened.length } else { STREAM_CHARGE };
+        let charge = if opened.length <= WHOLE { opened.length } else { STREAM };
         let _permit = self.pace.bytes(charge).await;
-        let _held = self.metrics.inflight_bytes.hold(charge);
         if opened.length <= WHOLE {
             let bytes = collect(opened.chunks, opened.length).await?;
             let digests = Digests::of(&bytes, select);
@@ -74,13 +71,31 @@ impl Route {
             let published = self.sink.put(&self.to, Payload::Whole(bytes), &with, expected).await?;
             return self.prove(published, digests, source).await;
         }
-        let (chunks, hasher) = hashed(opened.chunks, select);
+        let (chunks, hasher) = self.hashed(opened.chunks, select);
         let chunks = self.ended_right(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks };
         let published = self.sink.put(&self.to, payload, &with, expected).await?;
         let digests = taken(&hasher);
         let source = opened.object.stored.compare(&digests);
         self.prove(published, digests, source).await
+    }
+
+    /// The same chunks at the agent's bandwidth; what has passed is in the hasher.
+    fn hashed(&self, chunks: Chunks, select: Select) -> (Chunks, Shared) {
+        let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
+        let (into, pace) = (hasher.clone(), self.pace.clone());
+        let chunks = chunks.then(move |chunk| {
+            let length = chunk.as_ref().map_or(0, Bytes::len) as u64;
+            if let Ok(chunk) = &chunk {
+                into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+            }
+            let pace = pace.clone();
+            async move {
+                pace.bandwidth(length).await;
+                chunk
+            }
+        });
+        (Box::pin(chunks), hasher)
     }
 
     /// The same chunks, and an error at their end if they are not what the source stores: the sink's transport holds the
@@ -189,18 +204,6 @@ async fn collect(mut chunks: Chunks, length: u64) -> Result<Bytes, CopyError> {
 }
 
 type Shared = Arc<Mutex<Hasher>>;
-
-/// The same chunks; what has passed is in the hasher.
-fn hashed(chunks: Chunks, select: Select) -> (Chunks, Shared) {
-    let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
-    let into = hasher.clone();
-    let chunks = chunks.inspect(move |chunk| {
-        if let Ok(chunk) = chunk {
-            into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
-        }
-    });
-    (Box::pin(chunks), hasher)
-}
 
 /// What the hasher holds when all has passed.
 fn taken(hasher: &Shared) -> Digests {

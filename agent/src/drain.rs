@@ -1,1 +1,281 @@
-//! (being written)
+//! The loop of an agent: permit, receive, spawn; and how it ends.
+//!
+//! Nothing is received that there is no room for, nothing is in hand without a lease, and no job that panics or hangs
+//! takes another with it. While the breaker is open a single message goes out at a time, to see whether the weather has
+//! changed. The loop serves one queue; several are several drains that share a pace and a breaker.
+
+mod empty;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backoff::Backoff;
+use crate::error::Side;
+use crate::lease::{Keeper, Lease};
+use crate::metrics::Metrics;
+use crate::notice::Shutdown;
+use crate::pace::{Breaker, Pace, Slots};
+use crate::queue::{Message, Queue, QueueError};
+
+use empty::Emptiness;
+use probe::Probe;
+
+/// The longest poll that SQS has, and the largest batch.
+const POLL: Duration = Duration::from_secs(20);
+const BATCH: usize = 10;
+/// How long a receive waits for room for a whole batch.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// From the request to stop until the agent is out; a preempted machine has 30 s.
+const DRAIN: Duration = Duration::from_secs(25);
+/// Of that, for each of the three things that follow the jobs' time: a late poll, releasing what it brought, aborting.
+const STEP: Duration = Duration::from_secs(1);
+/// How often the queue's depth is asked for, for the gauges.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Carries out one message: `job::run` with its context. `cancelled`, then `stop`, as there.
+pub type Work =
+    Arc<dyn Fn(Message, Lease, CancellationToken, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// When a drain ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Never: when it is told to.
+    Stopped,
+    /// When the queue has shown nothing for as long as `steady`, and no job runs.
+    Empty { steady: Duration },
+}
+
+/// What did not go as it should: for the exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    pub panicked: usize,
+    /// Jobs that were still running when the time was over.
+    pub aborted: usize,
+}
+
+/// One queue's loop.
+pub struct Drain {
+    queue: Arc<dyn Queue>,
+    pace: Arc<Pace>,
+    breaker: Arc<Breaker>,
+    metrics: Arc<Metrics>,
+    work: Work,
+    keeper: Keeper,
+    jobs: TaskTracker,
+    /// Told to every job: checkpoint, then release.
+    stop: CancellationToken,
+    /// Ends every job where it stands.
+    abandon: CancellationToken,
+    tally: Arc<Tally>,
+}
+
+#[derive(Default)]
+struct Tally {
+    panicked: AtomicUsize,
+    aborted: AtomicUsize,
+}
+
+type Receiving = BoxFuture<'static, Result<Vec<Message>, QueueError>>;
+
+impl Drain {
+    /// Needs a runtime.
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        pace: Arc<Pace>,
+        breaker: Arc<Breaker>,
+        metrics: Arc<Metrics>,
+        work: Work,
+    ) -> Drain {
+        let keeper = Keeper::new(queue.clone());
+        let (jobs, tally) = (TaskTracker::new(), Arc::default());
+        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
+        Drain { queue, pace, breaker, metrics, work, keeper, jobs, stop, abandon, tally }
+    }
+
+    /// Runs until the queue is empty (where that is asked for) or `shutdown`, and winds down within 25 s.
+    pub async fn run(self, until: Until, shutdown: Shutdown) -> Drained {
+        let looks = tokio::spawn(look(self.queue.clone(), self.metrics.clone()));
+        let late = tokio::select! {
+            biased;
+            () = shutdown.now.cancelled() => None,
+            late = self.receive_until(until, &shutdown.stop) => late,
+        };
+        self.wind_down(late, &shutdown).await;
+        looks.abort();
+        Drained { panicked: self.tally.panicked.load(Relaxed), aborted: self.tally.aborted.load(Relaxed) }
+    }
+
+    /// The loop itself. Returns the poll that was under way when `stop` came.
+    async fn receive_until(&self, until: Until, stop: &CancellationToken) -> Option<Receiving> {
+        let mut emptiness = Emptiness::new(until);
+        let mut probe = Probe::default();
+        let mut retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), rand::random());
+        loop {
+            let mut slots = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                slots = self.room(&mut probe) => slots,
+            };
+            let mut receiving = self.receive(slots.count(), emptiness.poll());
+            let received = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Some(receiving),
+                received = &mut receiving => received,
+            };
+            match received {
+                Ok(messages) => {
+                    self.breaker.succeeded(Side::Queue);
+                    retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), rand::random());
+                    let quiet = messages.is_empty() && self.jobs.is_empty();
+                    for message in messages {
+                        let job = self.spawn(message, slots.split());
+                        probe.sent(job);
+                    }
+                    drop(slots);
+                    if emptiness.reached(quiet, &*self.queue).await && self.jobs.is_empty() {
+                        return None;
+                    }
+                }
+                Err(error) => {
+                    drop(slots);
+                    self.breaker.failed(Side::Queue, "unavailable");
+                    tracing::warn!(%error, "no messages could be received; trying again");
+                    tokio::select! {
+                        () = stop.cancelled() => return None,
+                        () = tokio::time::sleep(retry.delay()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Room for the next receive: a batch in fair weather, one message after a while in a storm.
+    async fn room(&self, probe: &mut Probe) -> Slots {
+        loop {
+            probe.wait(&self.breaker).await;
+            let most = if self.is_storm() { 1 } else { self.batch() };
+            let slots = self.pace.objects(most, PATIENCE).await;
+            // The weather may have turned while everybody was busy failing.
+            if slots.count() == 1 || !self.is_storm() {
+                return slots;
+            }
+        }
+    }
+
+    /// The queue's own storm is another matter: receiving is its probe, and waits by itself.
+    fn is_storm(&self) -> bool {
+        self.breaker.storm().is_some_and(|side| side != Side::Queue)
+    }
+
+    /// A tenth of a receive a message, but never more than a quarter of what fits.
+    fn batch(&self) -> usize {
+        (self.pace.objects_at_once() / 4).clamp(1, BATCH)
+    }
+
+    fn receive(&self, most: usize, wait: Duration) -> Receiving {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.receive(most.min(BATCH), wait).await })
+    }
+
+    /// Leases a message and starts its job.
+    fn spawn(&self, message: Message, slot: Option<Slots>) -> JoinHandle<()> {
+        let cancelled = CancellationToken::new();
+        let lease = self.keeper.hold(&message.receipt, Instant::now(), cancelled.clone());
+        let (work, stop, abandon, tally) =
+            (self.work.clone(), self.stop.clone(), self.abandon.clone(), self.tally.clone());
+        let counted = self.metrics.inflight_objects.hold(1);
+        self.jobs.spawn(async move {
+            let _room = (slot, counted);
+            let id = message.id.clone();
+            let job = AssertUnwindSafe(async move { work(message, lease, cancelled, stop).await }).catch_unwind();
+            tokio::select! {
+                biased;
+                ended = job => if let Err(panic) = ended {
+                    tally.panicked.fetch_add(1, Relaxed);
+                    let panic = said(&*panic);
+                    tracing::error!(message = %id, panic, "a job panicked; its message comes back by itself. Please report this");
+                },
+                () = abandon.cancelled() => {
+                    tally.aborted.fetch_add(1, Relaxed);
+                    tracing::warn!(message = %id, "a job did not end in time; its message comes back by itself");
+                }
+            }
+        })
+    }
+
+    /// Tells the jobs to end, gives back what a late poll brings, waits, and aborts what is left.
+    async fn wind_down(&self, late: Option<Receiving>, shutdown: &Shutdown) {
+        self.stop.cancel();
+        self.jobs.close();
+        let ended = CancellationToken::new();
+        let jobs = async {
+            tokio::select! {
+                () = self.jobs.wait() => {}
+                () = shutdown.now.cancelled() => {}
+                () = tokio::time::sleep(DRAIN - STEP * 3) => {}
+            }
+            ended.cancel();
+        };
+        let give_back = async {
+            let patience = async {
+                ended.cancelled().await;
+                tokio::select! {
+                    () = shutdown.now.cancelled() => {}
+                    () = tokio::time::sleep(STEP) => {}
+                }
+            };
+            if let Some(late) = late {
+                self.give_back(late, patience).await;
+            }
+        };
+        tokio::join!(jobs, give_back);
+        self.abandon.cancel();
+        let _ = tokio::time::timeout(STEP, self.jobs.wait()).await;
+    }
+
+    /// Releases what a poll still brings. Dropped at once, it might leave messages hidden for a whole visibility.
+    async fn give_back(&self, late: Receiving, patience: impl Future<Output = ()>) {
+        let received = tokio::select! {
+            received = late => received,
+            () = patience => return,
+        };
+        let releases = received.unwrap_or_default().into_iter().map(|message| async move {
+            if let Err(error) = self.queue.release(&message.receipt, Duration::ZERO).await {
+                tracing::warn!(%error, message = %message.id, "a message comes back only when its visibility ends");
+            }
+        });
+        let _ = tokio::time::timeout(STEP, futures_util::future::join_all(releases)).await;
+    }
+}
+
+/// Keeps the queue's gauges.
+async fn look(queue: Arc<dyn Queue>, metrics: Arc<Metrics>) {
+    loop {
+        match queue.depth().await {
+            Ok(depth) => {
+                metrics.queue_visible.set(depth.visible);
+                metrics.queue_in_flight.set(depth.in_flight);
+            }
+            Err(error) => tracing::debug!(%error, "the queue's depth is not known"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("something that is no text")
+}

@@ -1,4 +1,37 @@
-//! The agent (map to come).
+//! The agent: drains object events from a queue and makes the destination equal the source.
+//!
+//! An event says only that a key may have changed. So a job reconciles that key: it reads the source's newest state, makes
+//! the destination match, proves it, records it, and only then deletes the message.
+//!
+//! ```text
+//! drain ─permit▶ queue.receive ─Message▶ job ▶ event ▶ route ▶ protocol ⇄ (ledger, store, copy ▶ plan ▶ digest)
+//!       ◀ outcome recorded ◀ ─▶ delete | release(delay) | park | touch nothing (lease lost)
+//! ```
+//!
+//! A module uses only those of lower ranks:
+//!
+//! | rank | module | what lives there |
+//! |---|---|---|
+//! | 0 | [`object`] | the words: keys, locations, identities, revisions, ids |
+//! | 1 | [`error`] | one error and its verdict: retry, weather, park, cancelled |
+//! | 1 | [`event`] | message body → records, nothing to do, or malformed |
+//! | 1 | [`route`] | source key → destination key; the allow-list; ignore rules |
+//! | 1 | [`plan`] | size and the sink's limits → parts |
+//! | 1 | [`digest`] | CRC32C, CRC64NVME, MD5; combining; grades |
+//! | 1 | [`protocol`] | the write protocol as a state machine: no I/O, no clock |
+//! | 1 | [`config`] | files and environment → checked settings |
+//! | 1 | [`backoff`], [`metrics`] | jittered delays; every metric's name, once |
+//! | 2 | [`queue`], [`ledger`], [`store`] | the traits of the world outside |
+//! | 2 | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
+//! | 2 | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
+//! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; S3, GCS, directories |
+//! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
+//! | 4 | [`job`] | one message's life |
+//! | 5 | [`drain`] | permit, receive, spawn; storms; the bounded end |
+//! | 5 | [`notice`] | signals → shutdown |
+//! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
+//! | 6 | [`wiring`] | the only place that names concrete types |
+
 pub mod object;
 
 pub mod backoff;
@@ -11,7 +44,6 @@ pub mod plan;
 pub mod protocol;
 pub mod route;
 
-pub mod embedded;
 pub mod lease;
 pub mod ledger;
 pub mod pace;
@@ -19,6 +51,8 @@ pub mod queue;
 pub mod store;
 
 pub mod copy;
+pub mod embedded;
+
 pub mod job;
 
 pub mod drain;

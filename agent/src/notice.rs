@@ -1,1 +1,100 @@
-//! (being written)
+//! What asks an agent to end: a signal now, spot and preemption notices later. All of them end in one [`Shutdown`].
+//!
+//! The first signal asks for an orderly end: receive nothing more, end or checkpoint what is in hand, release the rest.
+//! The second one gives up at once; then messages come back when their visibility ends.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Why an agent was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    // A spot or preemption notice gets a word here and a watcher beside `listen`, and calls `Shutdown::request`.
+}
+
+impl Reason {
+    /// As shells have it: 128 and the signal's number.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Reason::Interrupt => 130,
+            Reason::Terminate => 143,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Reason::Interrupt => "SIGINT",
+            Reason::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// Two requests, the second more urgent. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    /// Stop receiving, end in order.
+    pub stop: CancellationToken,
+    /// Give up what is left.
+    pub now: CancellationToken,
+    reason: Arc<OnceLock<Reason>>,
+}
+
+impl Shutdown {
+    /// Asks for an orderly end; asked once more, for an immediate one.
+    pub fn request(&self, reason: Reason) {
+        if self.reason.set(reason).is_ok() {
+            tracing::info!(reason = reason.name(), "stopping: no more messages are received");
+            self.stop.cancel();
+        } else {
+            tracing::warn!(reason = reason.name(), "asked again: giving up what is in hand");
+            self.now.cancel();
+        }
+    }
+
+    /// The first reason.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason.get().copied()
+    }
+
+    /// Watches the signals for as long as the process lives. From here on they end nothing by themselves.
+    pub fn listen(&self) -> io::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let reason = tokio::select! {
+                    Some(()) = interrupt.recv() => Reason::Interrupt,
+                    Some(()) = terminate.recv() => Reason::Terminate,
+                    else => return,
+                };
+                shutdown.request(reason);
+            }
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_request_stops_and_the_second_gives_up() {
+        let shutdown = Shutdown::default();
+        let clone = shutdown.clone();
+        assert_eq!(clone.reason(), None);
+        shutdown.request(Reason::Terminate);
+        assert!(clone.stop.is_cancelled() && !clone.now.is_cancelled());
+        shutdown.request(Reason::Interrupt);
+        assert!(clone.now.is_cancelled());
+        assert_eq!(clone.reason().map(Reason::exit_code), Some(143), "the first one counts");
+    }
+}

@@ -1,1 +1,183 @@
-//! (being written)
+//! What an agent tells over HTTP, on loopback unless the settings say otherwise: `/healthz` (this process lives, nothing
+//! else), `/readyz`, `/metrics`, `/status.json` and a page that shows it to people. Read-only, and holds no secret.
+
+mod recent;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Metrics, Summary};
+use crate::notice::Shutdown;
+use crate::pace::Breaker;
+
+pub use recent::{Recent, RecentError};
+
+const PAGE: &str = include_str!("status/page.html");
+/// The page is one file and asks only its own server.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    #[error(
+        "the address {0} of [status] listen is taken by another process: choose another port, 0 for any free one, or \"off\""
+    )]
+    Taken(SocketAddr),
+    #[error("cannot listen on {0}, the address of [status] listen: {1}")]
+    Refused(SocketAddr, std::io::Error),
+}
+
+/// What the pages are made from.
+#[derive(Clone)]
+pub struct View {
+    pub metrics: Arc<Metrics>,
+    pub breaker: Arc<Breaker>,
+    pub shutdown: Shutdown,
+    pub recent: Recent,
+    pub queue: Arc<str>,
+    pub started: Instant,
+}
+
+/// A listening socket that nobody is served on yet.
+pub struct Status {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Status {
+    /// Port 0 takes any free one.
+    pub async fn bind(wanted: SocketAddr) -> Result<Status, StatusError> {
+        let refused = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => StatusError::Taken(wanted),
+            _ => StatusError::Refused(wanted, error),
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        tracing::info!(address = %address, "status page at http://{address}/");
+        Ok(Status { listener, address })
+    }
+
+    /// With the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `end`.
+    pub async fn serve(self, view: View, end: CancellationToken) {
+        tokio::select! {
+            served = axum::serve(self.listener, router(view)) => if let Err(error) = served {
+                tracing::error!(%error, "the status page has ended");
+            },
+            () = end.cancelled() => {}
+        }
+    }
+}
+
+fn router(view: View) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status.json", get(status))
+        .with_state(Arc::new(view))
+}
+
+async fn page() -> impl IntoResponse {
+    let headers: [(HeaderName, &str); 3] = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, PAGE)
+}
+
+/// Nothing is served before the wiring is done: what is left to say is whether the agent drains.
+async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
+    match view.shutdown.stop.is_cancelled() {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        false => (StatusCode::OK, "ready\n"),
+    }
+}
+
+async fn metrics(State(view): State<Arc<View>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], view.metrics.render())
+}
+
+async fn status(State(view): State<Arc<View>>) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], Json(Report::of(&view)))
+}
+
+/// `/status.json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    uptime_seconds: f64,
+    draining: bool,
+    #[serde(flatten)]
+    summary: Summary,
+    inflight_objects: u64,
+    inflight_bytes: u64,
+    queue: Queue,
+    storm: Option<Storm>,
+    errors: Vec<RecentError>,
+}
+
+/// Approximate, and up to half a minute old.
+#[derive(Debug, Serialize)]
+struct Queue {
+    name: String,
+    visible: u64,
+    in_flight: u64,
+}
+
+/// Nothing succeeds against this side.
+#[derive(Debug, Serialize)]
+struct Storm {
+    side: String,
+    cause: &'static str,
+    seconds: f64,
+    failures: u32,
+}
+
+impl Report {
+    fn of(view: &View) -> Report {
+        let metrics = &view.metrics;
+        Report {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: seconds(view.started.elapsed()),
+            draining: view.shutdown.stop.is_cancelled(),
+            summary: metrics.summary(),
+            inflight_objects: metrics.inflight_objects.get(),
+            inflight_bytes: metrics.inflight_bytes.get(),
+            queue: Queue {
+                name: view.queue.to_string(),
+                visible: metrics.queue_visible.get(),
+                in_flight: metrics.queue_in_flight.get(),
+            },
+            storm: view.breaker.storm_in_words().map(|storm| Storm {
+                side: storm.side.to_string(),
+                cause: storm.cause,
+                seconds: seconds(storm.since.elapsed()),
+                failures: storm.failures,
+            }),
+            errors: view.recent.list(),
+        }
+    }
+}
+
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}

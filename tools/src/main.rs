@@ -1,1 +1,3 @@
+//! `skyferry`: what a person types.
+
 fn main() {}

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Copied, Route, STREAM_CHARGE, cause, hashed, taken};
+use super::{Copied, Route, cause, taken};
 use crate::backoff::Backoff;
 use crate::digest::{Combiner, Digests, Select, Stored, Sum, Verdict};
 use crate::error::{CopyError, Kind, Side, Verdict as Fate};
 use crate::ledger::{PartRecord, UploadRecord};
 use crate::object::{Expected, UploadId};
+use crate::pace::STREAM;
 use crate::plan::Parts;
 use crate::store::{FinishedPart, Object, Part, Payload, Pin};
 
@@ -141,11 +142,10 @@ impl Route {
         pin: &Pin,
         select: Select,
     ) -> Result<PartRecord, CopyError> {
-        let _permit = self.pace.bytes(STREAM_CHARGE).await;
-        let _held = self.metrics.inflight_bytes.hold(STREAM_CHARGE);
+        let _permit = self.pace.bytes(STREAM).await;
         let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
-        let (chunks, hasher) = hashed(opened.chunks, select);
+        let (chunks, hasher) = self.hashed(opened.chunks, select);
         let payload = Payload::Stream { length: opened.length, chunks };
         let Part { etag, mut stored, .. } = self.sink.part(&self.to, upload, number, payload).await?;
         let digests = taken(&hasher);

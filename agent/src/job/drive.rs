@@ -179,7 +179,7 @@ impl<'a> Drive<'a> {
             Verdict::Park(_) => Trouble::Park,
             Verdict::Retry(_) => self.own_failure(),
             Verdict::Weather => {
-                self.context.breaker.failed(error.side);
+                self.context.breaker.failed(error.side, cause(error).name());
                 match self.context.breaker.is_weather(error.side) {
                     true => Trouble::Again { counted: false },
                     false => self.own_failure(),

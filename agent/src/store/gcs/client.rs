@@ -2,6 +2,7 @@
 //! service refused for its credentials, once, with fresh ones, and with a body that is still at hand. Such a refusal
 //! took no effect, so this holds for writes too.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,13 @@ pub struct Client {
     side: Side,
     transport: Transport,
     signer: Signer,
+}
+
+/// Whose client and where it speaks to; nothing of the credentials.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("side", &self.side).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 /// One request but for its credentials and its body.

@@ -28,6 +28,7 @@ mod sign;
 mod write;
 mod xml;
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -77,8 +78,16 @@ impl Gcs {
         transport: Transport,
     ) -> Result<Self, WrongEndpoint> {
         let text = options.endpoint.as_deref().unwrap_or(GOOGLE);
-        let endpoint = Endpoint::parse(text).ok_or_else(|| WrongEndpoint(text.to_owned()))?;
+        // What stands before an `@` may be a password.
+        let shown = || text.rsplit('@').next().unwrap_or_default().to_owned();
+        let endpoint = Endpoint::parse(text).ok_or_else(|| WrongEndpoint(shown()))?;
         Ok(Gcs { client: Client::new(endpoint, credentials, side, transport) })
+    }
+}
+
+impl fmt::Debug for Gcs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gcs").field("client", &self.client).finish()
     }
 }
 

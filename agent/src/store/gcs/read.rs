@@ -82,7 +82,10 @@ impl Client {
         let query: Vec<_> = all.into_iter().filter(|(_, given)| *given).map(|(parameter, _)| parameter).collect();
         let ask = self.about_bucket("ListObjects", bucket, &query)?;
         let body = again(|| self.document(&ask)).await?;
-        listed(&body, prefix, token).map_err(|why| ask.call.error(Kind::Nonsense, why))
+        let mut page = listed(&body, prefix, token).map_err(|why| ask.call.error(Kind::Nonsense, why))?;
+        // Begins behind the key, also where a service should take the parameter for the first key to show.
+        page.objects.retain(|row| after != Some(row.key.as_bytes()));
+        Ok(page)
     }
 
     fn reading(&self, operation: &'static str, at: &Location, pin: &Pin, method: Method) -> Result<Ask> {

@@ -1,0 +1,78 @@
+//! When a queue counts as empty: it has shown nothing for a while. One look is not enough, for SQS's counts are
+//! approximate and lag behind.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{POLL, Until};
+use crate::queue::Queue;
+
+pub(super) struct Emptiness {
+    /// `None`: nobody asks.
+    steady: Option<Duration>,
+    /// Since when every look has found nothing.
+    since: Option<Instant>,
+}
+
+impl Emptiness {
+    pub fn new(until: Until) -> Self {
+        let steady = match until {
+            Until::Stopped => None,
+            Until::Empty { steady } => Some(steady),
+        };
+        Emptiness { steady, since: None }
+    }
+
+    /// How long a receive may wait: a few times within the steady time.
+    pub fn poll(&self) -> Duration {
+        self.steady.map_or(POLL, |steady| (steady / 3).clamp(Duration::from_millis(50), POLL))
+    }
+
+    /// Looks, after a receive: `quiet` if that brought nothing and no job ran. `true` from the second look on, when the
+    /// steady time has passed between them.
+    pub async fn reached(&mut self, quiet: bool, queue: &dyn Queue) -> bool {
+        let Some(steady) = self.steady else { return false };
+        let empty = quiet && queue.depth().await.is_ok_and(|depth| depth.is_empty());
+        self.heard(empty, steady, Instant::now())
+    }
+
+    fn heard(&mut self, empty: bool, steady: Duration, now: Instant) -> bool {
+        if !empty {
+            self.since = None;
+            return false;
+        }
+        match self.since {
+            Some(since) => now.saturating_duration_since(since) >= steady,
+            None => {
+                self.since = Some(now);
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEADY: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn one_message_within_the_steady_time_starts_it_anew() {
+        let mut emptiness = Emptiness::new(Until::Empty { steady: STEADY });
+        let start = Instant::now();
+        let mut at = |seconds, empty| emptiness.heard(empty, STEADY, start + Duration::from_secs(seconds));
+        assert!(!at(0, true) && !at(59, true));
+        assert!(!at(59, false) && !at(60, true));
+        assert!(!at(119, true) && at(120, true));
+    }
+
+    #[test]
+    fn polls_are_as_long_as_they_may_be() {
+        let poll = |until| Emptiness::new(until).poll();
+        assert_eq!(poll(Until::Stopped), POLL);
+        assert_eq!(poll(Until::Empty { steady: STEADY }), POLL);
+        assert_eq!(poll(Until::Empty { steady: Duration::from_millis(150) }), Duration::from_millis(50));
+    }
+}

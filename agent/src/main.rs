@@ -1,0 +1,152 @@
+//! The agent's command: reads settings, sets up the log, and hands over to `wiring`. Assembles only.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use skyferry_agent::config::{self, Level, LogFormat, Settings};
+use skyferry_agent::notice::Shutdown;
+use skyferry_agent::status::Recent;
+use skyferry_agent::wiring::{Agent, Report, Until};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const DONE: u8 = 0;
+/// Something was parked or failed.
+const FAILED: u8 = 1;
+/// Settings or usage.
+const WRONG: u8 = 2;
+
+/// Drains object events from a queue and makes the destination equal the source.
+#[derive(Parser)]
+#[command(name = "skyferry-agent", version, after_help = "Example: skyferry-agent --config /etc/skyferry/agent.toml")]
+struct Arguments {
+    /// The settings (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// End when the queue is empty.
+    #[arg(long)]
+    until_empty: bool,
+    /// Resolve and open everything, receive nothing, say what was found.
+    #[arg(long)]
+    validate: bool,
+    /// Print the settings with all defaults.
+    #[arg(long)]
+    print_config: bool,
+    /// End with the summary as a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    keep_out_of_cores();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG } else { DONE });
+        }
+    };
+    match assemble(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("skyferry-agent: {error:#}");
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+/// Settings before anything else: what is wrong with them is told before a port or a file is taken.
+fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
+    let settings = Settings::load(&arguments.config, std::env::vars_os())?;
+    if arguments.print_config {
+        say(&settings.to_toml())?;
+        return Ok(DONE);
+    }
+    let recent = log(settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let agent = Agent::build(&settings).await?.with_recent(recent);
+        if arguments.validate { validate(&agent).await } else { run(agent, arguments).await }
+    });
+    // A name that is being resolved cannot be cancelled.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+async fn validate(agent: &Agent) -> anyhow::Result<u8> {
+    let queue = agent.check().await?;
+    say(&format!("{}\n{queue}\nThe settings are fine.\n", agent.description().join("\n")))?;
+    Ok(DONE)
+}
+
+async fn run(agent: Agent, arguments: &Arguments) -> anyhow::Result<u8> {
+    let shutdown = Shutdown::default();
+    shutdown.listen()?;
+    let until = if arguments.until_empty { Until::Empty } else { Until::Stopped };
+    let report = agent.run(until, shutdown.clone()).await?;
+    say(&if arguments.json { report.summary.to_json(report.elapsed) + "\n" } else { table(&report) })?;
+    let ended = if report.failed() { FAILED } else { DONE };
+    Ok(shutdown.reason().map_or(ended, |reason| reason.exit_code()))
+}
+
+/// The one place that writes to stdout.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+fn table(report: &Report) -> String {
+    let (s, seconds) = (report.summary, report.elapsed.as_secs_f64());
+    let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    format!(
+        "copied {} | deleted {} | gone {} | unchanged {} | skipped {} | parked {} | {:.1} MiB in {seconds:.1} s, {:.1} MiB/s | retries {}\n",
+        s.copied,
+        s.deleted,
+        s.gone,
+        s.unchanged,
+        s.skipped,
+        s.parked,
+        mib(s.bytes as f64),
+        mib(s.bytes as f64 / seconds.max(0.001)),
+        s.retries,
+    )
+}
+
+/// To stderr, and the last warnings to the status page.
+fn log(settings: config::Log) -> anyhow::Result<Recent> {
+    let level = match settings.level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    };
+    // Other crates tell their own affairs: warnings are enough.
+    let ours = if settings.level == Level::Error { "error".into() } else { format!("warn,skyferry_agent={level}") };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = match settings.format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Predecessor => anyhow::bail!("not in this build yet: [log] format = \"predecessor\""),
+    };
+    let recent = Recent::default();
+    tracing_subscriber::registry().with(filter).with(lines).with(recent.clone()).init();
+    Ok(recent)
+}
+
+/// A core would hold the keys that requests are signed with.
+fn keep_out_of_cores() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        eprintln!("skyferry-agent: core dumps could not be switched off: {error}");
+    }
+}

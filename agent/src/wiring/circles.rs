@@ -1,0 +1,55 @@
+//! Refuses routes that would copy one object for ever: where both sides are one service, none may write where one reads.
+
+use std::path::{Path, PathBuf};
+
+use super::{Keys, WiringError};
+use crate::config::{Settings, Store};
+use crate::route::Router;
+
+pub(super) fn refuse_circles(
+    settings: &Settings,
+    router: &Router,
+    keys: [&Option<Keys>; 2],
+) -> Result<(), WiringError> {
+    let region = |keys: &Option<Keys>| keys.as_ref().and_then(|keys| keys.region.clone());
+    let [from, to] = [(&settings.source, keys[0]), (&settings.destination, keys[1])];
+    if let (Store::Directory { path: from }, Store::Directory { path: to }) = (from.0, to.0) {
+        let (from, to) = (real(from), real(to));
+        let nested = from.starts_with(&to) || to.starts_with(&from);
+        return if nested { Err(WiringError::NestedDirectories) } else { Ok(()) };
+    }
+    if service(from.0, region(from.1)) != service(to.0, region(to.1)) {
+        return Ok(());
+    }
+    match router.circles().next() {
+        Some((writes, reads)) => Err(WiringError::Circle(writes.to_string(), reads.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// The path as far as it exists, without links.
+fn real(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = absolute.ancestors().find_map(|upper| Some((upper, std::fs::canonicalize(upper).ok()?)));
+    match known {
+        Some((upper, real)) => real.join(absolute.strip_prefix(upper).unwrap_or(Path::new(""))),
+        None => absolute,
+    }
+}
+
+/// A name for the space that bucket names are unique in.
+pub(super) fn service(store: &Store, region_of_keys: Option<String>) -> String {
+    match store {
+        Store::Directory { path } => path.display().to_string(),
+        Store::Gcs { endpoint } => endpoint.as_str().to_ascii_lowercase(),
+        Store::S3(s3) => match &s3.endpoint {
+            Some(own) if !own.host().contains(".amazonaws.com") => own.as_str().to_ascii_lowercase(),
+            Some(own) if own.host().ends_with(".cn") => "aws-cn".into(),
+            Some(_) => "aws".into(),
+            None => {
+                let region = s3.region.clone().or(region_of_keys).unwrap_or_default();
+                if region.starts_with("cn-") { "aws-cn" } else { "aws" }.into()
+            }
+        },
+    }
+}

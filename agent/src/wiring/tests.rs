@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+use crate::notice::Reason;
+
+/// Settings in a directory of their own, whose sides are peers that nobody asks anything.
+fn settings(dir: &Path, toml: &str) -> Settings {
+    std::fs::write(dir.join("keys.json"), r#"{"aws_access_key_id":"A","aws_secret_access_key":"hunter2"}"#)
+        .expect("written");
+    Settings::parse(&dir.join("agent.toml"), toml, &BTreeMap::new()).expect("settings")
+}
+
+const LOCAL: &str = r#"
+    [credentials]
+    source = { provider = "file", path = "keys.json" }
+    destination = { provider = "file", path = "keys.json" }
+    [queue]
+    kind = "embedded"
+    [ledger]
+    kind = "embedded"
+    [source]
+    endpoint = "http://127.0.0.1:9"
+    [destination]
+    kind = "gcs"
+    endpoint = "http://127.0.0.1:9"
+    bucket = "to"
+    [status]
+    listen = "127.0.0.1:0"
+"#;
+
+async fn refused(toml: &str) -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    let built = Agent::build(&settings(dir.path(), toml)).await;
+    built.err().expect("refused").to_string()
+}
+
+#[tokio::test]
+async fn an_agent_on_one_machine_is_built_and_ends_when_its_queue_is_empty() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let agent = Agent::build(&settings(dir.path(), &routed("from", "to"))).await.expect("built");
+    assert!(agent.check().await.expect("asked").contains("0 visible"));
+    let said = agent.description().join("\n");
+    assert!(said.contains("credentials from file") && !said.contains("hunter2"), "{said}");
+    let report = agent.run(Until::Empty, Shutdown::default()).await.expect("run");
+    assert!(!report.failed());
+}
+
+#[tokio::test]
+async fn a_stopped_agent_gives_its_file_and_its_port_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for _ in 0..3 {
+        let agent = Agent::build(&settings(dir.path(), &routed("from", "to"))).await.expect("built");
+        let shutdown = Shutdown::default();
+        shutdown.request(Reason::Terminate);
+        agent.run(Until::Stopped, shutdown).await.expect("run");
+    }
+}
+
+fn routed(from: &str, to: &str) -> String {
+    format!("{LOCAL}\n[[routes]]\nsource_bucket = {from:?}\nbucket = {to:?}\n")
+}
+
+#[tokio::test]
+async fn a_route_that_writes_where_it_reads_is_refused() {
+    // Both sides are the same endpoint, and so the same service.
+    assert!(refused(&routed("to", "to")).await.contains("for ever"));
+    let apart = routed("to", "to").replacen("127.0.0.1:9\"", "127.0.0.1:10\"", 1);
+    let dir = tempfile::tempdir().expect("a directory");
+    assert!(Agent::build(&settings(dir.path(), &apart)).await.is_ok());
+}
+
+#[test]
+fn amazon_and_amazon_in_china_are_two_services() {
+    let toml =
+        |region: &str| format!("[source]\nregion = {region:?}\n[destination]\nkind = \"directory\"\npath = \"to\"\n");
+    let service = |region: &str| {
+        let text = toml(region) + "[credentials]\nsource = { provider = \"instance\" }\n";
+        let settings = Settings::parse(Path::new("/x/agent.toml"), &text, &BTreeMap::new()).expect("settings");
+        circles::service(&settings.source, None)
+    };
+    assert_eq!(service("us-west-2"), service("eu-north-1"));
+    assert_ne!(service("us-west-2"), service("cn-north-1"));
+}
+
+#[tokio::test]
+async fn directories_in_one_another_are_refused() {
+    let toml = |to: &str| {
+        format!(
+            "[queue]\nkind = \"embedded\"\n[ledger]\nkind = \"embedded\"\n[source]\nkind = \"directory\"\npath = \"a\"\n\
+             [destination]\nkind = \"directory\"\npath = {to:?}\n"
+        )
+    };
+    for nested in ["a", "a/b/c", ".", "b/../a"] {
+        assert!(refused(&toml(nested)).await.contains("directory"), "{nested}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    assert!(Agent::build(&settings(dir.path(), &toml("ab"))).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_built_yet_is_said_and_never_passed_over() {
+    for (setting, other) in [
+        ("[queue]\n    kind = \"embedded\"", "[queue]\n    kind = \"sqs\""),
+        ("[ledger]\n    kind = \"embedded\"", "[ledger]\n    kind = \"none\""),
+        ("[status]", "[transfer]\nverify = \"md5\"\n[status]"),
+        ("[status]", "[transfer]\nversions = \"exact\"\n[status]"),
+        ("source = { provider = \"file\", path = \"keys.json\" }", "source = { provider = \"instance\" }"),
+    ] {
+        let toml = LOCAL.replacen(setting, other, 1);
+        assert_ne!(toml, LOCAL);
+        assert!(refused(&toml).await.starts_with("not in this build yet: "), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_key_file_and_a_missing_ignore_list_are_named() {
+    let error = refused(&LOCAL.replacen("keys.json", "no.json", 1)).await;
+    assert!(error.starts_with("[credentials] source") && error.contains("no.json"), "{error}");
+    let error = refused(&format!("{LOCAL}\n[filter]\nignore_list = \"no.txt\"\n")).await;
+    assert!(error.contains("no.txt") && error.contains("[filter] ignore_list"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_agent_on_one_file_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let settings = settings(dir.path(), &routed("from", "to"));
+    let _first = Agent::build(&settings).await.expect("built");
+    assert!(Agent::build(&settings).await.err().expect("refused").to_string().contains("in use by another process"));
+}
