@@ -20,7 +20,7 @@ use crate::pace::{Pace, STREAM};
 use crate::plan::Limits;
 use crate::store::{Attributes, Chunks, Object, Opened, Payload, Published, Sink, Source};
 
-pub use parts::{Upload, whole};
+pub use parts::{Recorder, Upload, whole};
 
 /// Objects up to this many bytes are held whole.
 pub const WHOLE: u64 = 1 << 20;

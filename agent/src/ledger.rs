@@ -111,7 +111,7 @@ pub struct Finished {
 }
 
 /// A record as `lookup` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     pub outcome: Option<Outcome>,
     pub reason: Option<String>,

@@ -14,238 +14,13 @@
 
 use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
 
+mod words;
+pub use words::*;
+
 /// An attempt ends here when the source or the destination keeps moving: the message is released, nothing is lost.
 pub const MAX_ATTEMPTS: u32 = 4;
 /// A destination that twice stores other bytes than were sent gets no third try in one job.
 const MAX_WRONG: u32 = 2;
-
-/// What is known before the first effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Facts {
-    /// The message was delivered before: something may have been done already.
-    pub received_before: bool,
-    /// The event speaks of an object that will go as a multipart upload: worth a look at the destination first.
-    pub large_hint: bool,
-    /// Deletions at the source are carried over.
-    pub deletes: bool,
-    /// The sink's single PUT (and DELETE) honours `Expected`.
-    pub conditional_put: bool,
-    /// The sink's Complete honours `Expected`.
-    pub conditional_finish: bool,
-}
-
-/// A source object as a look shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SourceSeen {
-    pub identity: SourceIdentity,
-    /// It will go as a multipart upload.
-    pub large: bool,
-    /// The destination object seen last is not Skyferry's, but size and a comparable checksum agree.
-    pub equals_foreign: bool,
-}
-
-/// A destination object as a look shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct DestinationSeen {
-    pub revision: Revision,
-    /// Skyferry's metadata for this very source key, where it is there.
-    pub ours: Option<Mark>,
-}
-
-/// The part of Skyferry's metadata that decisions need.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Mark {
-    pub identity: SourceIdentity,
-    pub token: Token,
-    /// The stored bytes are known to be right: the ledger recorded this revision, or the checksums prove it. A process
-    /// may have died between publishing and checking.
-    pub verified: bool,
-}
-
-/// A writer that began earlier and is still open.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Earlier {
-    pub writer: Writer,
-    /// It was fenced at least one hold ago, or ended by itself and left only its upload.
-    pub closable: bool,
-    pub upload: Option<EarlierUpload>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EarlierUpload {
-    pub id: UploadId,
-    pub token: Token,
-    /// The source state its parts hold, if a resume would be safe: same part plan, digests recorded.
-    pub resumable: Option<SourceIdentity>,
-}
-
-/// What the ledger knew when this writer began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Begun {
-    pub known: bool,
-    pub published: Option<(SourceIdentity, Revision)>,
-    pub earlier: Vec<Earlier>,
-}
-
-/// What the driver is asked to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// Ledger: is the key settled, with nobody open? → `Settled`
-    Lookup,
-    /// Ledger: add this writer. → `Begun`
-    Begin,
-    /// HEAD at the source. → `Source`
-    HeadSource,
-    /// GET at the source; the body stays open for `Put`. → `Source`
-    OpenSource,
-    /// HEAD at the destination. → `Destination`
-    HeadDestination,
-    /// Abort an upload. → `Done`, `Lost`
-    Abort(UploadId),
-    /// List an upload's parts. → `UploadOpen`, `UploadGone`
-    SeeUpload(UploadId),
-    /// The opened body as one PUT. → `Published`, `PublishedWrong`, `Precondition`, `SourceChanged`, `Lost`
-    Put { token: Token, expected: Expected },
-    /// Begin a multipart upload. → `Initiated`, `Lost`
-    Initiate { token: Token },
-    /// Ledger: record this upload as ours. → `Done`, `Fenced`, `Lost`
-    Checkpoint(UploadId),
-    /// Read and send all parts that are missing. → `Done`, `UploadGone`, `SourceChanged`
-    Parts(UploadId),
-    /// → `Published`, `PublishedWrong`, `Precondition`, `UploadGone`, `Lost`
-    Complete { upload: UploadId, expected: Expected },
-    /// Delete at the destination. → `Done`, `Precondition`, `Lost`
-    Delete { expected: Expected },
-    /// Ledger: end this writer and the `closed` ones; with `in_doubt` this one stays open. A fenced writer's ending is not
-    /// recorded, but it is closed all the same: it says that nothing of its own is under way. → `Finished`, `Fenced`, `Lost`
-    Finish { ending: Ending, closed: Vec<Writer>, in_doubt: bool },
-    /// Nothing more to do on this key but to the message.
-    End(End),
-}
-
-/// What the ledger is told at the end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Ending {
-    /// The outcome, and what the destination now holds of this source key, where that is known.
-    Settled { outcome: Settled, published: Option<(SourceIdentity, Revision)> },
-    /// With the reason that the driver holds.
-    Parked,
-    /// To be tried again. `upload_left`: the recorded upload waits for the successor.
-    Released { counted: bool, upload_left: bool },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Settled {
-    Copied,
-    Unchanged,
-    Deleted,
-    Gone,
-}
-
-/// What becomes of the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum End {
-    /// Settled and recorded: delete it.
-    Settled(Settled),
-    /// Recorded as parked: hand it to the dead letters, then delete it.
-    Parked,
-    /// Release it for one hold, then look again: another writer may still land something.
-    Hold,
-    /// Release it: a later writer has this key.
-    Fenced,
-    /// Release it: to be tried again.
-    Again { counted: bool },
-    /// The lease is lost: the message is somebody else's.
-    Abandon,
-}
-
-/// What came of an effect.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// `None`: not settled, or somebody is open.
-    Settled(Option<(SourceIdentity, Revision)>),
-    Begun(Begun),
-    Source(Option<SourceSeen>),
-    Destination(Option<DestinationSeen>),
-    Done,
-    UploadOpen,
-    UploadGone,
-    Initiated(UploadId),
-    /// Published, and the stored checksum is right.
-    Published(Revision),
-    /// Published, but the far side stored other bytes.
-    PublishedWrong(Revision),
-    Precondition,
-    SourceChanged,
-    Fenced,
-    Finished {
-        others_open: bool,
-    },
-    /// Sent, and no answer came: it may have taken effect, or may yet.
-    Lost,
-    /// It failed without effect.
-    Failed(Trouble),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trouble {
-    /// To be tried again; `counted`: by the object's own fault.
-    Again { counted: bool },
-    /// It will never work; the driver holds the reason.
-    Park,
-    /// The lease is lost.
-    LeaseLost,
-}
-
-/// What is known of the destination in this attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Known {
-    Nothing,
-    /// By the ledger, without a look.
-    Assumed(Expected),
-    Seen(Option<DestinationSeen>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum State {
-    Lookup,
-    /// The quick way of a message that came again: are both ends as the ledger says?
-    QuickDestination(SourceIdentity, Revision),
-    QuickSource(SourceIdentity),
-    Begin,
-    /// Does the source still hold what an earlier upload was reading?
-    AdoptionLook,
-    /// Ending uploads, the last of the list first: abort it, then see it gone.
-    Aborting(Vec<UploadId>, Then),
-    Seeing(Vec<UploadId>, Then),
-    Destination,
-    SourceHead,
-    SourceOpen,
-    Put,
-    Initiate,
-    Checkpoint,
-    Parts,
-    Complete,
-    /// Was it this attempt that published? After a lost answer, a 412, an upload that is gone.
-    Settle {
-        put_lost: bool,
-    },
-    Delete,
-    /// Taking away what was stored wrong.
-    Remove,
-    Finish(End),
-    Ended,
-}
-
-/// What follows when uploads have ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Then {
-    Learn,
-    NextAttempt,
-    Settle,
-    Finish(Ending),
-    Release,
-}
 
 /// One job at one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -253,7 +28,13 @@ pub struct Protocol {
     facts: Facts,
     writer: Writer,
     state: State,
-    begun: Begun,
+    /// What the ledger knew of this key, as long as nothing newer was learnt.
+    recorded: bool,
+    published: Option<(SourceIdentity, Revision)>,
+    /// Earlier writers that are ended with this one.
+    closable: Vec<Writer>,
+    /// What an adopted upload holds parts of.
+    adopted: Option<SourceIdentity>,
     destination: Known,
     /// The look at the source that this attempt stands on.
     source: Option<SourceSeen>,
@@ -274,7 +55,10 @@ impl Protocol {
             facts,
             writer,
             state,
-            begun: Begun::default(),
+            recorded: false,
+            published: None,
+            closable: Vec::new(),
+            adopted: None,
             destination: Known::Nothing,
             source: None,
             upload: None,
@@ -310,7 +94,9 @@ impl Protocol {
             }
 
             (State::Begin, Answer::Begun(begun)) => self.fence(begun),
-            (State::AdoptionLook, Answer::Source(source)) => self.adopt(source.map(|seen| seen.identity)),
+            (State::AdoptionLook(uploads), Answer::Source(source)) => {
+                self.adopt(uploads, source.map(|seen| seen.identity))
+            }
             (State::Aborting(uploads, then), _) => match uploads.last().cloned() {
                 Some(upload) => self.go(State::Seeing(uploads, then), Effect::SeeUpload(upload)),
                 None => self.then(then),
@@ -351,7 +137,7 @@ impl Protocol {
             (State::Checkpoint, Answer::Done) => self.with_upload(State::Parts, Effect::Parts),
             (State::Checkpoint, _) => self.end_own_upload(Then::Release),
             (State::Parts, Answer::Done) => {
-                let expected = self.expected(self.facts.conditional_finish);
+                let expected = self.replacing(self.facts.conditional_finish);
                 self.with_upload(State::Complete, |upload| Effect::Complete { upload, expected })
             }
             (State::Settle { put_lost }, Answer::Destination(seen)) => self.settle(seen, put_lost),
@@ -372,31 +158,39 @@ impl Protocol {
         }
     }
 
-    /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over.
+    /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over. What the ledger
+    /// says of the destination is enough where nobody else can have been there since.
     fn fence(&mut self, begun: Begun) -> Effect {
-        self.begun = begun;
-        if self.candidate(None).is_some() {
-            return self.go(State::AdoptionLook, Effect::HeadSource);
+        let look = self.facts.received_before || self.facts.large_hint || !begun.earlier.is_empty();
+        self.destination = match &begun.published {
+            _ if look => Known::Nothing,
+            Some((_, revision)) => Known::Assumed(Expected::Revision(revision.clone())),
+            None if begun.known => Known::Nothing,
+            None => Known::Assumed(Expected::Absent),
+        };
+        self.recorded = begun.known;
+        self.published = begun.published;
+        self.closable = begun.earlier.iter().filter(|earlier| earlier.closable).map(|earlier| earlier.writer).collect();
+        let uploads: Vec<_> = begun.earlier.into_iter().filter_map(|earlier| earlier.upload).collect();
+        match uploads.iter().any(|upload| upload.resumable.is_some()) {
+            true => self.go(State::AdoptionLook(uploads), Effect::HeadSource),
+            false => self.adopt(uploads, None),
         }
-        self.adopt(None)
     }
 
-    /// The newest earlier upload that holds parts of `identity` (of anything, if `None`).
-    fn candidate(&self, identity: Option<&SourceIdentity>) -> Option<&EarlierUpload> {
-        self.begun.earlier.iter().rev().filter_map(|earlier| earlier.upload.as_ref()).find(|upload| {
-            upload.resumable.as_ref().is_some_and(|holds| identity.is_none_or(|identity| identity == holds))
-        })
-    }
-
-    fn adopt(&mut self, identity: Option<SourceIdentity>) -> Effect {
-        let adopted = identity.and_then(|identity| self.candidate(Some(&identity)).cloned());
-        if let Some(upload) = adopted {
-            self.upload = Some(upload.id);
+    /// Takes over the newest upload that holds parts of what the source holds now, and ends the others.
+    fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<SourceIdentity>) -> Effect {
+        if let Some(upload) = uploads.iter().rfind(|upload| now.is_some() && upload.resumable == now) {
+            self.upload = Some(upload.id.clone());
             self.token = upload.token;
+            self.adopted = now;
         }
-        let earlier = self.begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref());
-        let uploads = earlier.map(|upload| upload.id.clone()).filter(|id| Some(id) != self.upload.as_ref()).collect();
-        self.end_uploads(uploads, Then::Learn)
+        // An upload that was handed on before stands there more than once.
+        let mut others: Vec<UploadId> = uploads.into_iter().map(|upload| upload.id).collect();
+        others.retain(|id| Some(id) != self.upload.as_ref());
+        others.sort_unstable();
+        others.dedup();
+        self.end_uploads(others, Then::Look)
     }
 
     fn end_uploads(&mut self, uploads: Vec<UploadId>, then: Then) -> Effect {
@@ -413,24 +207,12 @@ impl Protocol {
 
     fn then(&mut self, then: Then) -> Effect {
         match then {
-            Then::Learn => self.learn(),
+            Then::Look => self.look_at_destination(),
             Then::NextAttempt => self.next_attempt(Known::Nothing),
             Then::Settle => self.go(State::Settle { put_lost: false }, Effect::HeadDestination),
             Then::Finish(ending) => self.finish(ending),
             Then::Release => self.release(false),
         }
-    }
-
-    /// The first attempt's destination: from the ledger where that is enough.
-    fn learn(&mut self) -> Effect {
-        let look = self.facts.received_before || self.facts.large_hint || !self.begun.earlier.is_empty();
-        self.destination = match &self.begun.published {
-            _ if look => Known::Nothing,
-            Some((_, revision)) => Known::Assumed(Expected::Revision(revision.clone())),
-            None if self.begun.known => Known::Nothing,
-            None => Known::Assumed(Expected::Absent),
-        };
-        self.look_at_destination()
     }
 
     fn look_at_destination(&mut self) -> Effect {
@@ -444,7 +226,7 @@ impl Protocol {
     fn look_at_source(&mut self) -> Effect {
         let head = match &self.source {
             Some(before) => before.large,
-            None => self.begun.known || self.facts.large_hint || matches!(self.destination, Known::Seen(Some(_))),
+            None => self.recorded || self.facts.large_hint || matches!(self.destination, Known::Seen(Some(_))),
         };
         match head || self.upload.is_some() {
             true => self.go(State::SourceHead, Effect::HeadSource),
@@ -460,18 +242,21 @@ impl Protocol {
             return self.settled(Settled::Unchanged, Some((source.identity, revision)));
         }
         if let Some(upload) = self.upload.clone() {
-            let fits = self.candidate(Some(&source.identity)).is_some_and(|candidate| candidate.id == upload);
-            return match fits {
-                true => self.go(State::Checkpoint, Effect::Checkpoint(upload)),
-                false => self.end_own_upload(Then::NextAttempt),
-            };
+            if self.adopted.take() != Some(source.identity) {
+                return self.end_own_upload(Then::NextAttempt);
+            }
+            self.replacing(self.facts.conditional_finish);
+            return self.go(State::Checkpoint, Effect::Checkpoint(upload));
         }
         let token = self.token;
         match (source.large, opened) {
-            (true, _) => self.go(State::Initiate, Effect::Initiate { token }),
+            (true, _) => {
+                self.replacing(self.facts.conditional_finish);
+                self.go(State::Initiate, Effect::Initiate { token })
+            }
             (false, false) => self.go(State::SourceOpen, Effect::OpenSource),
             (false, true) => {
-                let expected = self.expected(self.facts.conditional_put);
+                let expected = self.replacing(self.facts.conditional_put);
                 self.go(State::Put, Effect::Put { token, expected })
             }
         }
@@ -487,7 +272,7 @@ impl Protocol {
                 source.equals_foreign.then(|| revision.clone())
             }
             Known::Assumed(_) => {
-                let (identity, revision) = self.begun.published.as_ref()?;
+                let (identity, revision) = self.published.as_ref()?;
                 (*identity == source.identity).then(|| revision.clone())
             }
             _ => None,
@@ -499,11 +284,11 @@ impl Protocol {
             return self.end_own_upload(Then::NextAttempt);
         }
         if !self.facts.deletes {
-            return self.settled(Settled::Gone, self.begun.published.clone());
+            return self.settled(Settled::Gone, self.published.clone());
         }
         match &self.destination {
             Known::Seen(Some(DestinationSeen { ours: Some(_), .. })) => {
-                let expected = self.expected(self.facts.conditional_put);
+                let expected = self.replacing(self.facts.conditional_put);
                 self.go(State::Delete, Effect::Delete { expected })
             }
             Known::Seen(_) => self.settled(Settled::Gone, None),
@@ -511,15 +296,18 @@ impl Protocol {
         }
     }
 
-    /// What the write may replace: exactly what this attempt knows to be there.
-    fn expected(&self, enforced: bool) -> Expected {
-        match &self.destination {
+    /// What the write may replace: exactly what this attempt knows to be there. From here on nothing else of it matters.
+    fn replacing(&mut self, enforced: bool) -> Expected {
+        let expected = match std::mem::replace(&mut self.destination, Known::Nothing) {
             _ if !enforced => Expected::Any,
-            Known::Assumed(expected) => expected.clone(),
+            Known::Assumed(expected) => expected,
             Known::Seen(None) => Expected::Absent,
-            Known::Seen(Some(seen)) => Expected::Revision(seen.revision.clone()),
+            Known::Seen(Some(seen)) => Expected::Revision(seen.revision),
             Known::Nothing => Expected::Any,
-        }
+        };
+        self.published = None;
+        self.destination = Known::Assumed(expected.clone());
+        expected
     }
 
     /// Looks whether this attempt's token is what stands there; if not, what stands there is the next attempt's start.
@@ -561,7 +349,7 @@ impl Protocol {
         self.attempt += 1;
         self.token = fresh_token(self.writer, self.attempt);
         // What the ledger said at the beginning is older than any look.
-        self.begun.published = None;
+        self.published = None;
         self.destination = destination;
         self.look_at_destination()
     }
@@ -580,8 +368,7 @@ impl Protocol {
             Ending::Parked => (End::Parked, true),
             Ending::Released { counted, .. } => (End::Again { counted: *counted }, false),
         };
-        let closable = self.begun.earlier.iter().filter(|earlier| closes && earlier.closable);
-        let closed = closable.map(|earlier| earlier.writer).collect();
+        let closed = if closes { self.closable.clone() } else { Vec::new() };
         self.go(State::Finish(end), Effect::Finish { ending, closed, in_doubt: self.in_doubt })
     }
 

@@ -7,7 +7,7 @@ mod tests;
 mod words;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::plan::Cut;
 use crate::queue::{Queue, QueueError, QueueTraits};
 use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
-use crate::store::directory::Directory;
+use crate::store::directory::{Directory, DirectoryOptions};
 use crate::store::gcs::{Gcs, GcsOptions};
 use crate::store::http::{RootsError, Transport, TransportOptions};
 use crate::store::s3::{Profile, S3, S3Options};
@@ -123,8 +123,8 @@ impl Agent {
         circles::refuse_circles(settings, &router, [&source_keys, &sink_keys])?;
         let description = words::describe(settings, &router, [&source_keys, &sink_keys]);
         let transport = transport(settings)?;
-        let source = source(&settings.source, source_keys, &transport)?;
-        let sink = sink(&settings.destination, sink_keys, &transport)?;
+        let source = source(settings, source_keys, &transport)?;
+        let sink = sink(settings, sink_keys, &transport)?;
         let (queue, ledger) = queue_and_ledger(settings).await?;
         Ok(Agent {
             context: Arc::new(context(settings, source, sink, queue, ledger, router)),
@@ -273,21 +273,37 @@ fn transport(settings: &Settings) -> Result<Transport, WiringError> {
 }
 
 /// The source as jobs see it. A decorator would be stacked here.
-fn source(store: &Store, keys: Option<Keys>, transport: &Transport) -> Result<Arc<dyn Source>, WiringError> {
-    Ok(match store {
-        Store::S3(settings) => Arc::new(s3(settings, keys, Side::Source, transport)?),
+fn source(settings: &Settings, keys: Option<Keys>, transport: &Transport) -> Result<Arc<dyn Source>, WiringError> {
+    Ok(match &settings.source {
+        Store::S3(store) => Arc::new(s3(store, keys, Side::Source, transport)?),
         Store::Gcs { endpoint } => Arc::new(gcs(endpoint, keys, Side::Source, transport)?),
-        Store::Directory { path } => Arc::new(Directory::new(path, Side::Source)),
+        Store::Directory { path } => {
+            let bucket = settings.routes.first().and_then(|route| route.source_bucket.as_deref());
+            Arc::new(directory(path, bucket, Side::Source)?)
+        }
     })
 }
 
 /// The sink as jobs see it. A decorator would be stacked here.
-fn sink(store: &Store, keys: Option<Keys>, transport: &Transport) -> Result<Arc<dyn Sink>, WiringError> {
-    Ok(match store {
-        Store::S3(settings) => Arc::new(s3(settings, keys, Side::Destination, transport)?),
+fn sink(settings: &Settings, keys: Option<Keys>, transport: &Transport) -> Result<Arc<dyn Sink>, WiringError> {
+    Ok(match &settings.destination {
+        Store::S3(store) => Arc::new(s3(store, keys, Side::Destination, transport)?),
         Store::Gcs { endpoint } => Arc::new(gcs(endpoint, keys, Side::Destination, transport)?),
-        Store::Directory { path } => Arc::new(Directory::new(path, Side::Destination)),
+        Store::Directory { path } => {
+            let bucket = settings.routes.first().map(|route| route.bucket.as_str());
+            Arc::new(directory(path, bucket, Side::Destination)?)
+        }
     })
+}
+
+/// A directory has one bucket's worth of keys, called as the (first) route calls it. A sink makes its root.
+fn directory(path: &Path, bucket: Option<&str>, side: Side) -> Result<Directory, WiringError> {
+    let options = DirectoryOptions {
+        root: path.to_owned(),
+        bucket: bucket.unwrap_or("directory").into(),
+        create: side == Side::Destination,
+    };
+    Directory::open(options).map_err(|error| WiringError::Section { section: section(side), reason: error.to_string() })
 }
 
 fn s3(settings: &config::S3, keys: Option<Keys>, side: Side, transport: &Transport) -> Result<S3, WiringError> {
@@ -377,6 +393,7 @@ fn context(
         pace: Arc::new(pace),
         breaker: Arc::new(Breaker::default()),
         metrics,
+        keys: job::Keys::default(),
     }
 }
 

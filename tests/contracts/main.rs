@@ -3,17 +3,21 @@
 //! A fact is a function; a suite lists its facts once; an implementation is one line. A fact that is not listed is dead
 //! code, and the compiler says so.
 
+mod directory;
 mod embedded;
 mod ledger;
 mod queue;
+mod remote;
+mod store;
 
 /// One test for each fact, on a fresh subject each.
 macro_rules! facts {
-    ($suite:ident, $name:ident, $make:path; $($fact:ident)*) => {
+    ($suite:path, $name:ident, $make:path; $($fact:ident)*) => {
         mod $name {
+            use $suite as suite;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $fact() {
-                crate::$suite::$fact($make().await).await;
+                suite::$fact($make().await).await;
             })*
         }
     };
@@ -21,7 +25,7 @@ macro_rules! facts {
 
 macro_rules! a_queue {
     ($name:ident, $make:path) => {
-        facts! { queue, $name, $make;
+        facts! { crate::queue, $name, $make;
             a_sent_message_is_received_once_with_its_body_and_count
             a_batch_arrives_whole_whatever_its_size
             an_empty_batch_is_no_error
@@ -47,7 +51,7 @@ macro_rules! a_queue {
 
 macro_rules! a_ledger {
     ($name:ident, $make:path) => {
-        facts! { ledger, $name, $make;
+        facts! { crate::ledger, $name, $make;
             an_unknown_key_is_not_known_and_has_no_past
             what_was_published_is_told_to_the_next_writer
             beginning_makes_a_record_live_and_settling_ends_it
@@ -68,6 +72,67 @@ macro_rules! a_ledger {
             of_many_that_begin_at_once_one_remains_unfenced
         }
     };
+}
+
+macro_rules! a_store {
+    ($name:ident, $make:path) => {
+        mod $name {
+            facts! { crate::store::objects, objects, $make;
+                what_is_written_is_read_back
+                an_empty_object_is_an_object
+                a_write_replaces_the_whole_object
+                odd_keys_are_kept_byte_for_byte
+                keys_that_look_alike_are_different_objects
+                metadata_comes_back
+                provenance_comes_back_and_is_no_users_metadata
+                the_checksums_told_are_those_of_the_bytes
+                a_body_that_breaks_off_publishes_nothing
+                a_body_of_another_length_than_announced_publishes_nothing
+                nothing_there_is_no_error
+                a_missing_bucket_is_told_as_such
+                a_range_is_read_and_no_more
+                a_pinned_read_gives_that_state_or_says_that_it_changed
+                what_is_opened_tells_the_same_as_a_look
+            }
+            facts! { crate::store::conditions, conditions, $make;
+                the_capabilities_are_those_of_the_table
+                a_write_that_expects_nothing_replaces_nothing
+                a_write_that_expects_a_revision_replaces_only_that
+                of_many_that_expect_nothing_one_writes
+                a_delete_that_expects_a_revision_removes_only_that
+                deleting_nothing_is_no_error
+                a_revision_of_nobodys_making_is_refused_and_harmless
+            }
+            facts! { crate::store::listing, listing, $make;
+                an_empty_bucket_lists_nothing
+                keys_come_in_the_order_of_their_bytes
+                a_row_tells_what_a_look_tells
+                more_than_a_page_is_listed_without_gap_or_repeat
+                a_listing_goes_on_after_any_key_there_or_not
+                a_prefix_is_bytes_and_no_folder
+            }
+            facts! { crate::store::multipart, multipart, $make;
+                parts_in_parallel_and_out_of_order_make_the_object
+                a_part_sent_again_replaces_the_first
+                one_part_alone_is_an_object
+                a_part_that_breaks_off_is_not_stored
+                the_parts_are_listed_as_they_were_answered
+                finishing_with_a_wrong_etag_publishes_nothing
+                a_whole_digest_that_disagrees_with_the_parts_is_told
+                a_finish_that_expects_nothing_replaces_nothing
+                an_aborted_upload_is_gone
+                a_finished_upload_is_gone_and_its_object_stays
+                open_uploads_are_listed_by_prefix
+                an_upload_id_of_nobodys_making_is_gone
+            }
+        }
+    };
+}
+
+mod stores {
+    a_store!(directory, crate::directory::store);
+    a_store!(gcs, crate::remote::gcs);
+    a_store!(s3, crate::remote::s3_peer);
 }
 
 mod queues {

@@ -1,7 +1,7 @@
 //! What one small object costs the client: GET + PUT of 4 KiB against a peer in another process.
 //!
-//!     cargo run --release -p sandbox --example spike              # every client
-//!     cargo run --release -p sandbox --example spike lean-sigv4   # one
+//!     cargo run --release -p sandbox -F spike --example spike              # every client
+//!     cargo run --release -p sandbox -F spike --example spike lean-sigv4   # one
 //!
 //! The peer answers at once and checks nothing, so what is left is the client: building, signing, sending, reading.
 //! The choice that it led to is in the header of `agent/src/store/s3.rs`.

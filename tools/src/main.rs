@@ -1,3 +1,50 @@
-//! `skyferry`: what a person types.
+//! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
-fn main() {}
+#[cfg(feature = "demo")]
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const DONE: u8 = 0;
+/// Something differs, was parked or failed.
+const FAILED: u8 = 1;
+/// Settings or usage.
+const WRONG: u8 = 2;
+
+/// Keeps a bucket on Google Cloud Storage or in China-region S3 in step with a bucket on Amazon S3.
+#[derive(Parser)]
+#[command(name = "skyferry", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    #[cfg(feature = "demo")]
+    Demo(demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG } else { DONE });
+        }
+    };
+    let ended: anyhow::Result<u8> = match arguments.verb {
+        #[cfg(feature = "demo")]
+        Verb::Demo(arguments) => demo::run(&arguments),
+    };
+    ExitCode::from(ended.unwrap_or_else(|error| {
+        eprintln!("skyferry: {error:#}");
+        FAILED
+    }))
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,6 +20,12 @@ use crate::store::{FinishedPart, Object, Part, Payload, Pin};
 const CHECKPOINT: Duration = Duration::from_secs(15);
 /// Tries of one part in one job, then the message goes back and a later job resumes.
 const TRIES: u32 = 4;
+
+/// Where an upload's progress is kept.
+#[async_trait]
+pub trait Recorder: Send + Sync {
+    async fn save(&self, record: &UploadRecord) -> Result<(), CopyError>;
+}
 
 /// An upload in progress: what is planned, and what the ledger holds of it.
 #[derive(Clone, Debug)]
@@ -55,13 +62,9 @@ impl Route {
         Ok(())
     }
 
-    /// Sends every part that is not recorded yet. `save` is called with what is done: every 15 s, when the agent drains,
+    /// Sends every part that is not recorded yet. `recorder` is called with what is done: every 15 s, when the agent drains,
     /// and with all parts before this returns, so that a successor can prove what a Complete publishes.
-    pub async fn send_parts(
-        &self,
-        upload: &mut Upload,
-        save: impl AsyncFn(&UploadRecord) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    pub async fn send_parts(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
         let select = self.select(&upload.object.stored, false);
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
@@ -90,7 +93,7 @@ impl Route {
                 Some(Err(_)) => failed = failed.or_else(|| Some(self.cancelled())),
             }
             if saved.elapsed() >= CHECKPOINT && failed.is_none() {
-                save(&upload.record).await?;
+                recorder.save(&upload.record).await?;
                 saved = Instant::now();
             }
         }
@@ -100,7 +103,7 @@ impl Route {
             // What ends the upload makes its parts worthless.
             Some(error) if matches!(error.kind, Kind::SourceChanged | Kind::UploadGone) => Err(error),
             failed => {
-                save(&upload.record).await?;
+                recorder.save(&upload.record).await?;
                 let whole = upload.record.parts.len() == upload.parts.count as usize;
                 failed.or_else(|| (!whole).then(|| self.cancelled())).map_or(Ok(()), Err)
             }

@@ -6,6 +6,7 @@ mod writes;
 
 pub use writes::outcome_of;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,8 @@ pub struct Drive<'a> {
     recorded: Option<LastPublished>,
     /// The last looks.
     source: Option<Object>,
-    opened: Option<Opened>,
+    /// The body of `source`, between a GET and its PUT. A mutex nobody waits for: a body is `Send` and not `Sync`.
+    opened: Mutex<Option<Opened>>,
     destination: Option<Object>,
     upload: Option<Upload>,
     /// What this job sent last: under which token, and what its bytes were.
@@ -74,7 +76,7 @@ impl<'a> Drive<'a> {
             begun: ledger::Begun::default(),
             recorded: None,
             source: None,
-            opened: None,
+            opened: Mutex::new(None),
             destination: None,
             upload: None,
             sent: None,
@@ -193,6 +195,10 @@ impl<'a> Drive<'a> {
             true => Trouble::Park,
             false => Trouble::Again { counted: true },
         }
+    }
+
+    fn opened(&mut self) -> &mut Option<Opened> {
+        self.opened.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fine(&self, side: Side) {

@@ -6,7 +6,7 @@ mod pack;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Row, named_params};
+use rusqlite::{Row, params};
 
 use super::{
     Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
@@ -18,37 +18,40 @@ use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
 const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended IS NOT NULL, outcome, reason, digests, \
      grade FROM records WHERE source = ?1 AND destination = ?2";
-const NEW_RECORD: &str = "INSERT INTO records (source, destination) VALUES (?1, ?2)";
-const REVIVE: &str = "UPDATE records SET ended = NULL WHERE source = ?1 AND destination = ?2";
+/// Keeps a record whose attempt came to nothing: it is known, and not ended.
+const UNSETTLED: &str = "INSERT INTO records (source, destination, failures) VALUES (?1, ?2, ?3) \
+     ON CONFLICT DO UPDATE SET ended = NULL, failures = failures + ?3";
 const FENCE: &str = "UPDATE writers SET fenced = ?3 WHERE source = ?1 AND destination = ?2 AND fenced IS NULL";
 const WRITERS: &str = "SELECT writer, fenced, stopped, upload, state FROM writers \
      WHERE source = ?1 AND destination = ?2 ORDER BY begun";
 const NEW_WRITER: &str = "INSERT INTO writers (source, destination, begun, writer) VALUES (?1, ?2, ?3, ?4)";
 const CHECKPOINT: &str = "UPDATE writers SET upload = ?4, state = ?5 \
      WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
-const FENCED: &str = "SELECT fenced IS NOT NULL FROM writers \
-     WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND stopped = 0";
+const STANDING: &str = "SELECT writer, fenced IS NOT NULL, stopped FROM writers WHERE source = ?1 AND destination = ?2";
 const STOP: &str = "UPDATE writers SET stopped = 1 WHERE source = ?1 AND destination = ?2 AND writer = ?3 \
      AND upload IS NOT NULL";
 const CLOSE: &str = "DELETE FROM writers WHERE source = ?1 AND destination = ?2 AND writer = ?3";
-const OPEN: &str = "SELECT count(*) FROM writers WHERE source = ?1 AND destination = ?2";
 /// Digests that are not told again stay, as long as they are of the same state.
-const SETTLE: &str = "UPDATE records SET outcome = :outcome, reason = NULL, failures = 0, ended = :ended, \
-     digests = CASE WHEN :digests IS NULL AND etag IS :etag AND size IS :size AND modified IS :modified \
-         AND version IS :version AND revision IS :revision THEN digests ELSE :digests END, \
-     grade = CASE WHEN :grade IS NULL AND etag IS :etag AND size IS :size AND modified IS :modified \
-         AND version IS :version AND revision IS :revision THEN grade ELSE :grade END, \
-     etag = :etag, size = :size, modified = :modified, version = :version, revision = :revision \
-     WHERE source = :source AND destination = :destination";
-const PARK: &str =
-    "UPDATE records SET outcome = 'parked', reason = ?3, ended = NULL WHERE source = ?1 AND destination = ?2";
-const COUNT_FAILURE: &str = "UPDATE records SET failures = failures + 1 WHERE source = ?1 AND destination = ?2";
+const SETTLE: &str = "INSERT INTO records \
+     (source, destination, outcome, ended, digests, grade, etag, size, modified, version, revision) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+     ON CONFLICT DO UPDATE SET outcome = ?3, reason = NULL, failures = 0, ended = ?4, \
+     digests = CASE WHEN ?5 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
+         AND revision IS ?11 THEN digests ELSE ?5 END, \
+     grade = CASE WHEN ?6 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
+         AND revision IS ?11 THEN grade ELSE ?6 END, \
+     etag = ?7, size = ?8, modified = ?9, version = ?10, revision = ?11";
+const PARK: &str = "INSERT INTO records (source, destination, outcome, reason) VALUES (?1, ?2, 'parked', ?3) \
+     ON CONFLICT DO UPDATE SET outcome = 'parked', reason = ?3, ended = NULL";
 const UPLOADS: &str = "SELECT upload FROM writers WHERE upload IS NOT NULL AND substr(destination, 1, length(?1)) = ?1";
 const OLD: &str = "SELECT source, destination, ended < ?3 FROM records WHERE (source, destination) > (?1, ?2) \
      ORDER BY source, destination LIMIT 2000";
-const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended < ?3";
+const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended < ?3 AND NOT EXISTS \
+     (SELECT 1 FROM writers WHERE writers.source = records.source AND writers.destination = records.destination)";
 
-/// The ledger of an embedded file.
+/// The ledger of an embedded file. Most jobs are small objects that settle at once, and keys come in no order: so `begin`
+/// writes only the writer, in a table that is as small as the work at hand, and the record is written once, at the end.
+/// A record is there if it has a row or an open writer, and live while it has one.
 pub struct EmbeddedLedger {
     file: Embedded,
 }
@@ -124,21 +127,14 @@ impl Ledger for EmbeddedLedger {
         let name = Name::of(subject);
         self.run("Begin", move |db| {
             let (source, destination) = name.pair();
-            let record = db.rows(RECORD, name.pair(), read_record)?.pop();
-            let mut begun = Begun::default();
-            match record {
-                None => {
-                    db.execute(NEW_RECORD, name.pair())?;
-                }
-                Some(record) => {
-                    if record.ended {
-                        db.execute(REVIVE, name.pair())?;
-                    }
-                    db.execute(FENCE, (source, destination, db.now))?;
-                    let now = db.now;
-                    begun.earlier = db.rows(WRITERS, name.pair(), |row| read_writer(row, now))?;
-                    (begun.known, begun.published, begun.failures) = (true, record.published, record.failures);
-                }
+            let (record, now) = (db.rows(RECORD, name.pair(), read_record)?.pop(), db.now);
+            let earlier = db.rows(WRITERS, name.pair(), |row| read_writer(row, now))?;
+            if !earlier.is_empty() {
+                db.execute(FENCE, (source, destination, now))?;
+            }
+            let mut begun = Begun { known: record.is_some() || !earlier.is_empty(), earlier, ..Begun::default() };
+            if let Some(record) = record {
+                (begun.published, begun.failures) = (record.published, record.failures);
             }
             let order = db.next_id();
             db.execute(NEW_WRITER, (source, destination, order, writer.0.to_be_bytes()))?;
@@ -174,23 +170,26 @@ impl Ledger for EmbeddedLedger {
         let finished = self.run("Finish", move |db| {
             let (source, destination) = name.pair();
             let me = (source, destination, writer.0.to_be_bytes());
-            let Some(fenced) = db.rows(FENCED, me, |row| row.get::<_, bool>(0))?.pop() else { return Ok(None) };
-            match left {
-                Left::Upload if db.execute(STOP, me)? > 0 => {}
-                Left::Doubt => {}
-                Left::Nothing | Left::Upload => {
-                    db.execute(CLOSE, me)?;
-                }
+            let standing = db.rows(STANDING, name.pair(), |row| {
+                Ok((Writer(u128::from_be_bytes(row.get(0)?)), row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
+            })?;
+            let mut open = standing.len();
+            let Some((_, fenced, _)) = standing.iter().find(|(other, _, stopped)| *other == writer && !stopped) else {
+                return Ok(None);
+            };
+            let stopped = left == Left::Upload && db.execute(STOP, me)? > 0;
+            if left != Left::Doubt && !stopped {
+                open -= db.execute(CLOSE, me)?;
             }
-            if fenced {
+            if *fenced {
                 return Ok(None);
             }
             for writer in &closed {
-                db.execute(CLOSE, (source, destination, writer.0.to_be_bytes()))?;
+                open -= db.execute(CLOSE, (source, destination, writer.0.to_be_bytes()))?;
             }
-            let open: i64 = db.rows(OPEN, (source, destination), |row| row.get(0))?.pop().unwrap_or(0);
             record_ending(db, &name, &ending, open > 0)?;
-            Ok(Some(Finished { others_open: open > 0 }))
+            // One that has stopped writes nothing any more: its successor finds the upload, the message need not wait.
+            Ok(Some(Finished { others_open: open > usize::from(stopped) }))
         });
         finished.await?.ok_or(LedgerError::Fenced)
     }
@@ -198,9 +197,11 @@ impl Ledger for EmbeddedLedger {
     async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
         let name = Name::of(subject);
         self.run("Lookup", move |db| {
-            let Some(mut record) = db.rows(RECORD, name.pair(), read_record)?.pop() else { return Ok(None) };
-            let open = db.rows(OPEN, name.pair(), |row| row.get::<_, i64>(0))?;
-            record.open_writers = open.first().map_or(0, |&open| open as usize);
+            let record = db.rows(RECORD, name.pair(), read_record)?.pop();
+            let open = db.rows(STANDING, name.pair(), |_| Ok(()))?.len();
+            let Some(mut record) = record.or_else(|| (open > 0).then(Record::default)) else { return Ok(None) };
+            record.open_writers = open;
+            record.ended &= open == 0;
             Ok(Some(record))
         })
         .await
@@ -224,26 +225,26 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
                 out
             });
             let ended = (!others_open).then_some(db.now);
-            db.execute(
-                SETTLE,
-                named_params! {
-                    ":source": source, ":destination": destination, ":outcome": outcome.name(), ":ended": ended,
-                    ":digests": packed, ":grade": grade.map(Grade::name),
-                    ":etag": identity.map(|identity| &*identity.etag),
-                    ":size": identity.map(|identity| identity.size as i64),
-                    ":modified": identity.map(|identity| identity.last_modified),
-                    ":version": identity.and_then(|identity| identity.version.as_deref()),
-                    ":revision": published.as_ref().map(|published| &*published.revision.0),
-                },
-            )?;
+            db.statement(SETTLE)?.execute(params![
+                source,
+                destination,
+                outcome.name(),
+                ended,
+                packed,
+                grade.map(Grade::name),
+                identity.map(|identity| &*identity.etag),
+                identity.map(|identity| identity.size as i64),
+                identity.map(|identity| identity.last_modified),
+                identity.and_then(|identity| identity.version.as_deref()),
+                published.as_ref().map(|published| &*published.revision.0),
+            ])?;
         }
         Ending::Parked { reason } => {
             db.execute(PARK, (source, destination, reason))?;
         }
-        Ending::Released { counted: true } => {
-            db.execute(COUNT_FAILURE, (source, destination))?;
+        Ending::Released { counted } => {
+            db.execute(UNSETTLED, (source, destination, u32::from(*counted)))?;
         }
-        Ending::Released { counted: false } => {}
     }
     Ok(())
 }
@@ -280,7 +281,8 @@ fn read_writer(row: &Row<'_>, now: i64) -> rusqlite::Result<EarlierWriter> {
         (Some(id), Some(state)) => pack::read_upload(id, state),
         _ => None,
     };
-    let fenced: i64 = row.get(1)?;
+    // Not fenced yet: that is what this `begin` does.
+    let fenced = row.get::<_, Option<i64>>(1)?.unwrap_or(now);
     Ok(EarlierWriter {
         writer: Writer(u128::from_be_bytes(row.get(0)?)),
         fenced_for: Duration::from_millis((now - fenced).max(0) as u64),

@@ -188,7 +188,13 @@ impl Sink for Directory {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_put: true, conditional_finish: true, conditional_delete: true, checksums: true, metadata: true }
+        Capabilities {
+            conditional_put: true,
+            conditional_finish: true,
+            conditional_delete: true,
+            checksums: true,
+            metadata: true,
+        }
     }
 
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {

@@ -1,7 +1,7 @@
 //! Amazon S3 and its dialects, as source and as sink: one client, one row of capabilities a dialect.
 //!
 //! Why not `aws-sdk-s3`: CPU of the client alone for GET + PUT of 4 KiB, 10,000 times, 32 at once, against a peer on
-//! loopback (`cargo run --release -p sandbox --example spike`, a shared machine of two cores):
+//! loopback (`cargo run --release -p sandbox -F spike --example spike`, a shared machine of two cores):
 //!
 //! | client | ms an object | the same, all cores busy | resident |
 //! |---|---|---|---|

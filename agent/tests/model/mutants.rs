@@ -1,11 +1,11 @@
 //! Ways to break the protocol, one at a time: each takes one rule out from around the real machine, by changing what it
 //! asks for or what it hears. The explorer has to find what the rule was there for.
 
-use skyferry_agent::object::{Expected, Token, Writer};
+use skyferry_agent::object::{Expected, Token};
 use skyferry_agent::protocol::*;
 
-use crate::explore::settles;
-use crate::world::{World, identity, number, revision};
+use crate::names::{FOREIGN, identity, name, revision};
+use crate::world::{STRIDE, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -56,13 +56,13 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    /// The effect as it goes out.
-    pub fn effect(self, world: &mut World, slot: usize, effect: Effect) -> Effect {
-        let worker = world.workers[slot].as_mut().expect("a worker that runs");
-        match (self, effect) {
+    /// The worker's effect as it goes out.
+    pub fn effect(self, world: &mut World, slot: usize) -> Effect {
+        let worker = world.worker_mut(slot);
+        match (self, worker.effect.clone()) {
             (Mutant::OneTokenAWriter, Effect::Put { token, expected }) => {
-                let base = token.0 / 16 * 16;
-                worker.memory = Some((token.0 - base) as u8);
+                let base = token.0 / STRIDE * STRIDE;
+                worker.memory = Some((token.0 - base) as i32);
                 Effect::Put { token: Token(base), expected }
             }
             (Mutant::UnconditionalPut, Effect::Put { token, .. }) => Effect::Put { token, expected: Expected::Any },
@@ -79,7 +79,7 @@ impl Mutant {
         match (self, effect) {
             (Mutant::TrustTheAbort, Effect::SeeUpload(_)) => Some(Answer::UploadGone),
             (Mutant::UploadWithoutCheckpoint, Effect::Checkpoint(_)) => Some(Answer::Done),
-            (Mutant::DeleteBeforeFinish, Effect::Finish { ending, .. }) if settles(ending) => {
+            (Mutant::DeleteBeforeFinish, Effect::Finish { ending, .. }) if matches!(ending, Ending::Settled { .. }) => {
                 Some(Answer::Finished { others_open: false })
             }
             (Mutant::SourceBeforeDestination | Mutant::ReuseBytes, Effect::HeadSource | Effect::OpenSource) => {
@@ -91,10 +91,7 @@ impl Mutant {
                 })))
             }
             (Mutant::UnpinnedReads, Effect::Parts(_)) => {
-                let source = world.source;
-                if let Some(worker) = world.workers[slot].as_mut() {
-                    worker.look = Some(source);
-                }
+                world.worker_mut(slot).look = Some(world.source);
                 None
             }
             _ => None,
@@ -103,7 +100,7 @@ impl Mutant {
 
     /// The answer as it is heard.
     pub fn tell(self, world: &mut World, slot: usize, answer: Answer) {
-        let worker = world.workers[slot].as_ref().expect("a worker that runs");
+        let worker = world.worker(slot);
         let effect = worker.effect.clone();
         let standing = world.destination.as_ref().map(|object| revision(object.generation));
         let answer = match (self, effect.clone(), answer) {
@@ -135,20 +132,20 @@ impl Mutant {
             (Mutant::DeleteWhileAnotherIsOpen, _, Answer::Finished { .. }) => Answer::Finished { others_open: false },
             (Mutant::TrustALostComplete, Effect::Complete { .. }, Answer::Lost)
             | (Mutant::TrustALostPut, Effect::Put { .. }, Answer::Lost) => {
-                Answer::Published(standing.unwrap_or(revision(89)))
+                Answer::Published(standing.unwrap_or(revision(0)))
             }
             (Mutant::TrustALostDelete, Effect::Delete { .. }, Answer::Lost) => Answer::Done,
             (Mutant::BeginAgainWhenFenced, _, Answer::Fenced) => return begin_again(world, slot),
             (Mutant::OneTokenAWriter, _, Answer::Destination(Some(mut seen))) => {
                 if let (Some(mark), Some(attempt)) = (seen.ours.as_mut(), worker.memory)
-                    && mark.token == Token(worker.writer as u128 * 16)
+                    && mark.token == Token(worker.writer.0)
                 {
-                    mark.token = Token(worker.writer as u128 * 16 + attempt as u128);
+                    mark.token = Token(worker.writer.0 + attempt as u128);
                 }
                 Answer::Destination(Some(seen))
             }
             (Mutant::ClaimForeignObjects, _, Answer::Destination(Some(mut seen))) => {
-                let mark = Mark { identity: identity(97), token: Token(0), verified: true };
+                let mark = Mark { identity: identity(FOREIGN), token: Token(0), verified: true };
                 seen.ours.get_or_insert(mark);
                 Answer::Destination(Some(seen))
             }
@@ -161,19 +158,16 @@ impl Mutant {
             (_, _, answer) => answer,
         };
         let read = match &answer {
-            Answer::Source(Some(seen)) if effect == Effect::OpenSource => Some(number(&seen.identity.etag)),
+            Answer::Source(Some(seen)) if effect == Effect::OpenSource => Some(name(&seen.identity.etag)),
             _ => None,
         };
         world.tell(slot, answer);
         let source = world.source;
-        if let Some(worker) = world.workers[slot].as_mut() {
-            match self {
-                Mutant::SourceBeforeDestination if worker.effect == Effect::HeadDestination => {
-                    worker.memory = Some(source);
-                }
-                Mutant::ReuseBytes if read.is_some() => worker.memory = read,
-                _ => {}
-            }
+        let worker = world.worker_mut(slot);
+        match self {
+            Mutant::SourceBeforeDestination if worker.effect == Effect::HeadDestination => worker.memory = Some(source),
+            Mutant::ReuseBytes if read.is_some() => worker.memory = read,
+            _ => {}
         }
     }
 
@@ -189,20 +183,17 @@ impl Mutant {
 }
 
 fn begin_again(world: &mut World, slot: usize) {
-    if let Some(worker) = world.workers[slot].as_mut() {
-        let facts = Facts {
-            received_before: false,
-            large_hint: true,
-            deletes: true,
-            conditional_put: true,
-            conditional_finish: false,
-        };
-        let (protocol, effect) = Protocol::start(Writer(worker.writer as u128 * 16), facts);
-        worker.protocol = protocol;
-        worker.effect = effect;
-    }
+    let facts = Facts {
+        received_before: false,
+        large_hint: true,
+        deletes: true,
+        conditional_put: true,
+        conditional_finish: false,
+    };
+    let worker = world.worker_mut(slot);
+    let writer = worker.writer;
+    (worker.protocol, worker.effect) = Protocol::start(writer, facts);
     if let Some(record) = world.record.as_mut() {
-        let writer = world.workers[slot].as_ref().map(|worker| worker.writer);
-        record.writers.retain(|entry| Some(entry.id) != writer);
+        record.writers.retain(|entry| entry.writer != writer);
     }
 }

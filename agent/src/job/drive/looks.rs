@@ -46,14 +46,15 @@ impl Drive<'_> {
     }
 
     pub(super) async fn head_source(&mut self) -> Done {
-        self.opened = None;
+        *self.opened() = None;
         self.source = self.context.source.head(&self.subject.source, &Pin::Newest).await?;
         self.source_seen()
     }
 
     pub(super) async fn open_source(&mut self) -> Done {
-        self.opened = self.context.source.open(&self.subject.source, &Pin::Newest, None).await?;
-        self.source = self.opened.as_ref().map(|opened| opened.object.clone());
+        let opened = self.context.source.open(&self.subject.source, &Pin::Newest, None).await?;
+        self.source = opened.as_ref().map(|opened| opened.object.clone());
+        *self.opened() = opened;
         self.source_seen()
     }
 

@@ -1,11 +1,14 @@
 //! The effects that write: the object, its parts, and the ledger's record of them.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use tracing::warn;
 
 use super::{Done, Drive};
-use crate::copy::{Copied, Upload};
+use crate::copy::{Copied, Recorder, Upload};
 use crate::error::{CopyError, Kind, Side};
-use crate::ledger::{self, LastPublished, LedgerError, Left, UploadRecord};
+use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
 use crate::metrics::Outcome;
 use crate::object::{Expected, Token, UploadId, Writer};
 use crate::protocol::{Answer, Ending, Settled};
@@ -21,7 +24,7 @@ impl Drive<'_> {
     }
 
     pub(super) async fn put(&mut self, token: Token, expected: &Expected) -> Done {
-        let opened = self.opened.take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
+        let opened = self.opened().take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
         let with = self.attributes(&opened.object, token);
         let size = opened.length;
         let copied = self.route.put(opened, with, expected).await?;
@@ -47,7 +50,7 @@ impl Drive<'_> {
     }
 
     pub(super) async fn initiate(&mut self, token: Token) -> Done {
-        self.opened = None;
+        *self.opened() = None;
         let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
         let parts = self.planned_parts(object.identity.size)?;
         let with = self.attributes(&object, token);
@@ -82,24 +85,11 @@ impl Drive<'_> {
         }
     }
 
-    /// A writer that finds itself fenced on the way hears the same as one whose upload is gone: it soon will be.
     pub(super) async fn parts(&mut self) -> Done {
         let mut upload = self.upload.take().ok_or_else(|| self.defect("parts without an upload"))?;
-        let this = &*self;
-        let save = async |record: &UploadRecord| match this
-            .context
-            .ledger
-            .checkpoint(this.subject, this.writer, Some(record))
-            .await
-        {
-            Ok(()) => Ok(()),
-            Err(LedgerError::Fenced) => {
-                let at = &this.subject.destination;
-                Err(CopyError::new(Side::Ledger, Kind::UploadGone, "checkpoint", at, "a later writer has begun"))
-            }
-            Err(error) => Err(this.ledger_error(error)),
-        };
-        let done = self.route.send_parts(&mut upload, save).await;
+        let recorder =
+            Checkpoints { ledger: self.context.ledger.clone(), subject: self.subject.clone(), writer: self.writer };
+        let done = self.route.send_parts(&mut upload, &recorder).await;
         self.upload = Some(upload);
         done?;
         self.fine(Side::Source);
@@ -138,6 +128,26 @@ impl Drive<'_> {
             Err(LedgerError::Fenced) => Ok(Answer::Fenced),
             Err(error) => Err(self.ledger_error(error)),
         }
+    }
+}
+
+/// Records parts while they are sent. A writer that finds itself fenced on the way hears the same as one whose upload is
+/// gone: it soon will be.
+struct Checkpoints {
+    ledger: Arc<dyn Ledger>,
+    subject: Subject,
+    writer: Writer,
+}
+
+#[async_trait]
+impl Recorder for Checkpoints {
+    async fn save(&self, record: &UploadRecord) -> Result<(), CopyError> {
+        let kind = match self.ledger.checkpoint(&self.subject, self.writer, Some(record)).await {
+            Ok(()) => return Ok(()),
+            Err(error @ LedgerError::Fenced) => (Kind::UploadGone, error),
+            Err(error) => (Kind::Unavailable, error),
+        };
+        Err(CopyError::new(Side::Ledger, kind.0, "checkpoint", &self.subject.source, kind.1.to_string()))
     }
 }
 

@@ -1,0 +1,231 @@
+//! What the write protocol is told, asks for and hears: its vocabulary, without behaviour.
+
+use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
+
+/// What is known before the first effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The message was delivered before: something may have been done already.
+    pub received_before: bool,
+    /// The event speaks of an object that will go as a multipart upload: worth a look at the destination first.
+    pub large_hint: bool,
+    /// Deletions at the source are carried over.
+    pub deletes: bool,
+    /// The sink's single PUT (and DELETE) honours `Expected`.
+    pub conditional_put: bool,
+    /// The sink's Complete honours `Expected`.
+    pub conditional_finish: bool,
+}
+
+/// A source object as a look shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceSeen {
+    pub identity: SourceIdentity,
+    /// It will go as a multipart upload.
+    pub large: bool,
+    /// The destination object seen last is not Skyferry's, but size and a comparable checksum agree.
+    pub equals_foreign: bool,
+}
+
+/// A destination object as a look shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DestinationSeen {
+    pub revision: Revision,
+    /// Skyferry's metadata for this very source key, where it is there.
+    pub ours: Option<Mark>,
+}
+
+/// The part of Skyferry's metadata that decisions need.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    pub identity: SourceIdentity,
+    pub token: Token,
+    /// The stored bytes are known to be right: the ledger recorded this revision, or the checksums prove it. A process
+    /// may have died between publishing and checking.
+    pub verified: bool,
+}
+
+/// A writer that began earlier and is still open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Earlier {
+    pub writer: Writer,
+    /// It was fenced at least one hold ago, or ended by itself and left only its upload.
+    pub closable: bool,
+    pub upload: Option<EarlierUpload>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EarlierUpload {
+    pub id: UploadId,
+    pub token: Token,
+    /// The source state its parts hold, if a resume would be safe: same part plan, digests recorded.
+    pub resumable: Option<SourceIdentity>,
+}
+
+/// What the ledger knew when this writer began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Begun {
+    pub known: bool,
+    pub published: Option<(SourceIdentity, Revision)>,
+    pub earlier: Vec<Earlier>,
+}
+
+/// What the driver is asked to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Ledger: is the key settled, with nobody open? → `Settled`
+    Lookup,
+    /// Ledger: add this writer. → `Begun`
+    Begin,
+    /// HEAD at the source. → `Source`
+    HeadSource,
+    /// GET at the source; the body stays open for `Put`. → `Source`
+    OpenSource,
+    /// HEAD at the destination. → `Destination`
+    HeadDestination,
+    /// Abort an upload. → `Done`, `Lost`
+    Abort(UploadId),
+    /// List an upload's parts. → `UploadOpen`, `UploadGone`
+    SeeUpload(UploadId),
+    /// The opened body as one PUT. → `Published`, `PublishedWrong`, `Precondition`, `SourceChanged`, `Lost`
+    Put { token: Token, expected: Expected },
+    /// Begin a multipart upload. → `Initiated`, `Lost`
+    Initiate { token: Token },
+    /// Ledger: record this upload as ours. → `Done`, `Fenced`, `Lost`
+    Checkpoint(UploadId),
+    /// Read and send all parts that are missing. → `Done`, `UploadGone`, `SourceChanged`
+    Parts(UploadId),
+    /// → `Published`, `PublishedWrong`, `Precondition`, `UploadGone`, `Lost`
+    Complete { upload: UploadId, expected: Expected },
+    /// Delete at the destination. → `Done`, `Precondition`, `Lost`
+    Delete { expected: Expected },
+    /// Ledger: end this writer and the `closed` ones; with `in_doubt` this one stays open. A fenced writer's ending is not
+    /// recorded, but it is closed all the same: it says that nothing of its own is under way. → `Finished`, `Fenced`, `Lost`
+    Finish { ending: Ending, closed: Vec<Writer>, in_doubt: bool },
+    /// Nothing more to do on this key but to the message.
+    End(End),
+}
+
+/// What the ledger is told at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The outcome, and what the destination now holds of this source key, where that is known.
+    Settled { outcome: Settled, published: Option<(SourceIdentity, Revision)> },
+    /// With the reason that the driver holds.
+    Parked,
+    /// To be tried again. `upload_left`: the recorded upload waits for the successor.
+    Released { counted: bool, upload_left: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Settled {
+    Copied,
+    Unchanged,
+    Deleted,
+    Gone,
+}
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Settled and recorded: delete it.
+    Settled(Settled),
+    /// Recorded as parked: hand it to the dead letters, then delete it.
+    Parked,
+    /// Release it for one hold, then look again: another writer may still land something.
+    Hold,
+    /// Release it: a later writer has this key.
+    Fenced,
+    /// Release it: to be tried again.
+    Again { counted: bool },
+    /// The lease is lost: the message is somebody else's.
+    Abandon,
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// `None`: not settled, or somebody is open.
+    Settled(Option<(SourceIdentity, Revision)>),
+    Begun(Begun),
+    Source(Option<SourceSeen>),
+    Destination(Option<DestinationSeen>),
+    Done,
+    UploadOpen,
+    UploadGone,
+    Initiated(UploadId),
+    /// Published, and the stored checksum is right.
+    Published(Revision),
+    /// Published, but the far side stored other bytes.
+    PublishedWrong(Revision),
+    Precondition,
+    SourceChanged,
+    Fenced,
+    Finished {
+        others_open: bool,
+    },
+    /// Sent, and no answer came: it may have taken effect, or may yet.
+    Lost,
+    /// It failed without effect.
+    Failed(Trouble),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// To be tried again; `counted`: by the object's own fault.
+    Again { counted: bool },
+    /// It will never work; the driver holds the reason.
+    Park,
+    /// The lease is lost.
+    LeaseLost,
+}
+
+/// What is known of the destination in this attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Known {
+    Nothing,
+    /// By the ledger, without a look.
+    Assumed(Expected),
+    Seen(Option<DestinationSeen>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    Lookup,
+    /// The quick way of a message that came again: are both ends as the ledger says?
+    QuickDestination(SourceIdentity, Revision),
+    QuickSource(SourceIdentity),
+    Begin,
+    /// Does the source still hold what an earlier upload was reading?
+    AdoptionLook(Vec<EarlierUpload>),
+    /// Ending uploads, the last of the list first: abort it, then see it gone.
+    Aborting(Vec<UploadId>, Then),
+    Seeing(Vec<UploadId>, Then),
+    Destination,
+    SourceHead,
+    SourceOpen,
+    Put,
+    Initiate,
+    Checkpoint,
+    Parts,
+    Complete,
+    /// Was it this attempt that published? After a lost answer, a 412, an upload that is gone.
+    Settle {
+        put_lost: bool,
+    },
+    Delete,
+    /// Taking away what was stored wrong.
+    Remove,
+    Finish(End),
+    Ended,
+}
+
+/// What follows when uploads have ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Then {
+    Look,
+    NextAttempt,
+    Settle,
+    Finish(Ending),
+    Release,
+}

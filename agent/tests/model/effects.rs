@@ -1,0 +1,109 @@
+//! What an effect does to the world, and what the worker hears.
+
+use skyferry_agent::protocol::*;
+
+use crate::ledger::{Record, Recorded};
+use crate::names::*;
+use crate::world::{Bounds, Phase, Upload, Version, World};
+
+impl World {
+    /// Carries out an effect other than a write of the object. `ripe`: the writers whose hold has passed by now.
+    /// `None`: it takes one more step.
+    pub fn carry_out(&mut self, slot: usize, effect: &Effect, bounds: &Bounds, ripe: u8) -> Option<Answer> {
+        let worker = self.worker(slot);
+        let (writer, look) = (worker.writer, worker.look);
+        Some(match effect {
+            Effect::Lookup => Answer::Settled(self.record.as_ref().and_then(Record::lookup)),
+            Effect::Begin => {
+                self.ripen(ripe);
+                Answer::Begun(Record::begin(&mut self.record, writer, ripe))
+            }
+            Effect::HeadSource | Effect::OpenSource => Answer::Source(self.source_seen(bounds)),
+            Effect::HeadDestination => Answer::Destination(self.destination_seen()),
+            Effect::Abort(id) => {
+                if let Some(upload) = self.upload_mut(name(&id.0)) {
+                    upload.phase = Phase::Aborting;
+                }
+                Answer::Done
+            }
+            Effect::SeeUpload(id) => match self.upload_mut(name(&id.0)) {
+                Some(upload) if upload.phase == Phase::Open => Answer::UploadOpen,
+                Some(upload) => {
+                    upload.phase = Phase::Gone;
+                    Answer::UploadGone
+                }
+                None => Answer::UploadGone,
+            },
+            Effect::Initiate { token } => {
+                let (id, identity) = (upload(self.new_name()), look.expect("a look before an upload"));
+                let token = *token;
+                self.uploads.push(Upload { id, identity, token, content: identity, parts: 0, phase: Phase::Open });
+                Answer::Initiated(upload_id(id))
+            }
+            Effect::Checkpoint(id) => {
+                let id = name(&id.0);
+                let found = self.uploads.iter().find(|upload| upload.id == id);
+                let upload = found.map(|upload| Recorded { id, identity: upload.identity, token: upload.token });
+                self.record.as_mut().map_or(Answer::Fenced, |record| record.checkpoint(writer, upload))
+            }
+            Effect::Parts(id) => return self.parts(name(&id.0), look.expect("a look before parts")),
+            Effect::Finish { ending, closed, in_doubt } => match &mut self.record {
+                Some(record) => record.finish(writer, ending, closed, *in_doubt),
+                None => Answer::Fenced,
+            },
+            Effect::Put { .. } | Effect::Complete { .. } | Effect::Delete { .. } | Effect::End(_) => {
+                unreachable!("writes land, ends end")
+            }
+        })
+    }
+
+    fn source_seen(&self, bounds: &Bounds) -> Option<SourceSeen> {
+        let large = match bounds.versions[self.source as usize] {
+            Version::Absent => return None,
+            Version::Small => false,
+            Version::Large => true,
+        };
+        let equals_foreign =
+            self.destination.as_ref().is_some_and(|o| o.identity == FOREIGN && o.content == self.source);
+        Some(SourceSeen { identity: identity(self.source), large, equals_foreign })
+    }
+
+    fn destination_seen(&self) -> Option<DestinationSeen> {
+        let object = self.destination.as_ref()?;
+        let verified = object.content == object.identity;
+        let mark = || Mark { identity: identity(object.identity), token: object.token, verified };
+        Some(DestinationSeen {
+            revision: revision(object.generation),
+            ours: (object.identity != FOREIGN).then(mark),
+        })
+    }
+
+    /// Sends a half of the object, pinned to what the last look showed.
+    fn parts(&mut self, id: Name, look: Name) -> Option<Answer> {
+        let source = self.source;
+        let Some(upload) = self.upload_mut(id) else { return Some(Answer::UploadGone) };
+        if upload.parts == 2 {
+            return Some(Answer::Done);
+        }
+        if source != look {
+            return Some(Answer::SourceChanged);
+        }
+        upload.content = if upload.parts == 0 || upload.content == source { source } else { MIXED };
+        upload.parts += 1;
+        (upload.parts == 2).then_some(Answer::Done)
+    }
+
+    /// The worker learns an answer; its next effect follows.
+    pub fn tell(&mut self, slot: usize, answer: Answer) {
+        let worker = self.worker_mut(slot);
+        worker.new = false;
+        if let Answer::Source(seen) = &answer {
+            worker.look = seen.as_ref().map(|seen| name(&seen.identity.etag));
+            worker.body = if worker.effect == Effect::OpenSource { worker.look } else { None };
+        }
+        worker.effect = worker.protocol.step(answer);
+        if !matches!(worker.effect, Effect::Put { .. }) {
+            worker.body = None;
+        }
+    }
+}

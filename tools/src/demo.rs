@@ -1,0 +1,112 @@
+//! `skyferry demo`: the whole thing on one machine, without an account anywhere. A source bucket, two destinations, a
+//! queue of S3 events and the agent itself run in this process; then every byte is read back and compared.
+//!
+//! ```text
+//! goods    what the source holds: keys, bytes made from a seed, metadata
+//! stage    the servers, the keys to them, and clients of the demo's own
+//! events   what S3 would have told
+//! leg      one run of the agent to one destination, with trouble in the middle
+//! proof    the reading back
+//! meter    what it cost
+//! report   the table and the JSON
+//! show     progress
+//! ```
+
+mod events;
+mod goods;
+mod leg;
+mod meter;
+mod proof;
+mod report;
+mod show;
+mod stage;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use skyferry_agent::notice::{Reason, Shutdown};
+use tracing_subscriber::EnvFilter;
+
+use crate::{DONE, FAILED};
+use goods::Goods;
+use leg::Leg;
+use report::{Facts, Source};
+use show::Show;
+use stage::Stage;
+
+/// Shows and proves a copy to GCS and to S3, all on this machine.
+///
+/// Starts object stores on free ports of 127.0.0.1, sends S3 events for some hundred objects and one of 1 GiB to the
+/// agent, disturbs it, and compares every byte at the end. Needs up to 3.5 GiB in the temporary directory for less than a
+/// minute, and leaves nothing behind.
+#[derive(clap::Args)]
+#[command(after_help = "Example: skyferry demo --quick")]
+pub struct Arguments {
+    /// End with all facts as a line of JSON on stdout; what else is said goes to stderr.
+    #[arg(long)]
+    json: bool,
+    /// A large object of 64 MiB instead of 1 GiB.
+    #[arg(long)]
+    quick: bool,
+    /// Show the agent's log.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// Runs the demo. The directory outlives the runtime: nobody writes into it when it goes.
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    if arguments.verbose {
+        let filter = EnvFilter::new("warn,skyferry_agent=info,s3s=error,s3s_fs=error");
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+    let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let show = Show::new(arguments.json, arguments.verbose);
+    let ended = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        tokio::select! {
+            facts = perform(arguments, directory.path(), &show) => facts.map(Ok),
+            () = shutdown.stop.cancelled() => Ok(Err(shutdown.reason().unwrap_or(Reason::Interrupt))),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let place = directory.path().display().to_string();
+    directory.close().with_context(|| format!("{place} could not be removed"))?;
+    let facts = match ended? {
+        Ok(facts) => facts,
+        Err(reason) => {
+            show.interrupted()?;
+            return Ok(reason.exit_code());
+        }
+    };
+    show.say(&facts.table())?;
+    if arguments.json {
+        show.json(&serde_json::to_string(&facts)?)?;
+    }
+    Ok(if facts.verified { DONE } else { FAILED })
+}
+
+async fn perform(arguments: &Arguments, directory: &std::path::Path, show: &Show) -> anyhow::Result<Facts> {
+    let started = Instant::now();
+    let mut goods = Goods::new(arguments.quick);
+    show.say(&report::opening(&goods, directory))?;
+    let mut stage = Stage::set(directory)?;
+    let bytes = goods.bytes();
+    let filling = show.step("filling the source", goods.count(), bytes);
+    let sent = goods.put_all(&stage.source, &filling).await?;
+    filling.done(&format!("{sent} objects put into the source by its S3 API"))?;
+    let mut legs = Vec::new();
+    for number in 0..stage::DESTINATIONS {
+        let destination = stage.destination(number)?;
+        let leg = Leg { number, directory, source: &stage.source, destination: &destination };
+        let crossed = leg.run(&mut goods, show).await.with_context(|| destination.name.to_owned())?;
+        let reading = show.step("reading back", goods.count(), goods.bytes());
+        let proof = proof::prove(&destination, &goods, &reading).await.with_context(|| destination.name.to_owned())?;
+        reading.done(&proof.in_words(destination.name))?;
+        legs.push(report::Leg::new(&destination, crossed, proof, &goods));
+        // What it stored goes before the next one needs the room.
+        destination.end()?;
+    }
+    Ok(Facts::new(Source { server: stage::S3_SERVER, objects: goods.count(), bytes }, legs, started.elapsed()))
+}

@@ -1,0 +1,194 @@
+//! One run of the agent: the events are sent, the agent drains them, and while it does, an object is overwritten and a
+//! message comes a second time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use skyferry_agent::config::Settings;
+use skyferry_agent::embedded::{Embedded, OpenError};
+use skyferry_agent::metrics::Summary;
+use skyferry_agent::notice::Shutdown;
+use skyferry_agent::queue::embedded::DeadLetter;
+use skyferry_agent::queue::{Message, Queue};
+use skyferry_agent::wiring::{Agent, EMBEDDED_QUEUE, Until};
+
+use super::events;
+use super::goods::{Good, Goods};
+use super::meter::{Cost, Meter};
+use super::show::{Show, Step};
+use super::stage::{BUCKET, Destination, FERRIED, KEYS, Server};
+
+/// Which object is overwritten while the agent works, and which event comes twice.
+const OVERWRITTEN: usize = 1;
+const TWICE: usize = 0;
+/// Between two looks at what the agent has done.
+const TICK: Duration = Duration::from_millis(50);
+/// After which the agent has plainly got stuck.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// After which the agent should have let go of its file.
+const RELEASED: Duration = Duration::from_secs(10);
+
+/// From the source to one destination.
+pub struct Leg<'a> {
+    pub number: usize,
+    pub directory: &'a Path,
+    pub source: &'a Server,
+    pub destination: &'a Destination,
+}
+
+/// What the agent did.
+pub struct Crossed {
+    pub summary: Summary,
+    pub messages: usize,
+    pub dead_letters: Vec<DeadLetter>,
+    pub seconds: f64,
+    pub cost: Cost,
+    /// What did not go as it should, beyond the expected parked one.
+    pub troubles: Vec<String>,
+}
+
+impl Leg<'_> {
+    pub async fn run(&self, goods: &mut Goods, show: &Show) -> anyhow::Result<Crossed> {
+        let file = self.directory.join(format!("agent-{}.sqlite", self.number));
+        let agent = Agent::build(&self.settings(&file)?).await?;
+        let (queue, metrics) = (agent.queue().clone(), agent.metrics().clone());
+        // The first event again, in somebody else's hands until later: a duplicate, and a message received before.
+        queue.send(&[events::event(&goods.all[TWICE])]).await?;
+        let held = queue.receive(1, Duration::ZERO).await?.pop().context("the queue gave nothing back")?;
+        let mut messages = vec![events::test_event()];
+        messages.extend(events::events(&goods.all));
+        messages.push(events::malformed());
+        queue.send(&messages).await?;
+
+        let changed = goods.changed(OVERWRITTEN, self.number as u64 + 1);
+        let step = show.step(&format!("copying to {}", self.destination.name), goods.count(), goods.bytes());
+        let (meter, started) = (Meter::start(), Instant::now());
+        let trouble = self.trouble(&queue, held, &changed, || metrics.summary().copied >= goods.count() / 2);
+        let watch = watch(&step, || metrics.summary());
+        let run = tokio::time::timeout(PATIENCE, agent.run(Until::Empty, Shutdown::default()));
+        let (report, ()) = tokio::select! {
+            both = async { tokio::join!(run, async { trouble.await }) } => {
+                both.1?;
+                (both.0.context("the agent did not end")??, ())
+            }
+            () = watch => unreachable!("it watches for ever"),
+        };
+        let (seconds, cost) = (started.elapsed().as_secs_f64(), meter.stop());
+        drop(queue);
+        goods.all[OVERWRITTEN] = changed;
+        let dead_letters = dead_letters(&file).await?;
+        let crossed = Crossed {
+            troubles: troubles(&report.summary, report.drained != Default::default(), goods.count(), &dead_letters),
+            summary: report.summary,
+            messages: messages.len() + 2,
+            dead_letters,
+            seconds,
+            cost,
+        };
+        step.done(&format!("{} messages drained by the agent to {}", crossed.messages, self.destination.name))?;
+        Ok(crossed)
+    }
+
+    fn settings(&self, file: &Path) -> anyhow::Result<Settings> {
+        let Destination { field, settings, .. } = self.destination;
+        let text = format!(
+            r#"mode = "get"
+[credentials]
+source = {{ provider = "file", path = "{KEYS}", field = "s3" }}
+destination = {{ provider = "file", path = "{KEYS}", field = "{field}" }}
+[queue]
+kind = "embedded"
+path = "{file}"
+[ledger]
+kind = "embedded"
+path = "{file}"
+[source]
+endpoint = "{source}"
+[destination]
+{settings}
+bucket = "{FERRIED}"
+[[routes]]
+source_bucket = "{BUCKET}"
+[transfer]
+multipart_threshold = "5MiB"
+[status]
+listen = "off"
+"#,
+            file = file.file_name().unwrap_or_default().to_string_lossy(),
+            source = self.source.endpoint,
+        );
+        Ok(Settings::parse(&self.directory.join("agent.toml"), &text, &BTreeMap::new())?)
+    }
+
+    /// When half is done, and the object in question too: puts another in its place, tells of it, and lets go of the
+    /// held message.
+    async fn trouble(
+        &self,
+        queue: &Arc<dyn Queue>,
+        held: Message,
+        changed: &Good,
+        half: impl Fn() -> bool,
+    ) -> anyhow::Result<()> {
+        let (at, asked) = (changed.at(FERRIED), Instant::now());
+        while !half() || self.destination.client.head(&at).await?.is_none() {
+            anyhow::ensure!(asked.elapsed() < PATIENCE, "half of the objects did not come across");
+            tokio::time::sleep(TICK).await;
+        }
+        changed.put(self.source).await?;
+        queue.send(&[events::event(changed)]).await?;
+        Ok(queue.release(&held.receipt, Duration::ZERO).await?)
+    }
+}
+
+async fn watch(step: &Step<'_>, summary: impl Fn() -> Summary) {
+    loop {
+        let now = summary();
+        step.at(now.copied, now.bytes);
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// As the next process would find them.
+async fn dead_letters(file: &Path) -> anyhow::Result<Vec<DeadLetter>> {
+    let asked = Instant::now();
+    // The agent's last tasks let go of the file a moment after its end.
+    let file = loop {
+        match Embedded::open(file) {
+            Err(OpenError::InUse { .. }) if asked.elapsed() < RELEASED => tokio::time::sleep(TICK).await,
+            opened => break opened?,
+        }
+    };
+    let traits = skyferry_agent::queue::QueueTraits {
+        visibility: Duration::from_secs(1),
+        retention: Duration::MAX,
+        max_receives: None,
+        dead_letters: Some(EMBEDDED_QUEUE.into()),
+    };
+    let queue = file.queue(EMBEDDED_QUEUE, traits).await?;
+    anyhow::ensure!(queue.depth().await?.is_empty(), "the agent left messages in the queue");
+    Ok(queue.dead_letters(0, 100).await?)
+}
+
+/// Every object once, the overwritten one twice; the duplicate moves nothing; the malformed message is parked.
+fn troubles(summary: &Summary, untidy: bool, objects: u64, dead_letters: &[DeadLetter]) -> Vec<String> {
+    let mut troubles = Vec::new();
+    let mut expect = |what: &str, got: u64, wanted: u64| {
+        if got != wanted {
+            troubles.push(format!("{what}: {got}, expected {wanted}"));
+        }
+    };
+    expect("copied", summary.copied, objects + 1);
+    expect("unchanged", summary.unchanged, 1);
+    expect("parked", summary.parked, 1);
+    expect("deleted, gone or skipped", summary.deleted + summary.gone + summary.skipped, 0);
+    expect("dead letters", dead_letters.len() as u64, 1);
+    expect("jobs that did not end well", u64::from(untidy), 0);
+    if dead_letters.iter().any(|letter| letter.body != events::malformed()) {
+        troubles.push("a dead letter is not the malformed message".into());
+    }
+    troubles
+}

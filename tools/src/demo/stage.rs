@@ -1,0 +1,219 @@
+//! The servers, on free ports of 127.0.0.1, and clients of the demo's own to fill them and to read them back.
+//!
+//! The source and the S3 destination are s3s-fs, somebody else's S3 server: it checks signatures and checksums, and would not
+//! share a misunderstanding with Skyferry. Nobody ships a GCS with an XML API; that one is the sandbox's, as strict as what
+//! was measured of the real one.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use sandbox::{GcsOptions, GcsPeer};
+use serde_json::json;
+use skyferry_agent::error::Side;
+use skyferry_agent::object::Key;
+use skyferry_agent::store::gcs::{self, Gcs};
+use skyferry_agent::store::http::{Transport, TransportOptions};
+use skyferry_agent::store::s3::{Profile, S3, S3Options};
+use skyferry_agent::store::{ListFrom, Sink};
+use skyferry_providers::{Cached, File};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+pub const S3_SERVER: &str = "s3s-fs 0.14.1";
+pub const DESTINATIONS: usize = 2;
+/// The source's bucket.
+pub const BUCKET: &str = "photos";
+/// The bucket at either destination.
+pub const FERRIED: &str = "photos-ferried";
+/// Every server's keys, in the form of the predecessors' secret.
+pub const KEYS: &str = "keys.json";
+const S3_KEY: (&str, &str) = ("AKIASKYFERRYDEMO0001", "only/for+the/demo");
+const SOURCE_PROFILE: &str = "aws";
+const DESTINATION_PROFILE: &str = "generic";
+
+/// What stands as long as the demo lasts.
+pub struct Stage {
+    directory: PathBuf,
+    pub source: Server,
+}
+
+impl Stage {
+    pub fn set(directory: &Path) -> anyhow::Result<Stage> {
+        let key = |(id, secret): (&str, &str)| json!({ "aws_access_key_id": id, "aws_secret_access_key": secret, "region": "us-east-1" });
+        let keys = json!({ "s3": key(S3_KEY), "gcs": key((GcsPeer::ACCESS_ID, GcsPeer::SECRET)) });
+        std::fs::write(directory.join(KEYS), keys.to_string())?;
+        let source = Server::s3(directory, "source", BUCKET, SOURCE_PROFILE)?;
+        Ok(Stage { directory: directory.to_owned(), source })
+    }
+
+    /// The first is GCS, the second S3.
+    pub fn destination(&mut self, number: usize) -> anyhow::Result<Destination> {
+        if number == 0 {
+            let peer = GcsPeer::start(GcsOptions { buckets: vec![FERRIED.into()], ..GcsOptions::default() })?;
+            let options = gcs::GcsOptions { endpoint: Some(peer.endpoint()) };
+            let client = Gcs::new(&options, keys(&self.directory, "gcs"), Side::Destination, transport()?)?;
+            let settings = format!("kind = \"gcs\"\nendpoint = \"{}\"", peer.endpoint());
+            let server = Kind::Gcs(peer);
+            return Ok(Destination {
+                name: "Google Cloud Storage",
+                field: "gcs",
+                settings,
+                server,
+                client: Arc::new(client),
+            });
+        }
+        let server = Server::s3(&self.directory, "destination", FERRIED, DESTINATION_PROFILE)?;
+        let settings =
+            format!("kind = \"s3\"\nprofile = \"{DESTINATION_PROFILE}\"\nendpoint = \"{}\"", server.endpoint);
+        let client = Arc::clone(&server.client);
+        Ok(Destination { name: "S3", field: "s3", settings, server: Kind::S3(server), client })
+    }
+}
+
+/// s3s-fs, listening.
+pub struct Server {
+    pub endpoint: String,
+    root: PathBuf,
+    pub client: Arc<S3>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    fn s3(directory: &Path, name: &str, bucket: &str, profile: &str) -> anyhow::Result<Server> {
+        let root = directory.join(name);
+        std::fs::create_dir_all(root.join(bucket))?;
+        let files = s3s_fs::FileSystem::new(&root).map_err(|error| anyhow::anyhow!("{S3_SERVER}: {error:?}"))?;
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(SimpleAuth::from_single(S3_KEY.0, S3_KEY.1));
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address: SocketAddr = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(TcpListener::from_std(listener)?, service.build()));
+        let endpoint = format!("http://{address}");
+        let profile = Profile::named(profile).context("no such profile")?;
+        let options = S3Options { profile, endpoint: Some(endpoint.clone()), ..S3Options::default() };
+        let client = S3::new(options, keys(directory, "s3"), Side::Destination, transport()?)?;
+        Ok(Server { endpoint, root, client: Arc::new(client), _accepting: AbortOnDropHandle::new(accepting) })
+    }
+
+    /// Its files are its objects. (Asked for a listing, it says that keys are encoded, and does not encode them.)
+    fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<Key, u64>> {
+        let (top, mut found) = (self.root.join(bucket), BTreeMap::new());
+        let mut directories = vec![top.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    directories.push(entry.path());
+                    continue;
+                }
+                let path = entry.path();
+                let key = path.strip_prefix(&top)?.as_os_str().as_encoded_bytes().to_vec();
+                found.insert(Key::new(key), entry.metadata()?.len());
+            }
+        }
+        Ok(found)
+    }
+
+    /// s3s-fs lists no uploads; their files lie beside the buckets.
+    fn open_uploads(&self) -> anyhow::Result<usize> {
+        let names = std::fs::read_dir(&self.root)?.collect::<Result<Vec<_>, _>>()?;
+        let is_upload = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(".upload");
+        Ok(names.iter().filter(|entry| is_upload(&entry.file_name())).count())
+    }
+}
+
+async fn accept(listener: TcpListener, service: S3Service) {
+    // Owned by this task: when it is aborted, so are the connections.
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors: wait for some to close.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let service = service.clone();
+        connections.spawn(async move {
+            // A connection that ends with an error is its client's affair.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+enum Kind {
+    Gcs(GcsPeer),
+    S3(Server),
+}
+
+/// One destination: its server, what the agent's settings say of it, and a client that is not the agent's.
+pub struct Destination {
+    pub name: &'static str,
+    /// Of the file of keys.
+    pub field: &'static str,
+    pub settings: String,
+    server: Kind,
+    pub client: Arc<dyn Sink>,
+}
+
+impl Destination {
+    /// Who plays it.
+    pub fn server(&self) -> &'static str {
+        match self.server {
+            Kind::Gcs(_) => "sandbox, XML API",
+            Kind::S3(_) => S3_SERVER,
+        }
+    }
+
+    /// Keys and sizes.
+    pub async fn objects(&self) -> anyhow::Result<BTreeMap<Key, u64>> {
+        if let Kind::S3(server) = &self.server {
+            return server.objects(FERRIED);
+        }
+        let (mut found, mut token) = (BTreeMap::new(), None::<String>);
+        loop {
+            let from = token.as_deref().map_or(ListFrom::Start, ListFrom::Token);
+            let page = self.client.list(FERRIED, &Key::default(), from).await?;
+            found.extend(page.objects.into_iter().map(|row| (row.key, row.size)));
+            token = page.next;
+            if token.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// As the server itself knows them.
+    pub fn open_uploads(&self) -> anyhow::Result<usize> {
+        match &self.server {
+            Kind::Gcs(peer) => Ok(peer.open_uploads(FERRIED).len()),
+            Kind::S3(server) => server.open_uploads(),
+        }
+    }
+
+    /// Stops the server and gives the disk back.
+    pub fn end(self) -> anyhow::Result<()> {
+        if let Kind::S3(server) = self.server {
+            let root = server.root.clone();
+            drop(server);
+            std::fs::remove_dir_all(root)?;
+        }
+        Ok(())
+    }
+}
+
+fn keys(directory: &Path, field: &str) -> Arc<Cached> {
+    Arc::new(Cached::new(File { path: directory.join(KEYS), field: Some(field.into()) }))
+}
+
+fn transport() -> anyhow::Result<Transport> {
+    Ok(Transport::new(&TransportOptions { allow_http: true, ..TransportOptions::default() })?)
+}
