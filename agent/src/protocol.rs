@@ -14,6 +14,7 @@
 
 use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
 
+mod uploads;
 mod words;
 pub use words::*;
 
@@ -155,63 +156,6 @@ impl Protocol {
             (State::Finish(_), Answer::Fenced) => self.end(End::Fenced),
             (State::Begin | State::Finish(_) | State::Ended, _) => self.end(End::Again { counted: false }),
             _ => self.release(false),
-        }
-    }
-
-    /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over. What the ledger
-    /// says of the destination is enough where nobody else can have been there since.
-    fn fence(&mut self, begun: Begun) -> Effect {
-        let look = self.facts.received_before || self.facts.large_hint || !begun.earlier.is_empty();
-        self.destination = match &begun.published {
-            _ if look => Known::Nothing,
-            Some((_, revision)) => Known::Assumed(Expected::Revision(revision.clone())),
-            None if begun.known => Known::Nothing,
-            None => Known::Assumed(Expected::Absent),
-        };
-        self.recorded = begun.known;
-        self.published = begun.published;
-        self.closable = begun.earlier.iter().filter(|earlier| earlier.closable).map(|earlier| earlier.writer).collect();
-        let uploads: Vec<_> = begun.earlier.into_iter().filter_map(|earlier| earlier.upload).collect();
-        match uploads.iter().any(|upload| upload.resumable.is_some()) {
-            true => self.go(State::AdoptionLook(uploads), Effect::HeadSource),
-            false => self.adopt(uploads, None),
-        }
-    }
-
-    /// Takes over the newest upload that holds parts of what the source holds now, and ends the others.
-    fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<SourceIdentity>) -> Effect {
-        if let Some(upload) = uploads.iter().rfind(|upload| now.is_some() && upload.resumable == now) {
-            self.upload = Some(upload.id.clone());
-            self.token = upload.token;
-            self.adopted = now;
-        }
-        // An upload that was handed on before stands there more than once.
-        let mut others: Vec<UploadId> = uploads.into_iter().map(|upload| upload.id).collect();
-        others.retain(|id| Some(id) != self.upload.as_ref());
-        others.sort_unstable();
-        others.dedup();
-        self.end_uploads(others, Then::Look)
-    }
-
-    fn end_uploads(&mut self, uploads: Vec<UploadId>, then: Then) -> Effect {
-        match uploads.last().cloned() {
-            Some(upload) => self.go(State::Aborting(uploads, then), Effect::Abort(upload)),
-            None => self.then(then),
-        }
-    }
-
-    fn end_own_upload(&mut self, then: Then) -> Effect {
-        let uploads = self.upload.iter().cloned().collect();
-        self.end_uploads(uploads, then)
-    }
-
-    fn then(&mut self, then: Then) -> Effect {
-        match then {
-            Then::Look => self.look_at_destination(),
-            Then::NextAttempt => self.next_attempt(Known::Nothing),
-            Then::Settle => self.go(State::Settle { put_lost: false }, Effect::HeadDestination),
-            Then::Finish(ending) => self.finish(ending),
-            Then::Release => self.release(false),
         }
     }
 

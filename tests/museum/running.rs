@@ -1,14 +1,13 @@
 //! The agent in process, between a made-up S3 and the strict GCS peer: what the faults need to be shown end to end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use sandbox::{GcsOptions, GcsPeer, S3Options, S3Peer};
 use skyferry_agent::config::Settings;
 use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::Shutdown;
-use skyferry_agent::wiring::{Agent, Until};
+use skyferry_agent::wiring::{Agent, Until, WiringError};
 
 pub const SOURCE: &str = "photos";
 pub const SINK: &str = "copies";
@@ -31,7 +30,8 @@ impl Stage {
         let s3 = S3Options { buckets: vec![SOURCE.into()], ..S3Options::default() };
         let gcs = GcsOptions { buckets: vec![SINK.into()], ..GcsOptions::default() };
         let folder = tempfile::tempdir().expect("a folder");
-        let key = |id: &str, secret: &str| format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}"}}"#);
+        let key =
+            |id: &str, secret: &str| format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}"}}"#);
         let secret = format!(
             r#"{{"source":{},"destination":{}}}"#,
             key(S3Peer::ACCESS_ID, S3Peer::SECRET),
@@ -44,10 +44,6 @@ impl Stage {
             folder,
             more: more.to_owned(),
         }
-    }
-
-    pub fn path(&self) -> &Path {
-        self.folder.path()
     }
 
     pub async fn agent(&self) -> Agent {
@@ -82,8 +78,16 @@ impl Stage {
             self.gcs.endpoint(),
             self.more
         );
-        let settings = Settings::parse(&self.folder.path().join("agent.toml"), &text, &BTreeMap::new());
-        Agent::build(&settings.expect("settings")).await.expect("an agent")
+        let settings =
+            Settings::parse(&self.folder.path().join("agent.toml"), &text, &BTreeMap::new()).expect("settings");
+        // The tasks of an agent that has just ended let go of the file within moments.
+        for _ in 0..100 {
+            match Agent::build(&settings).await {
+                Err(WiringError::Embedded(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+                built => return built.expect("an agent"),
+            }
+        }
+        panic!("the embedded file stays in use");
     }
 
     /// Sends these bodies and lets an agent drain the queue.

@@ -11,8 +11,8 @@ const RANKS: &[(u8, &[&str])] = &[
     (2, &["queue", "ledger", "store", "pace", "embedded"]),
     (3, &["lease", "store::http", "store::provenance"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
-    (5, &["job"]),
-    (6, &["drain", "notice", "status"]),
+    (5, &["job", "notice"]),
+    (6, &["drain", "status"]),
     (7, &["wiring"]),
 ];
 

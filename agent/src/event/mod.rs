@@ -6,7 +6,7 @@
 //!
 //! Formats (facts: S3 user guide, "Event message structure"; the predecessors' jobsender):
 //!
-//! | [`Shape`] | looks like | file |
+//! | `Shape` | looks like | file |
 //! |---|---|---|
 //! | S3 event notification | `{"Records":[{"eventVersion":"2.1","eventName":…,"s3":{…}}]}` | `s3.rs` |
 //! | S3 test event | `{"Service":"Amazon S3","Event":"s3:TestEvent",…}` | here |

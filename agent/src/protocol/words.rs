@@ -49,7 +49,9 @@ pub struct Mark {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Earlier {
     pub writer: Writer,
-    /// It was fenced at least one hold ago, or ended by itself and left only its upload.
+    /// It was fenced at least one hold ago, or ended by itself and left only its upload. So the driver sends no write
+    /// that could still be under way a hold after the writer was fenced: each is given up in time, counted from when
+    /// the ledger last knew this writer as its own.
     pub closable: bool,
     pub upload: Option<EarlierUpload>,
 }

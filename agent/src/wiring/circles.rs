@@ -1,6 +1,6 @@
 //! Refuses routes that would copy one object for ever: where both sides are one service, none may write where one reads.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Keys, WiringError};
 use crate::config::{Settings, Store};
@@ -27,14 +27,19 @@ pub(super) fn refuse_circles(
     }
 }
 
-/// The path as far as it exists, without links.
+/// The path without links as far as it exists; in what does not, `..` can only take a name back.
 fn real(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let known = absolute.ancestors().find_map(|upper| Some((upper, std::fs::canonicalize(upper).ok()?)));
-    match known {
-        Some((upper, real)) => real.join(absolute.strip_prefix(upper).unwrap_or(Path::new(""))),
-        None => absolute,
+    let Some((upper, mut real)) = known else { return absolute };
+    for component in absolute.strip_prefix(upper).unwrap_or(Path::new("")).components() {
+        match component {
+            Component::ParentDir => drop(real.pop()),
+            Component::Normal(name) => real.push(name),
+            _ => {}
+        }
     }
+    real
 }
 
 /// A name for the space that bucket names are unique in.

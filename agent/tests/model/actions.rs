@@ -12,7 +12,7 @@
 use skyferry_agent::protocol::{Answer, Effect, Trouble};
 
 use crate::mutants::Mutant;
-use crate::names::GARBLED;
+use crate::names::{FOREIGN, GARBLED};
 use crate::world::{Bounds, Late, World, Write};
 
 /// Two workers, and whoever crashed or lost an answer: more open writers than these mean that somebody never leaves.
@@ -25,29 +25,66 @@ const REAPED: u8 = 1 << 7;
 /// right after it, whether a Complete wins over an abort, whose hold has passed.
 #[derive(Clone, Debug)]
 pub enum Action {
-    Start { changes: u8, duplicates: u8 },
-    Receive { slot: usize, again: bool },
+    Start {
+        changes: u8,
+        duplicates: u8,
+    },
+    Receive {
+        slot: usize,
+        again: bool,
+    },
     /// The effect is carried out and answered.
-    Step { slot: usize, turn: u8 },
+    Step {
+        slot: usize,
+        turn: u8,
+    },
     /// Carried out; the answer is lost.
-    LoseAnswer { slot: usize, turn: u8 },
+    LoseAnswer {
+        slot: usize,
+        turn: u8,
+    },
     /// The write is delayed, or never arrives; the worker hears nothing.
-    Delay { slot: usize },
+    Delay {
+        slot: usize,
+    },
     /// Fails without effect, by nobody's fault.
-    Refuse { slot: usize },
+    Refuse {
+        slot: usize,
+    },
     /// The far side stores other bytes; with `crash`, the worker does not live to hear of it.
-    Garble { slot: usize, crash: bool },
-    CrashBefore { slot: usize },
-    CrashAfter { slot: usize, turn: u8 },
+    Garble {
+        slot: usize,
+        crash: bool,
+    },
+    CrashBefore {
+        slot: usize,
+    },
+    CrashAfter {
+        slot: usize,
+        turn: u8,
+    },
     /// The write is on its way; the worker is gone.
-    CrashDuring { slot: usize },
-    LoseLease { slot: usize },
+    CrashDuring {
+        slot: usize,
+    },
+    LoseLease {
+        slot: usize,
+    },
     /// A worker whose lease is lost notices, after its effect or in the middle of its write.
-    NoticeAfter { slot: usize, turn: u8 },
-    NoticeDuring { slot: usize },
-    Land { index: usize, complete_wins: bool },
+    NoticeAfter {
+        slot: usize,
+        turn: u8,
+    },
+    NoticeDuring {
+        slot: usize,
+    },
+    Land {
+        index: usize,
+        complete_wins: bool,
+    },
     /// Where a mutant looks at the source out of turn.
     ChangeSource,
+    Intrude,
 }
 
 /// Every action that is possible now.
@@ -82,6 +119,9 @@ pub fn actions(world: &World, bounds: &Bounds, mutant: Mutant) -> Vec<Action> {
     }
     if mutant != Mutant::None && changes_left(world, bounds) > 0 {
         actions.push(Action::ChangeSource);
+    }
+    if world.faults.intrusions > 0 {
+        actions.push(Action::Intrude);
     }
     actions
 }
@@ -137,7 +177,7 @@ fn turns(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, write: Opt
         Effect::HeadSource | Effect::OpenSource | Effect::Parts(_) => (0..=changes_left(world, bounds)).collect(),
         Effect::Lookup if reapable(world) => vec![0, REAPED],
         Effect::Begin => {
-            let ripe = world.ripe();
+            let ripe = if bounds.hold { world.ripe() } else { 0 };
             let mut subsets: Vec<u8> = (0..=ripe).filter(|subset| subset & !ripe == 0).collect();
             subsets.extend(reapable(world).then_some(REAPED));
             subsets
@@ -158,6 +198,10 @@ pub fn apply(world: &World, action: &Action, bounds: &Bounds, mutant: Mutant) ->
         {
             return Err(fault);
         }
+    }
+    let foreign = world.destination.as_ref().is_some_and(|object| object.identity == FOREIGN);
+    if foreign && next.destination.is_none() {
+        return Err("somebody else's object was deleted".to_string());
     }
     next.forget(bounds);
     if next.record.as_ref().is_some_and(|record| record.writers.len() > MOST_WRITERS) {
@@ -194,26 +238,16 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
             mutant.tell(next, slot, Answer::Failed(Trouble::Again { counted: false }));
         }
         Action::Garble { slot, crash } => garble(next, slot, crash, bounds, mutant),
-        Action::CrashBefore { slot } => {
-            next.faults.crashes -= 1;
-            next.crash(slot);
-        }
+        Action::CrashBefore { slot } => next.crash(slot),
         Action::CrashAfter { slot, turn } => {
-            next.faults.crashes -= 1;
             carry_out(next, slot, bounds, mutant, turn);
             next.crash(slot);
         }
         Action::CrashDuring { slot } => {
-            next.faults.crashes -= 1;
             delay(next, slot, mutant);
             next.crash(slot);
         }
-        Action::LoseLease { slot } => {
-            next.faults.lease_losses -= 1;
-            next.again += 1;
-            let worker = next.worker_mut(slot);
-            (worker.stale, worker.new) = (true, false);
-        }
+        Action::LoseLease { slot } => next.lose_lease(slot),
         Action::NoticeAfter { slot, turn } => {
             carry_out(next, slot, bounds, mutant, turn);
             mutant.tell(next, slot, Answer::Failed(Trouble::LeaseLost));
@@ -227,6 +261,7 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
             next.land(&late.write, bounds, complete_wins);
         }
         Action::ChangeSource => next.change_source(),
+        Action::Intrude => next.intrude(),
     }
 }
 
@@ -262,7 +297,6 @@ fn garble(world: &mut World, slot: usize, crash: bool, bounds: &Bounds, mutant: 
         answer = Answer::PublishedWrong(revision.clone());
     }
     if crash {
-        world.faults.crashes -= 1;
         return world.crash(slot);
     }
     mutant.tell(world, slot, answer);

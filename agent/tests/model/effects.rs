@@ -1,10 +1,11 @@
 //! What an effect does to the world, and what the worker hears.
 
+use skyferry_agent::object::{Expected, Token};
 use skyferry_agent::protocol::*;
 
 use crate::ledger::{Record, Recorded};
 use crate::names::*;
-use crate::world::{Bounds, Phase, Upload, Version, World};
+use crate::world::{Bounds, Object, Phase, Upload, Version, Worker, World, Write};
 
 impl World {
     /// Carries out an effect other than a write of the object. `ripe`: the writers whose hold has passed by now.
@@ -16,7 +17,7 @@ impl World {
             Effect::Lookup => Answer::Settled(self.record.as_ref().and_then(Record::lookup)),
             Effect::Begin => {
                 self.ripen(ripe);
-                Answer::Begun(Record::begin(&mut self.record, writer, ripe))
+                Answer::Begun(Record::begin(&mut self.record, writer, if bounds.hold { ripe } else { u8::MAX }))
             }
             Effect::HeadSource | Effect::OpenSource => Answer::Source(self.source_seen(bounds)),
             Effect::HeadDestination => Answer::Destination(self.destination_seen()),
@@ -57,6 +58,77 @@ impl World {
         })
     }
 
+    fn is_expected(&self, expected: &Expected) -> bool {
+        match expected {
+            Expected::Any => true,
+            Expected::Absent => self.destination.is_none(),
+            Expected::Revision(wanted) => {
+                self.destination.as_ref().is_some_and(|object| revision(object.generation) == *wanted)
+            }
+        }
+    }
+
+    fn publish(&mut self, content: Name, identity: Name, token: Token) -> Answer {
+        let generation = generation(self.new_name());
+        self.destination = Some(Object { content, identity, token, generation });
+        Answer::Published(revision(generation))
+    }
+
+    /// A write, as the destination carries it out.
+    pub fn land(&mut self, write: &Write, bounds: &Bounds, complete_wins: bool) -> Answer {
+        match write {
+            Write::Put { expected, .. } | Write::Delete { expected }
+                if bounds.conditional_put && !self.is_expected(expected) =>
+            {
+                Answer::Precondition
+            }
+            Write::Put { content, token, .. } => self.publish(*content, *content, *token),
+            Write::Delete { .. } => {
+                self.destination = None;
+                Answer::Done
+            }
+            Write::Complete { upload, expected } => {
+                let allowed = !bounds.conditional_finish || self.is_expected(expected);
+                match self.upload_mut(*upload) {
+                    Some(found) if found.phase == Phase::Open || complete_wins => {
+                        if !allowed {
+                            return Answer::Precondition;
+                        }
+                        found.phase = Phase::Gone;
+                        let (content, identity, token) = (found.content, found.identity, found.token);
+                        self.publish(content, identity, token)
+                    }
+                    // A Complete that is told so proves it as well as a look does.
+                    Some(found) => {
+                        found.phase = Phase::Gone;
+                        Answer::UploadGone
+                    }
+                    None => Answer::UploadGone,
+                }
+            }
+        }
+    }
+
+    /// Whether a Complete on this upload can go either way.
+    pub fn is_aborting(&self, write: &Write) -> bool {
+        matches!(write, Write::Complete { upload, .. }
+            if self.uploads.iter().any(|u| u.id == *upload && u.phase == Phase::Aborting))
+    }
+
+    /// The write that an effect sends, if it sends one.
+    pub fn as_write(worker: &Worker, effect: &Effect) -> Option<Write> {
+        match effect {
+            Effect::Put { token, expected } => {
+                Some(Write::Put { content: worker.body?, token: *token, expected: expected.clone() })
+            }
+            Effect::Complete { upload, expected } => {
+                Some(Write::Complete { upload: name(&upload.0), expected: expected.clone() })
+            }
+            Effect::Delete { expected } => Some(Write::Delete { expected: expected.clone() }),
+            _ => None,
+        }
+    }
+
     fn source_seen(&self, bounds: &Bounds) -> Option<SourceSeen> {
         let large = match bounds.versions[self.source as usize] {
             Version::Absent => return None,
@@ -72,10 +144,7 @@ impl World {
         let object = self.destination.as_ref()?;
         let verified = object.content == object.identity;
         let mark = || Mark { identity: identity(object.identity), token: object.token, verified };
-        Some(DestinationSeen {
-            revision: revision(object.generation),
-            ours: (object.identity != FOREIGN).then(mark),
-        })
+        Some(DestinationSeen { revision: revision(object.generation), ours: (object.identity != FOREIGN).then(mark) })
     }
 
     /// Sends a half of the object, pinned to what the last look showed.

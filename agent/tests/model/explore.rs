@@ -38,9 +38,10 @@ fn fingerprint(world: &World) -> (u128, usize) {
     let newest = world.source;
     let mut print = Fingerprint::new(newest);
     let faults = &world.faults;
-    let numbers = [world.source as u8, world.fresh, world.again, u8::from(world.started), faults.crashes, faults.losses];
-    let numbers = numbers.into_iter().chain([faults.lease_losses, faults.reaps, faults.garbles]);
-    print.write_u64(numbers.fold(0, |sum, n| sum << 7 | n as u64));
+    let numbers =
+        [world.source as u8, world.fresh, world.again, u8::from(world.started), faults.crashes, faults.losses];
+    let numbers = numbers.into_iter().chain([faults.lease_losses, faults.reaps, faults.garbles, faults.intrusions]);
+    print.write_u64(numbers.fold(0, |sum, n| sum << 6 | n as u64));
     (&world.record, &world.destination).hash(&mut print);
     let shapes = world.workers.each_ref().map(|worker| Fingerprint::shape(newest, worker));
     let first = usize::from(shapes[1] > shapes[0]);
@@ -81,7 +82,7 @@ fn comes_to_rest(world: &World, bounds: &Bounds, mutant: Mutant, known: &mut Pri
         // The longest of the holds has passed, if one is asked for.
         let next = |action: &Action| match *action {
             Action::Receive { .. } => world.workers.iter().all(Option::is_none),
-            Action::Step { slot: whose, turn } => whose == slot && patience(&world, slot) == turn,
+            Action::Step { slot: whose, turn } => whose == slot && patience(&world, bounds, slot) == turn,
             _ => false,
         };
         let action = actions(&world, bounds, mutant).into_iter().find(next);
@@ -91,9 +92,9 @@ fn comes_to_rest(world: &World, bounds: &Bounds, mutant: Mutant, known: &mut Pri
 }
 
 /// The turn in which whoever begins has waited for all that there is to wait for.
-fn patience(world: &World, slot: usize) -> u8 {
+fn patience(world: &World, bounds: &Bounds, slot: usize) -> u8 {
     match world.worker(slot).effect {
-        skyferry_agent::protocol::Effect::Begin => world.ripe(),
+        skyferry_agent::protocol::Effect::Begin if bounds.hold => world.ripe(),
         _ => 0,
     }
 }

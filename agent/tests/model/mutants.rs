@@ -1,7 +1,7 @@
 //! Ways to break the protocol, one at a time: each takes one rule out from around the real machine, by changing what it
 //! asks for or what it hears. The explorer has to find what the rule was there for.
 
-use skyferry_agent::object::{Expected, Token};
+use skyferry_agent::object::{Expected, SourceIdentity, Token};
 use skyferry_agent::protocol::*;
 
 use crate::names::{FOREIGN, identity, name, revision};
@@ -53,6 +53,10 @@ pub enum Mutant {
     BelieveAnyObject,
     /// A delete whose answer was lost is taken as done, and forgotten.
     TrustALostDelete,
+    /// What the far side says of the stored bytes is not compared.
+    TrustWhatIsStored,
+    /// Skyferry's metadata is enough, whatever the bytes.
+    TrustTheMetadata,
 }
 
 impl Mutant {
@@ -79,7 +83,7 @@ impl Mutant {
         match (self, effect) {
             (Mutant::TrustTheAbort, Effect::SeeUpload(_)) => Some(Answer::UploadGone),
             (Mutant::UploadWithoutCheckpoint, Effect::Checkpoint(_)) => Some(Answer::Done),
-            (Mutant::DeleteBeforeFinish, Effect::Finish { ending, .. }) if matches!(ending, Ending::Settled { .. }) => {
+            (Mutant::DeleteBeforeFinish, Effect::Finish { ending: Ending::Settled { .. }, .. }) => {
                 Some(Answer::Finished { others_open: false })
             }
             (Mutant::SourceBeforeDestination | Mutant::ReuseBytes, Effect::HeadSource | Effect::OpenSource) => {
@@ -104,24 +108,8 @@ impl Mutant {
         let effect = worker.effect.clone();
         let standing = world.destination.as_ref().map(|object| revision(object.generation));
         let answer = match (self, effect.clone(), answer) {
-            (Mutant::DropTheFence, _, Answer::Begun(mut begun)) => {
-                begun.earlier.iter_mut().for_each(|earlier| earlier.upload = None);
-                Answer::Begun(begun)
-            }
-            (Mutant::BelieveTheLedger, _, Answer::Begun(mut begun)) => {
-                begun.earlier.clear();
-                Answer::Begun(begun)
-            }
-            (Mutant::CloseWithoutHold, _, Answer::Begun(mut begun)) => {
-                begun.earlier.iter_mut().for_each(|earlier| earlier.closable = true);
-                Answer::Begun(begun)
-            }
-            (Mutant::AdoptAnything, _, Answer::Begun(mut begun)) => {
-                let now = identity(world.source);
-                for upload in begun.earlier.iter_mut().filter_map(|earlier| earlier.upload.as_mut()) {
-                    upload.resumable = Some(now.clone());
-                }
-                Answer::Begun(begun)
+            (_, _, Answer::Begun(begun)) if self != Mutant::LedgerDoesNotFence => {
+                Answer::Begun(self.begun(begun, &identity(world.source)))
             }
             (Mutant::LedgerDoesNotFence, Effect::Begin, answer) => {
                 for writer in world.record.iter_mut().flat_map(|record| record.writers.iter_mut()) {
@@ -133,6 +121,11 @@ impl Mutant {
             (Mutant::TrustALostComplete, Effect::Complete { .. }, Answer::Lost)
             | (Mutant::TrustALostPut, Effect::Put { .. }, Answer::Lost) => {
                 Answer::Published(standing.unwrap_or(revision(0)))
+            }
+            (Mutant::TrustWhatIsStored, _, Answer::PublishedWrong(revision)) => Answer::Published(revision),
+            (Mutant::TrustTheMetadata, _, Answer::Destination(Some(mut seen))) => {
+                seen.ours.iter_mut().for_each(|mark| mark.verified = true);
+                Answer::Destination(Some(seen))
             }
             (Mutant::TrustALostDelete, Effect::Delete { .. }, Answer::Lost) => Answer::Done,
             (Mutant::BeginAgainWhenFenced, _, Answer::Fenced) => return begin_again(world, slot),
@@ -169,6 +162,23 @@ impl Mutant {
             Mutant::ReuseBytes if read.is_some() => worker.memory = read,
             _ => {}
         }
+    }
+
+    fn begun(self, mut begun: Begun, now: &SourceIdentity) -> Begun {
+        for earlier in &mut begun.earlier {
+            match self {
+                Mutant::DropTheFence => earlier.upload = None,
+                Mutant::CloseWithoutHold => earlier.closable = true,
+                Mutant::AdoptAnything => {
+                    earlier.upload.iter_mut().for_each(|upload| upload.resumable = Some(now.clone()));
+                }
+                _ => {}
+            }
+        }
+        if self == Mutant::BelieveTheLedger {
+            begun.earlier.clear();
+        }
+        begun
     }
 
     /// What is done with the message.

@@ -34,6 +34,8 @@ pub struct Bounds {
     pub duplicates: u8,
     /// So many events wait at most, never delivered: the source does not change faster.
     pub waiting: u8,
+    /// A writer in doubt is waited for; `false`: closed by whoever comes next.
+    pub hold: bool,
     pub faults: Faults,
 }
 
@@ -48,6 +50,8 @@ pub struct Faults {
     pub reaps: u8,
     /// The destination stores other bytes than were sent.
     pub garbles: u8,
+    /// Somebody else writes to the destination.
+    pub intrusions: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -178,6 +182,7 @@ impl World {
         let right = match version {
             Version::Absent if bounds.deletes => holds.is_none_or(|content| content == FOREIGN),
             Version::Absent => true,
+            _ if self.faults.intrusions < bounds.faults.intrusions && holds == Some(FOREIGN) => true,
             _ => holds == Some(self.source),
         };
         if !right {
@@ -190,7 +195,11 @@ impl World {
     /// What may never be, at rest or not.
     pub fn fault(&self) -> Option<String> {
         let object = self.destination.as_ref()?;
+        let recorded = self.record.as_ref().and_then(|record| record.published);
         match object.content {
+            content if recorded.is_some_and(|(version, at)| at == object.generation && version != content) => {
+                Some(format!("the ledger has {recorded:?}, and what stands there is {object:?}"))
+            }
             MIXED => Some("a mixture of two versions was published".to_string()),
             GARBLED => None,
             content if object.identity != content && object.identity != FOREIGN => {
@@ -219,6 +228,12 @@ impl World {
         self.fresh += 1;
     }
 
+    pub fn intrude(&mut self) {
+        self.faults.intrusions -= 1;
+        let generation = generation(self.new_name());
+        self.destination = Some(Object { content: FOREIGN, identity: FOREIGN, token: Token(0), generation });
+    }
+
     /// A free worker takes a message.
     pub fn receive(&mut self, slot: usize, bounds: &Bounds, again: bool) {
         let count = if again { &mut self.again } else { &mut self.fresh };
@@ -232,15 +247,22 @@ impl World {
             conditional_finish: bounds.conditional_finish,
         };
         let (protocol, effect) = Protocol::start(writer, facts);
-        let worker =
-            Worker { protocol, effect, writer, new: true, look: None, body: None, stale: false, memory: None };
+        let worker = Worker { protocol, effect, writer, new: true, look: None, body: None, stale: false, memory: None };
         self.workers[slot] = Some(Box::new(worker));
     }
 
     /// The worker is gone; its message will be seen again.
     pub fn crash(&mut self, slot: usize) {
+        self.faults.crashes -= 1;
         let worker = self.leave(slot);
         self.again += u8::from(!worker.stale);
+    }
+
+    pub fn lose_lease(&mut self, slot: usize) {
+        self.faults.lease_losses -= 1;
+        self.again += 1;
+        let worker = self.worker_mut(slot);
+        (worker.stale, worker.new) = (true, false);
     }
 
     /// What becomes of the message. A message that is released for the hold may be seen again at any time: whether the
@@ -311,71 +333,5 @@ impl World {
 
     pub fn upload_mut(&mut self, id: Name) -> Option<&mut Upload> {
         self.uploads.iter_mut().find(|upload| upload.id == id)
-    }
-
-    fn is_expected(&self, expected: &Expected) -> bool {
-        match expected {
-            Expected::Any => true,
-            Expected::Absent => self.destination.is_none(),
-            Expected::Revision(wanted) => {
-                self.destination.as_ref().is_some_and(|object| revision(object.generation) == *wanted)
-            }
-        }
-    }
-
-    fn publish(&mut self, content: Name, identity: Name, token: Token) -> Answer {
-        let generation = generation(self.new_name());
-        self.destination = Some(Object { content, identity, token, generation });
-        Answer::Published(revision(generation))
-    }
-
-    /// A write, as the destination carries it out.
-    pub fn land(&mut self, write: &Write, bounds: &Bounds, complete_wins: bool) -> Answer {
-        match write {
-            Write::Put { expected, .. } | Write::Delete { expected }
-                if bounds.conditional_put && !self.is_expected(expected) =>
-            {
-                Answer::Precondition
-            }
-            Write::Put { content, token, .. } => self.publish(*content, *content, *token),
-            Write::Delete { .. } => {
-                self.destination = None;
-                Answer::Done
-            }
-            Write::Complete { upload, expected } => {
-                let allowed = !bounds.conditional_finish || self.is_expected(expected);
-                match self.upload_mut(*upload) {
-                    Some(found) if found.phase == Phase::Open || complete_wins => {
-                        if !allowed {
-                            return Answer::Precondition;
-                        }
-                        found.phase = Phase::Gone;
-                        let (content, identity, token) = (found.content, found.identity, found.token);
-                        self.publish(content, identity, token)
-                    }
-                    _ => Answer::UploadGone,
-                }
-            }
-        }
-    }
-
-    /// Whether a Complete on this upload can go either way.
-    pub fn is_aborting(&self, write: &Write) -> bool {
-        matches!(write, Write::Complete { upload, .. }
-            if self.uploads.iter().any(|u| u.id == *upload && u.phase == Phase::Aborting))
-    }
-
-    /// The write that an effect sends, if it sends one.
-    pub fn as_write(worker: &Worker, effect: &Effect) -> Option<Write> {
-        match effect {
-            Effect::Put { token, expected } => {
-                Some(Write::Put { content: worker.body?, token: *token, expected: expected.clone() })
-            }
-            Effect::Complete { upload, expected } => {
-                Some(Write::Complete { upload: name(&upload.0), expected: expected.clone() })
-            }
-            Effect::Delete { expected } => Some(Write::Delete { expected: expected.clone() }),
-            _ => None,
-        }
     }
 }

@@ -104,8 +104,8 @@ impl Good {
         Location::new(bucket, self.key.as_str())
     }
 
-    /// Puts it through the source's S3 API, checksums and all.
-    pub async fn put(&self, source: &Server) -> anyhow::Result<()> {
+    /// Puts it through the source's S3 API, checksums and all. `sent` hears of bytes as they are stored.
+    pub async fn put(&self, source: &Server, sent: impl Fn(u64)) -> anyhow::Result<()> {
         let (at, body) = (self.at(BUCKET), self.body);
         // Skyferry's client always writes where an object comes from. Here it comes from nowhere.
         let identity = SourceIdentity { etag: "made".into(), size: body.size, last_modified: 0, version: None };
@@ -120,25 +120,27 @@ impl Good {
         let Plan::Parts(parts) = plan(body.size, CUT, &Limits::S3)? else {
             let whole: Vec<u8> = body.chunks(0, body.size).flatten().collect();
             sink.put(&at, Payload::Whole(whole.into()), &with, &Expected::Any).await?;
+            sent(body.size);
             return Ok(());
         };
         let upload = sink.begin(&at, &with).await?;
-        let sent = stream::iter(parts.iter()).map(|(number, range)| {
-            let (at, upload) = (&at, &upload);
+        let stored = stream::iter(parts.iter()).map(|(number, range)| {
+            let (at, upload, sent) = (&at, &upload, &sent);
             async move {
                 let made = body.chunks(range.start, range.end).map(Ok);
                 let chunks: Chunks = Box::pin(stream::iter(made));
                 let payload = Payload::Stream { length: range.end - range.start, chunks };
                 let part = sink.part(at, upload, number, payload).await?;
+                sent(part.size);
                 let digests = body.digests(range.start, range.end);
                 let finished = FinishedPart { number, etag: part.etag, crc32c: digests.crc32c };
                 anyhow::Ok((finished, digests))
             }
         });
-        let sent: Vec<_> = sent.buffered(4).try_collect().await?;
-        let whole = sent.iter().fold(Digests::default(), |whole, (_, part)| whole.then(part));
-        let sent: Vec<_> = sent.into_iter().map(|(part, _)| part).collect();
-        sink.finish(&at, &upload, &sent, &whole, &Expected::Any).await?;
+        let stored: Vec<_> = stored.buffered(4).try_collect().await?;
+        let whole = stored.iter().fold(Digests::default(), |whole, (_, part)| whole.then(part));
+        let stored: Vec<_> = stored.into_iter().map(|(part, _)| part).collect();
+        sink.finish(&at, &upload, &stored, &whole, &Expected::Any).await?;
         Ok(())
     }
 }
@@ -200,8 +202,8 @@ impl Goods {
     /// Puts all; their number.
     pub async fn put_all(&self, source: &Server, step: &Step<'_>) -> anyhow::Result<u64> {
         let puts = stream::iter(&self.all).map(|good| async move {
-            good.put(source).await.with_context(|| format!("putting {}", good.key))?;
-            step.add(1, good.body.size);
+            good.put(source, |bytes| step.add(0, bytes)).await.with_context(|| format!("putting {}", good.key))?;
+            step.add(1, 0);
             anyhow::Ok(())
         });
         puts.buffer_unordered(PUTS).try_collect::<()>().await?;

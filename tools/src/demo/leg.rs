@@ -2,6 +2,7 @@
 //! message comes a second time.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,14 +69,14 @@ impl Leg<'_> {
         let step = show.step(&format!("copying to {}", self.destination.name), goods.count(), goods.bytes());
         let (meter, started) = (Meter::start(), Instant::now());
         let trouble = self.trouble(&queue, held, &changed, || metrics.summary().copied >= goods.count() / 2);
-        let watch = watch(&step, || metrics.summary());
-        let run = tokio::time::timeout(PATIENCE, agent.run(Until::Empty, Shutdown::default()));
+        let watch = watch(&step, self.destination, || metrics.summary());
+        let run = async {
+            let ended = tokio::time::timeout(PATIENCE, agent.run(Until::Empty, Shutdown::default())).await;
+            Ok(ended.context("the agent did not end")??)
+        };
         let (report, ()) = tokio::select! {
-            both = async { tokio::join!(run, async { trouble.await }) } => {
-                both.1?;
-                (both.0.context("the agent did not end")??, ())
-            }
-            () = watch => unreachable!("it watches for ever"),
+            ended = async { tokio::try_join!(run, trouble) } => ended?,
+            never = watch => match never {},
         };
         let (seconds, cost) = (started.elapsed().as_secs_f64(), meter.stop());
         drop(queue);
@@ -138,17 +139,21 @@ listen = "off"
             anyhow::ensure!(asked.elapsed() < PATIENCE, "half of the objects did not come across");
             tokio::time::sleep(TICK).await;
         }
-        changed.put(self.source).await?;
+        changed.put(self.source, |_| {}).await?;
         queue.send(&[events::event(changed)]).await?;
         Ok(queue.release(&held.receipt, Duration::ZERO).await?)
     }
 }
 
-async fn watch(step: &Step<'_>, summary: impl Fn() -> Summary) {
+/// What has arrived, published or not.
+async fn watch(step: &Step<'_>, destination: &Destination, summary: impl Fn() -> Summary) -> Infallible {
+    let mut most = 0;
     loop {
         let now = summary();
-        step.at(now.copied, now.bytes);
-        tokio::time::sleep(TICK).await;
+        // While an upload completes, its parts go before its object comes.
+        most = most.max(destination.arrived(now.bytes));
+        step.at(now.copied, most);
+        tokio::time::sleep(2 * TICK).await;
     }
 }
 

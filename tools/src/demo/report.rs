@@ -121,8 +121,8 @@ impl Facts {
         let reason = self.destinations.iter().flat_map(|leg| &leg.dead_letters).next();
         lines.push(format!(
             "\nAll as it should be, in {:.0} s, and nothing is left behind. In the middle of each run an object was\n\
-             overwritten (so one more was copied than there are) and an event came twice (unchanged). The last message\n\
-             was broken on purpose; it is parked among the dead letters:\n  {}",
+             overwritten (so one more was copied than there are) and an event came twice (unchanged). The last\n\
+             message was broken on purpose: it is parked, as expected, among the dead letters, because\n  {}",
             self.seconds,
             reason.map_or("", String::as_str),
         ));
@@ -139,8 +139,8 @@ impl Facts {
 /// What is about to happen.
 pub fn opening(goods: &Goods, directory: &Path) -> String {
     format!(
-        "Skyferry copies {} objects ({}, one of {}) from S3 ({S3_SERVER}) to Google Cloud Storage, then to another S3.\n\
-         All of it runs in this process, on 127.0.0.1 and in {}.\n",
+        "Skyferry copies {} objects ({}, one of {}) from S3 to Google Cloud Storage, then to S3.\n\
+         It all runs in this process, on 127.0.0.1 and in {}; S3 is {S3_SERVER}.\n",
         goods.count(),
         size(goods.bytes()),
         size(goods.large),

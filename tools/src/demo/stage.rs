@@ -5,6 +5,7 @@
 //! was measured of the real one.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,10 +125,11 @@ impl Server {
     }
 
     /// s3s-fs lists no uploads; their files lie beside the buckets.
-    fn open_uploads(&self) -> anyhow::Result<usize> {
-        let names = std::fs::read_dir(&self.root)?.collect::<Result<Vec<_>, _>>()?;
-        let is_upload = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(".upload");
-        Ok(names.iter().filter(|entry| is_upload(&entry.file_name())).count())
+    fn upload_files(&self) -> std::io::Result<Vec<DirEntry>> {
+        let mut entries = std::fs::read_dir(&self.root)?.collect::<Result<Vec<_>, _>>()?;
+        let begun = |name: &[u8]| name.starts_with(b".upload") || name.starts_with(b".tmp.");
+        entries.retain(|entry| begun(entry.file_name().as_encoded_bytes()));
+        Ok(entries)
     }
 }
 
@@ -195,7 +197,18 @@ impl Destination {
     pub fn open_uploads(&self) -> anyhow::Result<usize> {
         match &self.server {
             Kind::Gcs(peer) => Ok(peer.open_uploads(FERRIED).len()),
-            Kind::S3(server) => server.open_uploads(),
+            Kind::S3(server) => Ok(server.upload_files()?.len()),
+        }
+    }
+
+    /// Bytes so far, of which `published` are in finished objects: for the progress alone.
+    pub fn arrived(&self, published: u64) -> u64 {
+        match &self.server {
+            Kind::Gcs(peer) => peer.counts().bytes_received,
+            Kind::S3(server) => {
+                let sizes = server.upload_files().unwrap_or_default();
+                published + sizes.iter().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum::<u64>()
+            }
         }
     }
 
