@@ -38,9 +38,7 @@ fn main() -> anyhow::Result<()> {
     let authorities = tempfile::NamedTempFile::new()?;
     let pem: String = [&*source, &*gcs, &*s3].into_iter().filter_map(Inside::authority).map(Authority::pem).collect();
     std::fs::write(authorities.path(), &pem)?;
-    let of_s3 = |peer: &S3Peer| {
-        json!({"endpoint": peer.endpoint(), "access_key_id": S3Peer::ACCESS_ID, "secret_access_key": S3Peer::SECRET})
-    };
+    let of_s3 = |peer: &S3Peer| json!({"endpoint": peer.endpoint(), "access_key_id": S3Peer::ACCESS_ID, "secret_access_key": S3Peer::SECRET});
     say(&json!({
         "source": of_s3(&source),
         "s3": of_s3(&s3),
@@ -62,7 +60,9 @@ fn main() -> anyhow::Result<()> {
             }
             ["forget", to, bucket] => {
                 let at = side(to)?;
-                at.objects(bucket).iter().for_each(|object| drop(at.remove_object(bucket, &object.key)));
+                for object in at.objects(bucket) {
+                    at.remove_object(bucket, &object.key);
+                }
                 say(&json!({}))?;
             }
             _ => bail!("not a request: {line:?}"),
