@@ -72,8 +72,8 @@ pub enum Kind {
 /// What the job does about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The object's own trouble, likely to pass: again after this long; parked after its attempts.
-    Retry(Duration),
+    /// The object's own trouble, likely to pass: parked after its attempts.
+    Retry,
     /// Trouble of a whole side unless others succeed against it meanwhile: the message is kept.
     Weather,
     /// Never to pass by itself: kept in the ledger and the dead letters with this reason.
@@ -121,14 +121,9 @@ impl CopyError {
         use Kind::*;
         match self.kind {
             Cancelled => Verdict::Cancelled,
-            BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local => Verdict::Weather,
-            Throttled => match self.retry_after {
-                Some(after) => Verdict::Retry(after),
-                None => Verdict::Weather,
-            },
-            NotFound | Stalled | LostAnswer | Precondition | SourceChanged | UploadGone | Corrupt | Nonsense => {
-                Verdict::Retry(self.retry_after.unwrap_or(Duration::from_secs(1)))
-            }
+            BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled | Stalled
+            | LostAnswer | Nonsense => Verdict::Weather,
+            NotFound | Precondition | SourceChanged | UploadGone | Corrupt => Verdict::Retry,
             Archived | CannotHold | Refused => Verdict::Park(self.to_string()),
         }
     }

@@ -143,6 +143,7 @@ impl Protocol {
             }
             (State::Settle { put_lost }, Answer::Destination(seen)) => self.settle(seen, put_lost),
 
+            (State::Put | State::Complete | State::Delete, Answer::Fenced) => self.release(false),
             (State::Delete, Answer::Done) => self.settled(Settled::Deleted, None),
             (State::Delete, answer) => {
                 self.in_doubt |= answer == Answer::Lost;

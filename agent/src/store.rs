@@ -10,6 +10,7 @@ pub mod directory;
 pub mod gcs;
 pub mod http;
 pub mod provenance;
+mod rfc2047;
 pub mod s3;
 
 use std::collections::BTreeMap;

@@ -60,7 +60,7 @@ async fn retry_after_is_told() {
     let fault = Fault::Refuse { status: 429, code: "SlowDown".into(), retry_after: Some(7) };
     rig.peer.faults().add(Rule::on(Operation::PutObject, fault));
     let error = rig.gcs().put(&at("k"), whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Retry(Duration::from_secs(7)));
+    assert_eq!((error.verdict(), error.retry_after), (Verdict::Weather, Some(Duration::from_secs(7))));
 }
 
 #[tokio::test]

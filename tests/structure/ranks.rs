@@ -9,7 +9,7 @@ const RANKS: &[(u8, &[&str])] = &[
     (0, &["object"]),
     (1, &["event", "route", "plan", "digest", "protocol", "error", "config", "backoff", "metrics"]),
     (2, &["queue", "ledger", "store", "pace", "embedded"]),
-    (3, &["lease", "store::http", "store::provenance"]),
+    (3, &["lease", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
     (5, &["job", "notice"]),
     (6, &["drain", "status"]),

@@ -192,5 +192,5 @@ fn agrees(recorded: &PartRecord, held: &Part) -> bool {
 /// A part may be sent again; what cannot change, or ends the upload, is not worth it.
 fn is_worth_another(error: &CopyError) -> bool {
     !matches!(error.kind, Kind::SourceChanged | Kind::UploadGone | Kind::Denied | Kind::Credentials)
-        && matches!(error.verdict(), Fate::Retry(_) | Fate::Weather)
+        && matches!(error.verdict(), Fate::Retry | Fate::Weather)
 }

@@ -2,6 +2,7 @@
 //! does not need to know: opened bodies, heads, digests, reasons.
 
 mod looks;
+mod standing;
 mod writes;
 
 pub use writes::outcome_of;
@@ -23,6 +24,7 @@ use crate::object::{Token, Writer};
 use crate::plan::{Parts, Plan, TooLarge, plan};
 use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
 use crate::store::{Object, Opened};
+use standing::Standing;
 
 /// One job at one key.
 pub struct Drive<'a> {
@@ -32,6 +34,7 @@ pub struct Drive<'a> {
     size_hint: Option<u64>,
     route: Route,
     writer: Writer,
+    standing: Standing<'a>,
     begun: ledger::Begun,
     /// What the ledger said is published, at the look-up or the beginning.
     recorded: Option<LastPublished>,
@@ -66,13 +69,15 @@ impl<'a> Drive<'a> {
             metrics: context.metrics.clone(),
             stop: stop.clone(),
         };
+        let writer = Writer::random();
         Drive {
             context,
             subject,
             storage_class,
             size_hint: record.size_hint,
             route,
-            writer: Writer::random(),
+            writer,
+            standing: Standing::new(&*context.ledger, subject, writer, context.hold),
             begun: ledger::Begun::default(),
             recorded: None,
             source: None,
@@ -147,10 +152,7 @@ impl<'a> Drive<'a> {
             Effect::Checkpoint(id) => self.checkpoint(id).await,
             Effect::Parts(_) => self.parts().await,
             Effect::Complete { expected, .. } => self.complete(expected).await,
-            Effect::Delete { expected } => {
-                self.context.sink.delete(&self.subject.destination, expected).await?;
-                Ok(Answer::Done)
-            }
+            Effect::Delete { expected } => self.delete(expected).await,
             Effect::Finish { ending, closed, in_doubt } => self.finish(ending, closed, *in_doubt).await,
             Effect::End(_) => Ok(Answer::Done),
         }
@@ -179,10 +181,11 @@ impl<'a> Drive<'a> {
         match error.verdict() {
             Verdict::Cancelled => Trouble::Again { counted: false },
             Verdict::Park(_) => Trouble::Park,
-            Verdict::Retry(_) => self.own_failure(),
+            Verdict::Retry => self.own_failure(),
             Verdict::Weather => {
                 self.context.breaker.failed(error.side, cause(error).name());
-                match self.context.breaker.is_weather(error.side) {
+                // A side that throttles one and lets others pass says nothing about the one.
+                match error.kind == Kind::Throttled || self.context.breaker.is_weather(error.side) {
                     true => Trouble::Again { counted: false },
                     false => self.own_failure(),
                 }

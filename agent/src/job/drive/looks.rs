@@ -1,5 +1,7 @@
 //! The effects that only look: at the ledger, the source, the destination.
 
+use tokio::time::Instant;
+
 use super::{Done, Drive};
 use crate::copy::whole;
 use crate::digest::{Digests, Verdict};
@@ -20,8 +22,10 @@ impl Drive<'_> {
     }
 
     pub(super) async fn begin(&mut self) -> Done {
+        let asked = Instant::now();
         let begun = self.context.ledger.begin(self.subject, self.writer).await;
         self.begun = begun.map_err(|error| self.ledger_error(error))?;
+        self.standing.confirmed(asked);
         self.fine(Side::Ledger);
         self.recorded = self.begun.published.clone();
         let earlier = self.begun.earlier.iter().map(|earlier| Earlier {

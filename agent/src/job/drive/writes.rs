@@ -27,8 +27,11 @@ impl Drive<'_> {
         let opened = self.opened().take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
         let with = self.attributes(&opened.object, token);
         let size = opened.length;
-        let copied = self.route.put(opened, with, expected).await?;
-        Ok(self.published(copied, token, size))
+        let put = self.route.put(opened, with, expected);
+        match self.standing.write(None, put).await? {
+            Some(copied) => Ok(self.published(copied, token, size)),
+            None => Ok(Answer::Fenced),
+        }
     }
 
     fn published(&mut self, copied: Copied, token: Token, size: u64) -> Answer {
@@ -100,8 +103,17 @@ impl Drive<'_> {
     pub(super) async fn complete(&mut self, expected: &Expected) -> Done {
         let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
         let (token, size) = (upload.record.token, upload.object.identity.size);
-        let copied = self.route.complete(upload, expected).await?;
-        Ok(self.published(copied, token, size))
+        let complete = self.route.complete(upload, expected);
+        match self.standing.write(Some(&upload.record), complete).await? {
+            Some(copied) => Ok(self.published(copied, token, size)),
+            None => Ok(Answer::Fenced),
+        }
+    }
+
+    pub(super) async fn delete(&mut self, expected: &Expected) -> Done {
+        let delete = self.context.sink.delete(&self.subject.destination, expected);
+        let done = self.standing.write(None, delete).await?;
+        Ok(done.map_or(Answer::Fenced, |()| Answer::Done))
     }
 
     pub(super) async fn finish(&mut self, ending: &Ending, closed: &[Writer], in_doubt: bool) -> Done {

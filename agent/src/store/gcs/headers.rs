@@ -5,17 +5,14 @@
 //!   row) goes as `=?UTF-8?B?<base64>?=` (RFC 2047): the form in which S3 itself gives such values.
 //! - `Expires`, which is no metadata of an object here, goes as the user metadata `skyferry-expires`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::digest::{self, Stored};
 use crate::object::{Revision, SourceIdentity};
 use crate::plan::Limits;
-use crate::store::{Attributes, Metadata, Object, provenance};
+use crate::store::{Attributes, Metadata, Object, provenance, rfc2047};
 
 pub const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
 pub const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
@@ -95,7 +92,7 @@ struct Custom<'a> {
 
 impl Custom<'_> {
     fn add(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let value = encoded(value);
+        let value = rfc2047::encode(value);
         self.bytes += name.len() + value.len();
         if self.bytes > MOST_METADATA {
             return Err(format!("more than {MOST_METADATA} bytes of user metadata"));
@@ -117,22 +114,6 @@ impl Custom<'_> {
             Some(_) => Err(format!("two pieces of metadata are named {name:.60}")),
         }
     }
-}
-
-/// A metadata value as a header can carry it.
-fn encoded(value: &str) -> Cow<'_, str> {
-    let printable = value.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if printable && value.trim() == value && !value.contains("  ") {
-        return Cow::Borrowed(value);
-    }
-    Cow::Owned(format!("=?UTF-8?B?{}?=", STANDARD.encode(value)))
-}
-
-/// The value that `encoded` was given. What is not of its form is text already.
-fn decoded(value: String) -> String {
-    let inner = value.strip_prefix("=?UTF-8?B?").and_then(|rest| rest.strip_suffix("?="));
-    let text = inner.and_then(|inner| STANDARD.decode(inner).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
-    text.unwrap_or(value)
 }
 
 /// The header that lets the service refuse a body other than this one.
@@ -171,7 +152,7 @@ fn metadata(headers: &HeaderMap) -> Metadata {
     let mut user = BTreeMap::new();
     for (name, value) in headers {
         if let Some(name) = name.as_str().strip_prefix(META) {
-            user.insert(name.to_owned(), decoded(String::from_utf8_lossy(value.as_bytes()).into_owned()));
+            user.insert(name.to_owned(), rfc2047::decode(String::from_utf8_lossy(value.as_bytes()).into_owned()));
         }
     }
     let content_encoding = match headers.contains_key(STORED_ENCODING) {

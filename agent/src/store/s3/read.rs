@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::http::{Answer, Call, again};
-use super::super::{ListFrom, Listed, Metadata, Object, Opened, Page, Pin, Result, provenance};
+use super::super::{ListFrom, Listed, Metadata, Object, Opened, Page, Pin, Result, provenance, rfc2047};
 use super::refusal::Asked;
 use super::request::Outgoing;
 use super::{S3, xml};
@@ -177,7 +177,7 @@ fn metadata(headers: &HeaderMap) -> Metadata {
     let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix(META)?;
-        Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        Some((name.to_owned(), rfc2047::decode(String::from_utf8_lossy(value.as_bytes()).into_owned())))
     });
     Metadata {
         content_type: text(CONTENT_TYPE),

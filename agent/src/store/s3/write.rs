@@ -11,7 +11,7 @@ use http::header::{
 use md5::{Digest as _, Md5};
 
 use super::super::http::{Answer, Call, again};
-use super::super::{Attributes, FinishedPart, OpenUpload, Part, Payload, Published, Result, provenance};
+use super::super::{Attributes, FinishedPart, OpenUpload, Part, Payload, Published, Result, provenance, rfc2047};
 use super::read::{quoted, stored, timestamp, unquoted};
 use super::refusal::{self, Asked};
 use super::request::Outgoing;
@@ -258,7 +258,7 @@ fn attributes(request: &mut Outgoing, with: &Attributes) -> Result<()> {
         (STORAGE_CLASS, &metadata.storage_class),
     ] {
         if let Some(value) = value {
-            request.header(name, &printable(value))?;
+            request.header(name, &rfc2047::encode(value))?;
         }
     }
     let own = provenance::encode(&with.provenance);
@@ -268,17 +268,9 @@ fn attributes(request: &mut Outgoing, with: &Attributes) -> Result<()> {
     for (name, value) in pairs {
         let header = HeaderName::try_from(format!("x-amz-meta-{name}"));
         let header = header.map_err(|_| request.call.error(Kind::CannotHold, "a metadata name that is no header"))?;
-        request.header(header, &printable(value))?;
+        request.header(header, &rfc2047::encode(value))?;
     }
     Ok(())
-}
-
-/// Headers are ASCII; what is not goes as S3 itself gives it back, in RFC 2047.
-fn printable(value: &str) -> std::borrow::Cow<'_, str> {
-    match value.is_ascii() {
-        true => value.trim().into(),
-        false => format!("=?UTF-8?B?{}?=", STANDARD.encode(value)).into(),
-    }
 }
 
 fn published(call: &Call, answer: &Answer) -> Result<Published> {

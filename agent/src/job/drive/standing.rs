@@ -1,0 +1,96 @@
+//! Whether this writer may still write. A successor may close it one hold after fencing it, on the ground that nothing of
+//! it is under way any more; so a write that shows begins only when the ledger has confirmed this writer lately, goes on
+//! while the ledger keeps confirming it, and is dropped in time when it does not.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::warn;
+
+use crate::error::{CopyError, Kind, Side};
+use crate::ledger::{Ledger, LedgerError, Subject, UploadRecord};
+use crate::object::Writer;
+
+pub(super) struct Standing<'a> {
+    ledger: &'a dyn Ledger,
+    subject: &'a Subject,
+    writer: Writer,
+    hold: Duration,
+    /// When the ledger was last asked and said that nobody has fenced this writer.
+    confirmed: Instant,
+    fenced: bool,
+}
+
+impl<'a> Standing<'a> {
+    /// Of a writer that begins now.
+    pub fn new(ledger: &'a dyn Ledger, subject: &'a Subject, writer: Writer, hold: Duration) -> Self {
+        Standing { ledger, subject, writer, hold, confirmed: Instant::now(), fenced: false }
+    }
+
+    /// The ledger, asked at `asked`, took something of this writer.
+    pub fn confirmed(&mut self, asked: Instant) {
+        self.confirmed = asked;
+    }
+
+    /// Carries out a write; `None`: this writer is fenced, and the write was never begun. When it is fenced meanwhile, or
+    /// cannot know any longer that it is not, the write is dropped: `LostAnswer`, and what may still land of it has the
+    /// last sixth of the hold for it. `upload`: the writer's own, which the ledger is told again with every question.
+    pub async fn write<T>(
+        &mut self,
+        upload: Option<&UploadRecord>,
+        write: impl Future<Output = Result<T, CopyError>>,
+    ) -> Result<Option<T>, CopyError> {
+        if !self.fenced && Instant::now() >= self.confirmed + self.fresh() {
+            self.ask(upload).await.map_err(|error| self.unknown(&error))?;
+        }
+        if self.fenced {
+            return Ok(None);
+        }
+        tokio::pin!(write);
+        let mut ask = self.confirmed + self.fresh();
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut write => return done.map(Some),
+                () = sleep_until(ask) => {}
+            }
+            let last = self.confirmed + self.hold / 6 * 5;
+            tokio::select! {
+                biased;
+                done = &mut write => return done.map(Some),
+                answer = timeout_at(last, self.ask(upload)) => if let Ok(Err(error)) = answer {
+                    warn!(object = %self.subject.source, %error, "a long write could not be confirmed; asking again");
+                }
+            }
+            if self.fenced || Instant::now() >= self.confirmed + self.hold / 6 * 5 {
+                return Err(self.lost());
+            }
+            // After a failure sooner, so that there is more than one more try.
+            ask = (self.confirmed + self.fresh()).max(Instant::now() + self.hold / 12);
+        }
+    }
+
+    async fn ask(&mut self, upload: Option<&UploadRecord>) -> Result<(), LedgerError> {
+        let asked = Instant::now();
+        match self.ledger.checkpoint(self.subject, self.writer, upload).await {
+            Ok(()) => self.confirmed(asked),
+            Err(LedgerError::Fenced) => self.fenced = true,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// For how long the ledger's word is taken without asking again.
+    fn fresh(&self) -> Duration {
+        self.hold / 3
+    }
+
+    fn unknown(&self, error: &LedgerError) -> CopyError {
+        CopyError::new(Side::Ledger, Kind::Unavailable, "checkpoint", &self.subject.source, error.to_string())
+    }
+
+    fn lost(&self) -> CopyError {
+        let why = if self.fenced { "another writer has begun this key" } else { "the ledger does not answer" };
+        CopyError::new(Side::Destination, Kind::LostAnswer, "write", &self.subject.destination, why)
+    }
+}
