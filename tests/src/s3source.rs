@@ -94,6 +94,7 @@ impl S3Peer {
             access_id: Self::ACCESS_ID.to_owned(),
             secret: Self::SECRET.to_owned(),
             bearer: None,
+            mint: None,
             goog4: false,
             check: options.check_signatures,
             clock: options.clock_ahead,
