@@ -29,6 +29,7 @@
 
 mod running;
 mod shown;
+mod told;
 
 use skyferry_agent::event::{self, Entry, Kind, Parsed, Record, Removal, Why};
 use skyferry_agent::object::{Key, Location};
