@@ -152,7 +152,7 @@ struct Report {
     errors: Vec<RecentError>,
 }
 
-/// Approximate, and up to half a minute old.
+/// Approximate, and up to ten seconds old.
 #[derive(Debug, Serialize)]
 struct Queue {
     name: String,
