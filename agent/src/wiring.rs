@@ -10,7 +10,6 @@ mod tests;
 mod words;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::embedded::OpenError;
 use crate::job::{self, Context};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, Summary};
-use crate::notice::Shutdown;
+use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
 use crate::pace::{Breaker, Pace};
 use crate::plan::Cut;
@@ -34,7 +33,8 @@ use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
-use keys::{Keys, credentials};
+pub use keys::cached;
+use keys::{KeyRing, Keys, ignore_list};
 pub use queues::EMBEDDED_QUEUE;
 use queues::{queue_and_ledger, steady};
 use stores::{sink, source, transport};
@@ -48,8 +48,8 @@ pub enum WiringError {
     Credentials { role: &'static str, error: ProviderError },
     #[error("{section}: {reason}")]
     Section { section: &'static str, reason: String },
-    #[error("the ignore list {}: {error}; correct [filter] ignore_list", path.display())]
-    IgnoreList { path: PathBuf, error: std::io::Error },
+    #[error("the ignore list {at}: {reason}; correct [filter] ignore_list")]
+    IgnoreList { at: String, reason: String },
     #[error("[[routes]]: {0}")]
     Routes(#[from] RouteError),
     #[error(
@@ -98,20 +98,24 @@ pub struct Agent {
     steady: Duration,
     recent: Recent,
     description: Vec<String>,
+    /// Credentials that were not to be had at the start.
+    missing: Option<WiringError>,
+    watched: Watched,
 }
 
 impl Agent {
     /// Resolves everything that settings can get wrong, opens queue and ledger, and takes no port. Needs a runtime.
     pub async fn build(settings: &Settings) -> Result<Agent, WiringError> {
         words::refuse_unfinished(settings)?;
-        let source_keys = credentials("source", settings.credentials.source.as_ref()).await?;
-        let sink_keys = credentials("destination", settings.credentials.destination.as_ref()).await?;
-        let router = router(settings)?;
-        circles::refuse_circles(settings, &router, [&source_keys, &sink_keys])?;
-        let description = words::describe(settings, &router, [&source_keys, &sink_keys]);
+        let keys = KeyRing::open(settings).await?;
+        let router = router(settings).await?;
+        circles::refuse_circles(settings, &router, [&keys.source, &keys.destination])?;
+        let mut description = words::describe(settings, &router, &keys);
+        description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
-        let source = source(settings, source_keys, &transport)?;
-        let sink = sink(settings, sink_keys, &transport)?;
+        let missing = keys.missing();
+        let source = source(settings, keys.source, &transport)?;
+        let sink = sink(settings, keys.destination, &transport)?;
         let (queue, ledger) = queue_and_ledger(settings).await?;
         Ok(Agent {
             context: Arc::new(context(settings, source, sink, queue, ledger, router)),
@@ -119,6 +123,8 @@ impl Agent {
             steady: steady(&settings.queues[0]),
             recent: Recent::default(),
             description,
+            missing,
+            watched: words::watched(settings),
         })
     }
 }
@@ -148,8 +154,12 @@ impl Agent {
         &self.description
     }
 
-    /// Asks the queue for its depth: that it answers is what `--validate` can prove without receiving.
-    pub async fn check(&self) -> Result<String, WiringError> {
+    /// Asks the queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
+    /// were not there at the start are an error here.
+    pub async fn check(&mut self) -> Result<String, WiringError> {
+        if let Some(missing) = self.missing.take() {
+            return Err(missing);
+        }
         let depth = self.context.queue.depth().await?;
         let name = self.context.queue.name();
         Ok(format!("queue {name} answers: {} visible, {} in flight", depth.visible, depth.in_flight))
@@ -162,8 +172,9 @@ impl Agent {
         let _end = end.clone().drop_guard();
         if let Some(listen) = self.listen {
             let status = Status::bind(listen).await?;
-            tokio::spawn(status.serve(self.view(&shutdown, started), end));
+            tokio::spawn(status.serve(self.view(&shutdown, started), end.clone()));
         }
+        shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
@@ -195,14 +206,13 @@ impl Agent {
     }
 }
 
-fn router(settings: &Settings) -> Result<Router, WiringError> {
+async fn router(settings: &Settings) -> Result<Router, WiringError> {
     let ignore = match &settings.ignore_list {
         None => IgnoreList::default(),
-        Some(path) => {
-            let read = std::fs::read(path);
-            let file = read.map_err(|error| WiringError::IgnoreList { path: path.clone(), error })?;
+        Some(at) => {
+            let (name, file) = ignore_list(at, &settings.metadata).await?;
             let (ignore, warnings) = IgnoreList::parse(&file);
-            warnings.iter().for_each(|warning| tracing::warn!(path = %path.display(), "{warning}"));
+            warnings.iter().for_each(|warning| tracing::warn!(list = name, "{warning}"));
             ignore
         }
     };

@@ -19,7 +19,8 @@ pub struct Ssm {
 }
 
 impl Ssm {
-    async fn value(&self) -> Result<Zeroizing<String>, ProviderError> {
+    /// The parameter's text, decrypted.
+    pub async fn text(&self) -> Result<Zeroizing<String>, ProviderError> {
         let reader = self.reader.get().await.map_err(|error| ProviderError { from: self.describe(), ..error })?;
         let pair = aws::pair(&reader).ok_or_else(|| {
             ProviderError::lasting(
@@ -76,7 +77,7 @@ impl Provider for Ssm {
     }
 
     async fn load(&self) -> Result<Credentials, ProviderError> {
-        let value = self.value().await?;
+        let value = self.text().await?;
         parse(value.as_bytes(), None).map_err(|problem| ProviderError::lasting(self, problem, SHAPE))
     }
 }

@@ -3,6 +3,7 @@
 
 mod amazon;
 mod google;
+mod journeys;
 mod refusals;
 
 use std::sync::Arc;

@@ -123,15 +123,18 @@ impl Machine {
         Told::json(200, &json!({"access_token": token, "expires_in": lives.as_secs(), "token_type": "Bearer"}))
     }
 
-    /// With `wait_for_change` the answer comes when the value is another than that of `last_etag`.
+    /// With `wait_for_change` the answer comes when the value is another than that of `last_etag`, or after `timeout_sec`.
     async fn preempted(&self, asked: &Asked) -> Told {
         let mut watched = self.preempted.subscribe();
         let mark = |value: bool| format!("{:016x}", u8::from(value) + 1);
         let mut value = *watched.borrow_and_update();
         let known = asked.parameter("last_etag").map_or_else(|| mark(value), str::to_owned);
         if asked.parameter("wait_for_change") == Some("true") {
-            while mark(value) == known && watched.changed().await.is_ok() {
-                value = *watched.borrow_and_update();
+            let seconds =
+                asked.parameter("timeout_sec").and_then(|text| text.parse().ok()).unwrap_or(u64::from(u32::MAX));
+            let other = watched.wait_for(|value| mark(*value) != known);
+            if let Ok(Ok(changed)) = tokio::time::timeout(Duration::from_secs(seconds), other).await {
+                value = *changed;
             }
         }
         Told::text(200, if value { "TRUE" } else { "FALSE" }).with("ETag", mark(value))
