@@ -75,14 +75,14 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         let agent = Agent::build(&settings).await?.with_recent(recent);
-        if arguments.validate { validate(agent).await } else { run(agent, arguments).await }
+        if arguments.validate { validate(&agent).await } else { run(agent, arguments).await }
     });
     // A name that is being resolved cannot be cancelled.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }
 
-async fn validate(mut agent: Agent) -> anyhow::Result<u8> {
+async fn validate(agent: &Agent) -> anyhow::Result<u8> {
     let queue = agent.check().await?;
     say(&format!("{}\n{queue}\nThe settings are fine.\n", agent.description().join("\n")))?;
     Ok(DONE)

@@ -99,7 +99,7 @@ pub struct Agent {
     recent: Recent,
     description: Vec<String>,
     /// Credentials that were not to be had at the start.
-    missing: Option<WiringError>,
+    missing: Option<(&'static str, ProviderError)>,
     watched: Watched,
 }
 
@@ -156,9 +156,9 @@ impl Agent {
 
     /// Asks the queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
     /// were not there at the start are an error here.
-    pub async fn check(&mut self) -> Result<String, WiringError> {
-        if let Some(missing) = self.missing.take() {
-            return Err(missing);
+    pub async fn check(&self) -> Result<String, WiringError> {
+        if let Some((role, error)) = self.missing.clone() {
+            return Err(WiringError::Credentials { role, error });
         }
         let depth = self.context.queue.depth().await?;
         let name = self.context.queue.name();

@@ -8,7 +8,7 @@ use google_cloud_auth::credentials::Credentials as GoogleCredentials;
 use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
 use google_cloud_secretmanager_v1::Error;
 use google_cloud_secretmanager_v1::client::SecretManagerService;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::keyfile::{SHAPE, parse};
 use crate::{Credentials, Google, Provider, ProviderError, because};
@@ -68,11 +68,14 @@ impl SecretManager {
                 format!("its {} bytes arrived damaged: CRC32C {sum}, stored is {stored}", payload.data.len()),
                 "it is asked again; if it stays so, add the secret as a new version",
             )),
-            // Bytes may be shared with the connection's buffer; a buffer of our own is wiped.
-            _ => Ok(Zeroizing::new(match payload.data.try_into_mut() {
-                Ok(own) => own.to_vec(),
-                Err(shared) => shared.to_vec(),
-            })),
+            _ => {
+                let kept = Zeroizing::new(payload.data.to_vec());
+                // The library's own buffer is wiped where nobody shares it.
+                if let Ok(mut own) = payload.data.try_into_mut() {
+                    own.as_mut().zeroize();
+                }
+                Ok(kept)
+            }
         }
     }
 

@@ -121,7 +121,7 @@ async fn get_lives_on_one_secret_for_both_sides() {
     let summary = world.drain(&world.get(), &["a"]).await;
     assert_eq!((summary.copied, summary.parked), (1, 0));
     assert_eq!(world.gcs.read("copies", "a").expect("there"), b"from amazon");
-    let mut agent = built(&world.get()).await;
+    let agent = built(&world.get()).await;
     let said = agent.description().join("\n");
     assert!(said.contains("source: S3 at") && said.contains(&format!("Secret Manager {SECRET}")), "{said}");
     assert!(said.contains("(destination)") && !said.contains(GcsPeer::SECRET), "{said}");
@@ -155,7 +155,7 @@ async fn no_key_at_all_is_needed_on_google() {
     );
     // The S3 peer knows one key, so the role's is checked by its own tests; here the Bearer token is what counts.
     let settings = world.settings(&credentials, &format!("endpoint = {:?}", world.gcs.endpoint()));
-    let mut agent = built(&settings).await;
+    let agent = built(&settings).await;
     agent.check().await.expect("both identities are there");
     let bearer = "[credentials]\nsource = \"instance\"\ndestination = \"google\"\n";
     let settings = world.settings(bearer, &format!("endpoint = {:?}", world.gcs.endpoint()));
@@ -201,6 +201,22 @@ async fn a_secret_rotated_in_mid_backlog_costs_no_message_and_no_restart() {
         .expect("the backlog ends when the secret is right");
     let summary = report.expect("a run").summary;
     assert_eq!((summary.copied, summary.parked), (2, 0));
+}
+
+#[tokio::test]
+async fn the_ignore_list_is_read_from_a_parameter() {
+    let world = World::new();
+    world.s3.set_object("photos", "a.tmp", b"x").expect("an object");
+    world.amazon.keys.put("s3_migrate_ignore_list", "*.tmp\n");
+    let mut settings = world.put();
+    let endpoint = skyferry_agent::config::Endpoint::parse(&world.amazon.keys.endpoint(), false).expect("an endpoint");
+    let at = |name: &str| skyferry_agent::config::IgnoreAt::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
+    settings.ignore_list = Some(at("s3_migrate_ignore_list"));
+    let summary = world.drain(&settings, &["a.tmp"]).await;
+    assert_eq!((summary.copied, summary.skipped), (0, 1));
+    settings.ignore_list = Some(at("nothing"));
+    let error = Agent::build(&settings).await.err().expect("refused").to_string();
+    assert!(error.contains("ssm:nothing") && error.contains("ParameterNotFound"), "{error}");
 }
 
 /// Runs an agent into the middle of a large object, gives notice, and lets a successor finish.

@@ -5,6 +5,7 @@ mod amazon;
 mod google;
 mod journeys;
 mod refusals;
+mod written;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub fn id(credentials: &Credentials) -> &str {
 
 /// The error, which must not show the secret.
 pub async fn refused(provider: &dyn Provider) -> ProviderError {
-    let error = provider.load().await.err().expect("refused");
+    let error = provider.load().await.expect_err("refused");
     assert!(!format!("{error} {error:?}").contains(HIDDEN), "{error}");
     error
 }

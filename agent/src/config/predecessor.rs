@@ -44,7 +44,10 @@ const KEYS: [(&str, &[&str]); 3] = [
 
 /// Keys of which nothing is left, and why.
 const WITHOUT_EFFECT: [(&str, &str); 10] = [
-    ("ssm_parameter_bucket", "the agent takes every bucket whose events reach the queue; `scan` reads the pairs"),
+    (
+        "ssm_parameter_bucket",
+        "what reaches the queue goes to Des_bucket_default; name the pairs as [[routes]] of a TOML file if jobsender messages for other buckets are on their way",
+    ),
     ("MaxRetry", "what fails is tried again until it succeeds, or is parked when it is the object's own fault"),
     ("MaxThread", "parts at once follow what the network gives"),
     ("MaxParallelFile", "objects at once follow what the network gives; [transfer] max_objects caps them"),

@@ -220,6 +220,27 @@ fn a_field_of_another_kind_is_not_passed_over() {
 }
 
 #[test]
+fn an_unknown_provider_names_the_nearest() {
+    for (given, nearest) in [("secret-manger", "did you mean secret-manager?"), ("instances", "did you mean instance?")]
+    {
+        let text = problems(&format!("{}[credentials.destination]\nprovider = {given:?}\n", minimal()), &[]);
+        assert!(text.contains("credentials.destination.provider") && text.contains(nearest), "{text}");
+    }
+    let text = problems(&format!("{}[credentials.destination]\nprovider = \"kerberos-ticket\"\n", minimal()), &[]);
+    assert!(text.contains("one of instance, ssm") && !text.contains("did you mean"), "{text}");
+}
+
+#[test]
+fn the_clouds_own_variables_say_where_their_metadata_servers_are() {
+    let own =
+        [("GCE_METADATA_HOST", "metadata.local:80"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:5/")];
+    let metadata = with(&minimal(), &own).unwrap().metadata;
+    assert_eq!(metadata.google.unwrap().as_str(), "http://metadata.local:80");
+    assert_eq!(metadata.amazon.unwrap().as_str(), "http://127.0.0.1:5");
+    assert!(problems(&minimal(), &[("GCE_METADATA_HOST", "a/b?c")]).contains("GCE_METADATA_HOST is not the address"));
+}
+
+#[test]
 fn toml_that_cannot_be_read_is_told_by_line_and_not_quoted() {
     let error = with("mode = \"get\"\n[log\nlevel = \"secret\"", &[]).unwrap_err().to_string();
     assert!(error.contains("line 2") && !error.contains("secret"), "{error}");

@@ -46,12 +46,8 @@ impl KeyRing {
     }
 
     /// Why one of them is not there yet.
-    pub(super) fn missing(&self) -> Option<WiringError> {
-        let mut roles = self.roles().into_iter();
-        roles.find_map(|(role, keys)| {
-            let error = keys.as_ref()?.missing.clone()?;
-            Some(WiringError::Credentials { role, error })
-        })
+    pub(super) fn missing(&self) -> Option<(&'static str, ProviderError)> {
+        self.roles().into_iter().find_map(|(role, keys)| Some((role, keys.as_ref()?.missing.clone()?)))
     }
 }
 

@@ -85,9 +85,9 @@ async fn refused_credentials_are_replaced_and_waited_for() {
     let old = cached.get().await.unwrap();
     cached.refused(&old);
     age(&cached, AFTER_REFUSAL);
-    assert_eq!(token(&*cached.get().await.unwrap()), "token 1");
+    assert_eq!(token(&cached.get().await.unwrap()), "token 1");
     cached.refused(&old);
-    assert_eq!(token(&*cached.get().await.unwrap()), "token 1", "a late refusal of the old ones means nothing");
+    assert_eq!(token(&cached.get().await.unwrap()), "token 1", "a late refusal of the old ones means nothing");
 }
 
 #[tokio::test]
@@ -98,10 +98,10 @@ async fn a_refresh_that_hangs_blocks_nobody_who_holds_good_credentials() {
     *script.hang.lock().unwrap() = true;
     age(&cached, Duration::from_secs(300));
     for _ in 0..100 {
-        assert_eq!(token(&*cached.get().await.unwrap()), "token 0");
+        assert_eq!(token(&cached.get().await.unwrap()), "token 0");
     }
     script.begun.notified().await;
-    assert_eq!(token(&*cached.get().await.unwrap()), "token 0");
+    assert_eq!(token(&cached.get().await.unwrap()), "token 0");
     assert_eq!(script.loads.load(Ordering::SeqCst), 2, "one refresh under way, not a hundred");
 }
 
@@ -114,7 +114,7 @@ async fn a_provider_that_never_answers_is_an_outage_within_seconds() {
     assert!(error.passing && error.problem.contains("no answer within"), "{error}");
     *script.hang.lock().unwrap() = false;
     age_failure(&cached);
-    assert_eq!(token(&*cached.get().await.unwrap()), "token 1", "and it is asked again");
+    assert_eq!(token(&cached.get().await.unwrap()), "token 1", "and it is asked again");
 }
 
 /// As if the last failure had been longer ago than any pause.
@@ -132,7 +132,7 @@ async fn a_failed_refresh_leaves_the_old_ones_in_use_and_is_not_repeated_at_once
     age(&cached, Duration::from_secs(300));
     cached.0.refreshed(AFTER_FAILURE).await;
     for _ in 0..10 {
-        assert_eq!(token(&*cached.get().await.unwrap()), "token 0");
+        assert_eq!(token(&cached.get().await.unwrap()), "token 0");
     }
     assert_eq!(script.loads.load(Ordering::SeqCst), 2);
 }
@@ -144,7 +144,7 @@ async fn expired_credentials_are_never_given() {
     let error = cached.get().await.unwrap_err();
     assert!(error.problem.contains("expired"), "{error}");
     *script.lives.lock().unwrap() = Some(Duration::from_secs(3600));
-    assert_eq!(token(&*cached.get().await.unwrap()), "token 1");
+    assert_eq!(token(&cached.get().await.unwrap()), "token 1");
 }
 
 #[test]
