@@ -75,7 +75,7 @@ impl Route {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
                 let id = upload.record.id.clone();
-                let pin = Pin::State { identity: upload.object.identity.clone(), by_version: false };
+                let pin = Pin::State { identity: upload.object.identity.clone(), by_version: self.by_version };
                 let route = self.clone();
                 sending.spawn(async move { route.part_in_tries(&id, number, range, &pin, select).await });
             }
