@@ -35,6 +35,10 @@ pub struct Route {
     pub to: Location,
     pub pace: Arc<Pace>,
     pub metrics: Arc<Metrics>,
+    /// MD5 of every object and part too, for sinks whose ETags tell it.
+    pub md5: bool,
+    /// Parts are read by versionId too: the version need not be the newest.
+    pub by_version: bool,
     /// The agent drains: end at the next border.
     pub stop: CancellationToken,
 }
@@ -55,7 +59,7 @@ impl Route {
     }
 
     fn select(&self, stored: &Stored, whole: bool) -> Select {
-        let md5 = !self.sink.capabilities().checksums;
+        let md5 = self.md5 || !self.sink.capabilities().checksums;
         Select::for_source(stored, whole).and(Select { md5, ..Select::default() })
     }
 

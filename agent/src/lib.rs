@@ -28,6 +28,7 @@
 //! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; S3, GCS, directories |
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
+//! | 4 | [`janitor`] | ends uploads that nobody will finish |
 //! | 5 | [`drain`] | permit, receive, spawn; storms; the bounded end |
 //! | 5 | [`notice`] | signals, spot and preemption notices → shutdown |
 //! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
@@ -56,6 +57,7 @@ pub mod store;
 pub mod copy;
 pub mod embedded;
 
+pub mod janitor;
 pub mod job;
 
 pub mod drain;

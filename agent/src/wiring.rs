@@ -18,15 +18,16 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::janitor::Janitor;
 use crate::job::{self, Context};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
-use crate::pace::{Breaker, Pace};
+use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
 use crate::queue::{Queue, QueueError};
 use crate::route::{IgnoreList, Route, RouteError, Router};
@@ -176,12 +177,19 @@ impl Agent {
         }
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
+        tokio::spawn(self.janitor().keep(end.clone()));
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
         };
         let drained = self.drain().run(until, shutdown).await;
         Ok(Report { summary: self.context.metrics.summary(), elapsed: started.elapsed(), drained })
+    }
+
+    /// Of the destinations that the routes lead to.
+    pub fn janitor(&self) -> Janitor {
+        let Context { sink, ledger, router, .. } = &*self.context;
+        Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone() }
     }
 
     fn drain(&self) -> Drain {
@@ -253,9 +261,14 @@ fn context(
         cut: Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
         deletes: transfer.deletes,
         metadata: transfer.metadata,
+        md5: transfer.verify == Verify::Md5,
+        tags: transfer.tags,
+        exact: transfer.versions == Versions::Exact,
+        restore: transfer.restore,
         hold,
         pace: Arc::new(pace),
         breaker: Arc::new(Breaker::default()),
+        fuse: Fuse::new(f64::from(transfer.max_delete_share) / 100.0),
         metrics,
         keys: job::Keys::default(),
     }

@@ -166,7 +166,7 @@ impl Dialect for Gcs {
             Operation::ListUploads => self.list_uploads(asked),
             Operation::ListParts => self.list_parts(asked),
             Operation::HeadBucket => Ok(Box::new(|| Ok(Answer::new(http::StatusCode::OK)))),
-            Operation::UploadPartCopy | Operation::CreateBucket | Operation::Other => {
+            Operation::UploadPartCopy | Operation::RestoreObject | Operation::CreateBucket | Operation::Other => {
                 Err(Refusal::not_implemented("the XML API has no such call").into())
             }
         }

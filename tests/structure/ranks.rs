@@ -11,7 +11,7 @@ const RANKS: &[(u8, &[&str])] = &[
     (2, &["queue", "ledger", "store", "pace", "embedded"]),
     (3, &["lease", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
-    (5, &["job", "notice"]),
+    (5, &["job", "janitor", "notice"]),
     (6, &["drain", "status", "predecessor"]),
     (7, &["wiring"]),
 ];

@@ -179,9 +179,13 @@ pub struct Transfer {
     pub stall_timeout: Duration,
     pub verify: Verify,
     pub deletes: bool,
+    /// Percent: when more than this share of what ends in a while are deletions, no more are carried over.
+    pub max_delete_share: u32,
     pub versions: Versions,
     pub metadata: bool,
     pub tags: bool,
+    /// Archived objects are asked to be restored.
+    pub restore: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

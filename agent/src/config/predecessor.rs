@@ -43,7 +43,7 @@ const KEYS: [(&str, &[&str]); 3] = [
 ];
 
 /// Keys of which nothing is left, and why.
-const WITHOUT_EFFECT: [(&str, &str); 10] = [
+const WITHOUT_EFFECT: [(&str, &str); 8] = [
     (
         "ssm_parameter_bucket",
         "what reaches the queue goes to Des_bucket_default; name the pairs as [[routes]] of a TOML file if jobsender messages for other buckets are on their way",
@@ -54,9 +54,7 @@ const WITHOUT_EFFECT: [(&str, &str); 10] = [
     ("JobTimeout", "a message is kept as long as its copy makes progress"),
     ("JobsenderCompareVersionId", "it is about the jobsender; `scan` compares what is stored"),
     ("UpdateVersionId", "every read is pinned to one state of the source"),
-    ("GetObjectWithVersionId", "the newest state is read, whole; [transfer] versions = \"exact\" reads the event's"),
     ("CleanUnfinishedUpload", "an upload goes on where it is safe and is aborted where it is not"),
-    ("ifVerifyMD5Twice", "every object is verified by the checksums that both sides store"),
 ];
 
 /// Environment variables that override keys of these names.
@@ -164,6 +162,12 @@ impl Reader {
         self.endpoint("SrcEndPointURL", "source");
         self.endpoint("DestEndPointURL", "destination");
         self.sizes();
+        self.switch("GetObjectWithVersionId", ("transfer.versions", "exact"), "the newest state is read, whole");
+        self.switch(
+            "ifVerifyMD5Twice",
+            ("transfer.verify", "md5"),
+            "every object is verified by what both sides store",
+        );
         self.log();
         for (key, why) in WITHOUT_EFFECT {
             if let Some(given) = self.take(key) {
@@ -283,6 +287,18 @@ impl Reader {
                 Ok(mebibytes) => self.became(&given, &[(path, &format!("{mebibytes}MiB"))]),
                 Err(_) => self.wrong(&given, "a whole number of MiB"),
             }
+        }
+    }
+
+    /// A switch that means a setting when it is on.
+    fn switch(&mut self, key: &str, on: (&str, &str), off: &str) {
+        let Some(given) = self.take(key) else {
+            return;
+        };
+        match flag(&given.value) {
+            Some(true) => self.became(&given, &[on]),
+            Some(false) => self.without_effect(&given, off),
+            None => self.wrong(&given, "True or False"),
         }
     }
 

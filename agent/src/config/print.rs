@@ -203,8 +203,10 @@ fn transfer(transfer: &Transfer) -> Table {
     table.put("stall_timeout", units::show_duration(transfer.stall_timeout));
     table.put("verify", transfer.verify.word());
     table.put("deletes", transfer.deletes);
+    table.put("max_delete_share", format!("{}%", transfer.max_delete_share));
     table.put("versions", transfer.versions.word());
     table.put("metadata", transfer.metadata);
     table.put("tags", transfer.tags);
+    table.put("restore", transfer.restore);
     table
 }

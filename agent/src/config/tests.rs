@@ -343,7 +343,8 @@ fn any_file() -> impl Strategy<Value = String> {
     let transfer = (5u64 << 20..=5 << 30, any::<u64>(), 0u32.., 1_000u64..=3_600_000, any::<[bool; 3]>()).prop_map(
         |(part, bandwidth, objects, stall, [a, b, c])| {
             format!("[transfer]\npart_size = {part}\nmax_bandwidth = \"{bandwidth}\"\nmax_objects = {objects}\n\
-                     stall_timeout = \"{stall}ms\"\ndeletes = {a}\nmetadata = {b}\ntags = {c}\nversions = \"exact\"\nverify = \"md5\"\n")
+                     stall_timeout = \"{stall}ms\"\ndeletes = {a}\nmetadata = {b}\ntags = {c}\nversions = \"exact\"\nverify = \"md5\"\n\
+                     restore = {a}\nmax_delete_share = \"{}%\"\n", part % 101)
         },
     );
     (credentials, queue, ledger, source, destination, routes, (transfer, rest))

@@ -103,8 +103,6 @@ async fn what_is_not_built_yet_is_said_and_never_passed_over() {
     for (setting, other) in [
         ("[queue]\n    kind = \"embedded\"", "[queue]\n    kind = \"sqs\""),
         ("[ledger]\n    kind = \"embedded\"", "[ledger]\n    kind = \"none\""),
-        ("[status]", "[transfer]\nverify = \"md5\"\n[status]"),
-        ("[status]", "[transfer]\nversions = \"exact\"\n[status]"),
     ] {
         let toml = LOCAL.replacen(setting, other, 1);
         assert_ne!(toml, LOCAL);

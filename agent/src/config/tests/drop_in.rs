@@ -138,6 +138,16 @@ fn the_environment_overrides_an_ini_by_its_old_names_and_by_the_new() {
 }
 
 #[test]
+fn switches_that_are_on_become_settings() {
+    let text = CLUSTER
+        .replace("GetObjectWithVersionId = False", "GetObjectWithVersionId = True")
+        .replace("ifVerifyMD5Twice = False", "ifVerifyMD5Twice = on");
+    let (on, off) = (ini(&text).transfer, ini(CLUSTER).transfer);
+    assert_eq!((on.versions, on.verify), (Versions::Exact, Verify::Md5));
+    assert_eq!((off.versions, off.verify), (Versions::Latest, Verify::Auto));
+}
+
+#[test]
 fn local_profiles_stand_for_both_sides() {
     let s = ini(&CLUSTER.replace("LocalProfileMode = False", "LocalProfileMode = yes"));
     let profile = |name: &str| Some(Provider::Profile { name: name.into() });
