@@ -4,7 +4,7 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures.
+//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures. [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
 //!
 //! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
 //! comes in; `refusal` is the only way out for what is wrong.
@@ -17,6 +17,7 @@ mod faults;
 mod gcs;
 mod inside;
 mod listings;
+mod ministack;
 mod object;
 mod operation;
 mod proxy;
@@ -33,6 +34,7 @@ pub use counters::Counts;
 pub use faults::{Fault, Faults, Rule};
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
+pub use ministack::Ministack;
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
 pub use s3source::{S3Options, S3Peer};

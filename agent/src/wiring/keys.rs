@@ -9,6 +9,7 @@ use crate::config::Provider;
 
 /// A side's keys with the region that came with them. Asked for once now, so that a wrong name is told at the start;
 /// a service that does not answer is weather.
+#[derive(Clone)]
 pub(super) struct Keys {
     pub(super) cached: Arc<Cached>,
     pub(super) region: Option<String>,
