@@ -2,5 +2,7 @@
 //! across and tells DynamoDB. ministack is the cloud, the sandbox's strict GCS peer the destination.
 
 mod denied;
+mod dynamodb;
 mod journey;
+mod sqs;
 mod stage;

@@ -22,7 +22,7 @@ pub struct Stage {
     folder: tempfile::TempDir,
 }
 
-struct Keys;
+pub struct Keys;
 
 #[async_trait]
 impl Provider for Keys {

@@ -90,7 +90,14 @@ impl DynamoLedger {
     async fn connect(options: DynamoOptions, keys: Arc<Cached>) -> Result<DynamoLedger, LedgerError> {
         let region = match options.region {
             Some(region) => Some(region),
-            None => keys.get().await.ok().and_then(|keys| keys.region.clone()),
+            None => {
+                let held = keys.get().await.map_err(|error| LedgerError::Weather {
+                    ledger: options.table.clone(),
+                    operation: "credentials",
+                    answer: error.to_string(),
+                })?;
+                held.region.clone()
+            }
         };
         let region = region.ok_or_else(|| LedgerError::Unusable {
             ledger: options.table.clone(),
@@ -221,7 +228,7 @@ impl DynamoLedger {
     /// What a finish writes, its conditions apart.
     fn ending(&self, subject: &Subject, me: &str, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
         let mut change = Change::default();
-        let now = Stamps::now(self.clock.latest());
+        let now = Stamps::now();
         match ending {
             Ending::Settled { outcome, published, digests, grade } => {
                 change.set(&["sfOutcome"], text(outcome.name()));
@@ -279,7 +286,7 @@ impl Ledger for DynamoLedger {
 
     async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
         let (key, me) = (name::key(subject), item::attribute(writer));
-        let now = Stamps::now(self.clock.latest());
+        let now = Stamps::now();
         let mut change = Change::default();
         change.require_at_most_or_missing("sfVersion", SCHEMA);
         change.set(&["sfVersion"], number(SCHEMA));
@@ -337,7 +344,7 @@ impl Ledger for DynamoLedger {
                 change.set(&["Size"], number(upload.identity.size));
                 change.set(&["lastTimeProgress"], number(pack::percent(upload)));
                 if upload.parts.is_empty() {
-                    change.set(&["firstTime"], number(Stamps::now(self.clock.latest()).epoch));
+                    change.set(&["firstTime"], number(Stamps::now().epoch));
                     change.set(&["versionId"], text(item::version(&upload.identity)));
                 }
             }

@@ -88,7 +88,10 @@ impl Sqs {
         }
         let region = match options.region.or(of_url) {
             Some(region) => region,
-            None => keys.get().await.ok().and_then(|keys| keys.region.clone()).ok_or_else(|| refusals.no_region())?,
+            None => {
+                let held = keys.get().await.map_err(|error| refusals.weather("credentials", error.to_string()))?;
+                held.region.clone().ok_or_else(|| refusals.no_region())?
+            }
         };
         let aws = Aws::new(keys, &region, options.endpoint.or(endpoint_of_url).as_deref());
         let client = Client::new(aws.config());

@@ -195,8 +195,9 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    pub fn now(milliseconds: i64) -> Stamps {
-        let at = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    /// By this machine's clock, as theirs: what a writer began and ended is measured by one.
+    pub fn now() -> Stamps {
+        let at = jiff::Timestamp::now();
         let epoch = at.as_second().unsigned_abs();
         Stamps { epoch, text: at.strftime("%Y-%m-%d %H:%M:%S").to_string() }
     }
