@@ -31,6 +31,8 @@
 mod queued;
 mod running;
 mod shown;
+mod stopped;
+mod told;
 
 use skyferry_agent::event::{self, Entry, Kind, Parsed, Record, Removal, Why};
 use skyferry_agent::object::{Key, Location};
