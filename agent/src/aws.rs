@@ -6,6 +6,7 @@
 
 mod clock;
 mod failure;
+mod https;
 mod keys;
 
 use std::sync::Arc;
@@ -40,6 +41,11 @@ pub struct Patience {
     pub total: Duration,
 }
 
+/// Why no connection can be made at all.
+#[derive(Debug, thiserror::Error)]
+#[error("trusted certificates: {0}")]
+pub struct TlsError(String);
+
 /// Where a service is and whose keys open it.
 #[derive(Clone)]
 pub struct Aws {
@@ -49,7 +55,7 @@ pub struct Aws {
 
 impl Aws {
     /// `endpoint`: instead of the region's own; plain http only where the settings took it.
-    pub fn new(keys: Arc<Cached>, region: &str, endpoint: Option<&str>) -> Aws {
+    pub fn new(keys: Arc<Cached>, region: &str, endpoint: Option<&str>) -> Result<Aws, TlsError> {
         let keys = Keys::new(keys);
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -59,11 +65,12 @@ impl Aws {
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            .http_client(https::client().map_err(TlsError)?)
             // A long poll is silent for as long as it lasts.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_app_name(AppName::new("skyferry").ok());
         config.set_endpoint_url(endpoint.map(str::to_owned));
-        Aws { config: config.build(), keys }
+        Ok(Aws { config: config.build(), keys })
     }
 
     pub fn config(&self) -> &SdkConfig {

@@ -24,7 +24,8 @@
 //! | 2 | [`queue`], [`ledger`], [`store`] | the traits of the world outside |
 //! | 2 | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
 //! | 2 | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
-//! | 2 | [`aws`] | keys, retries and the far clock of SQS and DynamoDB |
+//! | 2 | [`roots`] | which certificate authorities are trusted |
+//! | 3 | [`aws`] | keys, retries and the far clock of SQS and DynamoDB |
 //! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; SQS, DynamoDB; S3, GCS, directories |
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
@@ -45,13 +46,14 @@ pub mod plan;
 pub mod protocol;
 pub mod route;
 
-pub mod aws;
 pub mod lease;
 pub mod ledger;
 pub mod pace;
 pub mod queue;
+pub mod roots;
 pub mod store;
 
+pub mod aws;
 pub mod copy;
 pub mod embedded;
 

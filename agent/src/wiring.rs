@@ -118,7 +118,7 @@ impl Agent {
         let transport = transport(settings)?;
         let source = source(settings, source_keys, &transport)?;
         let sink = sink(settings, sink_keys, &transport)?;
-        let (queues, ledger) = queues_and_ledger(settings, queue_keys, ledger_keys).await?;
+        let (queues, ledger) = queues_and_ledger(settings, &queue_keys, &ledger_keys).await?;
         Ok(Agent {
             contexts: contexts(settings, source, sink, queues, ledger, router),
             listen: settings.listen,

@@ -104,7 +104,11 @@ impl DynamoLedger {
             problem: "its region is not known".into(),
             advice: "set [ledger] region: the credentials bring none".into(),
         })?;
-        let aws = Aws::new(keys, &region, options.endpoint.as_deref());
+        let aws = Aws::new(keys, &region, options.endpoint.as_deref()).map_err(|error| LedgerError::Unusable {
+            ledger: options.table.clone(),
+            problem: error.to_string(),
+            advice: "correct SSL_CERT_FILE or AWS_CA_BUNDLE".into(),
+        })?;
         let client = Client::new(aws.config());
         let (table, machine) = (options.table.into(), options.machine);
         Ok(DynamoLedger { aws, client, table, machine, clock: ServerClock::default() })

@@ -94,6 +94,7 @@ impl Sqs {
             }
         };
         let aws = Aws::new(keys, &region, options.endpoint.or(endpoint_of_url).as_deref());
+        let aws = aws.map_err(|error| refusals.no_tls(&error))?;
         let client = Client::new(aws.config());
         let url = match options.queue {
             QueueName::Url(url) => url,

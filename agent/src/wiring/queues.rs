@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use skyferry_providers::Cached;
+
 use super::WiringError;
 use super::keys::{Keys, credentials};
 use crate::config::{self, Endpoint, Settings};
@@ -47,8 +49,8 @@ pub(super) async fn keys_of(
 /// In the settings' order, and the ledger that they share.
 pub(super) async fn queues_and_ledger(
     settings: &Settings,
-    queue_keys: Option<Keys>,
-    ledger_keys: Option<Keys>,
+    queue_keys: &Option<Keys>,
+    ledger_keys: &Option<Keys>,
 ) -> Result<(Vec<Arc<dyn Queue>>, Arc<dyn Ledger>), WiringError> {
     let mut files = Files::default();
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
@@ -70,14 +72,14 @@ pub(super) async fn queues_and_ledger(
                     region: region.clone(),
                     endpoint: text(endpoint),
                 };
-                Arc::new(Sqs::open(options, needed(&queue_keys, "[queue]")?.cached).await?)
+                Arc::new(Sqs::open(options, needed(queue_keys, "[queue]")?).await?)
             }
         });
     }
     Ok((queues, ledger(settings, ledger_keys, &mut files).await?))
 }
 
-async fn ledger(settings: &Settings, keys: Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
+async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
     Ok(match &settings.ledger {
         config::Ledger::Embedded { path } => {
             // Only in one file are the changes of both in one order.
@@ -104,7 +106,7 @@ async fn ledger(settings: &Settings, keys: Option<Keys>, files: &mut Files) -> R
                 endpoint: text(endpoint),
                 machine: machine(),
             };
-            Arc::new(DynamoLedger::open(options, needed(&keys, "[ledger]")?.cached).await?)
+            Arc::new(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?)
         }
         config::Ledger::None => {
             tracing::warn!(
@@ -141,8 +143,9 @@ fn embedded_traits() -> QueueTraits {
     }
 }
 
-fn needed(keys: &Option<Keys>, section: &'static str) -> Result<Keys, WiringError> {
-    keys.clone().ok_or_else(|| WiringError::Section { section, reason: "needs credentials".into() })
+fn needed(keys: &Option<Keys>, section: &'static str) -> Result<Arc<Cached>, WiringError> {
+    let cached = keys.as_ref().map(|keys| keys.cached.clone());
+    cached.ok_or_else(|| WiringError::Section { section, reason: "needs credentials".into() })
 }
 
 fn text(endpoint: &Option<Endpoint>) -> Option<String> {

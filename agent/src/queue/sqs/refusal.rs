@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::QueueError;
-use crate::aws::{Cause, Failure};
+use crate::aws::{Cause, Failure, TlsError};
 
 /// Knows the queue as its operators do.
 #[derive(Clone)]
@@ -56,6 +56,10 @@ impl Refusals {
             "it is a FIFO queue".into(),
             "S3 sends its events to standard queues only: make one, and point the bucket's notification to it",
         )
+    }
+
+    pub fn no_tls(&self, error: &TlsError) -> QueueError {
+        self.unusable(error.to_string(), "correct SSL_CERT_FILE or AWS_CA_BUNDLE")
     }
 
     pub fn no_region(&self) -> QueueError {
