@@ -29,6 +29,7 @@ use crate::notice::Shutdown;
 use crate::object::Key;
 use crate::pace::{Breaker, Pace};
 use crate::plan::Cut;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Queue, QueueError};
 use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
@@ -69,11 +70,13 @@ pub enum WiringError {
 }
 
 /// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Until {
     Stopped,
     /// When the queue is empty.
     Empty,
+    /// When this is set and the queue is empty.
+    Fed(CancellationToken),
 }
 
 /// How a run ended.
@@ -95,6 +98,7 @@ impl Report {
 pub struct Agent {
     context: Arc<Context>,
     listen: Option<SocketAddr>,
+    embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
     description: Vec<String>,
@@ -113,9 +117,11 @@ impl Agent {
         let source = source(settings, source_keys, &transport)?;
         let sink = sink(settings, sink_keys, &transport)?;
         let (queue, ledger) = queue_and_ledger(settings).await?;
+        let embedded = Some(queue.clone());
         Ok(Agent {
             context: Arc::new(context(settings, source, sink, queue, ledger, router)),
             listen: settings.listen,
+            embedded,
             steady: steady(&settings.queues[0]),
             recent: Recent::default(),
             description,
@@ -143,6 +149,27 @@ impl Agent {
         &self.context.ledger
     }
 
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.context.source
+    }
+
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.context.sink
+    }
+
+    pub fn breaker(&self) -> &Arc<Breaker> {
+        &self.context.breaker
+    }
+
+    pub fn routes(&self) -> &[Route] {
+        self.context.router.routes()
+    }
+
+    /// The queue's own face where it is embedded: what a listing feeds.
+    pub fn embedded(&self) -> Option<&Arc<EmbeddedQueue>> {
+        self.embedded.as_ref()
+    }
+
     /// What was resolved, a line each, in plain words and without a secret.
     pub fn description(&self) -> &[String] {
         &self.description
@@ -168,6 +195,7 @@ impl Agent {
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
+            Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain().run(until, shutdown).await;
         Ok(Report { summary: self.context.metrics.summary(), elapsed: started.elapsed(), drained })

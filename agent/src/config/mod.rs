@@ -23,6 +23,7 @@ use std::time::Duration;
 pub use endpoint::Endpoint;
 pub use problem::{ConfigError, Problem, What};
 pub use provider::Provider;
+pub use units::{duration, size};
 
 /// Everything that an operator decides. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

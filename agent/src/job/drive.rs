@@ -183,7 +183,7 @@ impl<'a> Drive<'a> {
             Verdict::Park(_) => Trouble::Park,
             Verdict::Retry => self.own_failure(),
             Verdict::Weather => {
-                self.context.breaker.failed(error.side, cause(error).name());
+                self.context.breaker.failed_by(error, cause(error).name());
                 // A side that throttles one and lets others pass says nothing about the one.
                 match error.kind == Kind::Throttled || self.context.breaker.is_weather(error.side) {
                     true => Trouble::Again { counted: false },

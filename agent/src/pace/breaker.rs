@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::Side;
+use crate::error::{CopyError, Side};
 
 /// So many failures in a row, over all jobs, open the breaker.
 const IN_A_ROW: u32 = 5;
@@ -47,6 +47,19 @@ impl Breaker {
     /// `side` refused, hung or was not there. `cause`: one word of ours.
     pub fn failed(&self, side: Side, cause: &'static str) {
         self.book().failed(side, cause, Instant::now());
+    }
+
+    /// The same with what was said, for those who have to tell a person.
+    pub fn failed_by(&self, error: &CopyError, cause: &'static str) {
+        self.failed(error.side, cause);
+        self.book().0[place(error.side)].said = Some(error.clone());
+    }
+
+    /// The last error of a side that has not succeeded since, and when its failures began: the longest lasting one.
+    pub fn trouble(&self) -> Option<(CopyError, Instant)> {
+        let book = self.book();
+        let troubled = book.0.iter().filter(|heard| heard.row > 0);
+        troubled.filter_map(|heard| Some((heard.said.clone()?, heard.began?))).min_by_key(|(_, began)| *began)
     }
 
     /// Whether a failure against `side`, just seen, says something about the side rather than about the object.
@@ -97,12 +110,14 @@ impl Breaker {
 #[derive(Default)]
 struct Book([Heard; SIDES.len()]);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Heard {
     /// Failures since the last success.
     row: u32,
     began: Option<Instant>,
     cause: &'static str,
+    /// The last error of the row, where it was told.
+    said: Option<CopyError>,
     success: Option<Instant>,
 }
 
@@ -115,7 +130,7 @@ impl Book {
     fn succeeded(&mut self, side: Side, now: Instant) -> bool {
         let heard = &mut self.0[place(side)];
         let open = heard.row >= IN_A_ROW;
-        (heard.row, heard.success) = (0, Some(now));
+        (heard.row, heard.success, heard.said) = (0, Some(now), None);
         open
     }
 
@@ -135,7 +150,7 @@ impl Book {
 
     fn storm(&self) -> Option<Storm> {
         SIDES.into_iter().find_map(|side| {
-            let Heard { row, began, cause, .. } = *self.of(side);
+            let &Heard { row, began, cause, .. } = self.of(side);
             let since = began.filter(|_| row >= IN_A_ROW)?;
             Some(Storm { side, cause, since, failures: row })
         })

@@ -7,6 +7,7 @@ use super::WiringError;
 use crate::config::{self, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Queue, QueueTraits};
 
 /// The queue's name in an embedded file.
@@ -26,7 +27,9 @@ const STEADY_ENDPOINT: Duration = Duration::from_secs(3);
 const STEADY_AWS: Duration = Duration::from_secs(60);
 
 /// Both faces of one file where both sections name the same one: only then are their changes in one order.
-pub(super) async fn queue_and_ledger(settings: &Settings) -> Result<(Arc<dyn Queue>, Arc<dyn Ledger>), WiringError> {
+pub(super) async fn queue_and_ledger(
+    settings: &Settings,
+) -> Result<(Arc<EmbeddedQueue>, Arc<dyn Ledger>), WiringError> {
     let [config::Queue::Embedded { path }] = &settings.queues[..] else {
         return Err(WiringError::NotYet("this kind of [queue]".into()));
     };

@@ -1,0 +1,6 @@
+//! `skyferry copy` as a person types it: the program as a child, peers on loopback around it.
+
+mod bench;
+mod journeys;
+mod resuming;
+mod trouble;

@@ -1,0 +1,89 @@
+//! Killed, stopped and begun again: what goes on where, and what is sent twice.
+
+use std::time::Duration;
+
+use sandbox::Operation;
+use tokio::process::Child;
+
+use crate::bench::{BUCKET, Bench, PARTS, all, at, bytes, ended, gcs, mixed, objects, tree};
+
+pub fn signal(child: &Child, name: &str) {
+    let id = child.id().expect("it runs").to_string();
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &id]).status();
+    assert!(sent.expect("kill").success());
+}
+
+/// Waits for something to be seen at a peer.
+pub async fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if seen() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_command_goes_on_at_the_next_part_after_a_kill() {
+    let (bench, gcs) = (Bench::new(), gcs());
+    let large = bytes(60 << 20, 4);
+    bench.write("tree/large", &large);
+    let endpoint = gcs.endpoint();
+    let to = at("destination", &endpoint, "GCS_");
+    let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
+    let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "20MiB"]].concat());
+    until("parts", || gcs.counts().of(Operation::UploadPart) >= 6).await;
+    // A checkpoint is due after some parts or some seconds.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    child.kill().await.expect("killed");
+    let sent = gcs.counts().bytes_received;
+    let said = bench.copy(&arguments).await;
+    assert_eq!((said.code, said.count("copied")), (Some(0), 1), "{said:?}");
+    assert_eq!(gcs.counts().of(Operation::CreateUpload), 1, "the same upload goes on");
+    assert!(gcs.read(BUCKET, "large").expect("there") == large);
+    assert!(gcs.open_uploads(BUCKET).is_empty());
+    let again = gcs.counts().bytes_received - sent;
+    assert!(again < large.len() as u64, "{again} bytes after {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_changed_meanwhile_starts_over_and_only_that() {
+    let (bench, gcs) = (Bench::new(), gcs());
+    bench.write("tree/large", &bytes(40 << 20, 4));
+    let endpoint = gcs.endpoint();
+    let to = at("destination", &endpoint, "GCS_");
+    let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
+    let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "20MiB"]].concat());
+    until("parts", || gcs.counts().of(Operation::UploadPart) >= 4).await;
+    child.kill().await.expect("killed");
+    let other = bytes(33 << 20, 5);
+    bench.write("tree/large", &other);
+    let said = bench.copy(&arguments).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(gcs.read(BUCKET, "large").expect("there") == other);
+    assert!(gcs.open_uploads(BUCKET).is_empty());
+    assert_eq!(gcs.history(BUCKET, "large").len(), 1, "nothing else was ever shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_drain_and_tell_by_the_exit_code_and_the_next_run_ends_the_work() {
+    let (bench, gcs) = (Bench::new(), gcs());
+    mixed(&bench.path("tree"), 300);
+    let endpoint = gcs.endpoint();
+    let to = at("destination", &endpoint, "GCS_");
+    let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let before = gcs.counts().total();
+        let child = bench.start(&[&arguments[..], &["--max-bandwidth", "4MiB"]].concat());
+        until("requests", || gcs.counts().total() > before + 10).await;
+        signal(&child, name);
+        let said = ended(child).await;
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert!(said.summary["copied"].is_u64(), "{said:?}");
+    }
+    let said = bench.copy(&arguments).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(objects(&gcs, "") == tree(&bench.path("tree")));
+    assert!(gcs.open_uploads(BUCKET).is_empty());
+}
