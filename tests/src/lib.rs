@@ -4,7 +4,7 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures.
+//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
 //!
 //! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
 //! comes in; `refusal` is the only way out for what is wrong.
@@ -14,8 +14,11 @@ mod call;
 mod chunked;
 mod counters;
 mod faults;
+mod files;
+mod foreign;
 mod gcs;
 mod inside;
+mod juice;
 mod listings;
 mod object;
 mod operation;
@@ -31,11 +34,14 @@ mod xml;
 
 pub use counters::Counts;
 pub use faults::{Fault, Faults, Rule};
+pub use files::S3Files;
+pub use foreign::peers_directory;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
+pub use juice::Juice;
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
 pub use s3source::{S3Options, S3Peer};
 pub use store::{Access, Attributes, ObjectInfo, Publication, StoredChecksum, uploads::UploadInfo};
 pub use tls::Authority;
-pub use weed::{Weed, peers_directory};
+pub use weed::Weed;

@@ -22,7 +22,7 @@ use crate::event::Record;
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
 use crate::object::{Token, Writer};
 use crate::plan::{Parts, Plan, TooLarge, plan};
-use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
+use crate::protocol::{Answer, Effect, End, Facts, Protocol, Settled, Trouble};
 use crate::store::{Object, Opened};
 use standing::Standing;
 
@@ -102,6 +102,9 @@ impl<'a> Drive<'a> {
         let (mut protocol, mut effect) = Protocol::start(self.writer, facts);
         loop {
             if let Effect::End(end) = effect {
+                if end == End::Settled(Settled::Unchanged) {
+                    self.fine(Side::Destination);
+                }
                 return end;
             }
             debug!(object = %self.subject.source, ?effect, "next");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::{CopyError, Side};
+use crate::error::{CopyError, Kind, Side};
 
 /// So many failures in a row, over all jobs, open the breaker.
 const IN_A_ROW: u32 = 5;
@@ -41,6 +41,14 @@ impl Breaker {
     pub fn succeeded(&self, side: Side) {
         if self.book().succeeded(side, Instant::now()) {
             self.closed.notify_waiters();
+        }
+    }
+
+    /// `side` answered a look. That ends an outage; but one that lets nobody write, or has no room, is not known to be well.
+    pub fn seen(&self, side: Side) {
+        let refuses = |heard: &Heard| heard.said.as_ref().is_some_and(|e| matches!(e.kind, Kind::Denied | Kind::Local));
+        if !refuses(self.book().of(side)) {
+            self.succeeded(side);
         }
     }
 
@@ -216,6 +224,21 @@ mod tests {
             row(&mut book, Side::Source, IN_A_ROW - 1, now);
             book.succeeded(Side::Source, now);
             assert!(book.storm().is_none());
+        }
+    }
+
+    #[test]
+    fn a_look_ends_an_outage_and_no_denial_to_write() {
+        let at = crate::object::Location::new("b", "k");
+        for (kind, ended) in [(Kind::Unavailable, true), (Kind::Denied, false), (Kind::Local, false)] {
+            let breaker = Breaker::default();
+            let error = CopyError::new(Side::Destination, kind, "PutObject", &at, "no");
+            (0..IN_A_ROW).for_each(|_| breaker.failed_by(&error, "denied"));
+            assert_eq!(breaker.trouble().map(|(error, _)| error.kind), Some(kind));
+            breaker.seen(Side::Destination);
+            assert_eq!(breaker.storm().is_none(), ended, "{kind:?}");
+            breaker.succeeded(Side::Destination);
+            assert!(breaker.storm().is_none() && breaker.trouble().is_none());
         }
     }
 

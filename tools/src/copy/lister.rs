@@ -40,6 +40,15 @@ pub struct Counts {
     pub ended: AtomicBool,
 }
 
+/// What is known of a key before anybody looks at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Equal,
+    /// At the destination or in the ledger: its job has to look first.
+    Something,
+    Nothing,
+}
+
 pub struct Lister {
     pub from: Place,
     pub to: Place,
@@ -127,10 +136,11 @@ impl Lister {
 
     /// Sorts out what is equal, and sends the rest with the position that it makes.
     async fn send(&self, rows: Vec<(Listed, Seen)>, position: Option<Key>) -> anyhow::Result<()> {
-        let equal = join_all(rows.iter().map(|(row, seen)| self.is_equal(row, seen))).await;
+        let known = join_all(rows.iter().map(|(row, seen)| self.compare(row, seen))).await;
         let mut messages = Vec::new();
-        for ((row, seen), equal) in rows.into_iter().zip(equal) {
-            if equal? {
+        for ((row, _), known) in rows.into_iter().zip(known) {
+            let known = known?;
+            if known == Known::Equal {
                 self.metrics.outcome(Outcome::Unchanged);
                 continue;
             }
@@ -138,7 +148,7 @@ impl Lister {
             self.counts.bytes.fetch_add(row.size, Relaxed);
             match &self.tell {
                 Some(tell) => tell(&row)?,
-                None => messages.push(Fed { body: self.message(&row), seen: !matches!(seen, Seen::Nothing) }),
+                None => messages.push(Fed { body: self.message(&row), seen: known == Known::Something }),
             }
         }
         self.feed(messages, position).await
@@ -159,18 +169,18 @@ impl Lister {
         Ok(self.queue.feed(messages, vec![(POSITION, position)]).await?)
     }
 
-    /// What the ledger recorded is what both listings show. Where the ledger has nothing, a dry run takes equal ETags for
-    /// equal bytes; a job would look closer.
-    async fn is_equal(&self, row: &Listed, seen: &Seen) -> anyhow::Result<bool> {
-        let Seen::Row(there) = seen else { return Ok(false) };
+    /// Equal is what the ledger recorded and both listings still show. Where the ledger has nothing, a dry run takes equal
+    /// ETags for equal bytes; a job looks closer.
+    async fn compare(&self, row: &Listed, seen: &Seen) -> anyhow::Result<Known> {
         let subject = Subject {
             source: Location::new(self.from.bucket.as_str(), row.key.clone()),
             destination: Location::new(self.to.bucket.as_str(), self.to_key(self.rest(&row.key))),
             primary: true,
         };
-        let record = self.ledger.lookup(&subject).await?.filter(|record| record.ended);
-        Ok(match record.and_then(|record| record.published) {
-            Some(published) => {
+        let record = self.ledger.lookup(&subject).await?;
+        let published = record.as_ref().filter(|record| record.ended).and_then(|record| record.published.as_ref());
+        let equal = match (seen, published) {
+            (Seen::Row(there), Some(published)) => {
                 let known = &published.identity;
                 // A listing may round a time otherwise than a look does.
                 let same_time = (known.last_modified - row.last_modified).abs() <= 1;
@@ -180,7 +190,14 @@ impl Lister {
                     && there.size == row.size
                     && there.revision.as_ref() == Some(&published.revision)
             }
-            None => self.tell.is_some() && there.size == row.size && there.etag == row.etag,
+            (Seen::Row(there), None) => self.tell.is_some() && there.size == row.size && there.etag == row.etag,
+            _ => false,
+        };
+        Ok(match (equal, seen, record) {
+            (true, ..) => Known::Equal,
+            (false, Seen::Nothing, None) => Known::Nothing,
+            // Also what the ledger knows and the listing does not show: it was taken away.
+            _ => Known::Something,
         })
     }
 

@@ -105,7 +105,7 @@ pub fn at<'a>(side: &str, endpoint: &'a str, keys: &'a str) -> [String; 4] {
 }
 
 /// As `&str`s, which is what a command takes.
-pub fn all<'a>(first: &[&'a str], flags: &'a [&[String]]) -> Vec<&'a str> {
+pub fn all<'a>(first: &[&'a str], flags: &[&'a [String]]) -> Vec<&'a str> {
     first.iter().copied().chain(flags.iter().flat_map(|flags| flags.iter().map(String::as_str))).collect()
 }
 

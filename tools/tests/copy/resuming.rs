@@ -24,27 +24,49 @@ pub async fn until(what: &str, mut seen: impl FnMut() -> bool) {
     panic!("waited in vain for {what}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_command_goes_on_at_the_next_part_after_a_kill() {
+/// One object of so many bytes at so many a second; ended by `end` after so long; back come the bytes that the peer had
+/// received by then, and those that it received of the next run.
+async fn interrupted(size: usize, rate: &str, after: Duration, end: impl AsyncFnOnce(Child)) -> (u64, u64) {
     let (bench, gcs) = (Bench::new(), gcs());
-    let large = bytes(60 << 20, 4);
+    let large = bytes(size, 4);
     bench.write("tree/large", &large);
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
-    let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "20MiB"]].concat());
-    until("parts", || gcs.counts().of(Operation::UploadPart) >= 6).await;
-    // A checkpoint is due after some parts or some seconds.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    child.kill().await.expect("killed");
+    let child = bench.start(&[&arguments[..], &["--max-bandwidth", rate]].concat());
+    until("parts", || gcs.counts().of(Operation::UploadPart) >= 1).await;
+    tokio::time::sleep(after).await;
+    end(child).await;
     let sent = gcs.counts().bytes_received;
     let said = bench.copy(&arguments).await;
     assert_eq!((said.code, said.count("copied")), (Some(0), 1), "{said:?}");
     assert_eq!(gcs.counts().of(Operation::CreateUpload), 1, "the same upload goes on");
     assert!(gcs.read(BUCKET, "large").expect("there") == large);
     assert!(gcs.open_uploads(BUCKET).is_empty());
-    let again = gcs.counts().bytes_received - sent;
-    assert!(again < large.len() as u64, "{again} bytes after {sent}");
+    (sent, gcs.counts().bytes_received - sent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_only_the_last_15_seconds_are_sent_again() {
+    let (size, rate) = (96_u64 << 20, 4_u64 << 20);
+    let kill = async |mut child: Child| child.kill().await.expect("killed");
+    let (sent, again) = interrupted(size as usize, "4MiB", Duration::from_secs(18), kill).await;
+    assert!(sent > 60 << 20, "{sent} bytes in 18 s");
+    // What was recorded after 15 s is not sent again, but for the parts that were under way then (four of 5 MiB).
+    let recorded = (15 * rate).saturating_sub(4 * (5 << 20));
+    assert!(again <= size - recorded + (1 << 20), "{again} bytes after {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_signal_only_the_parts_in_flight_are_sent_again() {
+    let end = async |child: Child| {
+        signal(&child, "TERM");
+        assert_eq!(ended(child).await.code, Some(143));
+    };
+    let (sent, again) = interrupted(120 << 20, "24MiB", Duration::from_millis(2500), end).await;
+    assert!(sent > 40 << 20, "{sent} bytes");
+    assert!(sent + again <= (120 << 20) + (24 * (5 << 20)), "{again} bytes after {sent}");
+    assert!(again < 120 << 20, "{again} bytes after {sent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

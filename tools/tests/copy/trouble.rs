@@ -117,7 +117,9 @@ async fn an_outage_in_the_middle_is_borne() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     proxy.set_open(true);
     let said = crate::bench::ended(child).await;
-    assert_eq!((said.code, said.count("copied")), (Some(0), 200), "{said:?}");
+    // Of what was published when its answer was lost, the next look says that it is there.
+    let done = said.count("copied") + said.count("unchanged");
+    assert_eq!((said.code, done), (Some(0), 200), "{said:?}");
     assert!(said.stderr.contains("unavailable"), "the outage is said: {said:?}");
     assert!(objects(&gcs, "") == tree(&bench.path("tree")));
 }
@@ -202,7 +204,7 @@ async fn files_that_change_or_vanish_meanwhile_never_make_a_mixture() {
     }
     let said = crate::bench::ended(child).await;
     assert_eq!((said.code, said.count("parked")), (Some(0), 0), "{said:?}");
-    let right: Vec<u32> = (0..4).map(|n| crc32c(&state(n))).collect();
+    let right: Vec<u32> = (0..4).map(|n| crc32c::crc32c(&state(n))).collect();
     for shown in gcs.history(BUCKET, "moving").into_iter().flatten() {
         assert!(right.contains(&shown.crc32c), "a mixture was shown");
     }
@@ -211,15 +213,4 @@ async fn files_that_change_or_vanish_meanwhile_never_make_a_mixture() {
 
 fn is_root() -> bool {
     std::process::Command::new("id").arg("-u").output().expect("id").stdout.starts_with(b"0\n")
-}
-
-fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = !0u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
 }

@@ -83,6 +83,12 @@ impl Walk {
         }
     }
 
+    /// Nothing more comes but this.
+    pub(super) fn ends_with(&mut self, trouble: Trouble) {
+        self.levels.clear();
+        self.unreadable = Some(trouble);
+    }
+
     fn enter(&mut self, path: PathBuf, key: Vec<u8>) -> Res<()> {
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
