@@ -65,6 +65,7 @@ impl Route {
         let _permit = self.pace.bytes(charge).await;
         if opened.length <= WHOLE {
             let bytes = collect(opened.chunks, opened.length).await?;
+            self.metrics.passed(opened.length);
             let digests = Digests::of(&bytes, select);
             let source = self.agrees_with_source(&opened.object, &digests)?;
             with.provenance.crc32c = Some(digests.crc32c);
@@ -83,9 +84,10 @@ impl Route {
     /// The same chunks at the agent's bandwidth; what has passed is in the hasher.
     fn hashed(&self, chunks: Chunks, select: Select) -> (Chunks, Shared) {
         let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
-        let (into, pace) = (hasher.clone(), self.pace.clone());
+        let (into, pace, metrics) = (hasher.clone(), self.pace.clone(), self.metrics.clone());
         let chunks = chunks.then(move |chunk| {
             let length = chunk.as_ref().map_or(0, Bytes::len) as u64;
+            metrics.passed(length);
             if let Ok(chunk) = &chunk {
                 into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
             }

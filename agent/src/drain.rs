@@ -42,7 +42,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 /// Of that, for each of the three things that follow the jobs' time: a late poll, releasing what it brought, aborting.
 const STEP: Duration = Duration::from_secs(1);
 /// How often the queue's depth is asked for, for the gauges.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Carries out one message: `job::run` with its context. `cancelled`, then `stop`, as there.
 pub type Work =

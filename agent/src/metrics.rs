@@ -147,6 +147,7 @@ struct Ages {
 pub struct Metrics {
     objects: [AtomicU64; Outcome::ALL.len()],
     bytes: AtomicU64,
+    passed: AtomicU64,
     retries: [AtomicU64; Cause::ALL.len()],
     ages: Ages,
     /// Objects being worked on.
@@ -166,6 +167,16 @@ impl Metrics {
     /// Bytes of objects that arrived at the destination.
     pub fn bytes(&self, count: u64) {
         self.bytes.fetch_add(count, Relaxed);
+    }
+
+    /// Bytes on their way from source to destination: these move while a large object does. What is tried again counts again.
+    pub fn passed(&self, count: u64) {
+        self.passed.fetch_add(count, Relaxed);
+    }
+
+    /// All that [`Metrics::passed`] was told: for a progress bar.
+    pub fn bytes_passed(&self) -> u64 {
+        self.passed.load(Relaxed)
     }
 
     pub fn retry(&self, cause: Cause) {

@@ -5,13 +5,14 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, StatusCode, header, uri::Authority};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -77,7 +78,7 @@ impl Status {
     /// Serves until `end`.
     pub async fn serve(self, view: View, end: CancellationToken) {
         tokio::select! {
-            served = axum::serve(self.listener, router(view)) => if let Err(error) = served {
+            served = axum::serve(self.listener, router(view, self.address.ip())) => if let Err(error) = served {
                 tracing::error!(%error, "the status page has ended");
             },
             () = end.cancelled() => {}
@@ -85,14 +86,30 @@ impl Status {
     }
 }
 
-fn router(view: View) -> Router {
-    Router::new()
+fn router(view: View, at: IpAddr) -> Router {
+    let router = Router::new()
         .route("/", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status.json", get(status))
-        .with_state(Arc::new(view))
+        .with_state(Arc::new(view));
+    if at.is_loopback() { router.layer(middleware::from_fn(by_own_name)) } else { router }
+}
+
+/// A page from elsewhere can have its own name resolved to loopback and then read what is served there: on loopback only
+/// loopback's names are answered.
+async fn by_own_name(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let own = host.is_none_or(|host| {
+        let host = host.host().trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    });
+    if own {
+        next.run(request).await
+    } else {
+        (StatusCode::MISDIRECTED_REQUEST, "not served under this name\n").into_response()
+    }
 }
 
 async fn page() -> impl IntoResponse {
@@ -135,7 +152,7 @@ struct Report {
     errors: Vec<RecentError>,
 }
 
-/// Approximate, and up to half a minute old.
+/// Approximate, and up to ten seconds old.
 #[derive(Debug, Serialize)]
 struct Queue {
     name: String,

@@ -32,6 +32,8 @@
 
 mod running;
 mod shown;
+mod stopped;
+mod told;
 
 use skyferry_agent::event::{self, Entry, Kind, Parsed, Record, Removal, Why};
 use skyferry_agent::object::{Key, Location};

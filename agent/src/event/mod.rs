@@ -166,7 +166,8 @@ pub fn parse(body: &[u8]) -> Parsed {
 }
 
 fn place(error: &serde_json::Error) -> String {
-    format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column())
+    let broken = if error.is_eof() { "it breaks off" } else { "wrong" };
+    format!("{broken} at line {}, column {}", error.line(), error.column())
 }
 
 /// Which format a body is in, told by the fields that only it has.

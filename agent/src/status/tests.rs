@@ -26,8 +26,12 @@ async fn serve(view: &View) -> SocketAddr {
 
 /// Status code and everything after it.
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    get_as(address, "localhost", path).await
+}
+
+async fn get_as(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");
@@ -85,5 +89,16 @@ async fn a_taken_port_is_told_with_the_setting_to_change() {
 fn the_page_needs_nothing_from_elsewhere() {
     for outside in ["http://", "https://", "src=", "@import", "innerHTML"] {
         assert!(!PAGE.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn on_loopback_a_foreign_name_is_refused() {
+    let address = serve(&view()).await;
+    for own in ["localhost:9180", "127.0.0.1", "[::1]:9180"] {
+        assert_eq!(get_as(address, own, "/status.json").await.0, 200, "{own}");
+    }
+    for foreign in ["rebound.example", "127.0.0.1.rebound.example:9180", "169.254.169.254"] {
+        assert_eq!(get_as(address, foreign, "/status.json").await.0, 421, "{foreign}");
     }
 }

@@ -94,3 +94,72 @@ impl<'a> Standing<'a> {
         CopyError::new(Side::Destination, Kind::LostAnswer, "write", &self.subject.destination, why)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::embedded::Embedded;
+    use crate::ledger::embedded::EmbeddedLedger;
+    use crate::object::Location;
+
+    const HOLD: Duration = Duration::from_millis(300);
+
+    struct Rig {
+        _dir: tempfile::TempDir,
+        ledger: EmbeddedLedger,
+        subject: Subject,
+        writer: Writer,
+    }
+
+    /// A writer that has begun.
+    async fn rig() -> Rig {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ledger = Embedded::open(&dir.path().join("state.db")).expect("a file").ledger();
+        let subject = Subject { source: Location::new("a", "k"), destination: Location::new("b", "k"), primary: true };
+        let writer = Writer::random();
+        ledger.begin(&subject, writer).await.expect("begun");
+        Rig { _dir: dir, ledger, subject, writer }
+    }
+
+    impl Rig {
+        fn standing(&self) -> Standing<'_> {
+            Standing::new(&self.ledger, &self.subject, self.writer, HOLD)
+        }
+        async fn another_begins(&self) {
+            self.ledger.begin(&self.subject, Writer::random()).await.expect("begun");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_write_goes_on_while_the_ledger_confirms_its_writer() {
+        let rig = rig().await;
+        let write = async {
+            tokio::time::sleep(HOLD * 4).await;
+            Ok(7)
+        };
+        assert_eq!(rig.standing().write(None, write).await.unwrap(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_write_is_dropped_within_the_hold_when_another_writer_begins() {
+        let rig = rig().await;
+        let mut standing = rig.standing();
+        rig.another_begins().await;
+        let fenced = Instant::now();
+        let error = standing.write(None, pending::<Result<(), CopyError>>()).await.unwrap_err();
+        assert_eq!(error.kind, Kind::LostAnswer, "{error}");
+        assert!(fenced.elapsed() < HOLD);
+        assert_eq!(standing.write(None, async { Ok(()) }).await.unwrap(), None, "and it begins no other");
+    }
+
+    #[tokio::test]
+    async fn a_fenced_writer_that_slept_begins_no_write() {
+        let rig = rig().await;
+        let mut standing = rig.standing();
+        rig.another_begins().await;
+        tokio::time::sleep(HOLD / 2).await;
+        assert_eq!(standing.write(None, async { Ok(()) }).await.unwrap(), None);
+    }
+}
