@@ -2,10 +2,11 @@
 //! fact that a server cannot keep is tried all the same, and has to fail as the table says. So a row that is no longer
 //! true is found as surely as one that is missing.
 
-use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use sandbox::{Juice, S3Files, Weed};
 use skyferry_agent::store::Capabilities;
 
@@ -38,22 +39,21 @@ impl<S: Server> Bench<S> {
     }
 
     /// Tries one fact on a fresh bucket.
-    pub async fn hold<F: Future<Output = ()> + Send + 'static>(&mut self, name: &str, fact: fn(Subject) -> F) {
+    pub async fn hold<F: Future<Output = ()>>(&mut self, name: &str, fact: fn(Subject) -> F) {
         let name: String = name.split_whitespace().collect();
         self.buckets += 1;
         let bucket = format!("fact-{}", self.buckets);
         self.server.bucket(&bucket).await;
         let (source, sink) = s3(&self.server.endpoint(), S::PROFILE, S::KEYS);
         let subject = Subject { source, sink, bucket: Arc::from(bucket), can: S::can(), _keep: Box::new(()) };
-        let held = tokio::spawn(fact(subject)).await;
+        let held = AssertUnwindSafe(fact(subject)).catch_unwind().await;
         let row = S::CANNOT.iter().find(|(cannot, _)| *cannot == name).map(|(_, words)| *words);
         match (held, row) {
             (Ok(()), None) => {}
             (Ok(()), Some(_)) => self.findings.push(format!("{name} holds: take it out of the table")),
             (Err(failed), row) => {
-                let panic = failed.into_panic();
-                let said = panic.downcast_ref::<String>().cloned();
-                let said = said.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+                let said = failed.downcast_ref::<String>().cloned();
+                let said = said.or_else(|| failed.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
                 if !row.is_some_and(|words| said.contains(words)) {
                     self.findings.push(format!("{name}: {said}"));
                 }

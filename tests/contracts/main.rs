@@ -77,56 +77,58 @@ macro_rules! a_ledger {
 
 /// The facts of a store, once: `$each` makes of them what is tested.
 macro_rules! store_facts {
-    ($each:ident $arguments:tt) => { $each! { $arguments
-        objects {
-            what_is_written_is_read_back
-            an_empty_object_is_an_object
-            a_write_replaces_the_whole_object
-            odd_keys_are_kept_byte_for_byte
-            keys_that_look_alike_are_different_objects
-            metadata_comes_back
-            provenance_comes_back_and_is_no_users_metadata
-            the_checksums_told_are_those_of_the_bytes
-            a_body_that_breaks_off_publishes_nothing
-            a_body_of_another_length_than_announced_publishes_nothing
-            nothing_there_is_no_error
-            a_missing_bucket_is_told_as_such
-            a_range_is_read_and_no_more
-            a_pinned_read_gives_that_state_or_says_that_it_changed
-            what_is_opened_tells_the_same_as_a_look
+    ($each:ident $arguments:tt) => {
+        $each! { $arguments
+            objects {
+                what_is_written_is_read_back
+                an_empty_object_is_an_object
+                a_write_replaces_the_whole_object
+                odd_keys_are_kept_byte_for_byte
+                keys_that_look_alike_are_different_objects
+                metadata_comes_back
+                provenance_comes_back_and_is_no_users_metadata
+                the_checksums_told_are_those_of_the_bytes
+                a_body_that_breaks_off_publishes_nothing
+                a_body_of_another_length_than_announced_publishes_nothing
+                nothing_there_is_no_error
+                a_missing_bucket_is_told_as_such
+                a_range_is_read_and_no_more
+                a_pinned_read_gives_that_state_or_says_that_it_changed
+                what_is_opened_tells_the_same_as_a_look
+            }
+            conditions {
+                the_capabilities_are_those_of_the_table
+                a_write_that_expects_nothing_replaces_nothing
+                a_write_that_expects_a_revision_replaces_only_that
+                of_many_that_expect_nothing_one_writes
+                a_delete_that_expects_a_revision_removes_only_that
+                deleting_nothing_is_no_error
+                a_revision_of_nobodys_making_is_refused_and_harmless
+            }
+            listing {
+                an_empty_bucket_lists_nothing
+                keys_come_in_the_order_of_their_bytes
+                a_row_tells_what_a_look_tells
+                more_than_a_page_is_listed_without_gap_or_repeat
+                a_listing_goes_on_after_any_key_there_or_not
+                a_prefix_is_bytes_and_no_folder
+            }
+            multipart {
+                parts_in_parallel_and_out_of_order_make_the_object
+                a_part_sent_again_replaces_the_first
+                one_part_alone_is_an_object
+                a_part_that_breaks_off_is_not_stored
+                the_parts_are_listed_as_they_were_answered
+                finishing_with_a_wrong_etag_publishes_nothing
+                a_whole_digest_that_disagrees_with_the_parts_is_told
+                a_finish_that_expects_nothing_replaces_nothing
+                an_aborted_upload_is_gone
+                a_finished_upload_is_gone_and_its_object_stays
+                open_uploads_are_listed_by_prefix
+                an_upload_id_of_nobodys_making_is_gone
+            }
         }
-        conditions {
-            the_capabilities_are_those_of_the_table
-            a_write_that_expects_nothing_replaces_nothing
-            a_write_that_expects_a_revision_replaces_only_that
-            of_many_that_expect_nothing_one_writes
-            a_delete_that_expects_a_revision_removes_only_that
-            deleting_nothing_is_no_error
-            a_revision_of_nobodys_making_is_refused_and_harmless
-        }
-        listing {
-            an_empty_bucket_lists_nothing
-            keys_come_in_the_order_of_their_bytes
-            a_row_tells_what_a_look_tells
-            more_than_a_page_is_listed_without_gap_or_repeat
-            a_listing_goes_on_after_any_key_there_or_not
-            a_prefix_is_bytes_and_no_folder
-        }
-        multipart {
-            parts_in_parallel_and_out_of_order_make_the_object
-            a_part_sent_again_replaces_the_first
-            one_part_alone_is_an_object
-            a_part_that_breaks_off_is_not_stored
-            the_parts_are_listed_as_they_were_answered
-            finishing_with_a_wrong_etag_publishes_nothing
-            a_whole_digest_that_disagrees_with_the_parts_is_told
-            a_finish_that_expects_nothing_replaces_nothing
-            an_aborted_upload_is_gone
-            a_finished_upload_is_gone_and_its_object_stays
-            open_uploads_are_listed_by_prefix
-            an_upload_id_of_nobodys_making_is_gone
-        }
-    } };
+    };
 }
 
 /// Every fact a test of its own, on a fresh store.

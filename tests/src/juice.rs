@@ -42,12 +42,21 @@ impl Juice {
         let (output, volume) = (File::create(&log)?, format!("sqlite3://{}", volume.display()));
         let data = format!("{}/data/", directory.path().display());
         let mut format = Command::new(&binary);
-        format.args(["format", "--storage", "file", "--bucket", &data, &volume, "sandbox"]).current_dir(directory.path());
+        format
+            .args(["format", "--storage", "file", "--bucket", &data, &volume, "sandbox"])
+            .current_dir(directory.path());
         let formatted = format.stdout(output.try_clone()?).stderr(output.try_clone()?).status()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut gateway = Command::new("sh");
         gateway.args(["-c", WATCHDOG, "watchdog"]).arg(&binary);
-        gateway.args(["gateway", "--multi-buckets", "--keep-etag", "--object-meta", "--object-tag", "--no-usage-report"]);
+        gateway.args([
+            "gateway",
+            "--multi-buckets",
+            "--keep-etag",
+            "--object-meta",
+            "--object-tag",
+            "--no-usage-report",
+        ]);
         gateway.args([volume, format!("127.0.0.1:{port}")]).current_dir(directory.path());
         gateway.env("MINIO_ROOT_USER", Juice::ACCESS_ID).env("MINIO_ROOT_PASSWORD", Juice::SECRET);
         let watchdog = gateway.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output).spawn()?;

@@ -69,7 +69,7 @@ impl Progress {
     fn mark(&self) -> Mark {
         let s = self.metrics.summary();
         let objects = s.copied + s.deleted + s.gone + s.unchanged + s.skipped + s.parked;
-        Mark { at: Instant::now(), objects, bytes: s.bytes }
+        Mark { at: Instant::now(), objects, bytes: self.metrics.bytes_passed() }
     }
 
     fn text(&self, then: Mark, now: Mark) -> String {
