@@ -46,7 +46,10 @@ impl Bench {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry"));
         self.prepare(&mut command);
-        command.arg("copy").args(arguments).args(["--json", "--patience", "2s"]);
+        command.arg("copy").args(arguments).arg("--json");
+        if !arguments.contains(&"--patience") {
+            command.args(["--patience", "2s"]);
+        }
         command
     }
 

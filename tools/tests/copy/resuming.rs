@@ -46,15 +46,18 @@ async fn interrupted(size: usize, rate: &str, after: Duration, end: impl AsyncFn
     (sent, gcs.counts().bytes_received - sent)
 }
 
+/// All that is under way at once: sixteen parts of 5 MiB.
+const IN_FLIGHT: u64 = 16 * (5 << 20);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_only_the_last_15_seconds_are_sent_again() {
-    let (size, rate) = (96_u64 << 20, 4_u64 << 20);
+    let (size, rate) = (300_u64 << 20, 12_u64 << 20);
     let kill = async |mut child: Child| child.kill().await.expect("killed");
-    let (sent, again) = interrupted(size as usize, "4MiB", Duration::from_secs(18), kill).await;
-    assert!(sent > 60 << 20, "{sent} bytes in 18 s");
-    // What was recorded after 15 s is not sent again, but for the parts that were under way then (four of 5 MiB).
-    let recorded = (15 * rate).saturating_sub(4 * (5 << 20));
-    assert!(again <= size - recorded + (1 << 20), "{again} bytes after {sent}");
+    // Parts share the bandwidth, so they end in waves: the first to end after 15 s is recorded with all before it.
+    let (sent, again) = interrupted(size as usize, "12MiB", Duration::from_millis(21_500), kill).await;
+    assert!(sent > 18 * rate, "{sent} bytes in 21 s");
+    assert!(sent + again <= size + 15 * rate + IN_FLIGHT, "{again} bytes after {sent}");
+    assert!(again <= size - 10 * rate, "{again} bytes after {sent}: what was recorded is not sent again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,10 +66,10 @@ async fn after_a_signal_only_the_parts_in_flight_are_sent_again() {
         signal(&child, "TERM");
         assert_eq!(ended(child).await.code, Some(143));
     };
-    let (sent, again) = interrupted(120 << 20, "24MiB", Duration::from_millis(2500), end).await;
-    assert!(sent > 40 << 20, "{sent} bytes");
-    assert!(sent + again <= (120 << 20) + (24 * (5 << 20)), "{again} bytes after {sent}");
-    assert!(again < 120 << 20, "{again} bytes after {sent}");
+    let size = 240_u64 << 20;
+    let (sent, again) = interrupted(size as usize, "40MiB", Duration::from_millis(3500), end).await;
+    assert!(sent > IN_FLIGHT + (10 << 20), "{sent} bytes");
+    assert!(sent + again <= size + IN_FLIGHT + (2 << 20), "{again} bytes after {sent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,7 @@ async fn a_flipped_bit_at_any_stage_is_never_what_remains() {
                     .nth(1 + flip(3, &mut chance) as u32),
             );
         }
+        // A part that was flipped on its way from the source shows at the end only: then all parts are sent again.
         let said = bench.copy(&arguments).await;
         assert_eq!((said.code, said.count("parked")), (Some(0), 0), "{said:?}");
         assert!(objects(&gcs, "") == objects(&s3, ""), "round {round}: the buckets differ");

@@ -57,7 +57,7 @@ async fn kill_9_at_any_moment_loses_nothing_shows_nothing_wrong_and_leaves_nothi
     let to = at("destination", &endpoint, "GCS_");
     let arguments = [&all(&["tree", "gs://photos/in"], &[&to])[..], &PARTS].concat();
     let (mut kills, mut ends) = (0, 0);
-    for cycle in 0..times(40, 600) {
+    for cycle in 0..times(60, 600) {
         let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "48MiB"]].concat());
         let moment = Duration::from_millis(source.chance.below(1200));
         match tokio::time::timeout(moment, child.wait()).await {
@@ -102,7 +102,7 @@ async fn kill_9_between_a_bucket_and_a_directory_leaves_only_whole_files() {
     let endpoint = s3.endpoint();
     let from = at("source", &endpoint, "S3_");
     let arguments = [&all(&["s3://photos/in", "to"], &[&from])[..], &PARTS].concat();
-    for _ in 0..times(20, 300) {
+    for _ in 0..times(30, 300) {
         let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "24MiB"]].concat());
         if tokio::time::timeout(Duration::from_millis(chance.below(1000)), child.wait()).await.is_err() {
             child.kill().await.expect("killed");
