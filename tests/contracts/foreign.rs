@@ -70,7 +70,12 @@ impl<S: Server> Bench<S> {
 impl Server for Weed {
     const PROFILE: &'static str = "aws";
     const KEYS: (&'static str, &'static str) = (Weed::ACCESS_ID, Weed::SECRET);
-    const CANNOT: &'static [(&'static str, &'static str)] = &[];
+    const CANNOT: &'static [(&'static str, &'static str)] = &[
+        // Keys are paths: what a path cannot say becomes another key.
+        ("objects::odd_keys_are_kept_byte_for_byte", "[\"a/b\"]"),
+        ("objects::keys_that_look_alike_are_different_objects", "PreconditionFailed"),
+        ("multipart::an_upload_id_of_nobodys_making_is_gone", "InvalidRequest"),
+    ];
     fn can() -> Can {
         S3_CAN
     }
@@ -98,9 +103,20 @@ const GENERIC: Capabilities = Capabilities {
 impl Server for Juice {
     const PROFILE: &'static str = "generic";
     const KEYS: (&'static str, &'static str) = (Juice::ACCESS_ID, Juice::SECRET);
-    const CANNOT: &'static [(&'static str, &'static str)] = &[];
+    const CANNOT: &'static [(&'static str, &'static str)] = &[
+        // Keys are paths: what a path cannot say becomes another key.
+        ("objects::odd_keys_are_kept_byte_for_byte", "[\"a/b\"]"),
+        ("objects::keys_that_look_alike_are_different_objects", "x/a//b"),
+        ("listing::keys_come_in_the_order_of_their_bytes", "already exists as a directory"),
+        ("listing::a_listing_goes_on_after_any_key_there_or_not", "already exists as a directory"),
+        // All comes on one page.
+        ("listing::more_than_a_page_is_listed_without_gap_or_repeat", "page.next.is_some()"),
+        // It stores no checksum that could disagree: such copies are read back.
+        ("multipart::a_whole_digest_that_disagrees_with_the_parts_is_told", "is_mismatch()"),
+        ("multipart::an_upload_id_of_nobodys_making_is_gone", "InvalidResourceName"),
+    ];
     fn can() -> Can {
-        Can { capabilities: GENERIC, checks_whole: false, ..S3_CAN }
+        Can { capabilities: GENERIC, checks_whole: false, all_headers: false, ..S3_CAN }
     }
     async fn begin() -> Self {
         Juice::start().await.expect("JuiceFS")
@@ -123,7 +139,25 @@ pub struct Files {
 impl Server for Files {
     const PROFILE: &'static str = "generic";
     const KEYS: (&'static str, &'static str) = (S3Files::ACCESS_ID, S3Files::SECRET);
-    const CANNOT: &'static [(&'static str, &'static str)] = &[];
+    const CANNOT: &'static [(&'static str, &'static str)] = &[
+        // Keys are paths: what a path cannot say becomes another key.
+        ("objects::odd_keys_are_kept_byte_for_byte", "[\"a/b\"]"),
+        ("objects::keys_that_look_alike_are_different_objects", "x/a//b"),
+        ("listing::keys_come_in_the_order_of_their_bytes", "directory object"),
+        ("listing::a_listing_goes_on_after_any_key_there_or_not", "directory object"),
+        // Writing makes the bucket.
+        ("objects::a_missing_bucket_is_told_as_such", "this must fail"),
+        ("listing::a_row_tells_what_a_look_tells", "(1234, \"\")"),
+        // It stores no checksum that could disagree: such copies are read back.
+        ("multipart::a_whole_digest_that_disagrees_with_the_parts_is_told", "is_mismatch()"),
+        ("multipart::finishing_with_a_wrong_etag_publishes_nothing", "is_err()"),
+        ("multipart::the_parts_are_listed_as_they_were_answered", "missing field `ETag`"),
+        // An upload that has ended, or never was, has no parts; nobody can tell it from one that is open.
+        ("multipart::an_aborted_upload_is_gone", "Some([])"),
+        ("multipart::a_finished_upload_is_gone_and_its_object_stays", "Some([])"),
+        ("multipart::an_upload_id_of_nobodys_making_is_gone", "Some([])"),
+        ("multipart::open_uploads_are_listed_by_prefix", "NotImplemented"),
+    ];
     fn can() -> Can {
         Can { capabilities: GENERIC, checks_whole: false, ..S3_CAN }
     }

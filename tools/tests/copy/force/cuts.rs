@@ -6,10 +6,12 @@ use sandbox::{Direction, Fault, Inside, Operation, Proxy, Rule, Wire};
 use super::{Chance, Right, times};
 use crate::bench::{BUCKET, Bench, PARTS, all, at, bytes, gcs, objects, s3, tree};
 
-/// Cuts one connection after the other, each a step later.
-fn cut_them_all(proxy: &Proxy, connections: u64, step: u64) {
-    for n in 0..connections {
-        proxy.script(n..=n, Direction::Down, Wire::Cut(n * step));
+/// Cuts one connection after the other, each a byte later than the last; between them one that lives for some answers, so
+/// that it is not all weather.
+fn cut_them_all(proxy: &Proxy, offsets: u64) {
+    for n in 0..offsets {
+        proxy.script(2 * n..=2 * n, Direction::Down, Wire::Cut(1500));
+        proxy.script(2 * n + 1..=2 * n + 1, Direction::Down, Wire::Cut(n));
     }
 }
 
@@ -46,10 +48,10 @@ fn right_so_far(peer: &Inside, right: &Right) {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_about_small_objects_may_be_cut_at_every_byte() {
     let (bench, gcs) = (Bench::new(), gcs());
-    let right = fill(&bench, times(700, 2000), 40);
+    let right = fill(&bench, times(1500, 4000), 40);
     let proxy = Proxy::start(gcs.address()).expect("a proxy");
-    // Heads of answers are shorter than that; the steps below go into the second and third answer of a connection.
-    cut_them_all(&proxy, times(700, 2500) as u64, 1);
+    // The answer to a PUT is shorter than that.
+    cut_them_all(&proxy, times(600, 1400) as u64);
     let endpoint = proxy.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     through(&bench, &proxy, &gcs, &all(&["tree", "gs://photos", "--patience", "60s"], &[&to]), &right).await;

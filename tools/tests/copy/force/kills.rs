@@ -58,8 +58,8 @@ async fn kill_9_at_any_moment_loses_nothing_shows_nothing_wrong_and_leaves_nothi
     let arguments = [&all(&["tree", "gs://photos/in"], &[&to])[..], &PARTS].concat();
     let (mut kills, mut ends) = (0, 0);
     for cycle in 0..times(60, 600) {
-        let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "48MiB"]].concat());
-        let moment = Duration::from_millis(source.chance.below(1200));
+        let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "32MiB"]].concat());
+        let moment = Duration::from_millis(source.chance.below(800));
         match tokio::time::timeout(moment, child.wait()).await {
             Err(_) => {
                 child.kill().await.expect("killed");
@@ -70,7 +70,7 @@ async fn kill_9_at_any_moment_loses_nothing_shows_nothing_wrong_and_leaves_nothi
                 ends += 1;
             }
         }
-        if source.chance.below(4) == 0 {
+        if source.chance.below(2) == 0 {
             source.change();
         }
     }
