@@ -49,12 +49,14 @@ pub type Work =
     Arc<dyn Fn(Message, Lease, CancellationToken, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// When a drain ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Until {
     /// Never: when it is told to.
     Stopped,
     /// When the queue has shown nothing for as long as `steady`, and no job runs.
     Empty { steady: Duration },
+    /// The same, but not before whoever feeds the queue has said that this was all.
+    Fed { all: CancellationToken, steady: Duration },
 }
 
 /// What did not go as it should: for the exit code.

@@ -46,6 +46,8 @@ CREATE TABLE records (source BLOB NOT NULL, destination BLOB NOT NULL, outcome T
 CREATE TABLE writers (source BLOB NOT NULL, destination BLOB NOT NULL, begun INTEGER NOT NULL, writer BLOB NOT NULL,
     fenced INTEGER, stopped INTEGER NOT NULL DEFAULT 0, upload TEXT, state BLOB,
     PRIMARY KEY (source, destination, begun)) WITHOUT ROWID;
+-- What a listing that feeds the queue has to remember.
+CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 ";
 /// What a new process ends on behalf of the one before it. A delay of more than SQS's longest comes from a clock that
 /// was stepped back.

@@ -57,6 +57,8 @@ pub enum Kind {
     Corrupt,
     /// In an archive class: readable after a restore.
     Archived,
+    /// A file or a directory whose permissions keep it from being read.
+    Unreadable,
     /// What the destination cannot hold: too large, a key or metadata that it refuses, a file where a folder must be.
     CannotHold,
     /// The request was refused as wrong: a defect of ours or a dialect that the settings do not name.
@@ -124,7 +126,7 @@ impl CopyError {
             BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled | Stalled
             | LostAnswer | Nonsense => Verdict::Weather,
             NotFound | Precondition | SourceChanged | UploadGone | Corrupt => Verdict::Retry,
-            Archived | CannotHold | Refused => Verdict::Park(self.to_string()),
+            Archived | Unreadable | CannotHold | Refused => Verdict::Park(self.to_string()),
         }
     }
 
@@ -140,6 +142,7 @@ impl CopyError {
             (Credentials, _) => "check the key, its expiry and this machine's clock",
             (WrongRegion, _) => "set region (and endpoint) of this side to the bucket's own",
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
+            (Unreadable, _) => "grant the right to read it, or leave it out",
             (CannotHold, _) => "rename, shrink or leave out this object (ignore list)",
             (Refused, _) => "check [source] and [destination] profile; if they are right, please report this",
             (Local, _) => "check the disk's space and the permissions",
@@ -165,6 +168,7 @@ impl CopyError {
             Kind::UploadGone => "the upload is gone",
             Kind::Corrupt => "bytes do not agree",
             Kind::Archived => "archived",
+            Kind::Unreadable => "it may not be read",
             Kind::CannotHold => "the destination cannot hold it",
             Kind::Refused => "request refused",
             Kind::Nonsense => "answer not understood",

@@ -104,6 +104,8 @@ pub struct Listed {
     /// Seconds since the epoch.
     pub last_modified: i64,
     pub storage_class: Option<String>,
+    /// What a look would tell, where the listing tells it too: a destination that stayed as it was needs no look.
+    pub revision: Option<Revision>,
 }
 
 /// A page of a listing, sorted by the keys' bytes.

@@ -30,6 +30,7 @@ use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
 use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Depth, Queue, QueueError};
 use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
@@ -38,7 +39,7 @@ use crate::store::{Sink, Source};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
 pub use queues::EMBEDDED_QUEUE;
-use queues::{queues_and_ledger, steady};
+use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
 /// Why settings make no agent. Each says what to change.
@@ -71,11 +72,13 @@ pub enum WiringError {
 }
 
 /// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Until {
     Stopped,
     /// When the queue is empty.
     Empty,
+    /// When this is set and the queue is empty.
+    Fed(CancellationToken),
 }
 
 /// How a run ended.
@@ -98,6 +101,7 @@ pub struct Agent {
     /// One for each queue, the first first; they share all but the queue.
     contexts: Vec<Arc<Context>>,
     listen: Option<SocketAddr>,
+    embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
     description: Vec<String>,
@@ -116,12 +120,13 @@ impl Agent {
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
         let missing = keys.missing();
-        let (queues, ledger) = queues_and_ledger(settings, &keys).await?;
+        let Opened { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
         let source = source(settings, keys.source, &transport)?;
         let sink = sink(settings, keys.destination, &transport)?;
         Ok(Agent {
             contexts: contexts(settings, source, sink, queues, ledger, router),
             listen: settings.listen,
+            embedded,
             steady: steady(&settings.queues),
             recent: Recent::default(),
             description,
@@ -155,6 +160,27 @@ impl Agent {
     /// For what all queues have in common. Settings have at least one.
     fn shared(&self) -> &Context {
         &self.contexts[0]
+    }
+
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.shared().source
+    }
+
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.shared().sink
+    }
+
+    pub fn breaker(&self) -> &Arc<Breaker> {
+        &self.shared().breaker
+    }
+
+    pub fn routes(&self) -> &[Route] {
+        self.shared().router.routes()
+    }
+
+    /// The queue's own face where it is embedded: what a listing feeds.
+    pub fn embedded(&self) -> Option<&Arc<EmbeddedQueue>> {
+        self.embedded.as_ref()
     }
 
     /// What was resolved, a line each, in plain words and without a secret.
@@ -191,6 +217,7 @@ impl Agent {
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
+            Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
         Ok(Report { summary: self.shared().metrics.summary(), elapsed: started.elapsed(), drained })
@@ -207,12 +234,12 @@ impl Agent {
     async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
         let mut total = Drained::default();
         loop {
-            let drains = self.contexts.iter().map(|context| drain(context).run(until, shutdown.clone()));
+            let drains = self.contexts.iter().map(|context| drain(context).run(until.clone(), shutdown.clone()));
             for drained in join_all(drains).await {
                 total.panicked += drained.panicked;
                 total.aborted += drained.aborted;
             }
-            let one = self.contexts.len() == 1 || until == drain::Until::Stopped;
+            let one = self.contexts.len() == 1 || matches!(until, drain::Until::Stopped);
             if one || shutdown.stop.is_cancelled() || self.all_are_empty().await {
                 return total;
             }

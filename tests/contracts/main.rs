@@ -5,6 +5,7 @@
 
 mod directory;
 mod embedded;
+mod foreign;
 mod ledger;
 mod ministack;
 mod queue;
@@ -75,10 +76,11 @@ macro_rules! a_ledger {
     };
 }
 
-macro_rules! a_store {
-    ($name:ident, $make:path) => {
-        mod $name {
-            facts! { crate::store::objects, objects, $make;
+/// The facts of a store, once: `$each` makes of them what is tested.
+macro_rules! store_facts {
+    ($each:ident $arguments:tt) => {
+        $each! { $arguments
+            objects {
                 what_is_written_is_read_back
                 an_empty_object_is_an_object
                 a_write_replaces_the_whole_object
@@ -95,7 +97,7 @@ macro_rules! a_store {
                 a_pinned_read_gives_that_state_or_says_that_it_changed
                 what_is_opened_tells_the_same_as_a_look
             }
-            facts! { crate::store::conditions, conditions, $make;
+            conditions {
                 the_capabilities_are_those_of_the_table
                 a_write_that_expects_nothing_replaces_nothing
                 a_write_that_expects_a_revision_replaces_only_that
@@ -104,7 +106,7 @@ macro_rules! a_store {
                 deleting_nothing_is_no_error
                 a_revision_of_nobodys_making_is_refused_and_harmless
             }
-            facts! { crate::store::listing, listing, $make;
+            listing {
                 an_empty_bucket_lists_nothing
                 keys_come_in_the_order_of_their_bytes
                 a_row_tells_what_a_look_tells
@@ -112,7 +114,7 @@ macro_rules! a_store {
                 a_listing_goes_on_after_any_key_there_or_not
                 a_prefix_is_bytes_and_no_folder
             }
-            facts! { crate::store::multipart, multipart, $make;
+            multipart {
                 parts_in_parallel_and_out_of_order_make_the_object
                 a_part_sent_again_replaces_the_first
                 one_part_alone_is_an_object
@@ -130,10 +132,32 @@ macro_rules! a_store {
     };
 }
 
+/// Every fact a test of its own, on a fresh store.
+macro_rules! each_alone {
+    (($name:ident, $make:path) $($group:ident { $($fact:ident)* })*) => {
+        mod $name { $(facts! { crate::store::$group, $group, $make; $($fact)* })* }
+    };
+}
+
+/// All facts in one test, in buckets of one foreign server: it takes seconds to start.
+macro_rules! all_on_one {
+    (($name:ident, $server:path) $($group:ident { $($fact:ident)* })*) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let mut bench = crate::foreign::Bench::<$server>::start().await;
+            $($(bench.hold(stringify!($group::$fact), crate::store::$group::$fact).await;)*)*
+            bench.end();
+        }
+    };
+}
+
 mod stores {
-    a_store!(directory, crate::directory::store);
-    a_store!(gcs, crate::remote::gcs);
-    a_store!(s3, crate::remote::s3_peer);
+    store_facts! { each_alone (directory, crate::directory::store) }
+    store_facts! { each_alone (gcs, crate::remote::gcs) }
+    store_facts! { each_alone (s3, crate::remote::s3_peer) }
+    store_facts! { all_on_one (seaweedfs, sandbox::Weed) }
+    store_facts! { all_on_one (juicefs, sandbox::Juice) }
+    store_facts! { all_on_one (s3s_fs, crate::foreign::Files) }
 }
 
 mod queues {

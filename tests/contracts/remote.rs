@@ -1,5 +1,5 @@
 //! The stores that speak HTTP, against loopback peers as strict as the clouds' documents. (Foreign servers are less than
-//! that, each in its own way; `tests/s3` meets SeaweedFS.)
+//! that, each in its own way: `foreign`.)
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ pub async fn gcs() -> Subject {
     }
 }
 
-fn s3(endpoint: &str, profile: &str, keys: (&'static str, &'static str)) -> (Arc<dyn Source>, Arc<dyn Sink>) {
+pub fn s3(endpoint: &str, profile: &str, keys: (&'static str, &'static str)) -> (Arc<dyn Source>, Arc<dyn Sink>) {
     both(|side| {
         let options = S3Options {
             profile: Profile::named(profile).expect("a profile"),
@@ -82,7 +82,7 @@ fn s3(endpoint: &str, profile: &str, keys: (&'static str, &'static str)) -> (Arc
     })
 }
 
-const S3_CAN: Can = Can {
+pub const S3_CAN: Can = Can {
     capabilities: Capabilities {
         conditional_put: true,
         conditional_finish: true,

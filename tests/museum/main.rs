@@ -5,7 +5,8 @@
 //!    exhausted parts. Lost: [`queued::museum_01_no_failure_loses_a_message_on_ministack`].
 //! 2. Of a message with several records only the last was copied: [`museum_02_every_record_of_a_message_is_read`],
 //!    [`shown::museum_02_every_record_of_a_message_is_copied`].
-//! 3. Resuming trusted part *numbers*: stale parts of another version were completed without reading the source.
+//! 3. Resuming trusted part *numbers*: stale parts of another version were completed without reading the source:
+//!    `museum_03_recorded_parts_of_another_state_are_never_completed` (of `skyferry copy`, like 14 and 17).
 //! 4. The promised second look at the version after the copy did not exist: half-old, half-new objects by default:
 //!    [`shown::museum_04_a_source_that_changes_under_a_copy_never_gives_a_mixture`].
 //! 5. `ifVerifyMD5Twice` compared an MD5 of MD5s with an ETag: on GCS and under SSE-KMS it would delete good copies:
@@ -23,12 +24,14 @@
 //! 12. The inventory tool read the size from a fixed column, which a versioned report shifts.
 //! 13. Small files were never counted as complete by the metrics:
 //!     [`counted::museum_13_small_files_are_counted_as_complete`].
-//! 14. The download script renamed files with missing parts as complete; `a.txt` and `a.bin` shared one temporary file.
+//! 14. The download script renamed files with missing parts as complete; `a.txt` and `a.bin` shared one temporary file:
+//!     `museum_14_a_download_has_its_name_when_it_is_whole_and_shares_no_file`.
 //! 15. An SDK with default checksums broke uploads to GCS:
 //!     [`shown::museum_15_no_request_to_gcs_carries_an_sdks_checksum`].
 //! 16. IMDSv1 (`museum_16_version_1_of_the_metadata_service_is_never_asked`, with the providers); exit status 0 on fatal errors
 //!     (`museum_16_a_fatal_error_is_no_success`, with the agent's command); `sys.exit` from threads (a lint forbids it).
-//! 17. Abandoned multipart uploads were never cleaned.
+//! 17. Abandoned multipart uploads were never cleaned:
+//!     `museum_17_uploads_that_nobody_knows_are_ended_and_somebody_elses_are_not`.
 
 mod counted;
 mod queued;

@@ -4,7 +4,8 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures. [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
+//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
+//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!
@@ -19,9 +20,12 @@ mod counters;
 mod desk;
 mod ec2;
 mod faults;
+mod files;
+mod foreign;
 mod gce;
 mod gcs;
 mod inside;
+mod juice;
 mod listings;
 mod ministack;
 mod mint;
@@ -43,9 +47,12 @@ pub use counters::Counts;
 pub use desk::{Desk, Weather};
 pub use ec2::Ec2Peer;
 pub use faults::{Fault, Faults, Rule};
+pub use files::S3Files;
+pub use foreign::peers_directory;
 pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
+pub use juice::Juice;
 pub use ministack::Ministack;
 pub use mint::Mint;
 pub use operation::Operation;
@@ -54,4 +61,4 @@ pub use s3source::{S3Options, S3Peer};
 pub use secrets::{SecretsPeer, VersionState};
 pub use store::{Access, Attributes, ObjectInfo, Publication, StoredChecksum, uploads::UploadInfo};
 pub use tls::Authority;
-pub use weed::{Weed, peers_directory};
+pub use weed::Weed;

@@ -26,7 +26,8 @@ fn name_in(call: &Call, name: &str) -> String {
 }
 
 /// GET of a bucket with `list-type=2`.
-pub(crate) fn objects(store: &Store, call: &Call) -> Result<Answer, Refusal> {
+/// `generations`: as GCS tells them.
+pub(crate) fn objects(store: &Store, call: &Call, generations: bool) -> Result<Answer, Refusal> {
     let query = &call.query;
     if query.get("list-type") != Some("2") {
         return Err(Refusal::not_implemented("only list-type=2"));
@@ -61,6 +62,9 @@ pub(crate) fn objects(store: &Store, call: &Call) -> Result<Answer, Refusal> {
     for info in &page.objects {
         xml.open("Contents").leaf("Key", name_in(call, &info.key)).leaf("LastModified", iso(info.modified));
         xml.leaf("ETag", quoted(&info.etag)).leaf("Size", info.size);
+        if generations {
+            xml.leaf("Generation", info.generation).leaf("MetaGeneration", info.metageneration);
+        }
         xml.leaf("StorageClass", &info.attributes.storage_class).close("Contents");
     }
     for prefix in &page.prefixes {

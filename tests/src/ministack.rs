@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::weed::{WATCHDOG, peers_directory};
+use crate::foreign::{WATCHDOG, peers_directory};
 
 /// How long it may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -158,7 +158,7 @@ impl S3 {
     /// What only needs the store and the call.
     fn plain(self: Arc<Self>, call: Call) -> Commit {
         Box::new(move || match call.operation {
-            Operation::ListObjects => listings::objects(self.store(), &call),
+            Operation::ListObjects => listings::objects(self.store(), &call, false),
             Operation::ListUploads => listings::uploads(self.store(), &call),
             Operation::ListParts => listings::parts(self.store(), &call),
             Operation::HeadBucket => Ok(Answer::new(StatusCode::OK)),

@@ -4,29 +4,20 @@ use std::{
     fs::File,
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{Method, Request};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
-use crate::{call::Call, signature::Keys};
+use crate::foreign::{self, WATCHDOG, peers_directory};
 
 /// What SeaweedFS adds to a port for its gRPC.
 const GRPC: u16 = 10_000;
+const KEY: (&str, &str) = (Weed::ACCESS_ID, Weed::SECRET);
 /// How long it may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The child runs under a shell that ends it when our end of its stdin closes: when this value is dropped, and also when
-/// this process dies in any way.
-pub(crate) const WATCHDOG: &str = "\"$@\" </dev/null & pid=$!; read -r never; kill -9 $pid; wait $pid 2>/dev/null";
 
 /// A running SeaweedFS with S3 signatures enforced; ended when dropped.
 #[derive(Debug)]
@@ -54,7 +45,7 @@ impl Weed {
         let (mut watchdog, s3) = spawn(&binary, directory.path(), &log)?;
         let started = Instant::now();
         for bucket in ["sandbox-ready"].iter().chain(buckets) {
-            while let Err(error) = create_bucket(s3, bucket).await {
+            while let Err(error) = foreign::create_bucket(s3, KEY, bucket).await {
                 if started.elapsed() > PATIENCE || watchdog.try_wait()?.is_some() {
                     let log = std::fs::read_to_string(&log).unwrap_or_default();
                     drop(Weed { watchdog, s3, _directory: directory });
@@ -64,6 +55,11 @@ impl Weed {
             }
         }
         Ok(Weed { watchdog, s3, _directory: directory })
+    }
+
+    /// Makes a bucket; one that is there stays.
+    pub async fn create_bucket(&self, bucket: &str) -> io::Result<()> {
+        foreign::create_bucket(self.s3, KEY, bucket).await.map_err(io::Error::other)
     }
 
     /// `http://127.0.0.1:PORT` of the S3 gateway. Path style; any region.
@@ -81,14 +77,6 @@ impl Drop for Weed {
     fn drop(&mut self) {
         drop(self.watchdog.stdin.take());
         let _ = self.watchdog.wait();
-    }
-}
-
-/// Where the foreign peers are installed: `$SKYFERRY_PEERS`, or `target/peers` of the workspace.
-pub fn peers_directory() -> PathBuf {
-    match std::env::var_os("SKYFERRY_PEERS") {
-        Some(directory) => directory.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"),
     }
 }
 
@@ -115,6 +103,8 @@ fn spawn(binary: &Path, directory: &Path, log: &Path) -> io::Result<(Child, u16)
         .arg(format!("-filer.port={filer}"))
         .arg(format!("-s3.port={s3}"))
         .arg(format!("-s3.config={}", config.display()))
+        // One volume a bucket is enough; else a few buckets take all the room that there is for volumes.
+        .env("WEED_MASTER_VOLUME_GROWTH_COPY_1", "1")
         .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
@@ -138,28 +128,4 @@ fn free_ports() -> io::Result<[u16; 4]> {
         held.push((low, high));
     }
     Ok(ports)
-}
-
-async fn create_bucket(port: u16, bucket: &str) -> Result<(), String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let host = format!("127.0.0.1:{port}");
-    let stream = TcpStream::connect(&host).await.map_err(|error| text(&error))?;
-    let request = Request::builder()
-        .method(Method::PUT)
-        .uri(format!("/{bucket}"))
-        .header("host", host)
-        .header("content-length", 0)
-        .body(Empty::<Bytes>::new());
-    let (mut head, body) = request.map_err(|error| text(&error))?.into_parts();
-    let keys = Keys { access_id: Weed::ACCESS_ID.to_owned(), secret: Weed::SECRET.to_owned(), ..Keys::default() };
-    let call = Call::read(head.clone()).map_err(|error| text(&error))?;
-    head.headers = keys.sign(call).map_err(|error| text(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(Request::from_parts(head, body)).await.map_err(|error| text(&error));
-    connection.abort();
-    match answer?.status() {
-        status if status.is_success() || status == http::StatusCode::CONFLICT => Ok(()),
-        status => Err(format!("creating {bucket}: {status}")),
-    }
 }

@@ -9,7 +9,7 @@
 //! proof    the reading back
 //! meter    what it cost
 //! report   the table and the JSON
-//! show     progress
+//! step     progress
 //! ```
 
 mod events;
@@ -18,8 +18,8 @@ mod leg;
 mod meter;
 mod proof;
 mod report;
-mod show;
 mod stage;
+mod step;
 
 use std::time::{Duration, Instant};
 
@@ -27,12 +27,13 @@ use anyhow::Context as _;
 use skyferry_agent::notice::{Reason, Shutdown};
 use tracing_subscriber::EnvFilter;
 
+use crate::show::Show;
 use crate::{DONE, FAILED};
 use goods::Goods;
 use leg::Leg;
 use report::{Facts, Source};
-use show::Show;
 use stage::Stage;
+use step::Step;
 
 /// Shows and proves a copy to GCS and to S3, all on this machine.
 ///
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let facts = match ended? {
         Ok(facts) => facts,
         Err(reason) => {
-            show.interrupted()?;
+            show.say("Interrupted; everything has been removed.")?;
             return Ok(reason.exit_code());
         }
     };
@@ -93,7 +94,7 @@ async fn perform(arguments: &Arguments, directory: &std::path::Path, show: &Show
     show.say(&report::opening(&goods, directory))?;
     let mut stage = Stage::set(directory)?;
     let bytes = goods.bytes();
-    let filling = show.step("filling the source", goods.count(), bytes);
+    let filling = Step::new(show, "filling the source", goods.count(), bytes);
     let sent = goods.put_all(&stage.source, &filling).await?;
     filling.done(&format!("{sent} objects put into the source by its S3 API"))?;
     let mut legs = Vec::new();
@@ -101,7 +102,7 @@ async fn perform(arguments: &Arguments, directory: &std::path::Path, show: &Show
         let destination = stage.destination(number)?;
         let leg = Leg { number, directory, source: &stage.source, destination: &destination };
         let crossed = leg.run(&mut goods, show).await.with_context(|| destination.name.to_owned())?;
-        let reading = show.step("reading back", goods.count(), goods.bytes());
+        let reading = Step::new(show, "reading back", goods.count(), goods.bytes());
         let proof = proof::prove(&destination, &goods, &reading).await.with_context(|| destination.name.to_owned())?;
         reading.done(&proof.in_words(destination.name))?;
         legs.push(report::Leg::new(&destination, crossed, proof, &goods));

@@ -1,7 +1,9 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
+mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod show;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         }
     };
     let ended: anyhow::Result<u8> = match arguments.verb {
+        Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
     };

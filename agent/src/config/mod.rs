@@ -27,6 +27,7 @@ use std::time::Duration;
 pub use endpoint::Endpoint;
 pub use problem::{ConfigError, Problem, What};
 pub use provider::Provider;
+pub use units::{duration, size};
 
 /// The predecessors' file of patterns.
 const IGNORE_LIST: &str = "s3_migration_ignore_list.txt";

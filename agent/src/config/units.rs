@@ -17,7 +17,7 @@ const SIZES: [(&str, u64); 9] = [
 const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("ms", 1), ("s", 1_000)];
 
 /// Bytes. Units in any case; `K`, `M` and `G` alone could mean either and are refused.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let wanted = "a size like \"16MiB\", \"16MB\" or a number of bytes";
     let (number, unit) = split(text);
     let number: u64 = number.parse().map_err(|_| wanted.to_string())?;
@@ -25,7 +25,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "a size that fits into 64 bits".to_string())
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wanted = "a duration like \"30s\", \"15m\" or \"2h\"";
     let (number, unit) = split(text);
     let number: u64 = number.parse().map_err(|_| wanted.to_string())?;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{POLL, Until};
 use crate::queue::Queue;
@@ -11,17 +12,20 @@ use crate::queue::Queue;
 pub(super) struct Emptiness {
     /// `None`: nobody asks.
     steady: Option<Duration>,
+    /// Set when nothing more is to come.
+    all: CancellationToken,
     /// Since when every look has found nothing.
     since: Option<Instant>,
 }
 
 impl Emptiness {
     pub fn new(until: Until) -> Self {
-        let steady = match until {
-            Until::Stopped => None,
-            Until::Empty { steady } => Some(steady),
+        let (steady, all) = match until {
+            Until::Stopped => (None, CancellationToken::new()),
+            Until::Empty { steady } => (Some(steady), over()),
+            Until::Fed { all, steady } => (Some(steady), all),
         };
-        Emptiness { steady, since: None }
+        Emptiness { steady, all, since: None }
     }
 
     /// How long a receive may wait: a few times within the steady time.
@@ -33,7 +37,7 @@ impl Emptiness {
     /// steady time has passed between them.
     pub async fn reached(&mut self, quiet: bool, queue: &dyn Queue) -> bool {
         let Some(steady) = self.steady else { return false };
-        let empty = quiet && queue.depth().await.is_ok_and(|depth| depth.is_empty());
+        let empty = quiet && self.all.is_cancelled() && queue.depth().await.is_ok_and(|depth| depth.is_empty());
         self.heard(empty, steady, Instant::now())
     }
 
@@ -50,6 +54,12 @@ impl Emptiness {
             }
         }
     }
+}
+
+fn over() -> CancellationToken {
+    let over = CancellationToken::new();
+    over.cancel();
+    over
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
 use crate::object::{Token, Writer};
 use crate::plan::{Parts, Plan, TooLarge, plan};
-use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
+use crate::protocol::{Answer, Effect, End, Facts, Protocol, Settled, Trouble};
 use crate::store::{Object, Opened};
 use standing::Standing;
 
@@ -110,6 +110,9 @@ impl<'a> Drive<'a> {
         let (mut protocol, mut effect) = Protocol::start(self.writer, facts);
         loop {
             if let Effect::End(end) = effect {
+                if end == End::Settled(Settled::Unchanged) {
+                    self.fine(Side::Destination);
+                }
                 return end;
             }
             debug!(object = %self.subject.source, ?effect, "next");
@@ -201,7 +204,7 @@ impl<'a> Drive<'a> {
             Verdict::Park(_) => Trouble::Park,
             Verdict::Retry => self.own_failure(),
             Verdict::Weather => {
-                self.context.breaker.failed(error.side, cause(error).name());
+                self.context.breaker.failed_by(error, cause(error).name());
                 // A side that throttles one and lets others pass says nothing about the one.
                 match error.kind == Kind::Throttled || self.context.breaker.is_weather(error.side) {
                     true => Trouble::Again { counted: false },

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::Side;
+use crate::error::{CopyError, Kind, Side};
 
 /// So many failures in a row, over all jobs, open the breaker.
 const IN_A_ROW: u32 = 5;
@@ -44,9 +44,30 @@ impl Breaker {
         }
     }
 
+    /// `side` answered a look. That ends an outage; but one that lets nobody write, or has no room, is not known to be well.
+    pub fn seen(&self, side: Side) {
+        let refuses = |heard: &Heard| heard.said.as_ref().is_some_and(|e| matches!(e.kind, Kind::Denied | Kind::Local));
+        if !refuses(self.book().of(side)) {
+            self.succeeded(side);
+        }
+    }
+
     /// `side` refused, hung or was not there. `cause`: one word of ours.
     pub fn failed(&self, side: Side, cause: &'static str) {
         self.book().failed(side, cause, Instant::now());
+    }
+
+    /// The same with what was said, for those who have to tell a person.
+    pub fn failed_by(&self, error: &CopyError, cause: &'static str) {
+        self.failed(error.side, cause);
+        self.book().0[place(error.side)].said = Some(error.clone());
+    }
+
+    /// The last error of a side that has not succeeded since, and when its failures began: the longest lasting one.
+    pub fn trouble(&self) -> Option<(CopyError, Instant)> {
+        let book = self.book();
+        let troubled = book.0.iter().filter(|heard| heard.row > 0);
+        troubled.filter_map(|heard| Some((heard.said.clone()?, heard.began?))).min_by_key(|(_, began)| *began)
     }
 
     /// Whether a failure against `side`, just seen, says something about the side rather than about the object.
@@ -97,12 +118,14 @@ impl Breaker {
 #[derive(Default)]
 struct Book([Heard; SIDES.len()]);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Heard {
     /// Failures since the last success.
     row: u32,
     began: Option<Instant>,
     cause: &'static str,
+    /// The last error of the row, where it was told.
+    said: Option<CopyError>,
     success: Option<Instant>,
 }
 
@@ -115,7 +138,7 @@ impl Book {
     fn succeeded(&mut self, side: Side, now: Instant) -> bool {
         let heard = &mut self.0[place(side)];
         let open = heard.row >= IN_A_ROW;
-        (heard.row, heard.success) = (0, Some(now));
+        (heard.row, heard.success, heard.said) = (0, Some(now), None);
         open
     }
 
@@ -135,7 +158,7 @@ impl Book {
 
     fn storm(&self) -> Option<Storm> {
         SIDES.into_iter().find_map(|side| {
-            let Heard { row, began, cause, .. } = *self.of(side);
+            let &Heard { row, began, cause, .. } = self.of(side);
             let since = began.filter(|_| row >= IN_A_ROW)?;
             Some(Storm { side, cause, since, failures: row })
         })
@@ -201,6 +224,21 @@ mod tests {
             row(&mut book, Side::Source, IN_A_ROW - 1, now);
             book.succeeded(Side::Source, now);
             assert!(book.storm().is_none());
+        }
+    }
+
+    #[test]
+    fn a_look_ends_an_outage_and_no_denial_to_write() {
+        let at = crate::object::Location::new("b", "k");
+        for (kind, ended) in [(Kind::Unavailable, true), (Kind::Denied, false), (Kind::Local, false)] {
+            let breaker = Breaker::default();
+            let error = CopyError::new(Side::Destination, kind, "PutObject", &at, "no");
+            (0..IN_A_ROW).for_each(|_| breaker.failed_by(&error, "denied"));
+            assert_eq!(breaker.trouble().map(|(error, _)| error.kind), Some(kind));
+            breaker.seen(Side::Destination);
+            assert_eq!(breaker.storm().is_none(), ended, "{kind:?}");
+            breaker.succeeded(Side::Destination);
+            assert!(breaker.storm().is_none() && breaker.trouble().is_none());
         }
     }
 

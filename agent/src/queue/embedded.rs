@@ -4,6 +4,8 @@
 //! SQS: nothing expires (a message is kept until somebody ends it), delays are exact to the millisecond, `renew` is
 //! one step, and the dead letters are a table of the same file.
 
+mod feed;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +18,7 @@ use crate::embedded::{Db, Embedded, Failure, WeakEmbedded};
 const KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 const INSERT: &str = "INSERT INTO messages (id, queue, visible_at, leased, received, sent, body) \
-     VALUES (?1, ?2, ?3, 0, 0, ?4, ?5)";
+     VALUES (?1, ?2, ?3, 0, ?6, ?4, ?5)";
 const VISIBLE: &str = "SELECT id, received, sent, body FROM messages WHERE queue = ?1 AND visible_at <= ?2 \
      ORDER BY visible_at, id LIMIT ?3";
 const NEXT_VISIBLE: &str = "SELECT min(visible_at) FROM messages WHERE queue = ?1";
@@ -35,6 +37,8 @@ const BURY: &str = "INSERT INTO dead_letters (queue, parked, reason, body) VALUE
 const DEAD: &str =
     "SELECT id, parked, reason, body FROM dead_letters WHERE queue = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 const EXHUME: &str = "DELETE FROM dead_letters WHERE queue = ?1 AND id = ?2 RETURNING body";
+
+pub use feed::{Fed, Note};
 
 /// One named queue of an embedded file.
 pub struct EmbeddedQueue {
@@ -87,7 +91,7 @@ impl EmbeddedQueue {
         self.run("Redrive", move |db| {
             let bodies: Vec<String> = db.rows(EXHUME, (queue, dead_letter), |row| row.get(0))?;
             for body in &bodies {
-                insert(db, queue, body, Duration::ZERO)?;
+                insert(db, queue, body, Duration::ZERO, 0)?;
             }
             Ok(!bodies.is_empty())
         })
@@ -168,7 +172,7 @@ impl Queue for EmbeddedQueue {
         let held = self.run("SendMessage", move |db| {
             let held = db.execute(DELETE, (id, received))? > 0;
             if held {
-                insert(db, queue, &body, delay)?;
+                insert(db, queue, &body, delay, 0)?;
             }
             Ok(held)
         });
@@ -193,7 +197,7 @@ impl Queue for EmbeddedQueue {
 
     async fn send(&self, bodies: &[String]) -> Result<(), QueueError> {
         let (queue, bodies) = (self.id, bodies.to_vec());
-        self.run("SendMessage", move |db| bodies.iter().try_for_each(|body| insert(db, queue, body, Duration::ZERO)))
+        self.run("SendMessage", move |db| bodies.iter().try_for_each(|body| insert(db, queue, body, Duration::ZERO, 0)))
             .await
     }
 
@@ -270,9 +274,10 @@ fn deliver(db: &mut Db<'_>, queue: i64, max: usize, until: i64, limit: u32) -> r
     Ok(messages)
 }
 
-fn insert(db: &mut Db<'_>, queue: i64, body: &str, delay: Duration) -> rusqlite::Result<()> {
+/// `received`: 0, or what it is to look like.
+fn insert(db: &mut Db<'_>, queue: i64, body: &str, delay: Duration, received: u32) -> rusqlite::Result<()> {
     let (id, at) = (db.next_id(), later(db.now, delay));
-    db.execute(INSERT, (id, queue, at, db.now, body))?;
+    db.execute(INSERT, (id, queue, at, db.now, body, received))?;
     db.visible_from(at);
     Ok(())
 }

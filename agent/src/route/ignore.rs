@@ -91,6 +91,11 @@ fn doubt(pattern: &[u8]) -> Option<String> {
     }
 }
 
+/// Whether a pattern of the same language matches a whole name.
+pub fn glob(pattern: &str, name: &[u8]) -> bool {
+    wild(pattern.as_bytes(), name)
+}
+
 /// Greedy, with one way back (to the last `*`): no pattern costs more than its length times the name's.
 fn wild(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);

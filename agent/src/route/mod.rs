@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::object::{Key, Location};
 
-pub use ignore::{IgnoreList, Rule, Warning};
+pub use ignore::{IgnoreList, Rule, Warning, glob};
 
 /// One line of the allow-list. Prefixes are bytes; one that is neither empty nor ends in `/` gets a `/` by
 /// [`Router::new`]: `sp` means `sp/…` and never `sp2/…`.

@@ -124,9 +124,15 @@ impl Directory {
             };
             let mut objects = Vec::new();
             while objects.len() < PAGE {
-                match walk.next()? {
-                    Some(listed) => objects.push(listed),
-                    None => return Ok((objects, None)),
+                match walk.next() {
+                    Ok(Some(listed)) => objects.push(listed),
+                    Ok(None) => return Ok((objects, None)),
+                    Err(trouble) if objects.is_empty() => return Err(trouble),
+                    // What was found before it comes first.
+                    Err(trouble) => {
+                        walk.ends_with(trouble);
+                        return Ok((objects, Some(walk)));
+                    }
                 }
             }
             Ok((objects, Some(walk)))

@@ -14,6 +14,7 @@ use crate::embedded::Embedded;
 use crate::ledger::Ledger;
 use crate::ledger::dynamodb::{DynamoLedger, DynamoOptions};
 use crate::ledger::none::NoLedger;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::{QueueName, Sqs, SqsOptions};
 use crate::queue::{Queue, QueueTraits};
 
@@ -33,13 +34,20 @@ const STEADY_EMBEDDED: Duration = Duration::from_millis(150);
 const STEADY_ENDPOINT: Duration = Duration::from_secs(3);
 const STEADY_AWS: Duration = Duration::from_secs(60);
 
-/// In the settings' order, and the ledger that they share.
-pub(super) async fn queues_and_ledger(
-    settings: &Settings,
-    keys: &KeyRing,
-) -> Result<(Vec<Arc<dyn Queue>>, Arc<dyn Ledger>), WiringError> {
+/// What the settings name, opened.
+pub(super) struct Opened {
+    /// In the settings' order.
+    pub queues: Vec<Arc<dyn Queue>>,
+    /// The first of them, where it is embedded: it can be fed.
+    pub embedded: Option<Arc<EmbeddedQueue>>,
+    /// All share it.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Result<Opened, WiringError> {
     let mut files = Files::default();
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
+    let mut embedded = None;
     for (place, queue) in settings.queues.iter().enumerate() {
         if settings.queues[..place].contains(queue) {
             let reason = "two of [[queues]] are the same".into();
@@ -47,7 +55,9 @@ pub(super) async fn queues_and_ledger(
         }
         queues.push(match queue {
             config::Queue::Embedded { path } => {
-                Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?)
+                let queue = Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
+                embedded = embedded.or_else(|| (place == 0).then(|| queue.clone()));
+                queue
             }
             config::Queue::Sqs { queue, region, endpoint } => {
                 let options = SqsOptions {
@@ -62,7 +72,7 @@ pub(super) async fn queues_and_ledger(
             }
         });
     }
-    Ok((queues, ledger(settings, &keys.ledger, &mut files).await?))
+    Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
 }
 
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {

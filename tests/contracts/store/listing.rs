@@ -52,6 +52,8 @@ pub async fn a_row_tells_what_a_look_tells(on: Subject) {
     assert_eq!(row.key, Key::from("dir/a"));
     assert_eq!((row.size, &row.etag), (1234, &object.identity.etag));
     assert!((row.last_modified - object.identity.last_modified).abs() <= 1);
+    // A revision in a row spares the look: it must be the look's.
+    assert!(row.revision.as_ref().is_none_or(|told| *told == object.revision), "{row:?}");
 }
 
 pub async fn more_than_a_page_is_listed_without_gap_or_repeat(on: Subject) {

@@ -13,7 +13,7 @@ use crate::{
 
 impl Gcs {
     pub(super) fn list(self: Arc<Self>, asked: Asked) -> Result<Commit, Failure> {
-        Ok(Box::new(move || listings::objects(self.store(), &asked.call)))
+        Ok(Box::new(move || listings::objects(self.store(), &asked.call, true)))
     }
 
     pub(super) fn list_uploads(self: Arc<Self>, asked: Asked) -> Result<Commit, Failure> {

@@ -11,8 +11,8 @@ use skyferry_agent::object::{Expected, Key, Location, SourceIdentity, Token};
 use skyferry_agent::plan::{Cut, Limits, Plan, plan};
 use skyferry_agent::store::{Attributes, Chunks, FinishedPart, Metadata, Payload, Provenance, Sink as _};
 
-use super::show::Step;
 use super::stage::{BUCKET, Server};
+use super::step::Step;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

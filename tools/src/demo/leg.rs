@@ -19,8 +19,9 @@ use skyferry_agent::wiring::{Agent, EMBEDDED_QUEUE, Until};
 use super::events;
 use super::goods::{Good, Goods};
 use super::meter::{Cost, Meter};
-use super::show::{Show, Step};
 use super::stage::{BUCKET, Destination, FERRIED, KEYS, Server};
+use super::step::Step;
+use crate::show::Show;
 
 /// Which object is overwritten while the agent works, and which event comes twice.
 const OVERWRITTEN: usize = 1;
@@ -66,7 +67,7 @@ impl Leg<'_> {
         queue.send(&messages).await?;
 
         let changed = goods.changed(OVERWRITTEN, self.number as u64 + 1);
-        let step = show.step(&format!("copying to {}", self.destination.name), goods.count(), goods.bytes());
+        let step = Step::new(show, &format!("copying to {}", self.destination.name), goods.count(), goods.bytes());
         let (meter, started) = (Meter::start(), Instant::now());
         let trouble = self.trouble(&queue, held, &changed, || metrics.summary().copied >= goods.count() / 2);
         let watch = watch(&step, self.destination, || metrics.summary());

@@ -6,8 +6,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use skyferry_agent::store::Metadata;
 
 use super::goods::{Good, Goods};
-use super::show::Step;
 use super::stage::{Destination, FERRIED};
+use super::step::Step;
 
 /// At once.
 const READS: usize = 8;

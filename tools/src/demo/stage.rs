@@ -6,16 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::DirEntry;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use s3s::auth::SimpleAuth;
-use s3s::service::{S3Service, S3ServiceBuilder};
-use sandbox::{GcsOptions, GcsPeer};
+use sandbox::{GcsOptions, GcsPeer, S3Files};
 use serde_json::json;
 use skyferry_agent::error::Side;
 use skyferry_agent::object::Key;
@@ -24,11 +19,8 @@ use skyferry_agent::store::http::{Transport, TransportOptions};
 use skyferry_agent::store::s3::{Profile, S3, S3Options};
 use skyferry_agent::store::{ListFrom, Sink};
 use skyferry_providers::{Cached, File};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
 
-pub const S3_SERVER: &str = "s3s-fs 0.14.1";
+pub const S3_SERVER: &str = S3Files::NAME;
 pub const DESTINATIONS: usize = 2;
 /// The source's bucket.
 pub const BUCKET: &str = "photos";
@@ -36,7 +28,6 @@ pub const BUCKET: &str = "photos";
 pub const FERRIED: &str = "photos-ferried";
 /// Every server's keys, in the form of the predecessors' secret.
 pub const KEYS: &str = "keys.json";
-const S3_KEY: (&str, &str) = ("AKIASKYFERRYDEMO0001", "only/for+the/demo");
 const SOURCE_PROFILE: &str = "aws";
 const DESTINATION_PROFILE: &str = "generic";
 
@@ -49,7 +40,7 @@ pub struct Stage {
 impl Stage {
     pub fn set(directory: &Path) -> anyhow::Result<Stage> {
         let key = |(id, secret): (&str, &str)| json!({ "aws_access_key_id": id, "aws_secret_access_key": secret, "region": "us-east-1" });
-        let keys = json!({ "s3": key(S3_KEY), "gcs": key((GcsPeer::ACCESS_ID, GcsPeer::SECRET)) });
+        let keys = json!({ "s3": key((S3Files::ACCESS_ID, S3Files::SECRET)), "gcs": key((GcsPeer::ACCESS_ID, GcsPeer::SECRET)) });
         std::fs::write(directory.join(KEYS), keys.to_string())?;
         let source = Server::s3(directory, "source", BUCKET, SOURCE_PROFILE)?;
         Ok(Stage { directory: directory.to_owned(), source })
@@ -84,25 +75,19 @@ pub struct Server {
     pub endpoint: String,
     root: PathBuf,
     pub client: Arc<S3>,
-    _accepting: AbortOnDropHandle<()>,
+    _files: S3Files,
 }
 
 impl Server {
     fn s3(directory: &Path, name: &str, bucket: &str, profile: &str) -> anyhow::Result<Server> {
         let root = directory.join(name);
         std::fs::create_dir_all(root.join(bucket))?;
-        let files = s3s_fs::FileSystem::new(&root).map_err(|error| anyhow::anyhow!("{S3_SERVER}: {error:?}"))?;
-        let mut service = S3ServiceBuilder::new(files);
-        service.set_auth(SimpleAuth::from_single(S3_KEY.0, S3_KEY.1));
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address: SocketAddr = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(TcpListener::from_std(listener)?, service.build()));
-        let endpoint = format!("http://{address}");
+        let files = S3Files::start(&root)?;
+        let endpoint = files.endpoint();
         let profile = Profile::named(profile).context("no such profile")?;
         let options = S3Options { profile, endpoint: Some(endpoint.clone()), ..S3Options::default() };
         let client = S3::new(options, keys(directory, "s3"), Side::Destination, transport()?)?;
-        Ok(Server { endpoint, root, client: Arc::new(client), _accepting: AbortOnDropHandle::new(accepting) })
+        Ok(Server { endpoint, root, client: Arc::new(client), _files: files })
     }
 
     /// Its files are its objects. (Asked for a listing, it says that keys are encoded, and does not encode them.)
@@ -130,25 +115,6 @@ impl Server {
         let begun = |name: &[u8]| name.starts_with(b".upload") || name.starts_with(b".tmp.");
         entries.retain(|entry| begun(entry.file_name().as_encoded_bytes()));
         Ok(entries)
-    }
-}
-
-async fn accept(listener: TcpListener, service: S3Service) {
-    // Owned by this task: when it is aborted, so are the connections.
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors: wait for some to close.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let service = service.clone();
-        connections.spawn(async move {
-            // A connection that ends with an error is its client's affair.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
     }
 }
 

@@ -107,7 +107,7 @@ impl Drive<'_> {
 
     pub(super) async fn head_destination(&mut self) -> Done {
         self.destination = self.context.sink.head(&self.subject.destination).await?;
-        self.fine(Side::Destination);
+        self.context.breaker.seen(Side::Destination);
         let Some(object) = &self.destination else { return Ok(Answer::Destination(None)) };
         let ours = object.provenance.as_ref().filter(|provenance| provenance.source == self.subject.source);
         let mark = ours.map(|provenance| Mark {

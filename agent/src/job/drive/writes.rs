@@ -111,9 +111,25 @@ impl Drive<'_> {
         let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
         let (token, size) = (upload.record.token, upload.object.identity.size);
         let complete = self.route.complete(upload, expected);
-        match self.standing.write(Some(&upload.record), complete).await? {
-            Some(copied) => Ok(self.published(copied, token, size)),
-            None => Ok(Answer::Fenced),
+        match self.standing.write(Some(&upload.record), complete).await {
+            Ok(Some(copied)) => Ok(self.published(copied, token, size)),
+            Ok(None) => Ok(Answer::Fenced),
+            Err(error) => {
+                if error.kind == Kind::Corrupt {
+                    self.distrust_parts().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Together they are not what the source stores, and none of them says which is wrong: whoever goes on with this upload
+    /// has to send them all again. Left as they are they would fail every attempt to come.
+    async fn distrust_parts(&mut self) {
+        let Some(upload) = &mut self.upload else { return };
+        upload.record.parts.clear();
+        if let Err(error) = self.context.ledger.checkpoint(self.subject, self.writer, Some(&upload.record)).await {
+            tracing::warn!(object = %self.subject.source, %error, "parts that do not add up could not be forgotten");
         }
     }
 

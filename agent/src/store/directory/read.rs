@@ -33,6 +33,8 @@ pub(super) fn find(place: &Place, key: &Key) -> Res<Option<(File, State)>> {
             Ok(Some((file, state)))
         }
         Ok(_) | Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR | Errno::ENXIO) => Ok(None),
+        // Of this file alone: its neighbours say nothing about it, nor it about them.
+        Err(errno @ (Errno::EACCES | Errno::EPERM)) => Err(Trouble::new(Kind::Unreadable, errno.desc())),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::stat::lstat;
 use super::names::part_of;
 use super::place::{Place, Res, State, Trouble};
 use crate::error::Kind;
-use crate::object::Key;
+use crate::object::{Key, Revision};
 use crate::store::Listed;
 
 /// One listing on its way.
@@ -20,6 +20,8 @@ pub(super) struct Walk {
     prefix: Vec<u8>,
     after: Option<Vec<u8>>,
     levels: Vec<Level>,
+    /// The first directory that could not be read: told when all others are listed.
+    unreadable: Option<Trouble>,
 }
 
 /// One directory on the way down, and what of it is still to come.
@@ -43,13 +45,15 @@ impl Walk {
             prefix: prefix.as_bytes().to_vec(),
             after: after.map(|key| key.as_bytes().to_vec()),
             levels: Vec::new(),
+            unreadable: None,
         };
         drop(place.open()?);
         walk.enter(place.root().to_path_buf(), Vec::new())?;
         Ok(walk)
     }
 
-    /// The next file. One that vanishes meanwhile is left out.
+    /// The next file. One that vanishes meanwhile is left out; a directory that cannot be read ends the listing with its
+    /// error, but only after everything else.
     pub(super) fn next(&mut self) -> Res<Option<Listed>> {
         while let Some(level) = self.levels.last_mut() {
             let Some(entry) = level.entries.next() else {
@@ -58,7 +62,10 @@ impl Walk {
             };
             let (path, key) = (level.path.join(&entry.name), [&*level.key, &entry.part].concat());
             if entry.directory {
-                self.enter(path, key)?;
+                match self.enter(path, key) {
+                    Err(trouble @ Trouble::Known(Kind::Unreadable, _)) => drop(self.unreadable.get_or_insert(trouble)),
+                    entered => entered?,
+                }
             } else if let Some(state) = state_at(&path)? {
                 return Ok(Some(Listed {
                     key: Key::new(key),
@@ -66,10 +73,20 @@ impl Walk {
                     etag: state.stamp(),
                     last_modified: state.modified(),
                     storage_class: None,
+                    revision: Some(Revision(state.stamp())),
                 }));
             }
         }
-        Ok(None)
+        match self.unreadable.take() {
+            Some(trouble) => Err(trouble),
+            None => Ok(None),
+        }
+    }
+
+    /// Nothing more comes but this.
+    pub(super) fn ends_with(&mut self, trouble: Trouble) {
+        self.levels.clear();
+        self.unreadable = Some(trouble);
     }
 
     fn enter(&mut self, path: PathBuf, key: Vec<u8>) -> Res<()> {
@@ -129,6 +146,6 @@ fn gone(error: &io::Error) -> bool {
 
 /// A listing fails as a whole: the path says where.
 fn named(error: io::Error, path: &Path) -> Trouble {
-    let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Denied } else { Kind::Local };
+    let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Unreadable } else { Kind::Local };
     Trouble::new(kind, format!("{}: {error}", path.display()))
 }

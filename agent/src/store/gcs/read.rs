@@ -12,7 +12,7 @@ use super::client::{Ask, Client};
 use super::keys::Parameter;
 use super::{headers, xml};
 use crate::error::{CopyError, Kind};
-use crate::object::{Key, Location};
+use crate::object::{Key, Location, Revision};
 use crate::store::http::{Answer, Effect, again};
 use crate::store::{ListFrom, Listed, Object, Opened, Page, Pin, Result};
 
@@ -175,6 +175,7 @@ fn listed(body: &[u8], prefix: &Key, token: Option<&[u8]>) -> Result<Page, Strin
             etag: headers::unquoted(&row.etag).into(),
             last_modified: row.last_modified().map_err(|e| e.to_string())?,
             storage_class: row.storage_class.clone(),
+            revision: row.generation.map(|generation| Revision(generation.to_string().into())),
         });
     }
     let next = list.next_continuation_token.filter(|_| list.is_truncated);

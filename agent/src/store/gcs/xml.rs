@@ -72,6 +72,7 @@ pub struct Contents {
     pub etag: String,
     last_modified: String,
     pub storage_class: Option<String>,
+    pub generation: Option<u64>,
 }
 
 impl ListBucketResult {
@@ -225,6 +226,7 @@ mod tests {
         assert_eq!(list.contents.len(), 2);
         assert_eq!(list.key(&list.contents[0]).unwrap(), Key::from("a b+c%\né"));
         assert_eq!(list.contents[0].size, 5 << 40);
+        assert_eq!((list.contents[0].generation, list.contents[1].generation), (Some(17), None));
         assert_eq!(list.contents[0].etag, "\"e\"");
         assert_eq!(list.contents[0].last_modified().unwrap(), 1_767_323_045);
     }

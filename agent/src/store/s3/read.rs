@@ -1,6 +1,7 @@
 //! HEAD, GET and listings; and how headers become an `Object`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
@@ -146,10 +147,12 @@ impl S3 {
         };
         let encoding = result.encoding_type.as_deref();
         let row = |row: xml::Contents| {
+            let etag: Arc<str> = unquoted(&row.etag).into();
             Ok(Listed {
                 key: xml::key(&row.key, encoding),
                 size: row.size,
-                etag: unquoted(&row.etag).into(),
+                revision: (!etag.is_empty()).then(|| Revision(etag.clone())),
+                etag,
                 last_modified: timestamp(&call, &row.last_modified)?,
                 storage_class: row.storage_class,
             })

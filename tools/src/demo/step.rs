@@ -1,55 +1,15 @@
-//! What is shown while it runs: a bar on a terminal, a line now and then elsewhere. The one place that writes to stdout.
+//! A step of the demo while it runs: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::show::Show;
+
 /// Between two lines where there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
-
-pub struct Show {
-    /// Stdout is for the JSON alone.
-    json: bool,
-    bars: bool,
-}
-
-impl Show {
-    /// A log on the terminal would tear bars to pieces.
-    pub fn new(json: bool, log: bool) -> Show {
-        Show { json, bars: std::io::stderr().is_terminal() && !log }
-    }
-
-    /// A text for people.
-    pub fn say(&self, text: &str) -> std::io::Result<()> {
-        if self.json { write(&mut std::io::stderr().lock(), text) } else { write(&mut std::io::stdout().lock(), text) }
-    }
-
-    pub fn json(&self, line: &str) -> std::io::Result<()> {
-        write(&mut std::io::stdout().lock(), line)
-    }
-
-    pub fn interrupted(&self) -> std::io::Result<()> {
-        self.say("Interrupted; everything has been removed.")
-    }
-
-    /// Begins a step of so many objects and bytes.
-    pub fn step(&self, what: &str, objects: u64, bytes: u64) -> Step<'_> {
-        let bar = self.bars.then(|| bar(what, bytes));
-        let said = Mutex::new(Instant::now());
-        Step {
-            show: self,
-            what: what.to_owned(),
-            total: (objects, bytes),
-            done: Default::default(),
-            bar,
-            said,
-            started: Instant::now(),
-        }
-    }
-}
 
 /// One step of the demo.
 pub struct Step<'a> {
@@ -62,7 +22,20 @@ pub struct Step<'a> {
     started: Instant,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// Begins a step of so many objects and bytes.
+    pub fn new(show: &'a Show, what: &str, objects: u64, bytes: u64) -> Step<'a> {
+        Step {
+            show,
+            what: what.to_owned(),
+            total: (objects, bytes),
+            done: Default::default(),
+            bar: show.bars.then(|| bar(what, bytes)),
+            said: Mutex::new(Instant::now()),
+            started: Instant::now(),
+        }
+    }
+
     pub fn add(&self, objects: u64, bytes: u64) {
         let before = (self.done.0.fetch_add(objects, Relaxed), self.done.1.fetch_add(bytes, Relaxed));
         self.tell(before.0 + objects, before.1 + bytes);
@@ -110,10 +83,4 @@ fn bar(what: &str, bytes: u64) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
     bar.set_prefix(what.to_owned());
     bar
-}
-
-fn write(out: &mut impl std::io::Write, text: &str) -> std::io::Result<()> {
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")?;
-    out.flush()
 }

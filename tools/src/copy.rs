@@ -1,0 +1,358 @@
+//! `skyferry copy`: the agent's core on one machine, with its queue and its ledger in one file, fed by a listing.
+//!
+//! ```text
+//! arguments  what is typed            place      SRC and DST
+//! settings   → the agent's settings   state      the file that remembers
+//! lister     feeds the queue: pages of the source beside those there; filter
+//! patience   how long trouble of a whole side is borne
+//! progress   how far it is            voice      stderr
+//! orphans    uploads that nobody knows
+//! ending     the summary and the exit code
+//! ```
+
+mod arguments;
+mod ending;
+mod filter;
+mod lister;
+mod orphans;
+mod pages;
+mod patience;
+mod place;
+mod progress;
+mod settings;
+mod state;
+mod there;
+mod voice;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use skyferry_agent::config::{Settings, Store};
+use skyferry_agent::error::CopyError;
+use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::object::{Key, Location};
+use skyferry_agent::queue::embedded::EmbeddedQueue;
+use skyferry_agent::store::{ListFrom, Listed, Pin};
+use skyferry_agent::wiring::{Agent, Until};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing_subscriber::EnvFilter;
+
+use crate::show::Show;
+use crate::{FAILED, WRONG};
+pub use arguments::Arguments;
+use ending::{Ended, Ending, Wrong as _};
+use filter::Filter;
+use lister::Lister;
+use pages::{End, Place as Side};
+use patience::Patience;
+use place::Place;
+use progress::Progress;
+use settings::Origin;
+use voice::Voice;
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let show = Show::new(arguments.json, arguments.verbose);
+    let bar = (show.bars && !arguments.no_progress && !arguments.dry_run).then(progress::bar);
+    let voice = Voice::new(bar);
+    log(arguments, &voice);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        let ended = perform(arguments, &show, &voice, &shutdown).await;
+        if let Some(bar) = &voice.bar {
+            bar.finish_and_clear();
+        }
+        ended
+    });
+    // A name that is being resolved cannot be cancelled.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Ok(code) => Ok(code),
+        Err(Ended { code, error }) => {
+            eprintln!("skyferry: {error:#}");
+            Ok(code)
+        }
+    }
+}
+
+/// What was parked is told at the end, what is tried again by `patience`: the log has the rest.
+fn log(arguments: &Arguments, voice: &Voice) {
+    let quiet = "off,skyferry_agent::store=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
+    let filter = EnvFilter::new(if arguments.verbose { "warn,skyferry_agent=info" } else { quiet });
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(voice.clone()).with_ansi(false);
+    if arguments.verbose {
+        lines.init();
+    } else {
+        lines.without_time().with_target(false).init();
+    }
+}
+
+async fn perform(arguments: &Arguments, show: &Show, voice: &Voice, shutdown: &Shutdown) -> Result<u8, Ended> {
+    let started = Instant::now();
+    let patience = Patience::new(arguments.patience, voice.clone());
+    let prepared = tokio::select! {
+        prepared = Copying::prepare(arguments, &patience, voice) => prepared?,
+        () = shutdown.stop.cancelled() => return Ok(reason(shutdown)),
+    };
+    if arguments.dry_run {
+        return prepared.tell(arguments, show, started).await;
+    }
+    prepared.copy(arguments, show, voice, shutdown, started).await
+}
+
+fn reason(shutdown: &Shutdown) -> u8 {
+    shutdown.reason().map_or(FAILED, Reason::exit_code)
+}
+
+/// Everything that is known before the first object moves.
+struct Copying {
+    agent: Agent,
+    lister: Lister,
+    queue: Arc<EmbeddedQueue>,
+    from: Side,
+    to: Side,
+    patience: Patience,
+    /// When the work began that nobody has cleaned up after.
+    began: i64,
+    /// Of a dry run: what stands for a state or a destination that is not there.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Copying {
+    async fn prepare(arguments: &Arguments, patience: &Patience, voice: &Voice) -> Result<Copying, Ended> {
+        let named = |text: &std::ffi::OsStr, which: &str| Place::parse(text).map_err(|why| anyhow!("{which}: {why}"));
+        let source = named(&arguments.source, "SRC").wrong()?;
+        let destination = named(&arguments.destination, "DST").wrong()?;
+        let filter = Filter::new(arguments).wrong()?;
+        let mut origin = Origin::of(&source)?;
+        let pair = pair(arguments, &source, &destination);
+        let mut file = state::path(arguments.state.as_deref(), &pair).wrong()?;
+        let scratch = match arguments.dry_run {
+            true => Some(tempfile::tempdir().context("a temporary directory")?),
+            false => None,
+        };
+        if arguments.restart && scratch.is_none() {
+            state::forget(&file)?;
+        }
+        if let Some(scratch) = scratch.as_ref().filter(|_| arguments.restart || !file.exists()) {
+            file = scratch.path().join("state");
+        }
+        let settings = |origin: &Origin| -> Result<Settings, Ended> {
+            let places = [&source, &destination];
+            let mut settings = settings::settings(arguments, origin, places, &file).wrong()?;
+            if let (Some(scratch), Store::Directory { path }) = (&scratch, &mut settings.destination)
+                && !path.exists()
+            {
+                *path = scratch.path().join("nothing");
+            }
+            Ok(settings)
+        };
+        let mut resolved = settings(&origin)?;
+        let mut agent = build(&resolved).await?;
+        if let (None, Place::Remote { rest, .. }) = (&origin.single, &source)
+            && !is_there(&agent, &origin, rest, &source, patience).await?
+        {
+            drop(agent);
+            origin = origin.object(rest);
+            resolved = settings(&origin)?;
+            agent = build(&resolved).await?;
+        }
+        let ordered = in_order(&resolved.source);
+        let queue = agent.embedded().context("the queue of one machine")?.clone();
+        let began = begin(&queue, &pair, &filter, &file, scratch.is_some()).await?;
+        let (from, to) = sides(&agent, &origin)?;
+        let lister = Lister {
+            from: from.clone(),
+            to: to.clone(),
+            single: origin.single,
+            filter,
+            queue: queue.clone(),
+            ledger: agent.ledger().clone(),
+            metrics: agent.metrics().clone(),
+            counts: Arc::default(),
+            patience: patience.clone(),
+            voice: voice.clone(),
+            ordered,
+            tell: None,
+        };
+        Ok(Copying { agent, lister, queue, from, to, patience: patience.clone(), began, _scratch: scratch })
+    }
+
+    /// The dry run.
+    async fn tell(mut self, arguments: &Arguments, show: &Show, started: Instant) -> Result<u8, Ended> {
+        let lines = Show::new(arguments.json, true);
+        let prefix = self.from.prefix.as_bytes().len();
+        self.lister.tell = Some(Box::new(move |row: &Listed| {
+            let rest = Key::new(row.key.as_bytes().get(prefix..).unwrap_or_default().to_vec());
+            lines.say(&format!("{:>12}  {rest}", row.size))
+        }));
+        self.lister.run().await?;
+        ending::told(show, arguments.json, &self.lister.counts, self.agent.metrics().summary(), started.elapsed())?;
+        Ok(crate::DONE)
+    }
+
+    async fn copy(
+        self,
+        arguments: &Arguments,
+        show: &Show,
+        voice: &Voice,
+        shutdown: &Shutdown,
+        started: Instant,
+    ) -> Result<u8, Ended> {
+        let Copying { agent, lister, queue, from, to, patience, began, _scratch } = self;
+        let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
+        let (ledger, sink, breaker) = (agent.ledger().clone(), agent.sink().clone(), agent.breaker().clone());
+        let shown = Progress { metrics, counts, voice: voice.clone() };
+        let shown = (!arguments.no_progress).then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
+
+        let all = CancellationToken::new();
+        let listing = async {
+            let listed = tokio::select! {
+                listed = lister.run() => listed,
+                () = shutdown.stop.cancelled() => Ok(()),
+            };
+            // What was listed is carried over, whatever the listing ended with.
+            all.cancel();
+            listed
+        };
+        let work = async { tokio::join!(agent.run(Until::Fed(all.clone()), shutdown.clone()), listing) };
+        tokio::pin!(work);
+        let (mut trouble, (ran, listed)) = tokio::select! {
+            ended = &mut work => (None, ended),
+            error = patience.watch(breaker) => {
+                shutdown.stop.cancel();
+                (Some(anyhow::Error::from(error)), work.await)
+            }
+        };
+        drop(shown);
+        let report = ran?;
+        trouble = trouble.or(listed.err());
+        let clean = trouble.is_none() && shutdown.reason().is_none() && report.drained == Default::default();
+        if clean {
+            match orphans::end(&*sink, &*ledger, &from, &to, began).await {
+                Ok(0) => {}
+                Ok(ended) => voice.line(&format!("skyferry: {ended} uploads that a crash had left behind are ended")),
+                Err(error) if orphans::is_unable(&error) => tracing::debug!(%error, "uploads cannot be listed"),
+                Err(error) => trouble = Some(error.context("what a crash may have left behind could not be ended")),
+            }
+            if trouble.is_none() {
+                queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
+            }
+        }
+        if let Some(bar) = &voice.bar {
+            bar.finish_and_clear();
+        }
+        let parked = queue.dead_letters(0, ending::TOLD).await?;
+        Ending { report, elapsed: started.elapsed(), trouble, parked }.tell(show, arguments.json)?;
+        let failed = |failed: bool| if failed { FAILED } else { crate::DONE };
+        Ok(shutdown.reason().map_or(failed(!clean || report.failed()), Reason::exit_code))
+    }
+}
+
+/// What the state belongs to.
+fn pair(arguments: &Arguments, source: &Place, destination: &Place) -> Vec<u8> {
+    let endpoint = |endpoint: &Option<String>| endpoint.clone().unwrap_or_default().into_bytes();
+    let parts = [
+        source.name(),
+        endpoint(&arguments.source_endpoint),
+        destination.name(),
+        endpoint(&arguments.destination_endpoint),
+    ];
+    parts.join(&0)
+}
+
+/// Settings that make no agent are wrong usage.
+async fn build(settings: &Settings) -> Result<Agent, Ended> {
+    use skyferry_agent::wiring::WiringError::{Circle, NestedDirectories};
+    Agent::build(settings).await.map_err(|error| {
+        let error = match error {
+            Circle(..) | NestedDirectories => anyhow!("DST lies within SRC, or SRC within DST: give DST another place"),
+            error => error.into(),
+        };
+        Ended { code: WRONG, error }
+    })
+}
+
+/// Whether SRC is a prefix with something under it (`false`: it is one object). An empty bucket is there; an empty prefix
+/// is a mistake.
+async fn is_there(
+    agent: &Agent,
+    origin: &Origin,
+    rest: &str,
+    source: &Place,
+    patience: &Patience,
+) -> Result<bool, Ended> {
+    let prefix = Key::from(origin.prefix.as_str());
+    let page = patience.ask(false, || agent.source().list(&origin.bucket, &prefix, ListFrom::Start)).await?;
+    if rest.is_empty() || !page.objects.is_empty() || page.next.is_some() {
+        return Ok(true);
+    }
+    let at = Location::new(origin.bucket.as_str(), rest);
+    match patience.ask(true, || agent.source().head(&at, &Pin::Newest)).await {
+        Ok(Some(_)) if !rest.ends_with('/') => Ok(false),
+        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and there is no such object").into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// AWS, OSS and GCS promise it; other servers' listings may follow their directories.
+fn in_order(source: &Store) -> bool {
+    match source {
+        Store::Directory { .. } | Store::Gcs { .. } => true,
+        Store::S3(s3) => {
+            let known = |host: &str| host.contains(".amazonaws.com") || host.ends_with(".aliyuncs.com");
+            s3.endpoint.as_ref().is_none_or(|endpoint| known(endpoint.host()))
+        }
+    }
+}
+
+/// Checks that the state is this pair's, and drops what waits in it if other objects are meant now. Back comes when the
+/// work began.
+async fn begin(queue: &EmbeddedQueue, pair: &[u8], filter: &Filter, file: &Path, dry: bool) -> Result<i64, Ended> {
+    let known = queue.note(state::PAIR).await?;
+    if known.as_deref().is_some_and(|known| known != pair) {
+        let file = file.display();
+        let error = anyhow!("{file} belongs to another SRC and DST: name another --state, or forget it with --restart");
+        return Err(Ended { code: WRONG, error });
+    }
+    let began = queue.note(state::BEGAN).await?.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+    let began = began.unwrap_or_else(orphans::now);
+    if dry {
+        return Ok(began);
+    }
+    let mut notes = vec![
+        (state::PAIR, Some(pair.to_vec())),
+        (state::FILTER, Some(filter.in_words().as_bytes().to_vec())),
+        (state::BEGAN, Some(began.to_be_bytes().to_vec())),
+    ];
+    if known.is_some() && queue.note(state::FILTER).await?.as_deref() != Some(filter.in_words().as_bytes()) {
+        queue.empty().await?;
+        notes.push((state::POSITION, None));
+    }
+    queue.forget_dead_letters().await?;
+    queue.feed(Vec::new(), notes).await?;
+    Ok(began)
+}
+
+fn sides(agent: &Agent, origin: &Origin) -> Result<(Side, Side), Ended> {
+    let route = agent.routes().first().context("a route")?;
+    let from = Side {
+        end: End::Source(agent.source().clone()),
+        bucket: origin.bucket.clone(),
+        prefix: route.source_prefix.clone(),
+    };
+    let to =
+        Side { end: End::Sink(agent.sink().clone()), bucket: route.bucket.to_string(), prefix: route.prefix.clone() };
+    Ok((from, to))
+}
+
+impl From<CopyError> for Ended {
+    fn from(error: CopyError) -> Ended {
+        Ended { code: FAILED, error: error.into() }
+    }
+}

@@ -1,0 +1,134 @@
+//! How a copy ends: what it did, what it could not do, and the exit code.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use indicatif::{BinaryBytes, HumanCount};
+use serde::Serialize;
+use skyferry_agent::event::{self, Entry, Parsed};
+use skyferry_agent::metrics::Summary;
+use skyferry_agent::queue::embedded::DeadLetter;
+use skyferry_agent::wiring::Report;
+
+use super::lister::Counts;
+use crate::show::Show;
+use crate::{FAILED, WRONG};
+
+/// Parked objects told one by one.
+pub const TOLD: usize = 20;
+
+/// An end before its time.
+pub struct Ended {
+    pub code: u8,
+    pub error: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Ended {
+    fn from(error: anyhow::Error) -> Ended {
+        Ended { code: FAILED, error }
+    }
+}
+
+macro_rules! fails {
+    ($($error:ty),*) => { $(
+        impl From<$error> for Ended {
+            fn from(error: $error) -> Ended {
+                Ended { code: FAILED, error: error.into() }
+            }
+        }
+    )* };
+}
+fails!(std::io::Error, skyferry_agent::queue::QueueError, skyferry_agent::wiring::WiringError);
+
+/// For what the person who typed it has to mend.
+pub trait Wrong<T> {
+    fn wrong(self) -> Result<T, Ended>;
+}
+
+impl<T> Wrong<T> for anyhow::Result<T> {
+    fn wrong(self) -> Result<T, Ended> {
+        self.map_err(|error| Ended { code: WRONG, error })
+    }
+}
+
+pub struct Ending {
+    pub report: Report,
+    pub elapsed: Duration,
+    /// Why it could not go on, if so.
+    pub trouble: Option<anyhow::Error>,
+    pub parked: Vec<DeadLetter>,
+}
+
+impl Ending {
+    pub fn tell(&self, show: &Show, json: bool) -> std::io::Result<()> {
+        let summary = self.report.summary;
+        for letter in &self.parked {
+            eprintln!("skyferry: not copied: {}", in_words(letter));
+        }
+        if summary.parked > self.parked.len() as u64 {
+            eprintln!("skyferry: and {} more", summary.parked - self.parked.len() as u64);
+        }
+        if let Some(error) = &self.trouble {
+            eprintln!("skyferry: {error:#}\nskyferry: given up; the same command goes on from here");
+        }
+        show.say(&table(summary, self.elapsed))?;
+        if json { show.json(&summary.to_json(self.elapsed)) } else { Ok(()) }
+    }
+}
+
+/// The key and the reason; many reasons name the key by themselves.
+fn in_words(letter: &DeadLetter) -> String {
+    let Parsed::Records(entries) = event::parse(letter.body.as_bytes()) else { return letter.reason.clone() };
+    match &entries[..] {
+        [Entry::Record(record)] if !letter.reason.contains(&record.source.to_string()) => {
+            format!("{}: {}", record.source, letter.reason)
+        }
+        _ => letter.reason.clone(),
+    }
+}
+
+fn table(summary: Summary, elapsed: Duration) -> String {
+    let Summary { copied, unchanged, skipped, gone, parked, bytes, retries, .. } = summary;
+    let seconds = elapsed.as_secs_f64();
+    let rows = [
+        ("copied", copied),
+        ("unchanged", unchanged),
+        ("left out", skipped),
+        ("gone meanwhile", gone),
+        ("not copied", parked),
+        ("tried again", retries),
+    ];
+    let shown = rows.iter().filter(|(what, count)| *count > 0 || *what == "copied");
+    let mut text: String =
+        shown.map(|(what, count)| format!("{what:<15}{:>12}\n", HumanCount(*count).to_string())).collect();
+    let rate = BinaryBytes((bytes as f64 / seconds.max(0.001)) as u64);
+    text.push_str(&format!("{} in {seconds:.1} s, {rate}/s", BinaryBytes(bytes)));
+    text
+}
+
+/// Of a dry run: `copied` and `bytes` are what would be.
+pub fn told(show: &Show, json: bool, counts: &Counts, summary: Summary, elapsed: Duration) -> std::io::Result<()> {
+    let (sent, bytes) = (counts.sent.load(Relaxed), counts.bytes.load(Relaxed));
+    let Summary { unchanged, skipped, .. } = summary;
+    show.say(&format!(
+        "would copy {} objects, {} ({} unchanged, {} left out, {} listed)",
+        HumanCount(sent),
+        BinaryBytes(bytes),
+        HumanCount(unchanged),
+        HumanCount(skipped),
+        HumanCount(counts.listed.load(Relaxed)),
+    ))?;
+    if !json {
+        return Ok(());
+    }
+    #[derive(Serialize)]
+    struct Line {
+        dry_run: bool,
+        #[serde(flatten)]
+        summary: Summary,
+        seconds: f64,
+    }
+    let summary = Summary { copied: sent, bytes, ..summary };
+    let line = Line { dry_run: true, summary, seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0 };
+    show.json(&serde_json::to_string(&line).unwrap_or_default())
+}

@@ -1,0 +1,235 @@
+//! Walks the source's listing and the destination's side by side, and feeds the queue with what is not known to be equal,
+//! while the agent drains it. Holds some pages, never the listing: the rest waits until the queue has room.
+//!
+//! A listing is a circle. Where it stands is written with the messages, in one transaction; a run that was killed begins
+//! there, with what is new, and then goes once all the way round, for what it has listed may have changed since.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use skyferry_agent::event::{Kind, Record};
+use skyferry_agent::ledger::{Ledger, Subject};
+use skyferry_agent::metrics::{Metrics, Outcome};
+use skyferry_agent::object::{Key, Location};
+use skyferry_agent::queue::Queue as _;
+use skyferry_agent::queue::embedded::{EmbeddedQueue, Fed};
+use skyferry_agent::store::{Listed, Object};
+
+use super::filter::Filter;
+use super::pages::{End, Pages, Place};
+use super::patience::Patience;
+use super::state::POSITION;
+use super::there::{Seen, There};
+use super::voice::Voice;
+
+/// Messages that wait at most, give or take a page.
+const ROOM: u64 = 4000;
+/// Between two looks whether there is room.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How far the listing is: for the progress, and for a dry run's result.
+#[derive(Default)]
+pub struct Counts {
+    /// Objects under SRC so far.
+    pub listed: AtomicU64,
+    /// Those of them that were not known to be equal, and their bytes.
+    pub sent: AtomicU64,
+    pub bytes: AtomicU64,
+    pub ended: AtomicBool,
+}
+
+/// What is known of a key before anybody looks at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Equal,
+    /// At the destination or in the ledger: its job has to look first.
+    Something,
+    Nothing,
+}
+
+pub struct Lister {
+    pub from: Place,
+    pub to: Place,
+    /// The one key, where SRC names one.
+    pub single: Option<Key>,
+    pub filter: Filter,
+    pub queue: Arc<EmbeddedQueue>,
+    pub ledger: Arc<dyn Ledger>,
+    pub metrics: Arc<Metrics>,
+    pub counts: Arc<Counts>,
+    pub patience: Patience,
+    pub voice: Voice,
+    /// The source lists in the order of the keys' bytes, so that a position says what lies before it.
+    pub ordered: bool,
+    /// Tells what would be copied instead.
+    pub tell: Option<Box<dyn Fn(&Listed) -> std::io::Result<()> + Send + Sync>>,
+}
+
+impl Lister {
+    pub async fn run(&self) -> anyhow::Result<()> {
+        if let Some(key) = &self.single {
+            self.one(key).await?;
+        } else {
+            let position = if self.ordered { self.queue.note(POSITION).await?.map(Key::new) } else { None };
+            self.lap(position.clone(), None).await?;
+            if let Some(begun) = position {
+                self.lap(None, Some(begun)).await?;
+            }
+            self.feed(Vec::new(), None).await?;
+        }
+        self.counts.ended.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// From after one key to another, both ends of the listing where there is none.
+    async fn lap(&self, after: Option<Key>, until: Option<Key>) -> anyhow::Result<()> {
+        let there_after = after.as_ref().map(|key| self.to_key(self.rest(key)));
+        let mut pages = Pages::new(self.from.clone(), after, self.patience.clone());
+        let mut there = There::new(self.to.clone(), there_after, self.patience.clone(), self.voice.clone());
+        while let Some(page) = pages.next().await {
+            let (mut rows, mut last, mut over) = (Vec::new(), None, false);
+            for row in page? {
+                over = until.as_ref().is_some_and(|until| row.key > *until);
+                if over {
+                    break;
+                }
+                last = Some(row.key.clone());
+                if self.wants(&row) {
+                    let seen = there.find(self.rest(&row.key)).await?;
+                    rows.push((row, seen));
+                }
+            }
+            self.send(rows, last).await?;
+            if over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn one(&self, key: &Key) -> anyhow::Result<()> {
+        let End::Source(source) = &self.from.end else { return Ok(()) };
+        let at = Location::new(self.from.bucket.as_str(), key.clone());
+        let pin = skyferry_agent::store::Pin::Newest;
+        let object = self.patience.ask(false, || source.head(&at, &pin)).await?;
+        let object = object.ok_or_else(|| anyhow::anyhow!("SRC {at} is not there any more"))?;
+        let row = row(key.clone(), &object);
+        if self.wants(&row) {
+            self.send(vec![(row, Seen::Unknown)], None).await?;
+        }
+        Ok(())
+    }
+
+    fn wants(&self, row: &Listed) -> bool {
+        self.counts.listed.fetch_add(1, Relaxed);
+        let rest = self.rest(&row.key);
+        // The prefix itself is a folder's marker; without a name it cannot be at the top of a bucket or a directory.
+        let nameless = rest.is_empty() && self.to.prefix.as_bytes().is_empty();
+        let wanted = !nameless && self.filter.takes(&self.from.bucket, row, rest);
+        if !wanted {
+            self.metrics.outcome(Outcome::Skipped);
+        }
+        wanted
+    }
+
+    /// Sorts out what is equal, and sends the rest with the position that it makes.
+    async fn send(&self, rows: Vec<(Listed, Seen)>, position: Option<Key>) -> anyhow::Result<()> {
+        let known = join_all(rows.iter().map(|(row, seen)| self.compare(row, seen))).await;
+        let mut messages = Vec::new();
+        for ((row, _), known) in rows.into_iter().zip(known) {
+            let known = known?;
+            if known == Known::Equal {
+                self.metrics.outcome(Outcome::Unchanged);
+                continue;
+            }
+            self.counts.sent.fetch_add(1, Relaxed);
+            self.counts.bytes.fetch_add(row.size, Relaxed);
+            match &self.tell {
+                Some(tell) => tell(&row)?,
+                None => messages.push(Fed { body: self.message(&row), seen: known == Known::Something }),
+            }
+        }
+        self.feed(messages, position).await
+    }
+
+    async fn feed(&self, messages: Vec<Fed>, position: Option<Key>) -> anyhow::Result<()> {
+        if self.tell.is_some() {
+            return Ok(());
+        }
+        while !messages.is_empty() {
+            let depth = self.queue.depth().await?;
+            if depth.visible + depth.in_flight + depth.delayed < ROOM {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let position = position.map(|key| key.as_bytes().to_vec());
+        Ok(self.queue.feed(messages, vec![(POSITION, position)]).await?)
+    }
+
+    /// Equal is what the ledger recorded and both listings still show. Where the ledger has nothing, a dry run takes equal
+    /// ETags for equal bytes; a job looks closer.
+    async fn compare(&self, row: &Listed, seen: &Seen) -> anyhow::Result<Known> {
+        let subject = Subject {
+            source: Location::new(self.from.bucket.as_str(), row.key.clone()),
+            destination: Location::new(self.to.bucket.as_str(), self.to_key(self.rest(&row.key))),
+            primary: true,
+        };
+        let record = self.ledger.lookup(&subject).await?;
+        let published = record.as_ref().filter(|record| record.ended).and_then(|record| record.published.as_ref());
+        let equal = match (seen, published) {
+            (Seen::Row(there), Some(published)) => {
+                let known = &published.identity;
+                // A listing may round a time otherwise than a look does.
+                let same_time = (known.last_modified - row.last_modified).abs() <= 1;
+                known.etag == row.etag
+                    && known.size == row.size
+                    && same_time
+                    && there.size == row.size
+                    && there.revision.as_ref() == Some(&published.revision)
+            }
+            (Seen::Row(there), None) => self.tell.is_some() && there.size == row.size && there.etag == row.etag,
+            _ => false,
+        };
+        Ok(match (equal, seen, record) {
+            (true, ..) => Known::Equal,
+            (false, Seen::Nothing, None) => Known::Nothing,
+            // Also what the ledger knows and the listing does not show: it was taken away.
+            _ => Known::Something,
+        })
+    }
+
+    fn message(&self, row: &Listed) -> String {
+        let record = Record {
+            source: Location::new(self.from.bucket.as_str(), row.key.clone()),
+            event: Kind::Requested,
+            size_hint: Some(row.size),
+            version: None,
+            sequencer: None,
+            destination: None,
+        };
+        record.to_message()
+    }
+
+    /// What follows SRC.
+    fn rest<'a>(&self, key: &'a Key) -> &'a [u8] {
+        key.as_bytes().get(self.from.prefix.as_bytes().len()..).unwrap_or_default()
+    }
+
+    fn to_key(&self, rest: &[u8]) -> Key {
+        Key::new([self.to.prefix.as_bytes(), rest].concat())
+    }
+}
+
+fn row(key: Key, object: &Object) -> Listed {
+    Listed {
+        key,
+        size: object.identity.size,
+        etag: object.identity.etag.clone(),
+        last_modified: object.identity.last_modified,
+        storage_class: None,
+        revision: None,
+    }
+}

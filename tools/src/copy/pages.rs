@@ -1,0 +1,79 @@
+//! Pages of a listing, of either end, fetched ahead by one: the next is on its way while this one is looked at.
+
+use std::sync::Arc;
+
+use skyferry_agent::error::CopyError;
+use skyferry_agent::object::Key;
+use skyferry_agent::store::{ListFrom, Listed, Page, Sink, Source};
+use tokio::sync::mpsc;
+
+use super::patience::Patience;
+
+#[derive(Clone)]
+pub enum End {
+    Source(Arc<dyn Source>),
+    Sink(Arc<dyn Sink>),
+}
+
+/// What to list.
+#[derive(Clone)]
+pub struct Place {
+    pub end: End,
+    pub bucket: String,
+    pub prefix: Key,
+}
+
+impl Place {
+    pub async fn list(&self, from: ListFrom<'_>) -> Result<Page, CopyError> {
+        match &self.end {
+            End::Source(source) => source.list(&self.bucket, &self.prefix, from).await,
+            End::Sink(sink) => sink.list(&self.bucket, &self.prefix, from).await,
+        }
+    }
+}
+
+/// A listing on its way; it ends with this value.
+pub struct Pages(mpsc::Receiver<Result<Vec<Listed>, CopyError>>);
+
+impl Pages {
+    /// From the first key, or from the one after this.
+    pub fn new(place: Place, after: Option<Key>, patience: Patience) -> Pages {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(fetch(place, after, patience, sender));
+        Pages(receiver)
+    }
+
+    /// `None` at the end. Nothing follows an error.
+    pub async fn next(&mut self) -> Option<Result<Vec<Listed>, CopyError>> {
+        self.0.recv().await
+    }
+}
+
+async fn fetch(
+    place: Place,
+    after: Option<Key>,
+    patience: Patience,
+    sender: mpsc::Sender<Result<Vec<Listed>, CopyError>>,
+) {
+    let (mut token, mut settled) = (None::<String>, false);
+    loop {
+        let from = match (&token, &after) {
+            (Some(token), _) => ListFrom::Token(token),
+            (None, Some(key)) => ListFrom::After(key),
+            (None, None) => ListFrom::Start,
+        };
+        let asked = tokio::select! {
+            asked = patience.ask(settled, || place.list(from)) => asked,
+            () = sender.closed() => return,
+        };
+        settled = true;
+        let (page, next) = match asked {
+            Ok(page) => (Ok(page.objects), page.next),
+            Err(error) => (Err(error), None),
+        };
+        token = next;
+        if sender.send(page).await.is_err() || token.is_none() {
+            return;
+        }
+    }
+}

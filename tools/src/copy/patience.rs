@@ -1,0 +1,78 @@
+//! How long trouble of a whole side is borne. A person waits at the other end: what is wrong is said at once, what only a
+//! person can end (no such bucket, access denied, a full disk) ends the copy after a while in which nothing succeeded, and
+//! an outage after a longer one. The state stays, so the same command goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skyferry_agent::backoff::Backoff;
+use skyferry_agent::error::{CopyError, Kind, Verdict};
+use skyferry_agent::pace::Breaker;
+use tokio::time::Instant;
+
+use super::voice::Voice;
+
+/// An outage against something that a person has to mend.
+const OUTAGE: u32 = 20;
+/// Between two looks at the jobs' trouble.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Clone)]
+pub struct Patience {
+    person: Duration,
+    voice: Voice,
+}
+
+impl Patience {
+    pub fn new(person: Duration, voice: Voice) -> Patience {
+        Patience { person, voice }
+    }
+
+    fn with(&self, error: &CopyError) -> Duration {
+        if needs_a_person(error.kind) { self.person } else { self.person * OUTAGE }
+    }
+
+    /// Asks until there is an answer, or an error that will not go away. `settled`: this side has answered well before, so
+    /// that even a refusal may pass.
+    pub async fn ask<T, F>(&self, settled: bool, request: impl Fn() -> F) -> Result<T, CopyError>
+    where
+        F: Future<Output = Result<T, CopyError>>,
+    {
+        let mut delays = Backoff::new(Duration::from_secs(1), Duration::from_secs(15), rand_seed());
+        let asked = Instant::now();
+        loop {
+            let error = match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let may_pass = error.verdict() == Verdict::Weather && (settled || !needs_a_person(error.kind));
+            if !may_pass || asked.elapsed() >= self.with(&error) {
+                return Err(error);
+            }
+            self.voice.trouble(&error);
+            tokio::time::sleep(delays.delay()).await;
+        }
+    }
+
+    /// Tells of the jobs' trouble while they work, and returns what has lasted for too long.
+    pub async fn watch(&self, breaker: Arc<Breaker>) -> CopyError {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some((error, since)) = breaker.trouble() else { continue };
+            if since.elapsed() >= self.with(&error) {
+                return error;
+            }
+            self.voice.trouble(&error);
+        }
+    }
+}
+
+/// Waiting alone does not help.
+fn needs_a_person(kind: Kind) -> bool {
+    matches!(kind, Kind::BucketMissing | Kind::Denied | Kind::Credentials | Kind::WrongRegion | Kind::Local)
+}
+
+/// Spreads those who failed together.
+fn rand_seed() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}

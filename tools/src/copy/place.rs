@@ -1,0 +1,106 @@
+//! What SRC and DST can be: `s3://bucket/prefix`, `gs://…`, `oss://…`, or a path on this machine.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    S3,
+    Gcs,
+    Oss,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Remote {
+        scheme: Scheme,
+        bucket: String,
+        /// What follows the bucket and one slash, byte for byte.
+        rest: String,
+    },
+    Local(PathBuf),
+}
+
+impl Place {
+    pub fn parse(text: &OsStr) -> Result<Place, String> {
+        let Some((scheme, rest)) = text.to_str().and_then(|text| text.split_once("://")) else {
+            return match text.is_empty() {
+                true => Err("an empty name".into()),
+                false => Ok(Place::Local(text.into())),
+            };
+        };
+        let scheme = match scheme {
+            "s3" => Scheme::S3,
+            "gs" => Scheme::Gcs,
+            "oss" => Scheme::Oss,
+            // `./a://b` is a path like any other.
+            path if path.contains('/') => return Ok(Place::Local(text.into())),
+            other => return Err(format!("{other}:// is none of s3://, gs:// and oss:// (a path can begin with ./)")),
+        };
+        let (bucket, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(format!("{} names no bucket", text.display()));
+        }
+        Ok(Place::Remote { scheme, bucket: bucket.into(), rest: rest.into() })
+    }
+
+    pub fn is_local(&self) -> bool {
+        matches!(self, Place::Local(_))
+    }
+
+    /// One name for one place, wherever this is typed: what the state belongs to.
+    pub fn name(&self) -> Vec<u8> {
+        match self {
+            Place::Remote { .. } => self.to_string().into_bytes(),
+            Place::Local(path) => {
+                let real = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+                real.unwrap_or_else(|_| path.clone()).into_os_string().into_encoded_bytes()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, bucket, rest) = match self {
+            Place::Local(path) => return write!(f, "{}", path.display()),
+            Place::Remote { scheme, bucket, rest } => (scheme, bucket, rest),
+        };
+        let scheme = match scheme {
+            Scheme::S3 => "s3",
+            Scheme::Gcs => "gs",
+            Scheme::Oss => "oss",
+        };
+        write!(f, "{scheme}://{bucket}/{rest}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(text: &str) -> (Scheme, String, String) {
+        match Place::parse(OsStr::new(text)) {
+            Ok(Place::Remote { scheme, bucket, rest }) => (scheme, bucket, rest),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn buckets_and_prefixes_are_taken_byte_for_byte() {
+        assert_eq!(remote("s3://b"), (Scheme::S3, "b".into(), "".into()));
+        assert_eq!(remote("gs://b/p/q/"), (Scheme::Gcs, "b".into(), "p/q/".into()));
+        assert_eq!(remote("oss://b//a//../c?d#e"), (Scheme::Oss, "b".into(), "/a//../c?d#e".into()));
+    }
+
+    #[test]
+    fn everything_else_is_a_path_and_a_mistyped_scheme_is_told() {
+        for path in ["dir", "./dir", "/a/b", "a:b", "./s3://b", ".", "C:"] {
+            assert_eq!(Place::parse(OsStr::new(path)), Ok(Place::Local(path.into())));
+        }
+        for wrong in ["", "s4://b/p", "s3:///p", "s3://", "http://b/p"] {
+            assert!(Place::parse(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Numbers that are promised: thousands of files to foreign and strict servers and back, and a listing of a million keys in
+//! little memory.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sandbox::{S3Options, S3Peer, Weed};
+
+use super::times;
+use crate::bench::{BUCKET, Bench, all, at, bytes, ended, gcs, tree, write};
+
+fn fill(root: &Path, count: usize) -> u64 {
+    let mut total = 0;
+    for n in 0..count {
+        let size = match n % 250 {
+            0 => 9 << 20,
+            k if k % 10 == 0 => 300_000,
+            k => (k * 37) % 20_000,
+        };
+        total += size as u64;
+        write(&root.join(format!("{}/{}/file-{n}", n % 13, n % 5)), &bytes(size, n as u64));
+    }
+    total
+}
+
+async fn there_and_back(bench: &Bench, url: &str, flags: [[String; 4]; 2], what: &str) {
+    let count = times(1000, 5000);
+    let total = fill(&bench.path("tree"), count);
+    let large = ["--multipart-threshold", "8MiB"];
+    let begun = Instant::now();
+    let said = bench.copy(&[&all(&["tree", url], &[&flags[1]])[..], &large].concat()).await;
+    assert_eq!((said.code, said.count("copied")), (Some(0), count as u64), "{said:?}");
+    let (up, begun) = (begun.elapsed(), Instant::now());
+    let said = bench.copy(&[&all(&[url, "back"], &[&flags[0]])[..], &large].concat()).await;
+    assert_eq!((said.code, said.count("copied")), (Some(0), count as u64), "{said:?}");
+    eprintln!("{count} files, {} MiB: to {what} in {up:?}, back in {:?}", total >> 20, begun.elapsed());
+    assert!(tree(&bench.path("tree")) == tree(&bench.path("back")), "the trees differ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seaweedfs_gets_and_gives_back_thousands_of_mixed_files() {
+    let weed = Weed::start(&[BUCKET]).await.expect("SeaweedFS");
+    let bench = Bench::new();
+    let keys = serde_json::json!({"aws_access_key_id": Weed::ACCESS_ID, "aws_secret_access_key": Weed::SECRET});
+    bench.write("keys.json", keys.to_string().as_bytes());
+    let endpoint = weed.endpoint();
+    let flags = ["source", "destination"].map(|side| {
+        let [url, endpoint, credentials, _] = at(side, &endpoint, "");
+        [url, endpoint, credentials, "file:keys.json".to_owned()]
+    });
+    there_and_back(&bench, "s3://photos/tree", flags, "SeaweedFS").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gcs_gets_and_gives_back_thousands_of_mixed_files() {
+    let (bench, gcs) = (Bench::new(), gcs());
+    let endpoint = gcs.endpoint();
+    let flags = ["source", "destination"].map(|side| at(side, &endpoint, "GCS_"));
+    there_and_back(&bench, "gs://photos/tree", flags, "the GCS peer").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_keys_are_listed_in_less_than_64_mib() {
+    let count = times(200_000, 1_000_000);
+    let peer = S3Peer::start(S3Options { buckets: vec![BUCKET.into()], ..S3Options::default() }).expect("an S3 peer");
+    for n in 0..count {
+        peer.put_synthetic(BUCKET, &format!("some/folder/{}/object-{n:07}.dat", n % 100), 0, 1).expect("an object");
+    }
+    let bench = Bench::new();
+    let endpoint = peer.endpoint();
+    let from = at("source", &endpoint, "S3_");
+    let mut arguments = all(&["s3://photos/some", "to"], &[&from]);
+    // Filters are applied to every row; only the listing moves.
+    arguments.extend(["--exclude", "*"]);
+    let begun = Instant::now();
+    let child = bench.start(&arguments);
+    let id = child.id().expect("it runs");
+    let watch = tokio::spawn(async move {
+        let mut most = 0;
+        while let Ok(status) = tokio::fs::read_to_string(format!("/proc/{id}/status")).await {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(line) = line else { break };
+            most = most.max(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        most
+    });
+    let said = ended(child).await;
+    assert_eq!((said.code, said.count("skipped")), (Some(0), count as u64), "{said:?}");
+    let most = watch.await.expect("watched");
+    eprintln!("{count} keys in {:?}, {} MiB resident at most", begun.elapsed(), most >> 10);
+    assert!((1..64 << 10).contains(&most), "{most} KiB resident");
+}

@@ -1,0 +1,8 @@
+//! `skyferry copy` as a person types it: the program as a child, peers on loopback around it.
+
+mod bench;
+mod force;
+mod journeys;
+mod museum;
+mod resuming;
+mod trouble;
