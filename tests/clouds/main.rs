@@ -6,3 +6,4 @@ mod dynamodb;
 mod journey;
 mod sqs;
 mod stage;
+mod two;

@@ -1,11 +1,12 @@
 //! A cloud with a bucket whose events go to a queue, a destination, and the settings of an agent between them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox::{GcsOptions, GcsPeer, Ministack};
+use sandbox::{GcsOptions, GcsPeer, Ministack, S3Peer};
 use skyferry_agent::config::Settings;
 use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
 use skyferry_agent::wiring::Agent;
@@ -52,24 +53,46 @@ impl Stage {
         let folder = tempfile::tempdir().expect("a folder");
         let secret = format!(
             r#"{{"source":{{"aws_access_key_id":"SANDBOX","aws_secret_access_key":"sandbox","region":"{}"}},
-            "destination":{{"aws_access_key_id":"{}","aws_secret_access_key":"{}","region":"auto"}}}}"#,
+            "gcs":{{"aws_access_key_id":"{}","aws_secret_access_key":"{}","region":"auto"}},
+            "s3":{{"aws_access_key_id":"{}","aws_secret_access_key":"{}","region":"us-east-1"}}}}"#,
             Ministack::REGION,
             GcsPeer::ACCESS_ID,
-            GcsPeer::SECRET
+            GcsPeer::SECRET,
+            S3Peer::ACCESS_ID,
+            S3Peer::SECRET
         );
         std::fs::write(folder.path().join("keys.json"), secret).expect("written");
         Stage { cloud, gcs: GcsPeer::start(gcs).expect("a GCS peer"), folder }
     }
 
-    /// Queue, ledger and their keys are left to their defaults: the predecessors' names, the source's keys.
     pub async fn agent(&self) -> Agent {
-        let (cloud, gcs) = (self.cloud.endpoint(), self.gcs.endpoint());
-        let text = format!(
+        self.agent_with("", "").await
+    }
+
+    pub async fn agent_with(&self, destination: &str, transfer: &str) -> Agent {
+        let text = self.text(destination, transfer);
+        let settings = Settings::parse(&self.folder.path().join("agent.toml"), &text, &BTreeMap::new());
+        Agent::build(&settings.expect("settings")).await.expect("an agent")
+    }
+
+    /// The same as a file, for agents that are processes.
+    pub fn settings(&self, destination: &str, transfer: &str) -> PathBuf {
+        let file = self.folder.path().join("agent.toml");
+        std::fs::write(&file, self.text(destination, transfer)).expect("written");
+        file
+    }
+
+    /// Queue, ledger and their keys are left to their defaults: the predecessors' names, the source's keys. `destination`:
+    /// where that is not the GCS peer.
+    fn text(&self, destination: &str, transfer: &str) -> String {
+        let (cloud, gcs) = (self.cloud.endpoint(), format!("endpoint = \"{}\"", self.gcs.endpoint()));
+        let (field, destination) = if destination.is_empty() { ("gcs", &*gcs) } else { ("s3", destination) };
+        format!(
             r#"
             mode = "get"
             [credentials]
             source = {{ provider = "file", path = "keys.json", field = "source" }}
-            destination = {{ provider = "file", path = "keys.json", field = "destination" }}
+            destination = {{ provider = "file", path = "keys.json", field = "{field}" }}
             [queue]
             endpoint = "{cloud}"
             [ledger]
@@ -79,19 +102,17 @@ impl Stage {
             [destination]
             bucket = "{SINK}"
             prefix = "backup"
-            endpoint = "{gcs}"
+            {destination}
             [[routes]]
             source_bucket = "{SOURCE}"
             [transfer]
             multipart_threshold = "8MiB"
             part_size = "5MiB"
+            {transfer}
             [status]
             listen = "off"
             "#
-        );
-        let file = self.folder.path().join("agent.toml");
-        let settings = Settings::parse(&file, &text, &BTreeMap::new()).expect("settings");
-        Agent::build(&settings).await.expect("an agent")
+        )
     }
 
     pub fn copy(&self, key: &str) -> Option<Vec<u8>> {
