@@ -10,7 +10,6 @@ mod tests;
 mod words;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,37 +19,37 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::janitor::Janitor;
 use crate::job::{self, Context};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
-use crate::notice::Shutdown;
+use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
-use crate::pace::{Breaker, Pace};
+use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
 use crate::queue::{Depth, Queue, QueueError};
 use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
-use keys::{Keys, credentials};
+pub use keys::cached;
+use keys::{KeyRing, Keys, ignore_list};
 pub use queues::EMBEDDED_QUEUE;
-use queues::{keys_of, queues_and_ledger, steady};
+use queues::{queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
 /// Why settings make no agent. Each says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    #[error("not in this build yet: {0}")]
-    NotYet(String),
     #[error("[credentials] {role}: {error}")]
     Credentials { role: &'static str, error: ProviderError },
     #[error("{section}: {reason}")]
     Section { section: &'static str, reason: String },
-    #[error("the ignore list {}: {error}; correct [filter] ignore_list", path.display())]
-    IgnoreList { path: PathBuf, error: std::io::Error },
+    #[error("the ignore list {at}: {reason}; correct [filter] ignore_list")]
+    IgnoreList { at: String, reason: String },
     #[error("[[routes]]: {0}")]
     Routes(#[from] RouteError),
     #[error(
@@ -102,29 +101,32 @@ pub struct Agent {
     steady: Duration,
     recent: Recent,
     description: Vec<String>,
+    /// Credentials that were not to be had at the start.
+    missing: Option<(&'static str, ProviderError)>,
+    watched: Watched,
 }
 
 impl Agent {
     /// Resolves everything that settings can get wrong, opens queue and ledger, and takes no port. Needs a runtime.
     pub async fn build(settings: &Settings) -> Result<Agent, WiringError> {
-        words::refuse_unfinished(settings)?;
-        let source_keys = credentials("source", settings.credentials.source.as_ref()).await?;
-        let sink_keys = credentials("destination", settings.credentials.destination.as_ref()).await?;
-        let queue_keys = keys_of("queue", settings.credentials.queue.as_ref(), settings, &source_keys).await?;
-        let ledger_keys = keys_of("ledger", settings.credentials.ledger.as_ref(), settings, &source_keys).await?;
-        let router = router(settings)?;
-        circles::refuse_circles(settings, &router, [&source_keys, &sink_keys])?;
-        let description = words::describe(settings, &router, [&source_keys, &sink_keys, &queue_keys, &ledger_keys]);
+        let keys = KeyRing::open(settings).await?;
+        let router = router(settings).await?;
+        circles::refuse_circles(settings, &router, [&keys.source, &keys.destination])?;
+        let mut description = words::describe(settings, &router, &keys);
+        description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
-        let source = source(settings, source_keys, &transport)?;
-        let sink = sink(settings, sink_keys, &transport)?;
-        let (queues, ledger) = queues_and_ledger(settings, &queue_keys, &ledger_keys).await?;
+        let missing = keys.missing();
+        let (queues, ledger) = queues_and_ledger(settings, &keys.queue, &keys.ledger).await?;
+        let source = source(settings, keys.source, &transport)?;
+        let sink = sink(settings, keys.destination, &transport)?;
         Ok(Agent {
             contexts: contexts(settings, source, sink, queues, ledger, router),
             listen: settings.listen,
             steady: steady(&settings.queues),
             recent: Recent::default(),
             description,
+            missing,
+            watched: words::watched(settings),
         })
     }
 }
@@ -160,8 +162,12 @@ impl Agent {
         &self.description
     }
 
-    /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving.
+    /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials
+    /// that were not there at the start are an error here.
     pub async fn check(&self) -> Result<String, WiringError> {
+        if let Some((role, error)) = self.missing.clone() {
+            return Err(WiringError::Credentials { role, error });
+        }
         let mut lines = Vec::new();
         for context in &self.contexts {
             let (name, depth) = (context.queue.name(), context.queue.depth().await?);
@@ -177,15 +183,23 @@ impl Agent {
         let _end = end.clone().drop_guard();
         if let Some(listen) = self.listen {
             let status = Status::bind(listen).await?;
-            tokio::spawn(status.serve(self.view(&shutdown, started), end));
+            tokio::spawn(status.serve(self.view(&shutdown, started), end.clone()));
         }
+        shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
+        tokio::spawn(self.janitor().keep(end.clone()));
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
         Ok(Report { summary: self.shared().metrics.summary(), elapsed: started.elapsed(), drained })
+    }
+
+    /// Of the destinations that the routes lead to.
+    pub fn janitor(&self) -> Janitor {
+        let Context { sink, ledger, router, .. } = self.shared();
+        Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone() }
     }
 
     /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one
@@ -232,14 +246,13 @@ fn drain(context: &Arc<Context>) -> Drain {
     Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
 }
 
-fn router(settings: &Settings) -> Result<Router, WiringError> {
+async fn router(settings: &Settings) -> Result<Router, WiringError> {
     let ignore = match &settings.ignore_list {
         None => IgnoreList::default(),
-        Some(path) => {
-            let read = std::fs::read(path);
-            let file = read.map_err(|error| WiringError::IgnoreList { path: path.clone(), error })?;
+        Some(at) => {
+            let (name, file) = ignore_list(at, &settings.metadata).await?;
             let (ignore, warnings) = IgnoreList::parse(&file);
-            warnings.iter().for_each(|warning| tracing::warn!(path = %path.display(), "{warning}"));
+            warnings.iter().for_each(|warning| tracing::warn!(list = name, "{warning}"));
             ignore
         }
     };
@@ -271,6 +284,7 @@ fn contexts(
         pace = pace.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
     let hold = queues::hold(&settings.ledger, &queues);
+    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0));
     let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
     let of = |queue| Context {
         source: source.clone(),
@@ -281,9 +295,14 @@ fn contexts(
         cut: Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
         deletes: transfer.deletes,
         metadata: transfer.metadata,
+        md5: transfer.verify == Verify::Md5,
+        tags: transfer.tags,
+        exact: transfer.versions == Versions::Exact,
+        restore: transfer.restore,
         hold,
         pace: pace.clone(),
         breaker: breaker.clone(),
+        fuse: fuse.clone(),
         metrics: metrics.clone(),
         keys: keys.clone(),
     };

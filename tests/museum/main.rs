@@ -21,13 +21,16 @@
 //!     everything again, and so did a failed listing of the destination; `Failed` entries of a batch were ignored.
 //! 11. The event-trigger tool replaced the bucket's whole notification configuration.
 //! 12. The inventory tool read the size from a fixed column, which a versioned report shifts.
-//! 13. Small files were never counted as complete by the metrics.
+//! 13. Small files were never counted as complete by the metrics:
+//!     [`counted::museum_13_small_files_are_counted_as_complete`].
 //! 14. The download script renamed files with missing parts as complete; `a.txt` and `a.bin` shared one temporary file.
 //! 15. An SDK with default checksums broke uploads to GCS:
 //!     [`shown::museum_15_no_request_to_gcs_carries_an_sdks_checksum`].
-//! 16. IMDSv1; exit status 0 on fatal errors; `sys.exit` from threads.
+//! 16. IMDSv1 (`museum_16_version_1_of_the_metadata_service_is_never_asked`, with the providers); exit status 0 on fatal errors
+//!     (`museum_16_a_fatal_error_is_no_success`, with the agent's command); `sys.exit` from threads (a lint forbids it).
 //! 17. Abandoned multipart uploads were never cleaned.
 
+mod counted;
 mod queued;
 mod running;
 mod shown;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use skyferry_providers::Cached;
 
 use super::WiringError;
-use super::keys::{Keys, credentials};
+use super::keys::Keys;
 use crate::config::{self, Endpoint, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
@@ -32,19 +32,6 @@ const LEAST_HOLD: Duration = Duration::from_secs(60);
 const STEADY_EMBEDDED: Duration = Duration::from_millis(150);
 const STEADY_ENDPOINT: Duration = Duration::from_secs(3);
 const STEADY_AWS: Duration = Duration::from_secs(60);
-
-/// The keys of queue and ledger: the source's own, with its cache, where both name the same provider.
-pub(super) async fn keys_of(
-    role: &'static str,
-    provider: Option<&config::Provider>,
-    settings: &Settings,
-    source: &Option<Keys>,
-) -> Result<Option<Keys>, WiringError> {
-    if provider.is_some() && provider == settings.credentials.source.as_ref() && source.is_some() {
-        return Ok(source.clone());
-    }
-    credentials(role, provider).await
-}
 
 /// In the settings' order, and the ledger that they share.
 pub(super) async fn queues_and_ledger(
