@@ -116,7 +116,7 @@ impl Agent {
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
         let missing = keys.missing();
-        let (queues, ledger) = queues_and_ledger(settings, &keys.queue, &keys.ledger).await?;
+        let (queues, ledger) = queues_and_ledger(settings, &keys).await?;
         let source = source(settings, keys.source, &transport)?;
         let sink = sink(settings, keys.destination, &transport)?;
         Ok(Agent {
@@ -162,8 +162,8 @@ impl Agent {
         &self.description
     }
 
-    /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials
-    /// that were not there at the start are an error here.
+    /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
+    /// were not there at the start are an error here.
     pub async fn check(&self) -> Result<String, WiringError> {
         if let Some((role, error)) = self.missing.clone() {
             return Err(WiringError::Credentials { role, error });
@@ -284,8 +284,8 @@ fn contexts(
         pace = pace.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
     let hold = queues::hold(&settings.ledger, &queues);
-    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0));
     let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
+    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0));
     let of = |queue| Context {
         source: source.clone(),
         sink: sink.clone(),

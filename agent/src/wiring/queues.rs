@@ -8,7 +8,7 @@ use std::time::Duration;
 use skyferry_providers::Cached;
 
 use super::WiringError;
-use super::keys::Keys;
+use super::keys::{KeyRing, Keys};
 use crate::config::{self, Endpoint, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
@@ -36,8 +36,7 @@ const STEADY_AWS: Duration = Duration::from_secs(60);
 /// In the settings' order, and the ledger that they share.
 pub(super) async fn queues_and_ledger(
     settings: &Settings,
-    queue_keys: &Option<Keys>,
-    ledger_keys: &Option<Keys>,
+    keys: &KeyRing,
 ) -> Result<(Vec<Arc<dyn Queue>>, Arc<dyn Ledger>), WiringError> {
     let mut files = Files::default();
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
@@ -59,11 +58,11 @@ pub(super) async fn queues_and_ledger(
                     region: region.clone(),
                     endpoint: text(endpoint),
                 };
-                Arc::new(Sqs::open(options, needed(queue_keys, "[queue]")?).await?)
+                Arc::new(Sqs::open(options, needed(&keys.queue, "[queue]")?).await?)
             }
         });
     }
-    Ok((queues, ledger(settings, ledger_keys, &mut files).await?))
+    Ok((queues, ledger(settings, &keys.ledger, &mut files).await?))
 }
 
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
