@@ -29,7 +29,6 @@ use drive::{Drive, outcome_of};
 const ATTEMPTS: u32 = 8;
 
 /// What all jobs of a queue share; those of several queues share all but the queue.
-#[derive(Clone)]
 pub struct Context {
     pub source: Arc<dyn Source>,
     pub sink: Arc<dyn Sink>,

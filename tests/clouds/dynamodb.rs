@@ -235,3 +235,19 @@ async fn attempts_without_end_do_not_burst_an_item_on_ministack() {
     let shown = row(&stack, "k").await["instanceID"]["SS"].as_array().map_or(0, Vec::len);
     assert!((30..=62).contains(&shown), "{shown}");
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_lands_after_a_later_one_changes_nothing_on_ministack() {
+    let stack = stack().await;
+    let (ledger, on) = (ledger(&stack).await, subject("k"));
+    let (writer, _) = begin(&ledger, &on).await;
+    for id in ["first", "second"] {
+        ledger.checkpoint(&on, writer, Some(&upload(id, 1))).await.expect("recorded");
+    }
+    // One that was held up on its way: numbered as the first was.
+    let late = open(stack.endpoint()).await.expect("opened");
+    let answer = late.checkpoint(&on, writer, Some(&upload("late", 1))).await;
+    assert!(matches!(answer, Err(LedgerError::Fenced)), "{answer:?}");
+    let (_, begun) = begin(&ledger, &on).await;
+    assert_eq!(begun.earlier[0].upload.as_ref().map(|upload| &*upload.id.0), Some("second"));
+}

@@ -7,7 +7,8 @@
 //! does it write once more, to note when they were fenced.
 //!
 //! **Lost answers.** Every request may be sent twice. A `begin` that landed unseen is taken over by its own repetition; a
-//! `checkpoint` says the same again; a `finish` that finds itself finished, after an attempt whose answer was lost, was.
+//! `checkpoint` says the same again, and one that lands late changes nothing; a `finish` that finds itself finished, after
+//! an attempt whose answer was lost, was.
 //!
 //! **Clocks.** When a writer was fenced is compared with the hold, by machines whose clocks differ. So it is measured on
 //! the service's clock, of which every answer's `Date` gives certain bounds (`aws::ServerClock`): noted is the latest time
@@ -25,25 +26,26 @@ mod change;
 mod item;
 mod name;
 mod pack;
+mod requests;
 mod table;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use skyferry_providers::Cached;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::{
     Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
 };
-use crate::aws::{Aws, Cause, Failure, Patience, ServerClock};
+use crate::aws::{Aws, Patience, ServerClock};
 use crate::metrics::Outcome;
 use crate::object::{UploadId, Writer};
 use change::{Change, list, number, text};
-use item::{Item, Open, Stamps};
+use item::{Item, Stamps};
+use requests::Refused;
 pub use table::create;
 
 /// Beside their attributes; a table that a newer version wrote is refused.
@@ -71,164 +73,11 @@ pub struct DynamoLedger {
     table: Arc<str>,
     machine: String,
     clock: ServerClock,
-}
-
-/// A condition that did not hold, with the item as it is.
-enum Refused {
-    Condition { item: Item, unsure: bool },
-    Other(LedgerError),
+    /// Numbers checkpoints: see there.
+    checkpoints: AtomicU64,
 }
 
 impl DynamoLedger {
-    /// Looks at the table, where that is permitted.
-    pub async fn open(options: DynamoOptions, keys: Arc<Cached>) -> Result<DynamoLedger, LedgerError> {
-        let ledger = DynamoLedger::connect(options, keys).await?;
-        table::check(&ledger).await?;
-        Ok(ledger)
-    }
-
-    async fn connect(options: DynamoOptions, keys: Arc<Cached>) -> Result<DynamoLedger, LedgerError> {
-        let region = match options.region {
-            Some(region) => Some(region),
-            None => {
-                let held = keys.get().await.map_err(|error| LedgerError::Weather {
-                    ledger: options.table.clone(),
-                    operation: "credentials",
-                    answer: error.to_string(),
-                })?;
-                held.region.clone()
-            }
-        };
-        let region = region.ok_or_else(|| LedgerError::Unusable {
-            ledger: options.table.clone(),
-            problem: "its region is not known".into(),
-            advice: "set [ledger] region: the credentials bring none".into(),
-        })?;
-        let aws = Aws::new(keys, &region, options.endpoint.as_deref()).map_err(|error| LedgerError::Unusable {
-            ledger: options.table.clone(),
-            problem: error.to_string(),
-            advice: "correct SSL_CERT_FILE or AWS_CA_BUNDLE".into(),
-        })?;
-        let client = Client::new(aws.config());
-        let (table, machine) = (options.table.into(), options.machine);
-        Ok(DynamoLedger { aws, client, table, machine, clock: ServerClock::default() })
-    }
-
-    fn told<E>(&self, operation: &'static str, failure: Failure<E>) -> LedgerError {
-        let unusable = |problem: String, advice: &str| LedgerError::Unusable {
-            ledger: self.table.to_string(),
-            problem,
-            advice: advice.into(),
-        };
-        if failure.is("ResourceNotFoundException") {
-            return unusable(
-                format!("there is no such table for these keys ({operation}: {})", failure.answer),
-                "check [ledger] table and region, or create it",
-            );
-        }
-        match failure.cause {
-            Cause::Denied => unusable(
-                format!("{operation} is denied ({})", failure.answer),
-                "grant the ledger's keys dynamodb:UpdateItem, GetItem, Scan and DescribeTable on the table",
-            ),
-            Cause::Refused => unusable(
-                format!("{operation} is refused ({})", failure.answer),
-                "check that the table's only key is the text `Key`; if it is, please report this",
-            ),
-            Cause::Throttled | Cause::Unavailable | Cause::Credentials => {
-                LedgerError::Weather { ledger: self.table.to_string(), operation, answer: failure.answer }
-            }
-        }
-    }
-
-    /// One UpdateItem; the item before or after it, as asked for.
-    async fn update(&self, key: &str, change: Change, back: ReturnValue) -> Result<Item, Refused> {
-        let change = change.built();
-        let request = || {
-            self.client
-                .update_item()
-                .table_name(&*self.table)
-                .key("Key", text(key))
-                .update_expression(&change.update)
-                .set_condition_expression(change.condition.clone())
-                .set_expression_attribute_names(Some(change.names.clone()))
-                .set_expression_attribute_values(change.values.clone())
-                .return_values(back.clone())
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .customize()
-                .interceptor(self.clock.reader())
-                .send()
-        };
-        match self.aws.call(PATIENCE, request).await {
-            Ok(output) => Ok(Item::new(output.attributes.unwrap_or_default())),
-            Err(Failure {
-                service: Some(UpdateItemError::ConditionalCheckFailedException(failed)), unsure, ..
-            }) => Err(Refused::Condition { item: Item::new(failed.item.unwrap_or_default()), unsure }),
-            Err(failure) => Err(Refused::Other(self.told("UpdateItem", failure))),
-        }
-    }
-
-    /// What may be left undone: the next to come does it.
-    async fn tidy(&self, key: &str, change: Change) {
-        match self.update(key, change, ReturnValue::None).await {
-            Ok(_) | Err(Refused::Condition { .. }) => {}
-            Err(Refused::Other(error)) => tracing::debug!(%error, key, "the record will be tidied next time"),
-        }
-    }
-
-    /// Notes when earlier writers were fenced: before now.
-    async fn note_fences(&self, key: &str, open: &[Open]) {
-        let latest = self.clock.latest();
-        for earlier in open.iter().filter(|earlier| earlier.fenced.is_none()) {
-            let mut change = Change::default();
-            change.set(&[&earlier.attribute, "f"], number(latest));
-            change.require_there(&[&earlier.attribute]);
-            change.require_missing(&[&earlier.attribute, "f"]);
-            self.tidy(key, change).await;
-        }
-    }
-
-    async fn trim(&self, key: &str, item: &Item) {
-        let mut change = Change::default();
-        for name in ["startTime_f", "instanceID"] {
-            let mut shown = item.texts(name);
-            if shown.len() > ATTEMPTS_SHOWN {
-                shown.sort();
-                shown.truncate(shown.len() - ATTEMPTS_SHOWN / 2);
-                change.delete(name, list(shown));
-            }
-        }
-        if !change.is_empty() {
-            self.tidy(key, change).await;
-        }
-    }
-
-    fn newer(&self, item: &Item) -> LedgerError {
-        LedgerError::Unusable {
-            ledger: self.table.to_string(),
-            problem: format!(
-                "a record of it was written by a newer Skyferry (schema {}, this one knows {SCHEMA})",
-                item.schema()
-            ),
-            advice: "upgrade this one".into(),
-        }
-    }
-
-    /// Of a writer that is fenced: what it leaves behind, and nothing else.
-    async fn leave(&self, key: &str, open: &Open, left: Left) -> Result<(), LedgerError> {
-        let mut change = Change::default();
-        match left {
-            Left::Doubt => return Ok(()),
-            Left::Upload if open.upload.is_some() => change.set(&[&open.attribute, "s"], AttributeValue::Bool(true)),
-            Left::Upload | Left::Nothing => change.remove(&[&open.attribute]),
-        }
-        change.require_there(&[&open.attribute]);
-        match self.update(key, change, ReturnValue::None).await {
-            Ok(_) | Err(Refused::Condition { .. }) => Ok(()),
-            Err(Refused::Other(error)) => Err(error),
-        }
-    }
-
     /// What a finish writes, its conditions apart.
     fn ending(&self, subject: &Subject, me: &str, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
         let mut change = Change::default();
@@ -292,7 +141,7 @@ impl Ledger for DynamoLedger {
         let (key, me) = (name::key(subject), item::attribute(writer));
         let now = Stamps::now();
         let mut change = Change::default();
-        change.require_at_most_or_missing("sfVersion", SCHEMA);
+        change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
         change.set(&["sfVersion"], number(SCHEMA));
         change.set(&["sfWriter"], text(&writer.to_string()));
         change.set(&[&me], item::opened(subject));
@@ -339,6 +188,10 @@ impl Ledger for DynamoLedger {
         let (key, me) = (name::key(subject), item::attribute(writer));
         let mut change = Change::default();
         require_standing(&mut change, writer, &me);
+        // A writer lives in one process: an attempt that was given up and lands late is older, and changes nothing.
+        let order = self.checkpoints.fetch_add(1, Relaxed);
+        change.require_at_most_or_missing(&[&me, "n"], order);
+        change.set(&[&me, "n"], number(order));
         match upload {
             None => ["u", "h"].iter().for_each(|part| change.remove(&[&me, part])),
             Some(upload) => {

@@ -77,8 +77,8 @@ impl Change {
         self.conditions.push(format!("{path} = {value}"));
     }
 
-    pub fn require_at_most_or_missing(&mut self, name: &str, most: u64) {
-        let (path, value) = (self.path(&[name]), self.value(number(most)));
+    pub fn require_at_most_or_missing(&mut self, path: Path<'_>, most: u64) {
+        let (path, value) = (self.path(path), self.value(number(most)));
         self.conditions.push(format!("(attribute_not_exists({path}) OR {path} <= {value})"));
     }
 

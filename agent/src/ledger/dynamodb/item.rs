@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `sfVersion` | N | the schema of ours |
 //! | `sfWriter` | S | the last writer to begin: every other is fenced |
-//! | `sfOpen_<writer>` | M | an open writer: `b`egan (µs), `f`enced (ms, the service's clock), `s`topped, `e`nded in doubt, its `d`estination, its `u`pload's id and `h`ead |
+//! | `sfOpen_<writer>` | M | an open writer: `b`egan (µs), `f`enced (ms, the service's clock), `s`topped, `e`nded in doubt, its `d`estination, its `u`pload's id and `h`ead, the `n`umber of its last checkpoint |
 //! | `sfParts` | B | the parts of the upload that was checkpointed last, with its token: one such list an item, or two uploads of 10,000 parts would burst it. The list of another upload is not needed once a writer has begun one of its own |
 //! | `sfPublished` | M | what is at the destination: `to`, `etag`, `size`, `modified`, `version`, `revision` |
 //! | `sfProof` | B | its digests and grade, with a hash of what they prove |
