@@ -28,7 +28,8 @@ use drive::{Drive, outcome_of};
 /// The object's own failures after which it is parked.
 const ATTEMPTS: u32 = 8;
 
-/// What all jobs of an agent share.
+/// What all jobs of a queue share; those of several queues share all but the queue.
+#[derive(Clone)]
 pub struct Context {
     pub source: Arc<dyn Source>,
     pub sink: Arc<dyn Sink>,
@@ -52,15 +53,16 @@ pub struct Context {
     pub hold: Duration,
     pub pace: Arc<Pace>,
     pub breaker: Arc<Breaker>,
-    pub fuse: Fuse,
+    pub fuse: Arc<Fuse>,
     pub metrics: Arc<Metrics>,
     /// One job at a time on a key of this process: it would only fence itself.
     pub keys: Keys,
 }
 
 /// Locks by source key; an entry lives as long as somebody holds or awaits it.
-#[derive(Default)]
-pub struct Keys(Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>);
+/// Clones are the same locks.
+#[derive(Clone, Default)]
+pub struct Keys(Arc<Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>>);
 
 impl Keys {
     async fn lock(&self, key: &Location) -> tokio::sync::OwnedMutexGuard<()> {

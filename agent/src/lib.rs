@@ -25,7 +25,9 @@
 //! | 2 | [`queue`], [`ledger`], [`store`] | the traits of the world outside |
 //! | 2 | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
 //! | 2 | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
-//! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; S3, GCS, directories |
+//! | 2 | [`roots`] | which certificate authorities are trusted |
+//! | 3 | [`aws`] | keys, retries and the far clock of SQS and DynamoDB |
+//! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; SQS, DynamoDB; S3, GCS, directories |
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
 //! | 4 | [`janitor`] | ends uploads that nobody will finish |
@@ -52,8 +54,10 @@ pub mod lease;
 pub mod ledger;
 pub mod pace;
 pub mod queue;
+pub mod roots;
 pub mod store;
 
+pub mod aws;
 pub mod copy;
 pub mod embedded;
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +24,13 @@ use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
 use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Depth, Queue, QueueError};
 use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
@@ -37,14 +38,12 @@ use crate::store::{Sink, Source};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
 pub use queues::EMBEDDED_QUEUE;
-use queues::{queue_and_ledger, steady};
+use queues::{queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
 /// Why settings make no agent. Each says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    #[error("not in this build yet: {0}")]
-    NotYet(String),
     #[error("[credentials] {role}: {error}")]
     Credentials { role: &'static str, error: ProviderError },
     #[error("{section}: {reason}")]
@@ -65,6 +64,8 @@ pub enum WiringError {
     Embedded(#[from] OpenError),
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Status(#[from] StatusError),
 }
@@ -94,7 +95,8 @@ impl Report {
 
 /// Everything that one process needs, and nothing received yet.
 pub struct Agent {
-    context: Arc<Context>,
+    /// One for each queue, the first first; they share all but the queue.
+    contexts: Vec<Arc<Context>>,
     listen: Option<SocketAddr>,
     steady: Duration,
     recent: Recent,
@@ -107,7 +109,6 @@ pub struct Agent {
 impl Agent {
     /// Resolves everything that settings can get wrong, opens queue and ledger, and takes no port. Needs a runtime.
     pub async fn build(settings: &Settings) -> Result<Agent, WiringError> {
-        words::refuse_unfinished(settings)?;
         let keys = KeyRing::open(settings).await?;
         let router = router(settings).await?;
         circles::refuse_circles(settings, &router, [&keys.source, &keys.destination])?;
@@ -115,13 +116,13 @@ impl Agent {
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
         let missing = keys.missing();
+        let (queues, ledger) = queues_and_ledger(settings, &keys).await?;
         let source = source(settings, keys.source, &transport)?;
         let sink = sink(settings, keys.destination, &transport)?;
-        let (queue, ledger) = queue_and_ledger(settings).await?;
         Ok(Agent {
-            context: Arc::new(context(settings, source, sink, queue, ledger, router)),
+            contexts: contexts(settings, source, sink, queues, ledger, router),
             listen: settings.listen,
-            steady: steady(&settings.queues[0]),
+            steady: steady(&settings.queues),
             recent: Recent::default(),
             description,
             missing,
@@ -139,15 +140,21 @@ impl Agent {
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.context.metrics
+        &self.shared().metrics
     }
 
+    /// The first, which most often is the only one.
     pub fn queue(&self) -> &Arc<dyn Queue> {
-        &self.context.queue
+        &self.shared().queue
     }
 
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
-        &self.context.ledger
+        &self.shared().ledger
+    }
+
+    /// For what all queues have in common. Settings have at least one.
+    fn shared(&self) -> &Context {
+        &self.contexts[0]
     }
 
     /// What was resolved, a line each, in plain words and without a secret.
@@ -155,15 +162,18 @@ impl Agent {
         &self.description
     }
 
-    /// Asks the queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
+    /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
     /// were not there at the start are an error here.
     pub async fn check(&self) -> Result<String, WiringError> {
         if let Some((role, error)) = self.missing.clone() {
             return Err(WiringError::Credentials { role, error });
         }
-        let depth = self.context.queue.depth().await?;
-        let name = self.context.queue.name();
-        Ok(format!("queue {name} answers: {} visible, {} in flight", depth.visible, depth.in_flight))
+        let mut lines = Vec::new();
+        for context in &self.contexts {
+            let (name, depth) = (context.queue.name(), context.queue.depth().await?);
+            lines.push(format!("queue {name} answers: {} visible, {} in flight", depth.visible, depth.in_flight));
+        }
+        Ok(lines.join("\n"))
     }
 
     /// Takes the port and drains the queue until `until` or `shutdown`.
@@ -182,36 +192,58 @@ impl Agent {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
         };
-        let drained = self.drain().run(until, shutdown).await;
-        Ok(Report { summary: self.context.metrics.summary(), elapsed: started.elapsed(), drained })
+        let drained = self.drain_all(until, shutdown).await;
+        Ok(Report { summary: self.shared().metrics.summary(), elapsed: started.elapsed(), drained })
     }
 
     /// Of the destinations that the routes lead to.
     pub fn janitor(&self) -> Janitor {
-        let Context { sink, ledger, router, .. } = &*self.context;
+        let Context { sink, ledger, router, .. } = self.shared();
         Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone() }
     }
 
-    fn drain(&self) -> Drain {
-        let shared = self.context.clone();
-        let work: Work = Arc::new(move |message, lease, cancelled, stop| {
-            let context = shared.clone();
-            async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
-        });
-        let Context { queue, pace, breaker, metrics, .. } = &*self.context;
-        Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
+    /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one
+    /// that was empty first may have been sent something since.
+    async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
+        let mut total = Drained::default();
+        loop {
+            let drains = self.contexts.iter().map(|context| drain(context).run(until, shutdown.clone()));
+            for drained in join_all(drains).await {
+                total.panicked += drained.panicked;
+                total.aborted += drained.aborted;
+            }
+            let one = self.contexts.len() == 1 || until == drain::Until::Stopped;
+            if one || shutdown.stop.is_cancelled() || self.all_are_empty().await {
+                return total;
+            }
+        }
+    }
+
+    async fn all_are_empty(&self) -> bool {
+        let depths = join_all(self.contexts.iter().map(|context| context.queue.depth())).await;
+        depths.iter().all(|depth| depth.as_ref().is_ok_and(Depth::is_empty))
     }
 
     fn view(&self, shutdown: &Shutdown, started: Instant) -> View {
         View {
-            metrics: self.context.metrics.clone(),
-            breaker: self.context.breaker.clone(),
+            metrics: self.shared().metrics.clone(),
+            breaker: self.shared().breaker.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            queue: self.context.queue.name().into(),
+            queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
             started,
         }
     }
+}
+
+fn drain(context: &Arc<Context>) -> Drain {
+    let shared = context.clone();
+    let work: Work = Arc::new(move |message, lease, cancelled, stop| {
+        let context = shared.clone();
+        async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
+    });
+    let Context { queue, pace, breaker, metrics, .. } = &**context;
+    Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
 }
 
 async fn router(settings: &Settings) -> Result<Router, WiringError> {
@@ -236,14 +268,14 @@ async fn router(settings: &Settings) -> Result<Router, WiringError> {
     Ok(Router::new(routes.collect(), ignore)?)
 }
 
-fn context(
+fn contexts(
     settings: &Settings,
     source: Arc<dyn Source>,
     sink: Arc<dyn Sink>,
-    queue: Arc<dyn Queue>,
+    queues: Vec<Arc<dyn Queue>>,
     ledger: Arc<dyn Ledger>,
     router: Router,
-) -> Context {
+) -> Vec<Arc<Context>> {
     let transfer = &settings.transfer;
     let metrics = Arc::new(Metrics::default());
     let mut pace = Pace::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
@@ -251,13 +283,15 @@ fn context(
     if let Some(at_once) = transfer.max_objects {
         pace = pace.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
-    let hold = queues::hold(&settings.ledger, &*queue);
-    Context {
-        source,
-        sink,
+    let hold = queues::hold(&settings.ledger, &queues);
+    let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
+    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0));
+    let of = |queue| Context {
+        source: source.clone(),
+        sink: sink.clone(),
         queue,
-        ledger,
-        router,
+        ledger: ledger.clone(),
+        router: router.clone(),
         cut: Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
         deletes: transfer.deletes,
         metadata: transfer.metadata,
@@ -266,10 +300,11 @@ fn context(
         exact: transfer.versions == Versions::Exact,
         restore: transfer.restore,
         hold,
-        pace: Arc::new(pace),
-        breaker: Arc::new(Breaker::default()),
-        fuse: Fuse::new(f64::from(transfer.max_delete_share) / 100.0),
-        metrics,
-        keys: job::Keys::default(),
-    }
+        pace: pace.clone(),
+        breaker: breaker.clone(),
+        fuse: fuse.clone(),
+        metrics: metrics.clone(),
+        keys: keys.clone(),
+    };
+    queues.into_iter().map(|queue| Arc::new(of(queue))).collect()
 }

@@ -2,7 +2,7 @@
 //! coming back. Numbers are those of the list of faults; a number without a test here has it where its code is.
 //!
 //! 1. The message was deleted for every outcome but a time-out: AccessDenied, revoked keys, NoSuchKey, InvalidObjectState,
-//!    exhausted parts. Lost.
+//!    exhausted parts. Lost: [`queued::museum_01_no_failure_loses_a_message_on_ministack`].
 //! 2. Of a message with several records only the last was copied: [`museum_02_every_record_of_a_message_is_read`],
 //!    [`shown::museum_02_every_record_of_a_message_is_copied`].
 //! 3. Resuming trusted part *numbers*: stale parts of another version were completed without reading the source.
@@ -15,7 +15,8 @@
 //! 7. Content-Type, metadata and tags were dropped: [`shown::museum_07_content_type_and_metadata_travel`].
 //! 8. A TestEvent ended in the dead-letter queue; removal events crashed and came back:
 //!    [`museum_08_a_test_event_asks_for_nothing`], [`museum_08_removals_are_read_like_any_event`].
-//! 9. No visibility heartbeat: a job of more than an hour was done twice at once.
+//! 9. No visibility heartbeat: a job of more than an hour was done twice at once:
+//!    [`queued::museum_09_a_job_longer_than_its_visibility_is_done_once_on_ministack`].
 //! 10. Jobsender: quadratic comparison; the prefix `sp` also took `sp2/` ([`museum_10_a_prefix_is_a_folder`]); `dp/` sent
 //!     everything again, and so did a failed listing of the destination; `Failed` entries of a batch were ignored.
 //! 11. The event-trigger tool replaced the bucket's whole notification configuration.
@@ -30,6 +31,7 @@
 //! 17. Abandoned multipart uploads were never cleaned.
 
 mod counted;
+mod queued;
 mod running;
 mod shown;
 mod stopped;

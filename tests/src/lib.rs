@@ -4,7 +4,7 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures.
+//! - [`Weed`]: SeaweedFS, a foreign S3 that checks signatures. [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!
@@ -23,6 +23,7 @@ mod gce;
 mod gcs;
 mod inside;
 mod listings;
+mod ministack;
 mod mint;
 mod object;
 mod operation;
@@ -45,6 +46,7 @@ pub use faults::{Fault, Faults, Rule};
 pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
+pub use ministack::Ministack;
 pub use mint::Mint;
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};

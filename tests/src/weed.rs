@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The child runs under a shell that ends it when our end of its stdin closes: when this value is dropped, and also when
 /// this process dies in any way.
-const WATCHDOG: &str = "\"$@\" </dev/null & pid=$!; read -r never; kill -9 $pid; wait $pid 2>/dev/null";
+pub(crate) const WATCHDOG: &str = "\"$@\" </dev/null & pid=$!; read -r never; kill -9 $pid; wait $pid 2>/dev/null";
 
 /// A running SeaweedFS with S3 signatures enforced; ended when dropped.
 #[derive(Debug)]

@@ -99,15 +99,33 @@ async fn directories_in_one_another_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_yet_is_said_and_never_passed_over() {
-    for (setting, other) in [
-        ("[queue]\n    kind = \"embedded\"", "[queue]\n    kind = \"sqs\""),
-        ("[ledger]\n    kind = \"embedded\"", "[ledger]\n    kind = \"none\""),
-    ] {
-        let toml = LOCAL.replacen(setting, other, 1);
-        assert_ne!(toml, LOCAL);
-        assert!(refused(&toml).await.starts_with("not in this build yet: "), "{other}");
+async fn several_queues_are_drained_until_all_are_empty() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let both = "[[queues]]\n    kind = \"embedded\"\n    [[queues]]\n    kind = \"embedded\"\n    path = \"second.db\"";
+    let toml = routed("from", "to").replacen("[queue]\n    kind = \"embedded\"", both, 1);
+    let agent = Agent::build(&settings(dir.path(), &toml)).await.expect("built");
+    assert_eq!(agent.check().await.expect("asked").lines().count(), 2);
+    assert_eq!(agent.description().iter().filter(|line| line.starts_with("queue: ")).count(), 2);
+    let test_event = r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#.to_owned();
+    for context in &agent.contexts {
+        context.queue.send(std::slice::from_ref(&test_event)).await.expect("sent");
     }
+    let contexts = agent.contexts.clone();
+    agent.run(Until::Empty, Shutdown::default()).await.expect("run");
+    for context in contexts {
+        assert!(context.queue.depth().await.expect("asked").is_empty());
+    }
+    let twice = both.replace("second.db", "skyferry.db");
+    let toml = routed("from", "to").replacen("[queue]\n    kind = \"embedded\"", &twice, 1);
+    assert!(refused(&toml).await.contains("the same"));
+}
+
+#[tokio::test]
+async fn without_a_ledger_an_agent_is_built() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let toml = routed("from", "to").replacen("[ledger]\n    kind = \"embedded\"", "[ledger]\n    kind = \"none\"", 1);
+    let agent = Agent::build(&settings(dir.path(), &toml)).await.expect("built");
+    assert!(agent.description().iter().any(|line| line.starts_with("ledger: none")));
 }
 
 #[tokio::test]

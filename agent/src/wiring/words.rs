@@ -1,23 +1,9 @@
-//! Settings in words: what this build cannot do yet, and what was resolved, for the log and for `--validate`.
+//! Settings in words: what was resolved, for the log and for `--validate`.
 
-use super::{KeyRing, Keys, WiringError};
+use super::{KeyRing, Keys};
 use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
 use crate::notice::Watched;
 use crate::route::Router;
-
-/// What the settings can say and this build cannot do is refused: passed over in silence it would be believed.
-pub(super) fn refuse_unfinished(settings: &Settings) -> Result<(), WiringError> {
-    let unfinished = [
-        (settings.queues.len() != 1, "several [[queues]]"),
-        (matches!(settings.queues.first(), Some(config::Queue::Sqs { .. })), "[queue] kind = \"sqs\""),
-        (matches!(settings.ledger, config::Ledger::DynamoDb { .. }), "[ledger] kind = \"dynamodb\""),
-        (matches!(settings.ledger, config::Ledger::None), "[ledger] kind = \"none\""),
-    ];
-    match unfinished.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(WiringError::NotYet((*what).into())),
-        None => Ok(()),
-    }
-}
 
 /// What was resolved, a line each; no secret.
 pub(super) fn describe(settings: &Settings, router: &Router, keys: &KeyRing) -> Vec<String> {
