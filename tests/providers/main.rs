@@ -5,6 +5,7 @@ mod amazon;
 mod google;
 mod journeys;
 mod refusals;
+mod whole;
 mod written;
 
 use std::sync::Arc;

@@ -183,7 +183,12 @@ impl Reader {
         if let Some(local) = self.take("LocalProfileMode") {
             match flag(&local.value) {
                 Some(true) => {
-                    let profiles = [("credentials.source", "profile:iad"), ("credentials.destination", "profile:zhy")];
+                    let profiles = [
+                        ("credentials.source.provider", "profile"),
+                        ("credentials.source.name", "iad"),
+                        ("credentials.destination.provider", "profile"),
+                        ("credentials.destination.name", "zhy"),
+                    ];
                     self.became(&local, &profiles);
                     for given in [job, at].into_iter().flatten() {
                         self.without_effect(&given, "LocalProfileMode takes two profiles instead");
@@ -209,23 +214,32 @@ impl Reader {
         match (job.value.to_ascii_uppercase().as_str(), on_google) {
             ("GET", true) => {
                 self.became(&job, &[("mode", "get")]);
-                let secret = |side: &str| format!("secret-manager:{}#{side}", at.value);
-                let (source, destination) = (secret("source"), secret("destination"));
-                self.became(&at, &[("credentials.source", &source), ("credentials.destination", &destination)]);
+                let secret = [
+                    ("credentials.source.provider", "secret-manager"),
+                    ("credentials.source.resource", &at.value),
+                    ("credentials.source.field", "source"),
+                    ("credentials.destination.provider", "secret-manager"),
+                    ("credentials.destination.resource", &at.value),
+                    ("credentials.destination.field", "destination"),
+                ];
+                self.became(&at, &secret);
             }
             ("GET", false) => {
                 let machine = [
                     ("mode", "put"),
-                    ("credentials.destination", "instance"),
-                    ("credentials.queue", "instance"),
-                    ("credentials.ledger", "instance"),
+                    ("credentials.destination.provider", "instance"),
+                    ("credentials.queue.provider", "instance"),
+                    ("credentials.ledger.provider", "instance"),
                 ];
                 self.became(&job, &machine);
-                self.became(&at, &[("credentials.source", &format!("ssm:{}", at.value))]);
+                self.became(&at, &parameter("source", &at.value).each_ref().map(|(path, value)| (&**path, &**value)));
             }
             ("PUT", false) => {
-                self.became(&job, &[("mode", "put"), ("credentials.source", "instance")]);
-                self.became(&at, &[("credentials.destination", &format!("ssm:{}", at.value))]);
+                self.became(&job, &[("mode", "put"), ("credentials.source.provider", "instance")]);
+                self.became(
+                    &at,
+                    &parameter("destination", &at.value).each_ref().map(|(path, value)| (&**path, &**value)),
+                );
             }
             ("PUT", true) => self.wrong(&at, "the name of an SSM parameter, where JobType = PUT has its key"),
             _ => self.wrong(&job, "PUT or GET"),
@@ -318,6 +332,12 @@ impl Reader {
         };
         self.became(&given, &[("log.level", level)]);
     }
+}
+
+/// A side's key pair in SSM. A table and no text, so that the environment can add to it.
+fn parameter(side: &str, name: &str) -> [(String, String); 2] {
+    let at = |field: &str| format!("credentials.{side}.{field}");
+    [(at("provider"), "ssm".into()), (at("name"), name.into())]
 }
 
 /// A boolean as `configparser` reads it.

@@ -19,6 +19,8 @@ use crate::traffic;
 
 /// A kill loses what was sent since the last checkpoint.
 const CHECKPOINT: Duration = Duration::from_secs(15);
+/// How long parts in flight may take to arrive when the agent drains: most are about to.
+const ENDING: Duration = Duration::from_secs(2);
 /// Tries of one part in one job, then the message goes back and a later job resumes.
 const TRIES: u32 = 4;
 
@@ -72,6 +74,7 @@ impl Route {
         let mut sending = JoinSet::new();
         let mut saved = Instant::now();
         let mut failed = None;
+        let mut ending = None;
         loop {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
@@ -83,7 +86,11 @@ impl Route {
             }
             let joined = tokio::select! {
                 joined = sending.join_next() => joined,
-                () = self.stop.cancelled() => break,
+                () = self.stop.cancelled(), if ending.is_none() => {
+                    ending = Some(Instant::now() + ENDING);
+                    continue;
+                }
+                () = tokio::time::sleep_until(ending.unwrap_or(saved)), if ending.is_some() => break,
             };
             match joined {
                 None => break,
