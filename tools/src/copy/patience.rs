@@ -3,17 +3,21 @@
 //! an outage after a longer one. The state stays, so the same command goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use skyferry_agent::backoff::Backoff;
 use skyferry_agent::error::{CopyError, Kind, Verdict};
 use skyferry_agent::pace::Breaker;
+use skyferry_agent::queue::embedded::EmbeddedQueue;
 use tokio::time::Instant;
 
 use super::voice::Voice;
 
 /// An outage against something that a person has to mend.
 const OUTAGE: u32 = 20;
+/// How often an object is received before it counts as one that comes to no end: about two minutes.
+const RECEIVES: u32 = 8;
 /// Between two looks at the jobs' trouble.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -51,6 +55,25 @@ impl Patience {
             }
             self.voice.trouble(&error);
             tokio::time::sleep(delays.delay()).await;
+        }
+    }
+
+    /// Returns when nothing is left but objects that came to no end again and again although neither side is in trouble:
+    /// they keep changing under the copy.
+    pub async fn stuck(&self, queue: &EmbeddedQueue, listed: &AtomicBool) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(4 * LOOK).await;
+            if !listed.load(Relaxed) {
+                continue;
+            }
+            match queue.stuck(RECEIVES).await {
+                Ok(None) => {}
+                Ok(Some(left)) => {
+                    let why = "tried many times; what keeps changing while it is read cannot be copied";
+                    return anyhow::anyhow!("{left} objects are left: {why}");
+                }
+                Err(error) => return error.into(),
+            }
         }
     }
 
