@@ -19,6 +19,7 @@ use crate::object::{Expected, Location, Revision};
 use crate::pace::{Pace, STREAM};
 use crate::plan::Limits;
 use crate::store::{Attributes, Chunks, Object, Opened, Payload, Published, Sink, Source};
+use crate::traffic;
 
 pub use parts::{Recorder, Upload, whole};
 
@@ -34,6 +35,10 @@ pub struct Route {
     pub to: Location,
     pub pace: Arc<Pace>,
     pub metrics: Arc<Metrics>,
+    /// MD5 of every object and part too, for sinks whose ETags tell it.
+    pub md5: bool,
+    /// Parts are read by versionId too: the version need not be the newest.
+    pub by_version: bool,
     /// The agent drains: end at the next border.
     pub stop: CancellationToken,
 }
@@ -54,7 +59,7 @@ impl Route {
     }
 
     fn select(&self, stored: &Stored, whole: bool) -> Select {
-        let md5 = !self.sink.capabilities().checksums;
+        let md5 = self.md5 || !self.sink.capabilities().checksums;
         Select::for_source(stored, whole).and(Select { md5, ..Select::default() })
     }
 
@@ -63,22 +68,35 @@ impl Route {
         let select = self.select(&opened.object.stored, true);
         let charge = if opened.length <= WHOLE { opened.length } else { STREAM };
         let _permit = self.pace.bytes(charge).await;
+        let length = opened.length;
+        traffic::downloading(length, &self.from, traffic::Part::WHOLE);
         if opened.length <= WHOLE {
             let bytes = collect(opened.chunks, opened.length).await?;
             self.metrics.passed(opened.length);
             let digests = Digests::of(&bytes, select);
             let source = self.agrees_with_source(&opened.object, &digests)?;
             with.provenance.crc32c = Some(digests.crc32c);
+            traffic::uploading(length, &self.to, traffic::Part::WHOLE);
             let published = self.sink.put(&self.to, Payload::Whole(bytes), &with, expected).await?;
-            return self.prove(published, digests, source).await;
+            return self.whole_proved(published, digests, source).await;
         }
+        traffic::uploading(length, &self.to, traffic::Part::WHOLE);
         let (chunks, hasher) = self.hashed(opened.chunks, select);
         let chunks = self.ended_right(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks };
         let published = self.sink.put(&self.to, payload, &with, expected).await?;
         let digests = taken(&hasher);
         let source = opened.object.stored.compare(&digests);
-        self.prove(published, digests, source).await
+        self.whole_proved(published, digests, source).await
+    }
+
+    /// Small objects count, too.
+    async fn whole_proved(&self, published: Published, digests: Digests, source: Verdict) -> Result<Copied, CopyError> {
+        let copied = self.prove(published, digests, source).await?;
+        if copied.grade.is_ok() {
+            traffic::complete(copied.digests.length, &self.from, traffic::Part::WHOLE, 1);
+        }
+        Ok(copied)
     }
 
     /// The same chunks at the agent's bandwidth; what has passed is in the hasher.

@@ -17,7 +17,7 @@ use crate::lease::Lease;
 use crate::ledger::{Ledger, Subject};
 use crate::metrics::{Metrics, Outcome};
 use crate::object::{Location, Writer};
-use crate::pace::{Breaker, Pace};
+use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
 use crate::protocol::End;
 use crate::queue::{Message, Queue, QueueError};
@@ -28,7 +28,8 @@ use drive::{Drive, outcome_of};
 /// The object's own failures after which it is parked.
 const ATTEMPTS: u32 = 8;
 
-/// What all jobs of an agent share.
+/// What all jobs of a queue share; those of several queues share all but the queue.
+#[derive(Clone)]
 pub struct Context {
     pub source: Arc<dyn Source>,
     pub sink: Arc<dyn Sink>,
@@ -40,18 +41,28 @@ pub struct Context {
     pub deletes: bool,
     /// Content headers and user metadata go along.
     pub metadata: bool,
+    /// MD5 beside the CRCs: `verify = "md5"`.
+    pub md5: bool,
+    /// Tags go along.
+    pub tags: bool,
+    /// The version that the event tells of is read, and never replaces a newer one.
+    pub exact: bool,
+    /// Archived objects are asked to be restored.
+    pub restore: bool,
     /// How long a writer that was fenced may still land something.
     pub hold: Duration,
     pub pace: Arc<Pace>,
     pub breaker: Arc<Breaker>,
+    pub fuse: Arc<Fuse>,
     pub metrics: Arc<Metrics>,
     /// One job at a time on a key of this process: it would only fence itself.
     pub keys: Keys,
 }
 
 /// Locks by source key; an entry lives as long as somebody holds or awaits it.
-#[derive(Default)]
-pub struct Keys(Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>);
+/// Clones are the same locks.
+#[derive(Clone, Default)]
+pub struct Keys(Arc<Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>>);
 
 impl Keys {
     async fn lock(&self, key: &Location) -> tokio::sync::OwnedMutexGuard<()> {
@@ -166,6 +177,9 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
         }
     };
     work.ended += 1;
+    if outcome != Outcome::Deleted {
+        context.fuse.ended();
+    }
     info!(object = %record.source, %outcome, "ended");
     context.metrics.outcome(outcome);
     context.metrics.message_age(SystemTime::now().duration_since(message.sent).unwrap_or_default());
@@ -192,6 +206,9 @@ async fn reconcile(context: &Context, message: &Message, record: &Record, stop: 
     let subject = Subject { source: record.source.clone(), destination, primary: true };
     let mut drive = Drive::new(context, &subject, record, storage_class.as_deref(), stop);
     let end = drive.run(message.received > 1).await;
+    if end == End::Parked && context.restore {
+        drive.ask_for_restore().await;
+    }
     fate(context, message, end, drive)
 }
 

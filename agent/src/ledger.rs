@@ -7,7 +7,9 @@
 //! A record is live while a writer is open or it is parked; a live record is never reaped. Times are this machine's
 //! clock. The contract that every implementation passes is `tests/contracts/ledger.rs`.
 
+pub mod dynamodb;
 pub mod embedded;
+pub mod none;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,15 +21,20 @@
 //! | 1 | [`protocol`] | the write protocol as a state machine: no I/O, no clock |
 //! | 1 | [`config`] | files and environment → checked settings |
 //! | 1 | [`backoff`], [`metrics`] | jittered delays; every metric's name, once |
+//! | 1 | [`traffic`] | what the predecessors logged of every transfer |
 //! | 2 | [`queue`], [`ledger`], [`store`] | the traits of the world outside |
 //! | 2 | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
 //! | 2 | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
-//! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; S3, GCS, directories |
+//! | 2 | [`roots`] | which certificate authorities are trusted |
+//! | 3 | [`aws`] | keys, retries and the far clock of SQS and DynamoDB |
+//! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; SQS, DynamoDB; S3, GCS, directories |
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
+//! | 4 | [`janitor`] | ends uploads that nobody will finish |
 //! | 5 | [`drain`] | permit, receive, spawn; storms; the bounded end |
-//! | 5 | [`notice`] | signals → shutdown |
+//! | 5 | [`notice`] | signals, spot and preemption notices → shutdown |
 //! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
+//! | 5 | [`predecessor`] | the log as the predecessors wrote it |
 //! | 6 | [`wiring`] | the only place that names concrete types |
 
 pub mod object;
@@ -43,20 +48,25 @@ pub mod metrics;
 pub mod plan;
 pub mod protocol;
 pub mod route;
+pub mod traffic;
 
 pub mod lease;
 pub mod ledger;
 pub mod pace;
 pub mod queue;
+pub mod roots;
 pub mod store;
 
+pub mod aws;
 pub mod copy;
 pub mod embedded;
 
+pub mod janitor;
 pub mod job;
 
 pub mod drain;
 pub mod notice;
+pub mod predecessor;
 pub mod status;
 
 pub mod wiring;

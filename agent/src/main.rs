@@ -10,6 +10,7 @@ use skyferry_agent::config::{self, Level, LogFormat, Settings};
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Report, Until};
+use skyferry_agent::{predecessor, traffic};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -28,7 +29,7 @@ const WRONG: u8 = 2;
 #[derive(Parser)]
 #[command(name = "skyferry-agent", version, after_help = "Example: skyferry-agent --config /etc/skyferry/agent.toml")]
 struct Arguments {
-    /// The settings (TOML).
+    /// The settings (TOML, or the predecessors' ini).
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// End when the queue is empty.
@@ -130,13 +131,16 @@ fn log(settings: config::Log) -> anyhow::Result<Recent> {
         Level::Trace => "trace",
     };
     // Other crates tell their own affairs: warnings are enough.
-    let ours = if settings.level == Level::Error { "error".into() } else { format!("warn,skyferry_agent={level}") };
+    let mut ours = if settings.level == Level::Error { "error".into() } else { format!("warn,skyferry_agent={level}") };
+    if settings.format == LogFormat::Predecessor {
+        ours = format!("{ours},{}={level}", traffic::TARGET);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = || fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let lines = match settings.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Predecessor => anyhow::bail!("not in this build yet: [log] format = \"predecessor\""),
+        LogFormat::Json => lines().json().flatten_event(true).boxed(),
+        LogFormat::Text => lines().boxed(),
+        LogFormat::Predecessor => predecessor::lines(std::io::stderr).boxed(),
     };
     let recent = Recent::default();
     tracing_subscriber::registry().with(filter).with(lines).with(recent.clone()).init();

@@ -1,7 +1,11 @@
-//! What asks an agent to end: a signal now, spot and preemption notices later. All of them end in one [`Shutdown`].
+//! What asks an agent to end: a signal, or the notice that its machine is about to be taken away. All of them end in one
+//! [`Shutdown`].
 //!
 //! The first signal asks for an orderly end: receive nothing more, end or checkpoint what is in hand, release the rest.
 //! The second one gives up at once; then messages come back when their visibility ends.
+
+mod preemption;
+mod spot;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -16,15 +20,20 @@ pub enum Reason {
     Interrupt,
     /// SIGTERM.
     Terminate,
-    // A spot or preemption notice gets a word here and a watcher beside `listen`, and calls `Shutdown::request`.
+    /// This spot machine of Amazon ends in two minutes.
+    Spot,
+    /// This spot machine of Amazon may end soon.
+    Rebalance,
+    /// This machine of Google ends in 30 seconds.
+    Preempted,
 }
 
 impl Reason {
-    /// As shells have it: 128 and the signal's number.
+    /// As shells have it: 128 and the signal's number. A notice stands for the SIGTERM that would follow it.
     pub fn exit_code(self) -> u8 {
         match self {
             Reason::Interrupt => 130,
-            Reason::Terminate => 143,
+            Reason::Terminate | Reason::Spot | Reason::Rebalance | Reason::Preempted => 143,
         }
     }
 
@@ -32,8 +41,18 @@ impl Reason {
         match self {
             Reason::Interrupt => "SIGINT",
             Reason::Terminate => "SIGTERM",
+            Reason::Spot => "spot interruption notice",
+            Reason::Rebalance => "rebalance recommendation",
+            Reason::Preempted => "preemption notice",
         }
     }
+}
+
+/// The metadata servers that give notice; `None`: not a machine of that cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    pub amazon: Option<String>,
+    pub google: Option<String>,
 }
 
 /// Two requests, the second more urgent. Clones share them.
@@ -61,6 +80,27 @@ impl Shutdown {
     /// The first reason.
     pub fn reason(&self) -> Option<Reason> {
         self.reason.get().copied()
+    }
+
+    /// Watches for notices until `end`. A notice never makes an orderly end an immediate one.
+    pub fn watch(&self, watched: &Watched, end: &CancellationToken) {
+        let Watched { amazon, google } = watched.clone();
+        if let Some(endpoint) = amazon {
+            self.after(async move { spot::notice(&endpoint).await }, end);
+        }
+        if let Some(endpoint) = google {
+            self.after(async move { preemption::notice(&endpoint).await }, end);
+        }
+    }
+
+    fn after(&self, notice: impl Future<Output = Reason> + Send + 'static, end: &CancellationToken) {
+        let (shutdown, end) = (self.clone(), end.clone());
+        tokio::spawn(async move {
+            let seen = end.run_until_cancelled(notice).await;
+            if let Some(reason) = seen.filter(|_| shutdown.reason().is_none()) {
+                shutdown.request(reason);
+            }
+        });
     }
 
     /// Watches the signals for as long as the process lives. From here on they end nothing by themselves.

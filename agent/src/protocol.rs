@@ -186,6 +186,10 @@ impl Protocol {
         if let Some(revision) = self.current_revision(&source) {
             return self.settled(Settled::Unchanged, Some((source.identity, revision)));
         }
+        if source.superseded {
+            let there = self.what_is_there();
+            return self.settled(Settled::Unchanged, there);
+        }
         if let Some(upload) = self.upload.clone() {
             if self.adopted.take() != Some(source.identity) {
                 return self.end_own_upload(Then::NextAttempt);
@@ -221,6 +225,16 @@ impl Protocol {
                 (*identity == source.identity).then(|| revision.clone())
             }
             _ => None,
+        }
+    }
+
+    /// What of this source the destination is known to hold.
+    fn what_is_there(&self) -> Option<(SourceIdentity, Revision)> {
+        match &self.destination {
+            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark) })) => {
+                Some((mark.identity.clone(), revision.clone()))
+            }
+            _ => self.published.clone(),
         }
     }
 

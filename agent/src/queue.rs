@@ -3,6 +3,7 @@
 //! The words are SQS's. The contract that every implementation passes is `tests/contracts/queue.rs`.
 
 pub mod embedded;
+pub mod sqs;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

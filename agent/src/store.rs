@@ -45,6 +45,8 @@ pub struct Metadata {
     pub user: BTreeMap<String, String>,
     /// As the service that was asked names it.
     pub storage_class: Option<String>,
+    /// The object's tags in the form of a URL's query (`a=1&b=2`); `None`: not asked for.
+    pub tags: Option<String>,
 }
 
 /// What Skyferry writes beside every object, all of it known before the first byte: how a later look tells its own
@@ -79,6 +81,8 @@ pub struct Object {
 pub enum Pin {
     /// The newest, whatever it is.
     Newest,
+    /// This version of a versioned bucket, whatever is newer.
+    Version(Arc<str>),
     /// Only this state: If-Match on its ETag, and by versionId where `by_version`. Anything else is `SourceChanged`.
     State { identity: SourceIdentity, by_version: bool },
 }
@@ -123,6 +127,17 @@ pub trait Source: Send + Sync {
 
     /// Opens the body, `range` in bytes (half open; must not be empty). `Ok(None)`: nothing there.
     async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>>;
+
+    /// The tags of a state, as [`Metadata::tags`] has them. Empty where there are none, or the service knows none.
+    async fn tags(&self, _at: &Location, _version: Option<&str>) -> Result<String> {
+        Ok(String::new())
+    }
+
+    /// Asks for an archived object to be made readable for some days. That it has been asked for already is no error.
+    /// `false`: this service restores nothing.
+    async fn restore(&self, _at: &Location, _version: Option<&str>) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Where a listing goes on.

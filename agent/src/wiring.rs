@@ -10,47 +10,47 @@ mod tests;
 mod words;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::janitor::Janitor;
 use crate::job::{self, Context};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
-use crate::notice::Shutdown;
+use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
-use crate::pace::{Breaker, Pace};
+use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
 use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Depth, Queue, QueueError};
 use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
-use keys::{Keys, credentials};
+pub use keys::cached;
+use keys::{KeyRing, Keys, ignore_list};
 pub use queues::EMBEDDED_QUEUE;
-use queues::{queue_and_ledger, steady};
+use queues::{queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
 /// Why settings make no agent. Each says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    #[error("not in this build yet: {0}")]
-    NotYet(String),
     #[error("[credentials] {role}: {error}")]
     Credentials { role: &'static str, error: ProviderError },
     #[error("{section}: {reason}")]
     Section { section: &'static str, reason: String },
-    #[error("the ignore list {}: {error}; correct [filter] ignore_list", path.display())]
-    IgnoreList { path: PathBuf, error: std::io::Error },
+    #[error("the ignore list {at}: {reason}; correct [filter] ignore_list")]
+    IgnoreList { at: String, reason: String },
     #[error("[[routes]]: {0}")]
     Routes(#[from] RouteError),
     #[error(
@@ -65,6 +65,8 @@ pub enum WiringError {
     Embedded(#[from] OpenError),
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Status(#[from] StatusError),
 }
@@ -96,35 +98,40 @@ impl Report {
 
 /// Everything that one process needs, and nothing received yet.
 pub struct Agent {
-    context: Arc<Context>,
+    /// One for each queue, the first first; they share all but the queue.
+    contexts: Vec<Arc<Context>>,
     listen: Option<SocketAddr>,
     embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
     description: Vec<String>,
+    /// Credentials that were not to be had at the start.
+    missing: Option<(&'static str, ProviderError)>,
+    watched: Watched,
 }
 
 impl Agent {
     /// Resolves everything that settings can get wrong, opens queue and ledger, and takes no port. Needs a runtime.
     pub async fn build(settings: &Settings) -> Result<Agent, WiringError> {
-        words::refuse_unfinished(settings)?;
-        let source_keys = credentials("source", settings.credentials.source.as_ref()).await?;
-        let sink_keys = credentials("destination", settings.credentials.destination.as_ref()).await?;
-        let router = router(settings)?;
-        circles::refuse_circles(settings, &router, [&source_keys, &sink_keys])?;
-        let description = words::describe(settings, &router, [&source_keys, &sink_keys]);
+        let keys = KeyRing::open(settings).await?;
+        let router = router(settings).await?;
+        circles::refuse_circles(settings, &router, [&keys.source, &keys.destination])?;
+        let mut description = words::describe(settings, &router, &keys);
+        description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
-        let source = source(settings, source_keys, &transport)?;
-        let sink = sink(settings, sink_keys, &transport)?;
-        let (queue, ledger) = queue_and_ledger(settings).await?;
-        let embedded = Some(queue.clone());
+        let missing = keys.missing();
+        let (queues, embedded, ledger) = queues_and_ledger(settings, &keys).await?;
+        let source = source(settings, keys.source, &transport)?;
+        let sink = sink(settings, keys.destination, &transport)?;
         Ok(Agent {
-            context: Arc::new(context(settings, source, sink, queue, ledger, router)),
+            contexts: contexts(settings, source, sink, queues, ledger, router),
             listen: settings.listen,
             embedded,
-            steady: steady(&settings.queues[0]),
+            steady: steady(&settings.queues),
             recent: Recent::default(),
             description,
+            missing,
+            watched: words::watched(settings),
         })
     }
 }
@@ -138,31 +145,37 @@ impl Agent {
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.context.metrics
+        &self.shared().metrics
     }
 
+    /// The first, which most often is the only one.
     pub fn queue(&self) -> &Arc<dyn Queue> {
-        &self.context.queue
+        &self.shared().queue
     }
 
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
-        &self.context.ledger
+        &self.shared().ledger
+    }
+
+    /// For what all queues have in common. Settings have at least one.
+    fn shared(&self) -> &Context {
+        &self.contexts[0]
     }
 
     pub fn source(&self) -> &Arc<dyn Source> {
-        &self.context.source
+        &self.shared().source
     }
 
     pub fn sink(&self) -> &Arc<dyn Sink> {
-        &self.context.sink
+        &self.shared().sink
     }
 
     pub fn breaker(&self) -> &Arc<Breaker> {
-        &self.context.breaker
+        &self.shared().breaker
     }
 
     pub fn routes(&self) -> &[Route] {
-        self.context.router.routes()
+        self.shared().router.routes()
     }
 
     /// The queue's own face where it is embedded: what a listing feeds.
@@ -175,11 +188,18 @@ impl Agent {
         &self.description
     }
 
-    /// Asks the queue for its depth: that it answers is what `--validate` can prove without receiving.
+    /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
+    /// were not there at the start are an error here.
     pub async fn check(&self) -> Result<String, WiringError> {
-        let depth = self.context.queue.depth().await?;
-        let name = self.context.queue.name();
-        Ok(format!("queue {name} answers: {} visible, {} in flight", depth.visible, depth.in_flight))
+        if let Some((role, error)) = self.missing.clone() {
+            return Err(WiringError::Credentials { role, error });
+        }
+        let mut lines = Vec::new();
+        for context in &self.contexts {
+            let (name, depth) = (context.queue.name(), context.queue.depth().await?);
+            lines.push(format!("queue {name} answers: {} visible, {} in flight", depth.visible, depth.in_flight));
+        }
+        Ok(lines.join("\n"))
     }
 
     /// Takes the port and drains the queue until `until` or `shutdown`.
@@ -189,48 +209,77 @@ impl Agent {
         let _end = end.clone().drop_guard();
         if let Some(listen) = self.listen {
             let status = Status::bind(listen).await?;
-            tokio::spawn(status.serve(self.view(&shutdown, started), end));
+            tokio::spawn(status.serve(self.view(&shutdown, started), end.clone()));
         }
+        shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
+        tokio::spawn(self.janitor().keep(end.clone()));
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
-        let drained = self.drain().run(until, shutdown).await;
-        Ok(Report { summary: self.context.metrics.summary(), elapsed: started.elapsed(), drained })
+        let drained = self.drain_all(until, shutdown).await;
+        Ok(Report { summary: self.shared().metrics.summary(), elapsed: started.elapsed(), drained })
     }
 
-    fn drain(&self) -> Drain {
-        let shared = self.context.clone();
-        let work: Work = Arc::new(move |message, lease, cancelled, stop| {
-            let context = shared.clone();
-            async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
-        });
-        let Context { queue, pace, breaker, metrics, .. } = &*self.context;
-        Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
+    /// Of the destinations that the routes lead to.
+    pub fn janitor(&self) -> Janitor {
+        let Context { sink, ledger, router, .. } = self.shared();
+        Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone() }
+    }
+
+    /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one
+    /// that was empty first may have been sent something since.
+    async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
+        let mut total = Drained::default();
+        loop {
+            let drains = self.contexts.iter().map(|context| drain(context).run(until.clone(), shutdown.clone()));
+            for drained in join_all(drains).await {
+                total.panicked += drained.panicked;
+                total.aborted += drained.aborted;
+            }
+            let one = self.contexts.len() == 1 || matches!(until, drain::Until::Stopped);
+            if one || shutdown.stop.is_cancelled() || self.all_are_empty().await {
+                return total;
+            }
+        }
+    }
+
+    async fn all_are_empty(&self) -> bool {
+        let depths = join_all(self.contexts.iter().map(|context| context.queue.depth())).await;
+        depths.iter().all(|depth| depth.as_ref().is_ok_and(Depth::is_empty))
     }
 
     fn view(&self, shutdown: &Shutdown, started: Instant) -> View {
         View {
-            metrics: self.context.metrics.clone(),
-            breaker: self.context.breaker.clone(),
+            metrics: self.shared().metrics.clone(),
+            breaker: self.shared().breaker.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            queue: self.context.queue.name().into(),
+            queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
             started,
         }
     }
 }
 
-fn router(settings: &Settings) -> Result<Router, WiringError> {
+fn drain(context: &Arc<Context>) -> Drain {
+    let shared = context.clone();
+    let work: Work = Arc::new(move |message, lease, cancelled, stop| {
+        let context = shared.clone();
+        async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
+    });
+    let Context { queue, pace, breaker, metrics, .. } = &**context;
+    Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
+}
+
+async fn router(settings: &Settings) -> Result<Router, WiringError> {
     let ignore = match &settings.ignore_list {
         None => IgnoreList::default(),
-        Some(path) => {
-            let read = std::fs::read(path);
-            let file = read.map_err(|error| WiringError::IgnoreList { path: path.clone(), error })?;
+        Some(at) => {
+            let (name, file) = ignore_list(at, &settings.metadata).await?;
             let (ignore, warnings) = IgnoreList::parse(&file);
-            warnings.iter().for_each(|warning| tracing::warn!(path = %path.display(), "{warning}"));
+            warnings.iter().for_each(|warning| tracing::warn!(list = name, "{warning}"));
             ignore
         }
     };
@@ -246,14 +295,14 @@ fn router(settings: &Settings) -> Result<Router, WiringError> {
     Ok(Router::new(routes.collect(), ignore)?)
 }
 
-fn context(
+fn contexts(
     settings: &Settings,
     source: Arc<dyn Source>,
     sink: Arc<dyn Sink>,
-    queue: Arc<dyn Queue>,
+    queues: Vec<Arc<dyn Queue>>,
     ledger: Arc<dyn Ledger>,
     router: Router,
-) -> Context {
+) -> Vec<Arc<Context>> {
     let transfer = &settings.transfer;
     let metrics = Arc::new(Metrics::default());
     let mut pace = Pace::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
@@ -261,20 +310,28 @@ fn context(
     if let Some(at_once) = transfer.max_objects {
         pace = pace.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
-    let hold = queues::hold(&settings.ledger, &*queue);
-    Context {
-        source,
-        sink,
+    let hold = queues::hold(&settings.ledger, &queues);
+    let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
+    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0));
+    let of = |queue| Context {
+        source: source.clone(),
+        sink: sink.clone(),
         queue,
-        ledger,
-        router,
+        ledger: ledger.clone(),
+        router: router.clone(),
         cut: Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
         deletes: transfer.deletes,
         metadata: transfer.metadata,
+        md5: transfer.verify == Verify::Md5,
+        tags: transfer.tags,
+        exact: transfer.versions == Versions::Exact,
+        restore: transfer.restore,
         hold,
-        pace: Arc::new(pace),
-        breaker: Arc::new(Breaker::default()),
-        metrics,
-        keys: job::Keys::default(),
-    }
+        pace: pace.clone(),
+        breaker: breaker.clone(),
+        fuse: fuse.clone(),
+        metrics: metrics.clone(),
+        keys: keys.clone(),
+    };
+    queues.into_iter().map(|queue| Arc::new(of(queue))).collect()
 }

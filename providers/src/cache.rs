@@ -1,138 +1,205 @@
-//! Keeps one provider's credentials: a single refresh at a time, before they expire or after a refusal.
+//! Keeps one provider's credentials: a single refresh at a time, before they expire, from time to time, or after a refusal.
+//!
+//! A refresh runs in a task of its own. Who holds credentials that are still good gets those and never waits for it, so a
+//! service that hangs costs nothing until they expire.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
 use crate::{Credentials, Provider, ProviderError};
 
-/// Ask again this long before the credentials expire.
+/// Ask again this long before the credentials expire; a third of their life if that is shorter.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(300);
-/// Credentials without an expiry are asked for again this often, so that a rotated secret arrives without a restart.
-const PERIOD: Duration = Duration::from_secs(300);
 /// A refusal refreshes at most this often, so that a denied fleet does not hammer the secret's service.
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+/// How long a request waits for what replaces refused credentials, before it tries the old ones again.
+const WHILE_REFUSED: Duration = Duration::from_secs(3);
+/// A failed refresh is not tried again sooner, with good credentials in hand and without.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+const WITHOUT_ANY: Duration = Duration::from_secs(1);
+/// A provider that does not answer within this has failed.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 struct Held {
     credentials: Arc<Credentials>,
     loaded: Instant,
+    loaded_at: SystemTime,
     refused: bool,
 }
 
+/// What to do with what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Fresh,
+    /// Good, and time to ask for newer ones.
+    Stale,
+    /// The far side does not take them.
+    Refused,
+    Expired,
+}
+
 impl Held {
-    fn is_fresh(&self) -> bool {
-        let age = self.loaded.elapsed();
+    fn look(&self, now: Instant, clock: SystemTime, period: Duration) -> Look {
+        let age = now.saturating_duration_since(self.loaded);
+        let expired = self.credentials.expires.is_some_and(|expires| expires <= clock);
+        if expired {
+            return Look::Expired;
+        }
         if self.refused {
-            return age < AFTER_REFUSAL;
+            return if age < AFTER_REFUSAL { Look::Fresh } else { Look::Refused };
         }
-        match self.credentials.expires {
-            Some(expires) => expires.duration_since(SystemTime::now()).is_ok_and(|left| left > BEFORE_EXPIRY),
-            None => age < PERIOD,
-        }
+        let fresh = match self.credentials.expires {
+            Some(expires) => {
+                let life = expires.duration_since(self.loaded_at).unwrap_or_default();
+                expires.duration_since(clock).unwrap_or_default() > BEFORE_EXPIRY.min(life / 3)
+            }
+            None => age < period,
+        };
+        if fresh { Look::Fresh } else { Look::Stale }
     }
-    fn is_usable(&self) -> bool {
-        self.credentials.expires.is_none_or(|expires| expires > SystemTime::now())
-    }
+}
+
+struct Inner {
+    provider: Box<dyn Provider>,
+    held: RwLock<Option<Held>>,
+    /// The last refresh failed so, then.
+    failed: Mutex<Option<(Instant, ProviderError)>>,
+    /// Whether a refresh is under way; told when one ends.
+    refreshing: watch::Sender<bool>,
+    patience: Duration,
 }
 
 /// A provider behind its cache; cheap to ask for every request.
-pub struct Cached {
-    provider: Box<dyn Provider>,
-    held: RwLock<Option<Held>>,
-    refreshing: Mutex<()>,
-}
+pub struct Cached(Arc<Inner>);
 
 impl Cached {
     pub fn new(provider: impl Provider + 'static) -> Self {
-        Cached { provider: Box::new(provider), held: RwLock::new(None), refreshing: Mutex::new(()) }
+        Cached::patient(provider, PATIENCE)
+    }
+
+    fn patient(provider: impl Provider + 'static, patience: Duration) -> Self {
+        Cached(Arc::new(Inner {
+            provider: Box::new(provider),
+            held: RwLock::new(None),
+            failed: Mutex::new(None),
+            refreshing: watch::Sender::new(false),
+            patience,
+        }))
     }
 
     pub fn describe(&self) -> String {
-        self.provider.describe()
+        self.0.provider.describe()
     }
 
     /// The credentials that hold now. If a refresh fails while the old ones still hold, those are used.
     pub async fn get(&self) -> Result<Arc<Credentials>, ProviderError> {
-        if let Some(credentials) = self.peek(Held::is_fresh) {
-            return Ok(credentials);
-        }
-        let _one_at_a_time = self.refreshing.lock().await;
-        if let Some(credentials) = self.peek(Held::is_fresh) {
-            return Ok(credentials);
-        }
-        match self.provider.load().await {
-            Ok(credentials) => {
-                let credentials = Arc::new(credentials);
-                let held = Held { credentials: credentials.clone(), loaded: Instant::now(), refused: false };
-                *self.held.write().unwrap_or_else(|e| e.into_inner()) = Some(held);
+        match self.0.look() {
+            Some((credentials, Look::Fresh)) => Ok(credentials),
+            Some((credentials, Look::Stale)) => {
+                self.0.refresh(AFTER_FAILURE);
                 Ok(credentials)
             }
-            Err(error) => self.peek(Held::is_usable).ok_or(error),
+            Some((credentials, Look::Refused)) => {
+                // A wait that ends without newer ones ends with the old ones.
+                let _ = tokio::time::timeout(WHILE_REFUSED, self.0.refreshed(AFTER_FAILURE)).await;
+                Ok(self.0.look().map_or(credentials, |(newest, _)| newest))
+            }
+            None | Some((_, Look::Expired)) => {
+                self.0.refreshed(WITHOUT_ANY).await;
+                match self.0.look() {
+                    Some((credentials, look)) if look != Look::Expired => Ok(credentials),
+                    _ => Err(self.0.why()),
+                }
+            }
         }
     }
 
     /// The far side refused `credentials`: the next `get` asks the provider anew, unless somebody already did.
     pub fn refused(&self, credentials: &Arc<Credentials>) {
-        let mut held = self.held.write().unwrap_or_else(|e| e.into_inner());
+        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held.as_mut().filter(|held| Arc::ptr_eq(&held.credentials, credentials)) {
             held.refused = true;
         }
     }
+}
 
-    fn peek(&self, good: impl Fn(&Held) -> bool) -> Option<Arc<Credentials>> {
-        let held = self.held.read().unwrap_or_else(|e| e.into_inner());
-        held.as_ref().filter(|held| good(held)).map(|held| held.credentials.clone())
+impl Inner {
+    fn look(&self) -> Option<(Arc<Credentials>, Look)> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = held.as_ref()?;
+        Some((held.credentials.clone(), held.look(Instant::now(), SystemTime::now(), self.provider.period())))
+    }
+
+    fn why(&self) -> ProviderError {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().map_or_else(
+            || ProviderError::passing(&*self.provider, "what it gave has expired", "check this machine's clock"),
+            |(_, error)| error.clone(),
+        )
+    }
+
+    /// Starts a refresh, unless one is under way or has failed less than `pause` ago.
+    fn refresh(self: &Arc<Self>, pause: Duration) {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.as_ref().is_some_and(|(at, _)| at.elapsed() < pause) {
+            return;
+        }
+        drop(failed);
+        if self.refreshing.send_if_modified(|under_way| !std::mem::replace(under_way, true)) {
+            let inner = self.clone();
+            tokio::spawn(async move {
+                let _done = Done(inner.clone());
+                inner.load().await;
+            });
+        }
+    }
+
+    /// After a refresh, the one that is under way or a new one.
+    async fn refreshed(self: &Arc<Self>, pause: Duration) {
+        let mut refreshing = self.refreshing.subscribe();
+        self.refresh(pause);
+        // The sender lives as long as `self`.
+        let _ = refreshing.wait_for(|under_way| !under_way).await;
+    }
+
+    async fn load(&self) {
+        let asked = tokio::time::timeout(self.patience, self.provider.load()).await;
+        let loaded = asked.unwrap_or_else(|_| {
+            let problem = format!("no answer within {} seconds", self.patience.as_secs_f32());
+            Err(ProviderError::passing(&*self.provider, problem, "it is asked again; check the network"))
+        });
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded {
+            Ok(credentials) => {
+                let held = Held {
+                    credentials: Arc::new(credentials),
+                    loaded: Instant::now(),
+                    loaded_at: SystemTime::now(),
+                    refused: false,
+                };
+                *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
+                *failed = None;
+            }
+            Err(error) => {
+                if self.held.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+                    tracing::warn!(%error, "credentials could not be renewed; the old ones are used while they hold");
+                }
+                *failed = Some((Instant::now(), error));
+            }
+        }
+    }
+}
+
+/// However a refresh ends, by a panic too, the next one can begin.
+struct Done(Arc<Inner>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.refreshing.send_replace(false);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Grant, Secret};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    struct Counting(Arc<AtomicUsize>);
-
-    #[async_trait::async_trait]
-    impl Provider for Counting {
-        fn describe(&self) -> String {
-            "counting".into()
-        }
-        async fn load(&self) -> Result<Credentials, ProviderError> {
-            let n = self.0.fetch_add(1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
-            let grant = Grant::Bearer(Secret::new(format!("token {n}")));
-            Ok(Credentials { grant, region: None, expires: None })
-        }
-    }
-
-    #[tokio::test]
-    async fn many_askers_cause_one_load() {
-        let loads = Arc::new(AtomicUsize::new(0));
-        let cached = Arc::new(Cached::new(Counting(loads.clone())));
-        let askers: Vec<_> = (0..20)
-            .map(|_| {
-                tokio::spawn({
-                    let c = cached.clone();
-                    async move { c.get().await.is_ok() }
-                })
-            })
-            .collect();
-        for asker in askers {
-            assert!(asker.await.unwrap());
-        }
-        assert_eq!(loads.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn a_refusal_does_not_hammer_the_provider() {
-        let loads = Arc::new(AtomicUsize::new(0));
-        let cached = Cached::new(Counting(loads.clone()));
-        for _ in 0..10 {
-            let credentials = cached.get().await.unwrap();
-            cached.refused(&credentials);
-        }
-        assert_eq!(loads.load(Ordering::SeqCst), 1, "asked again only after ten seconds");
-    }
-}
+mod tests;

@@ -17,12 +17,15 @@ impl Environment {
     }
 
     fn demand(&self, name: &str) -> Result<String, ProviderError> {
-        self.read(name).ok_or_else(|| ProviderError {
-            from: self.describe(),
-            problem: format!("{}{name} is not set", self.prefix),
-            advice: "export it, or name another provider".into(),
-            passing: false,
+        self.read(name).ok_or_else(|| {
+            let problem = format!("{}{name} is not set", self.prefix);
+            ProviderError::lasting(self, problem, "export it, or name another provider")
         })
+    }
+
+    /// Whether there is a key pair at all.
+    pub(crate) fn is_set(&self) -> bool {
+        self.read("AWS_ACCESS_KEY_ID").is_some() && self.read("AWS_SECRET_ACCESS_KEY").is_some()
     }
 }
 
@@ -37,6 +40,7 @@ impl Provider for Environment {
         let secret_access_key = Secret::new(self.demand("AWS_SECRET_ACCESS_KEY")?);
         let session_token = self.read("AWS_SESSION_TOKEN").map(Secret::new);
         let grant = Grant::Keys { access_key_id, secret_access_key, session_token };
-        Ok(Credentials { grant, region: self.read("AWS_REGION"), expires: None })
+        let region = self.read("AWS_REGION").or_else(|| self.read("AWS_DEFAULT_REGION"));
+        Ok(Credentials { grant, region, expires: None })
     }
 }

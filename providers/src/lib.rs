@@ -3,20 +3,36 @@
 //! A provider answers one question: which credentials hold now. `Cached` asks it at most once at a time, again
 //! before they expire, and whenever the far side refuses them. Secrets live in [`Secret`]: redacted in every
 //! `Debug`, wiped when dropped.
+//!
+//! `aws` and `keyfile` are what several providers share: Amazon's client settings and errors, the predecessors' JSON.
 
+mod aws;
 mod cache;
 mod environment;
 mod file;
+mod google;
+mod instance;
+mod keyfile;
+mod profile;
 mod secret;
+mod secret_manager;
+mod ssm;
+mod web_identity;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
 pub use cache::Cached;
 pub use environment::Environment;
 pub use file::File;
+pub use google::Google;
+pub use instance::Instance;
+pub use profile::Profile;
 pub use secret::Secret;
+pub use secret_manager::SecretManager;
+pub use ssm::Ssm;
+pub use web_identity::WebIdentity;
 
 /// What a request is signed or authorised with.
 #[derive(Clone, Debug)]
@@ -49,10 +65,45 @@ pub struct ProviderError {
     pub passing: bool,
 }
 
+impl ProviderError {
+    /// Somebody has to change something.
+    pub fn lasting(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
+        ProviderError { from: from.describe(), problem: problem.into(), advice: advice.into(), passing: false }
+    }
+
+    /// An outage: time heals it.
+    pub fn passing(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
+        ProviderError { passing: true, ..ProviderError::lasting(from, problem, advice) }
+    }
+}
+
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Which identity this is, in plain words, without a secret.
     fn describe(&self) -> String;
     /// Asks now. No caching here.
     async fn load(&self) -> Result<Credentials, ProviderError>;
+    /// How often to ask again for credentials that do not say when they expire, so that a rotated secret arrives without
+    /// a restart.
+    fn period(&self) -> Duration {
+        Duration::from_secs(300)
+    }
+}
+
+/// An error and what caused it, once each, on one line.
+fn because(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(400) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }

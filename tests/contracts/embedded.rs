@@ -24,10 +24,10 @@ pub async fn queue() -> queue::Subject {
         dead_letters: Some("dead".into()),
     };
     let queue = Arc::new(file.queue("q", traits).await.expect("a queue"));
-    queue::Subject { queue, tick, patience: Duration::from_secs(10), _keep: Box::new(dir) }
+    queue::Subject { queue, tick, patience: Duration::from_secs(10), can: queue::Can::ALL, _keep: Box::new(dir) }
 }
 
 pub async fn ledger() -> ledger::Under {
     let (dir, file) = open();
-    ledger::Under { ledger: Arc::new(file.ledger()), _keep: Box::new(dir) }
+    ledger::Under { ledger: Arc::new(file.ledger()), slack: Duration::ZERO, _keep: Box::new(dir) }
 }

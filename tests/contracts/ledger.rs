@@ -12,6 +12,8 @@ use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId
 
 pub struct Under {
     pub ledger: Arc<dyn Ledger>,
+    /// By how much `fenced_for` may be too small: the clocks of two machines are never known to be equal.
+    pub slack: Duration,
     pub _keep: Box<dyn Send>,
 }
 
@@ -120,7 +122,7 @@ pub async fn beginning_fences_every_earlier_writer(on: Under) {
     let key = subject("a");
     let (first, _) = on.begin(&key).await;
     let (second, _) = on.begin(&key).await;
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    tokio::time::sleep(Duration::from_millis(30) + on.slack).await;
     let (third, begun) = on.begin(&key).await;
     let seen: Vec<Writer> = begun.earlier.iter().map(|earlier| earlier.writer).collect();
     assert_eq!(seen, [first, second], "oldest first");

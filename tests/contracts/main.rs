@@ -7,6 +7,7 @@ mod directory;
 mod embedded;
 mod foreign;
 mod ledger;
+mod ministack;
 mod queue;
 mod remote;
 mod store;
@@ -161,8 +162,10 @@ mod stores {
 
 mod queues {
     a_queue!(embedded, crate::embedded::queue);
+    a_queue!(sqs_on_ministack, crate::ministack::queue);
 }
 
 mod ledgers {
     a_ledger!(embedded, crate::embedded::ledger);
+    a_ledger!(dynamodb_on_ministack, crate::ministack::ledger);
 }

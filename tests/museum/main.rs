@@ -2,7 +2,7 @@
 //! coming back. Numbers are those of the list of faults; a number without a test here has it where its code is.
 //!
 //! 1. The message was deleted for every outcome but a time-out: AccessDenied, revoked keys, NoSuchKey, InvalidObjectState,
-//!    exhausted parts. Lost.
+//!    exhausted parts. Lost: [`queued::museum_01_no_failure_loses_a_message_on_ministack`].
 //! 2. Of a message with several records only the last was copied: [`museum_02_every_record_of_a_message_is_read`],
 //!    [`shown::museum_02_every_record_of_a_message_is_copied`].
 //! 3. Resuming trusted part *numbers*: stale parts of another version were completed without reading the source:
@@ -16,20 +16,25 @@
 //! 7. Content-Type, metadata and tags were dropped: [`shown::museum_07_content_type_and_metadata_travel`].
 //! 8. A TestEvent ended in the dead-letter queue; removal events crashed and came back:
 //!    [`museum_08_a_test_event_asks_for_nothing`], [`museum_08_removals_are_read_like_any_event`].
-//! 9. No visibility heartbeat: a job of more than an hour was done twice at once.
+//! 9. No visibility heartbeat: a job of more than an hour was done twice at once:
+//!    [`queued::museum_09_a_job_longer_than_its_visibility_is_done_once_on_ministack`].
 //! 10. Jobsender: quadratic comparison; the prefix `sp` also took `sp2/` ([`museum_10_a_prefix_is_a_folder`]); `dp/` sent
 //!     everything again, and so did a failed listing of the destination; `Failed` entries of a batch were ignored.
 //! 11. The event-trigger tool replaced the bucket's whole notification configuration.
 //! 12. The inventory tool read the size from a fixed column, which a versioned report shifts.
-//! 13. Small files were never counted as complete by the metrics.
+//! 13. Small files were never counted as complete by the metrics:
+//!     [`counted::museum_13_small_files_are_counted_as_complete`].
 //! 14. The download script renamed files with missing parts as complete; `a.txt` and `a.bin` shared one temporary file:
 //!     `museum_14_a_download_has_its_name_when_it_is_whole_and_shares_no_file`.
 //! 15. An SDK with default checksums broke uploads to GCS:
 //!     [`shown::museum_15_no_request_to_gcs_carries_an_sdks_checksum`].
-//! 16. IMDSv1; exit status 0 on fatal errors; `sys.exit` from threads.
+//! 16. IMDSv1 (`museum_16_version_1_of_the_metadata_service_is_never_asked`, with the providers); exit status 0 on fatal errors
+//!     (`museum_16_a_fatal_error_is_no_success`, with the agent's command); `sys.exit` from threads (a lint forbids it).
 //! 17. Abandoned multipart uploads were never cleaned:
 //!     `museum_17_uploads_that_nobody_knows_are_ended_and_somebody_elses_are_not`.
 
+mod counted;
+mod queued;
 mod running;
 mod shown;
 mod stopped;

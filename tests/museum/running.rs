@@ -27,7 +27,12 @@ impl Stage {
 
     /// `more`: further settings, as TOML.
     pub async fn with(more: &str) -> Stage {
-        let s3 = S3Options { buckets: vec![SOURCE.into()], ..S3Options::default() };
+        Stage::of(S3Options::default(), more).await
+    }
+
+    /// `source`: what kind of S3 stands there.
+    pub async fn of(source: S3Options, more: &str) -> Stage {
+        let s3 = S3Options { buckets: vec![SOURCE.into()], ..source };
         let gcs = GcsOptions { buckets: vec![SINK.into()], ..GcsOptions::default() };
         let folder = tempfile::tempdir().expect("a folder");
         let key =

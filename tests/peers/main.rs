@@ -2,6 +2,7 @@
 
 mod client;
 mod gcs;
+mod ministack;
 mod s3;
 mod weather;
 mod weed;

@@ -214,3 +214,21 @@ async fn a_foreign_server_takes_objects_conditions_and_multipart() {
     conditions_hold(&sink).await;
     a_multipart_object_is_checked_as_a_whole(&sink).await;
 }
+
+#[tokio::test]
+async fn tags_travel_with_an_object_on_seaweedfs() {
+    let weed = Weed::start(&[BUCKET]).await.unwrap();
+    let (sink, source) = (on_weed(&weed, Side::Destination), on_weed(&weed, Side::Source));
+    let tags = "cost%20centre=7&team=a%26b";
+    for (key, tags) in [("tagged", tags), ("plain", "")] {
+        let metadata = Metadata { tags: Some(tags.to_owned()), ..Default::default() };
+        let with = Attributes { metadata, ..attributes(1) };
+        sink.put(&Location::new(BUCKET, key), Payload::Whole(Bytes::from_static(b"x")), &with, &Expected::Any)
+            .await
+            .unwrap();
+        let there = source.tags(&Location::new(BUCKET, key), None).await.unwrap();
+        let mut there: Vec<&str> = there.split('&').filter(|pair| !pair.is_empty()).collect();
+        there.sort_unstable();
+        assert_eq!(there.join("&"), tags);
+    }
+}

@@ -50,6 +50,8 @@ pub enum Fault {
     SlowRequest(u64),
     /// Flips the lowest bit of the request body's byte at this offset before the peer sees it.
     FlipRequest(u64),
+    /// Flips bits of the request's body before the peer sees it: from this offset on, those that are set here.
+    FlipBitsOfRequest(u64, Vec<u8>),
     /// The connection is dropped after this many bytes of the response's body.
     CutResponse(u64),
     /// The response's body stands still for so long at this byte.
@@ -58,6 +60,8 @@ pub enum Fault {
     SlowResponse(u64),
     /// Flips the lowest bit of the response body's byte at this offset.
     FlipResponse(u64),
+    /// Flips bits of the response's body: from this offset on, those that are set here.
+    FlipBitsOfResponse(u64, Vec<u8>),
     /// Replaces or adds a header of the answer: a lying `content-length`, `etag`, `x-goog-hash`…
     Header(&'static str, String),
     /// Takes a header of the answer away.
@@ -202,7 +206,8 @@ pub(crate) struct BodyFaults {
     pub(crate) cut: Option<u64>,
     pub(crate) stall: Option<(u64, Duration)>,
     pub(crate) rate: Option<u64>,
-    pub(crate) flip: Option<u64>,
+    /// From where on, and which bits of each byte.
+    pub(crate) flip: Option<(u64, Vec<u8>)>,
 }
 
 impl Met {
@@ -213,7 +218,8 @@ impl Met {
                 Fault::CutRequest(at) => faults.cut = Some(*at),
                 Fault::StallRequest(at, wait) => faults.stall = Some((*at, *wait)),
                 Fault::SlowRequest(rate) => faults.rate = Some(*rate),
-                Fault::FlipRequest(at) => faults.flip = Some(*at),
+                Fault::FlipRequest(at) => faults.flip = Some((*at, vec![1])),
+                Fault::FlipBitsOfRequest(at, bits) => faults.flip = Some((*at, bits.clone())),
                 _ => {}
             }
         }
@@ -227,7 +233,8 @@ impl Met {
                 Fault::CutResponse(at) => faults.cut = Some(*at),
                 Fault::StallResponse(at, wait) => faults.stall = Some((*at, *wait)),
                 Fault::SlowResponse(rate) => faults.rate = Some(*rate),
-                Fault::FlipResponse(at) => faults.flip = Some(*at),
+                Fault::FlipResponse(at) => faults.flip = Some((*at, vec![1])),
+                Fault::FlipBitsOfResponse(at, bits) => faults.flip = Some((*at, bits.clone())),
                 _ => {}
             }
         }
@@ -251,9 +258,12 @@ impl BodyFaults {
         if let Some(rate) = self.rate {
             tokio::time::sleep(Duration::from_secs_f64(bytes.len() as f64 / rate.max(1) as f64)).await;
         }
-        if let Some(at) = self.flip.filter(|at| (offset..offset + bytes.len() as u64).contains(at)) {
+        let end = offset + bytes.len() as u64;
+        if let Some((at, bits)) = self.flip.as_ref().filter(|(at, bits)| *at < end && at + bits.len() as u64 > offset) {
             let mut changed = bytes.to_vec();
-            changed[usize::try_from(at - offset).unwrap_or(0)] ^= 1;
+            for (at, bits) in (*at..).zip(bits).filter(|(at, _)| (offset..end).contains(at)) {
+                changed[usize::try_from(at - offset).unwrap_or(0)] ^= bits;
+            }
             bytes = changed.into();
         }
         Some(bytes)

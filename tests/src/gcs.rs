@@ -12,6 +12,7 @@ use crate::{
     body::RequestBody,
     call::Call,
     inside::Inside,
+    mint::Mint,
     operation::Operation,
     refusal::{Failure, Refusal},
     server::{Answer, Commit, Dialect, Hall},
@@ -41,6 +42,8 @@ pub struct GcsOptions {
     pub multi_delete: bool,
     /// Seconds that the peer's clock is ahead.
     pub clock_ahead: i64,
+    /// The metadata server whose access tokens are taken, too.
+    pub tokens: Option<Mint>,
 }
 
 impl Default for GcsOptions {
@@ -55,6 +58,7 @@ impl Default for GcsOptions {
             opaque_part_etags: false,
             multi_delete: true,
             clock_ahead: 0,
+            tokens: None,
         }
     }
 }
@@ -88,6 +92,7 @@ impl GcsPeer {
             access_id: Self::ACCESS_ID.to_owned(),
             secret: Self::SECRET.to_owned(),
             bearer: Some(Self::TOKEN.to_owned()),
+            mint: options.tokens.clone(),
             goog4: true,
             check: true,
             clock: options.clock_ahead,
@@ -161,7 +166,7 @@ impl Dialect for Gcs {
             Operation::ListUploads => self.list_uploads(asked),
             Operation::ListParts => self.list_parts(asked),
             Operation::HeadBucket => Ok(Box::new(|| Ok(Answer::new(http::StatusCode::OK)))),
-            Operation::UploadPartCopy | Operation::CreateBucket | Operation::Other => {
+            Operation::UploadPartCopy | Operation::RestoreObject | Operation::CreateBucket | Operation::Other => {
                 Err(Refusal::not_implemented("the XML API has no such call").into())
             }
         }

@@ -151,6 +151,11 @@ impl Inside {
         self.hall.store.delete(bucket, key, |_| Ok(())).unwrap_or(false)
     }
 
+    /// Begins an upload that no client knows of, and gives its id.
+    pub fn begin_upload(&self, bucket: &str, key: &str) -> io::Result<String> {
+        self.hall.store.create_upload(bucket, key, standard(), None).map_err(io_error)
+    }
+
     fn find(&self, bucket: &str, key: &str) -> Result<Object, Refusal> {
         self.hall.store.object(bucket, key, None)
     }

@@ -4,27 +4,36 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
+//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people. [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
+//! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
+//!   [`AwsKeysPeer`]: SSM and STS.
 //!
 //! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
 //! comes in; `refusal` is the only way out for what is wrong.
 
+mod awskeys;
 mod body;
 mod call;
 mod chunked;
 mod counters;
+mod desk;
+mod ec2;
 mod faults;
 mod files;
 mod foreign;
+mod gce;
 mod gcs;
 mod inside;
 mod juice;
 mod listings;
+mod ministack;
+mod mint;
 mod object;
 mod operation;
 mod proxy;
 mod refusal;
 mod s3source;
+mod secrets;
 mod server;
 mod signature;
 mod store;
@@ -32,16 +41,23 @@ mod tls;
 mod weed;
 mod xml;
 
+pub use awskeys::AwsKeysPeer;
 pub use counters::Counts;
+pub use desk::{Desk, Weather};
+pub use ec2::Ec2Peer;
 pub use faults::{Fault, Faults, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
+pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
 pub use juice::Juice;
+pub use ministack::Ministack;
+pub use mint::Mint;
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
 pub use s3source::{S3Options, S3Peer};
+pub use secrets::{SecretsPeer, VersionState};
 pub use store::{Access, Attributes, ObjectInfo, Publication, StoredChecksum, uploads::UploadInfo};
 pub use tls::Authority;
 pub use weed::Weed;

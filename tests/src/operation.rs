@@ -30,6 +30,8 @@ pub enum Operation {
     CompleteUpload,
     /// DELETE `?uploadId=…`.
     AbortUpload,
+    /// POST `?restore`.
+    RestoreObject,
     /// GET of a bucket.
     ListObjects,
     /// GET of a bucket with `?uploads`.
@@ -60,6 +62,7 @@ impl Operation {
         Operation::UploadPartCopy,
         Operation::CompleteUpload,
         Operation::AbortUpload,
+        Operation::RestoreObject,
         Operation::ListObjects,
         Operation::ListUploads,
         Operation::ListParts,
@@ -101,6 +104,7 @@ impl Operation {
             Method::PUT => Operation::PutObject,
             Method::POST if query.has("uploads") => Operation::CreateUpload,
             Method::POST if upload => Operation::CompleteUpload,
+            Method::POST if query.has("restore") => Operation::RestoreObject,
             Method::DELETE if upload => Operation::AbortUpload,
             Method::DELETE => Operation::DeleteObject,
             _ => Operation::Other,

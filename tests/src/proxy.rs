@@ -227,7 +227,7 @@ async fn pump(
     for wire in wires {
         match wire {
             Wire::Cut(at) => faults.cut = Some(at),
-            Wire::Flip(at) => faults.flip = Some(at),
+            Wire::Flip(at) => faults.flip = Some((at, vec![1])),
             Wire::Stall(at, wait) => faults.stall = Some((at, wait)),
             Wire::Throttle(rate) => faults.rate = Some(rate),
             Wire::Delay(wait) => delay = Some(wait),

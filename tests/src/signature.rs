@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     call::{Call, decode},
+    mint::Mint,
     refusal::Refusal,
 };
 
@@ -31,6 +32,8 @@ pub(crate) struct Keys {
     pub(crate) secret: String,
     /// A valid Bearer token; `None`: this cloud takes none.
     pub(crate) bearer: Option<String>,
+    /// Whose tokens are valid, too.
+    pub(crate) mint: Option<Mint>,
     /// Whether GOOG4 is taken beside AWS4.
     pub(crate) goog4: bool,
     /// Whether an AWS4 signature's value is checked and not only the access key id.
@@ -104,7 +107,9 @@ impl Keys {
         let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
         if scheme.eq_ignore_ascii_case("bearer") {
             return match &self.bearer {
-                Some(token) if token == rest.trim() => {
+                Some(token)
+                    if token == rest.trim() || self.mint.as_ref().is_some_and(|mint| mint.takes(rest.trim())) =>
+                {
                     Ok(Identity { scheme: Scheme::Bearer, payload: Payload::Unsigned })
                 }
                 Some(_) => Err(unauthenticated("the token is not valid")),

@@ -7,12 +7,12 @@ use crate::{File, none, repository};
 /// and files of one unit import each other as they like.
 const RANKS: &[(u8, &[&str])] = &[
     (0, &["object"]),
-    (1, &["event", "route", "plan", "digest", "protocol", "error", "config", "backoff", "metrics"]),
-    (2, &["queue", "ledger", "store", "pace", "embedded"]),
-    (3, &["lease", "store::http", "store::provenance", "store::rfc2047"]),
+    (1, &["event", "route", "plan", "digest", "protocol", "error", "config", "backoff", "metrics", "traffic"]),
+    (2, &["queue", "ledger", "store", "pace", "embedded", "roots"]),
+    (3, &["aws", "lease", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
-    (5, &["job", "notice"]),
-    (6, &["drain", "status"]),
+    (5, &["job", "janitor", "notice"]),
+    (6, &["drain", "status", "predecessor"]),
     (7, &["wiring"]),
 ];
 

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use config::{Config, FileFormat, Format, Map, Source, Value, ValueKind};
 
+use super::ini;
+use super::predecessor;
 use super::problem::{ConfigError, Problem, What};
 use super::provider;
 use super::raw::{self, Node};
@@ -31,20 +33,27 @@ impl Source for Values {
 pub(super) struct Tree {
     pub root: Value,
     pub problems: Vec<Problem>,
+    /// What became of a predecessor's ini.
+    pub notes: Vec<String>,
 }
 
 impl Tree {
-    /// `text` is TOML. (The predecessors' ini is told apart here and becomes the same map.)
+    /// `text` is TOML, or the predecessors' ini, which becomes the same map.
     pub fn read(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Tree, ConfigError> {
         let syntax = |message: String| ConfigError::Syntax { path: file.to_owned(), message };
-        let origin = file.display().to_string();
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        // Told by line and reason alone: the parser's own report quotes the file.
-        toml::from_str::<toml::Table>(text).map_err(|error| syntax(place(text, &error)))?;
-        let values =
-            FileFormat::Toml.parse(Some(&origin), text).map_err(|_| syntax("a number is out of range".into()))?;
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        let values = if ini::is_ini(file, text) {
+            let reading = predecessor::read(file, text, environment).map_err(syntax)?;
+            (problems, notes) = (reading.problems, reading.notes);
+            reading.values
+        } else {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            // Told by line and reason alone: the parser's own report quotes the file.
+            toml::from_str::<toml::Table>(text).map_err(|error| syntax(place(text, &error)))?;
+            let origin = file.display().to_string();
+            FileFormat::Toml.parse(Some(&origin), text).map_err(|_| syntax("a number is out of range".into()))?
+        };
         let mut builder = Config::builder().add_source(Values(values));
-        let mut problems = Vec::new();
         // Sorted, so that a table's text form comes before its keys and the outcome is always the same.
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             match path_of(name) {
@@ -62,7 +71,7 @@ impl Tree {
             }
         }
         let config = builder.build().map_err(|error| syntax(error.to_string()))?;
-        let mut tree = Tree { root: config.cache, problems };
+        let mut tree = Tree { root: config.cache, problems, notes };
         expand(&mut tree.root);
         tree.check();
         Ok(tree)

@@ -1,10 +1,14 @@
 //! Settings: a TOML file and the environment, raw (`raw.rs`), merged (`merge.rs`), then resolved and checked
 //! (`resolve.rs`) into [`Settings`], whose types cannot hold what makes no sense. All problems are told at once.
 //!
-//! The names are fixed: operators' files rely on them. The predecessors' ini is to become the same tree in `merge.rs`.
+//! The names are fixed: operators' files rely on them. The predecessors' ini becomes the same tree
+//! (`ini.rs`, `predecessor.rs`), and their bucket pairs become routes (`pairs.rs`).
 
 mod endpoint;
+mod ini;
 mod merge;
+pub mod pairs;
+mod predecessor;
 mod print;
 mod problem;
 mod provider;
@@ -25,6 +29,9 @@ pub use problem::{ConfigError, Problem, What};
 pub use provider::Provider;
 pub use units::{duration, size};
 
+/// The predecessors' file of patterns.
+const IGNORE_LIST: &str = "s3_migration_ignore_list.txt";
+
 /// Everything that an operator decides. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -39,11 +46,33 @@ pub struct Settings {
     /// takes any: none was given.
     pub routes: Vec<Route>,
     pub transfer: Transfer,
-    /// The file of patterns, to be read at the start.
-    pub ignore_list: Option<PathBuf>,
+    /// The patterns, to be read at the start.
+    pub ignore_list: Option<IgnoreAt>,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
     pub log: Log,
+    pub metadata: Metadata,
+    /// What became of each key of a predecessor's ini, a line each.
+    pub notes: Vec<String>,
+}
+
+/// Where the ignore list is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IgnoreAt {
+    File(PathBuf),
+    /// An SSM parameter, written `ssm:NAME`: where the serverless predecessor has it. Read with the machine's own role.
+    Ssm {
+        name: String,
+        endpoint: Option<Endpoint>,
+    },
+}
+
+/// Where this machine's metadata server is, if the environment says that it is elsewhere (`GCE_METADATA_HOST`,
+/// `AWS_EC2_METADATA_SERVICE_ENDPOINT`). No setting: it is the machine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub google: Option<Endpoint>,
+    pub amazon: Option<Endpoint>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,9 +180,13 @@ pub struct Transfer {
     pub stall_timeout: Duration,
     pub verify: Verify,
     pub deletes: bool,
+    /// Percent: when more than this share of what ends in a while are deletions, no more are carried over.
+    pub max_delete_share: u32,
     pub versions: Versions,
     pub metadata: bool,
     pub tags: bool,
+    /// Archived objects are asked to be restored.
+    pub restore: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,11 +238,18 @@ impl Settings {
         let read = |source| ConfigError::Read { path: file.to_owned(), source };
         let text = std::fs::read_to_string(file).map_err(read)?;
         let path = std::path::absolute(file).map_err(read)?;
-        let environment = environment
+        let environment: BTreeMap<String, String> = environment
             .into_iter()
             .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into().into_string().ok()?)))
             .collect();
-        Settings::parse(&path, &text, &environment)
+        let mut settings = Settings::parse(&path, &text, &environment)?;
+        // The predecessors take it from beside their ini where it is there.
+        let list = path.with_file_name(IGNORE_LIST);
+        if ini::is_ini(&path, &text) && settings.ignore_list.is_none() && list.is_file() {
+            settings.notes.push(format!("{IGNORE_LIST} beside it became filter.ignore_list"));
+            settings.ignore_list = Some(IgnoreAt::File(list));
+        }
+        Ok(settings)
     }
 
     /// The same without touching the disk: `text` is the content of `file`, whose directory other file names are

@@ -31,8 +31,12 @@ pub(super) fn print(settings: &Settings) -> String {
     }
     root.put("destination", destination);
     root.put("transfer", transfer(&settings.transfer));
-    if let Some(path) = &settings.ignore_list {
-        root.put("filter", Table::from_iter([("ignore_list".to_string(), text(path))]));
+    if let Some(at) = &settings.ignore_list {
+        let at = match at {
+            IgnoreAt::File(path) => text(path),
+            IgnoreAt::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
+        };
+        root.put("filter", Table::from_iter([("ignore_list".to_string(), at)]));
     }
     let listen = settings.listen.map_or("off".to_string(), |address| address.to_string());
     root.put("status", Table::from_iter([("listen".to_string(), Value::String(listen))]));
@@ -40,7 +44,8 @@ pub(super) fn print(settings: &Settings) -> String {
     log.put("format", settings.log.format.word());
     log.put("level", settings.log.level.word());
     root.put("log", log);
-    root.to_string()
+    let notes: String = settings.notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect();
+    notes + &root.to_string()
 }
 
 trait Put {
@@ -198,8 +203,10 @@ fn transfer(transfer: &Transfer) -> Table {
     table.put("stall_timeout", units::show_duration(transfer.stall_timeout));
     table.put("verify", transfer.verify.word());
     table.put("deletes", transfer.deletes);
+    table.put("max_delete_share", format!("{}%", transfer.max_delete_share));
     table.put("versions", transfer.versions.word());
     table.put("metadata", transfer.metadata);
     table.put("tags", transfer.tags);
+    table.put("restore", transfer.restore);
     table
 }

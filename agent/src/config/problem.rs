@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum ConfigError {
     #[error("cannot read the settings file {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{} is not TOML: {message}", path.display())]
+    #[error("{} cannot be read as settings (TOML, or the predecessors' ini): {message}", path.display())]
     Syntax { path: PathBuf, message: String },
     #[error("{}", list(.0))]
     Invalid(Vec<Problem>),

@@ -131,12 +131,23 @@ pub(super) fn read(r: &mut Reader, at: &str, mut raw: raw::Provider) -> Option<P
             Provider::Google { audience: raw.audience.take(), endpoint: endpoint(r, raw.endpoint.take(), None) }
         }
         other => {
-            r.refuse(&format!("{at}.provider"), other.unwrap_or(""), KINDS);
+            let found = other.unwrap_or_default();
+            r.refuse(&format!("{at}.provider"), found, &format!("{KINDS}{}", nearest(found)));
             return None;
         }
     };
     refuse_strangers(r, at, provider.kind(), raw);
     Some(provider)
+}
+
+/// The name that may have been meant.
+fn nearest(found: &str) -> String {
+    let names = KINDS.trim_start_matches("one of ").split(", ");
+    let near = names.map(|name| (strsim::damerau_levenshtein(&found.to_ascii_lowercase(), name), name)).min();
+    match near {
+        Some((distance, name)) if !found.is_empty() && distance <= name.len() / 2 => format!(" (did you mean {name}?)"),
+        _ => String::new(),
+    }
 }
 
 /// What is left over belongs to another provider.

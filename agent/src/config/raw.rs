@@ -25,8 +25,8 @@ tables! {
     }
     Route { source_bucket, source_prefix, bucket, prefix, strip_prefix, storage_class }
     Transfer {
-        multipart_threshold, part_size, max_objects, memory_budget, max_bandwidth, stall_timeout, verify, deletes, versions,
-        metadata, tags,
+        multipart_threshold, part_size, max_objects, memory_budget, max_bandwidth, stall_timeout, verify, deletes,
+        max_delete_share, versions, metadata, tags, restore,
     }
     Filter { ignore_list }
     Status { listen }

@@ -79,6 +79,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A variable of the clouds' own. Metadata servers speak plain http and are not on loopback.
+    fn metadata(&mut self, name: &str, scheme: &str) -> Option<Endpoint> {
+        let value = self.environment?.get(name).filter(|value| !value.is_empty())?;
+        let parsed = Endpoint::parse(&format!("{scheme}{value}"), true);
+        if parsed.is_err() {
+            self.wrong(name, format!("is not the address of a metadata server, like {scheme}host:port"));
+        }
+        parsed.ok()
+    }
+
     fn path(&self, text: Text, default: &str) -> PathBuf {
         self.base.join(text.as_deref().unwrap_or(default))
     }
@@ -126,7 +136,7 @@ pub(super) fn resolve(
     let mut r = Reader { base, problems: Vec::new(), tree: Some(&tree), environment: Some(environment) };
     let settings = settings(&mut r, raw);
     match settings {
-        Some(settings) if r.problems.is_empty() => Ok(settings),
+        Some(settings) if r.problems.is_empty() => Ok(Settings { notes: tree.notes.clone(), ..settings }),
         _ => Err(ConfigError::Invalid(r.problems)),
     }
 }
@@ -149,7 +159,8 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
     Some(Settings {
         mode,
         transfer: sides::transfer(r, raw.transfer, in_files),
-        ignore_list: raw.filter.ignore_list.filter(|name| !name.is_empty()).map(|name| r.base.join(name)),
+        ignore_list: ignore_list(r, raw.filter.ignore_list),
+        notes: Vec::new(),
         listen: r.value("status.listen", raw.status.listen, Some(([127, 0, 0, 1], 9180).into()), |text| match text {
             "off" => Ok(None),
             text => {
@@ -160,6 +171,10 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
             format: r.word("log.format", raw.log.format, LogFormat::Json),
             level: r.word("log.level", raw.log.level, Level::Info),
         },
+        metadata: Metadata {
+            google: r.metadata("GCE_METADATA_HOST", "http://"),
+            amazon: r.metadata("AWS_EC2_METADATA_SERVICE_ENDPOINT", ""),
+        },
         credentials,
         queues,
         ledger: ledger?,
@@ -167,6 +182,17 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
         destination: destination?,
         routes,
     })
+}
+
+fn ignore_list(r: &mut Reader, text: Text) -> Option<IgnoreAt> {
+    let text = text.filter(|text| !text.is_empty())?;
+    match text.strip_prefix("ssm:") {
+        Some(name) => {
+            let name = r.needed("filter.ignore_list", Some(name.into()), "ssm: and the parameter's name")?;
+            Some(IgnoreAt::Ssm { name, endpoint: r.endpoint("filter.ignore_list", None, false, Some("SSM")) })
+        }
+        None => Some(IgnoreAt::File(r.base.join(text))),
+    }
 }
 
 /// Which sides need credentials at all.

@@ -159,6 +159,10 @@ pub(super) fn routes(r: &mut Reader, raw: Vec<raw::Route>, to: raw::Destination,
 pub(super) fn transfer(r: &mut Reader, raw: raw::Transfer, in_files: bool) -> Transfer {
     let least_part = if in_files { MIB } else { 5 * MIB };
     let count = |text: &str| text.parse::<u32>().map_err(|_| "a number of objects, 0 for adaptive".to_string());
+    let percent = |text: &str| match text.trim_end_matches('%').trim_end().parse::<u32>() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        _ => Err("a share like \"50%\"".to_string()),
+    };
     let seconds = |s| Duration::from_secs(s);
     Transfer {
         multipart_threshold: r.size("transfer.multipart_threshold", raw.multipart_threshold, 50 * MIB, 0, u64::MAX),
@@ -178,8 +182,10 @@ pub(super) fn transfer(r: &mut Reader, raw: raw::Transfer, in_files: bool) -> Tr
         ),
         verify: r.word("transfer.verify", raw.verify, Verify::Auto),
         deletes: r.flag("transfer.deletes", raw.deletes, false),
+        max_delete_share: r.value("transfer.max_delete_share", raw.max_delete_share, 50, percent),
         versions: r.word("transfer.versions", raw.versions, Versions::Latest),
         metadata: r.flag("transfer.metadata", raw.metadata, true),
         tags: r.flag("transfer.tags", raw.tags, false),
+        restore: r.flag("transfer.restore", raw.restore, false),
     }
 }

@@ -1,3 +1,5 @@
+mod drop_in;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -151,7 +153,7 @@ fn file_names_are_relative_to_the_settings_file() {
         "{}[filter]\nignore_list = \"i.txt\"\n[queue]\nkind = \"embedded\"\npath = \"q.db\"\n[ledger]\nkind = \"embedded\"\npath = \"/abs.db\"",
         minimal()
     ));
-    assert_eq!(s.ignore_list, Some("/etc/skyferry/i.txt".into()));
+    assert_eq!(s.ignore_list, Some(IgnoreAt::File("/etc/skyferry/i.txt".into())));
     assert_eq!(s.queues, [Queue::Embedded { path: "/etc/skyferry/q.db".into() }]);
     assert_eq!(s.ledger, Ledger::Embedded { path: "/abs.db".into() });
     assert_eq!((s.credentials.queue, s.credentials.ledger), (None, None));
@@ -218,6 +220,27 @@ fn a_field_of_another_kind_is_not_passed_over() {
 }
 
 #[test]
+fn an_unknown_provider_names_the_nearest() {
+    for (given, nearest) in [("secret-manger", "did you mean secret-manager?"), ("instances", "did you mean instance?")]
+    {
+        let text = problems(&format!("{}[credentials.destination]\nprovider = {given:?}\n", minimal()), &[]);
+        assert!(text.contains("credentials.destination.provider") && text.contains(nearest), "{text}");
+    }
+    let text = problems(&format!("{}[credentials.destination]\nprovider = \"kerberos-ticket\"\n", minimal()), &[]);
+    assert!(text.contains("one of instance, ssm") && !text.contains("did you mean"), "{text}");
+}
+
+#[test]
+fn the_clouds_own_variables_say_where_their_metadata_servers_are() {
+    let own =
+        [("GCE_METADATA_HOST", "metadata.local:80"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:5/")];
+    let metadata = with(&minimal(), &own).unwrap().metadata;
+    assert_eq!(metadata.google.unwrap().as_str(), "http://metadata.local:80");
+    assert_eq!(metadata.amazon.unwrap().as_str(), "http://127.0.0.1:5");
+    assert!(problems(&minimal(), &[("GCE_METADATA_HOST", "a/b?c")]).contains("GCE_METADATA_HOST is not the address"));
+}
+
+#[test]
 fn toml_that_cannot_be_read_is_told_by_line_and_not_quoted() {
     let error = with("mode = \"get\"\n[log\nlevel = \"secret\"", &[]).unwrap_err().to_string();
     assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
@@ -253,7 +276,7 @@ fn the_shipped_files_are_read() {
     for name in ["agent.get.toml", "agent.put.toml"] {
         let settings = Settings::load(&directory.join(name), BTreeMap::<String, String>::new()).unwrap();
         assert_eq!(settings.mode.word(), name.split('.').nth(1).unwrap());
-        assert!(settings.ignore_list.is_some_and(|file| file.exists()));
+        assert!(matches!(settings.ignore_list, Some(IgnoreAt::File(file)) if file.exists()));
         let text = std::fs::read_to_string(directory.join(name)).unwrap();
         assert_eq!(with(&text, &[]).unwrap().to_toml(), reread(&with(&text, &[]).unwrap()).to_toml());
     }
@@ -320,7 +343,8 @@ fn any_file() -> impl Strategy<Value = String> {
     let transfer = (5u64 << 20..=5 << 30, any::<u64>(), 0u32.., 1_000u64..=3_600_000, any::<[bool; 3]>()).prop_map(
         |(part, bandwidth, objects, stall, [a, b, c])| {
             format!("[transfer]\npart_size = {part}\nmax_bandwidth = \"{bandwidth}\"\nmax_objects = {objects}\n\
-                     stall_timeout = \"{stall}ms\"\ndeletes = {a}\nmetadata = {b}\ntags = {c}\nversions = \"exact\"\nverify = \"md5\"\n")
+                     stall_timeout = \"{stall}ms\"\ndeletes = {a}\nmetadata = {b}\ntags = {c}\nversions = \"exact\"\nverify = \"md5\"\n\
+                     restore = {a}\nmax_delete_share = \"{}%\"\n", part % 101)
         },
     );
     (credentials, queue, ledger, source, destination, routes, (transfer, rest))

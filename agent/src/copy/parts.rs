@@ -15,6 +15,7 @@ use crate::object::{Expected, UploadId};
 use crate::pace::STREAM;
 use crate::plan::Parts;
 use crate::store::{FinishedPart, Object, Part, Payload, Pin};
+use crate::traffic;
 
 /// A kill loses what was sent since the last checkpoint.
 const CHECKPOINT: Duration = Duration::from_secs(15);
@@ -75,9 +76,10 @@ impl Route {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
                 let id = upload.record.id.clone();
-                let pin = Pin::State { identity: upload.object.identity.clone(), by_version: false };
-                let route = self.clone();
-                sending.spawn(async move { route.part_in_tries(&id, number, range, &pin, select).await });
+                let pin = Pin::State { identity: upload.object.identity.clone(), by_version: self.by_version };
+                let (route, of) = (self.clone(), upload.parts.count);
+                let at = traffic::Part { number, of };
+                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select).await });
             }
             let joined = tokio::select! {
                 joined = sending.join_next() => joined,
@@ -85,7 +87,11 @@ impl Route {
             };
             match joined {
                 None => break,
-                Some(Ok(Ok(part))) => upload.record.parts.push(part),
+                Some(Ok(Ok(part))) => {
+                    let at = traffic::Part { number: part.number, of: upload.parts.count };
+                    traffic::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
+                    upload.record.parts.push(part);
+                }
                 Some(Ok(Err(error))) => {
                     failed = failed.or(Some(error));
                     sending.abort_all();
@@ -117,14 +123,14 @@ impl Route {
     async fn part_in_tries(
         &self,
         upload: &UploadId,
-        number: u32,
+        at: traffic::Part,
         range: std::ops::Range<u64>,
         pin: &Pin,
         select: Select,
     ) -> Result<PartRecord, CopyError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), rand::random());
         for _ in 1..TRIES {
-            match self.part(upload, number, range.clone(), pin, select).await {
+            match self.part(upload, at, range.clone(), pin, select).await {
                 Err(error) if is_worth_another(&error) => {
                     self.metrics.retry(cause(&error));
                     let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
@@ -133,23 +139,26 @@ impl Route {
                 done => return done,
             }
         }
-        self.part(upload, number, range, pin, select).await
+        self.part(upload, at, range, pin, select).await
     }
 
     /// One part, once.
     async fn part(
         &self,
         upload: &UploadId,
-        number: u32,
+        at: traffic::Part,
         range: std::ops::Range<u64>,
         pin: &Pin,
         select: Select,
     ) -> Result<PartRecord, CopyError> {
+        let (number, length) = (at.number, range.end - range.start);
         let _permit = self.pace.bytes(STREAM).await;
+        traffic::downloading(length, &self.from, at);
         let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
         let (chunks, hasher) = self.hashed(opened.chunks, select);
         let payload = Payload::Stream { length: opened.length, chunks };
+        traffic::uploading(length, &self.to, at);
         let Part { etag, mut stored, .. } = self.sink.part(&self.to, upload, number, payload).await?;
         let digests = taken(&hasher);
         if !self.sink.capabilities().checksums && digests.md5.is_some_and(|md5| hex::encode(md5) == *etag) {

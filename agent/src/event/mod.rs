@@ -11,9 +11,12 @@
 //! | S3 event notification | `{"Records":[{"eventVersion":"2.1","eventName":…,"s3":{…}}]}` | `s3.rs` |
 //! | S3 test event | `{"Service":"Amazon S3","Event":"s3:TestEvent",…}` | here |
 //! | jobsender | `{"Src_bucket":…,"Src_key":…,"Des_bucket":…,"Des_key":…,"Size":…,"versionId":…}` | `jobsender.rs` |
-//!
-//! Envelopes (SNS, EventBridge) get a `Shape` each and a file that unwraps them.
+//! | SNS | `{"Type":"Notification","TopicArn":…,"Message":"…"}` around any of these | `envelope.rs` |
+//! | EventBridge | `{"detail-type":"Object Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
 
+mod envelope;
+#[cfg(test)]
+mod envelope_tests;
 mod jobsender;
 mod s3;
 #[cfg(test)]
@@ -137,6 +140,10 @@ impl Sequencer {
 
 /// Reads a message body. Never panics; the cost is linear in the body, which is refused beyond [`MAX_BODY`].
 pub fn parse(body: &[u8]) -> Parsed {
+    read(body, false)
+}
+
+fn read(body: &[u8], wrapped: bool) -> Parsed {
     if body.len() > MAX_BODY {
         return Parsed::Malformed(format!(
             "the body has {} bytes, more than any queue carries ({MAX_BODY})",
@@ -150,15 +157,19 @@ pub fn parse(body: &[u8]) -> Parsed {
         Err(error) => return Parsed::Malformed(format!("the body is not JSON: {}", place(&error))),
     };
     match Shape::of(&object) {
+        // One wrapping is what topics do; another would be somebody's loop.
+        Shape::Sns if wrapped => Parsed::Malformed("an SNS envelope within an SNS envelope".into()),
+        Shape::Sns => match envelope::sns(&object) {
+            Ok(message) => read(message.as_bytes(), true),
+            Err(reason) => Parsed::Malformed(reason),
+        },
+        Shape::EventBridge => envelope::event_bridge(&object),
         Shape::TestEvent => Parsed::Nothing(Why::TestEvent),
         Shape::S3(records) => s3::read(records),
         Shape::Jobsender => match jobsender::read(&object) {
             Ok(record) => Parsed::Records(vec![Entry::Record(record)]),
             Err(reason) => Parsed::Malformed(reason),
         },
-        Shape::Envelope(name) => Parsed::Malformed(format!(
-            "an {name} envelope: this version reads events straight from S3 (for SNS: switch raw message delivery on)"
-        )),
         Shape::Unknown => {
             Parsed::Malformed("neither an S3 event (`Records`) nor a jobsender's message (`Src_bucket`)".into())
         }
@@ -175,8 +186,8 @@ enum Shape<'a> {
     S3(&'a Value),
     TestEvent,
     Jobsender,
-    /// Recognised, and not unwrapped yet.
-    Envelope(&'static str),
+    Sns,
+    EventBridge,
     Unknown,
 }
 
@@ -189,9 +200,9 @@ impl<'a> Shape<'a> {
         } else if object.contains_key("Src_bucket") || object.contains_key("Src_key") {
             Shape::Jobsender
         } else if object.contains_key("TopicArn") && object.contains_key("Message") {
-            Shape::Envelope("SNS")
+            Shape::Sns
         } else if object.contains_key("detail-type") && object.contains_key("detail") {
-            Shape::Envelope("EventBridge")
+            Shape::EventBridge
         } else {
             Shape::Unknown
         }

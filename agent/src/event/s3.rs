@@ -69,7 +69,7 @@ fn record(value: &Value) -> Result<Option<Record>, String> {
     }))
 }
 
-fn child<'a>(object: &'a Map<String, Value>, field: &str) -> Result<&'a Map<String, Value>, String> {
+pub(super) fn child<'a>(object: &'a Map<String, Value>, field: &str) -> Result<&'a Map<String, Value>, String> {
     object.get(field).and_then(Value::as_object).ok_or_else(|| format!("`{field}` is missing or not an object"))
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::object::Key;
 
-fn event(name: &str, key: &str) -> Value {
+pub(super) fn event(name: &str, key: &str) -> Value {
     json!({"eventVersion":"2.1","eventSource":"aws:s3","eventName":name,"awsRegion":"us-west-2",
         "s3":{"s3SchemaVersion":"1.0","bucket":{"name":"photos","arn":"arn:aws:s3:::photos"},
               "object":{"key":key,"size":1024,"eTag":"d41d8cd98f00b204e9800998ecf8427e","sequencer":"0055AED6DCD90281E5"}}})
@@ -14,7 +14,7 @@ fn read(records: &[Value]) -> Parsed {
     parse(json!({ "Records": records }).to_string().as_bytes())
 }
 
-fn only(parsed: Parsed) -> Record {
+pub(super) fn only(parsed: Parsed) -> Record {
     match parsed {
         Parsed::Records(mut entries) if entries.len() == 1 => match entries.remove(0) {
             Entry::Record(record) => record,
@@ -24,7 +24,7 @@ fn only(parsed: Parsed) -> Record {
     }
 }
 
-fn malformed(parsed: Parsed) -> String {
+pub(super) fn malformed(parsed: Parsed) -> String {
     match parsed {
         Parsed::Malformed(reason) => reason,
         other => panic!("{other:?}"),
@@ -153,8 +153,6 @@ fn what_is_not_a_message_is_malformed_and_not_quoted() {
     for body in ["", "secret", "[]", "\"secret\"", "{\"Records\":\"secret\"}", "{\"secret\":1}", "\u{feff}{}"] {
         assert!(!malformed(parse(body.as_bytes())).contains("secret"), "{body}");
     }
-    assert!(malformed(parse(br#"{"Type":"Notification","TopicArn":"a","Message":"{}"}"#)).contains("SNS"));
-    assert!(malformed(parse(br#"{"detail-type":"Object Created","detail":{}}"#)).contains("EventBridge"));
 }
 
 #[test]
@@ -190,7 +188,7 @@ fn key() -> impl Strategy<Value = Key> {
     ]
 }
 
-fn any_record() -> impl Strategy<Value = Record> {
+pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let kind = prop_oneof![
         Just(Kind::Created),
         Just(Kind::Removed(Removal::Delete)),

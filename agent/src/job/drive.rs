@@ -7,7 +7,7 @@ mod writes;
 
 pub use writes::outcome_of;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use crate::backoff::Backoff;
 use crate::copy::{Route, Upload, cause};
 use crate::digest::{Digests, Grade};
 use crate::error::{CopyError, Kind, Side, Verdict};
-use crate::event::Record;
+use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
 use crate::object::{Token, Writer};
 use crate::plan::{Parts, Plan, TooLarge, plan};
@@ -32,6 +32,8 @@ pub struct Drive<'a> {
     subject: &'a Subject,
     storage_class: Option<&'a str>,
     size_hint: Option<u64>,
+    /// The version to read, where that is not the newest.
+    version: Option<Arc<str>>,
     route: Route,
     writer: Writer,
     standing: Standing<'a>,
@@ -67,6 +69,8 @@ impl<'a> Drive<'a> {
             to: subject.destination.clone(),
             pace: context.pace.clone(),
             metrics: context.metrics.clone(),
+            md5: context.md5,
+            by_version: context.exact,
             stop: stop.clone(),
         };
         let writer = Writer::random();
@@ -75,6 +79,10 @@ impl<'a> Drive<'a> {
             subject,
             storage_class,
             size_hint: record.size_hint,
+            version: record
+                .version
+                .clone()
+                .filter(|_| context.exact && !matches!(record.event, event::Kind::Removed(_))),
             route,
             writer,
             standing: Standing::new(&*context.ledger, subject, writer, context.hold),
@@ -121,6 +129,16 @@ impl<'a> Drive<'a> {
         match &self.trouble {
             Some(error) => error.to_string(),
             None => "the destination stored other bytes than were sent, twice".to_string(),
+        }
+    }
+
+    /// Where the object was parked because it is archived: its event brings it back when it can be read.
+    pub async fn ask_for_restore(&mut self) {
+        let Some(error) = self.trouble.as_mut().filter(|error| error.kind == Kind::Archived) else { return };
+        match self.context.source.restore(&self.subject.source, self.version.as_deref()).await {
+            Ok(true) => error.answer.push_str(", a restore has been asked for"),
+            Ok(false) => {}
+            Err(error) => warn!(object = %self.subject.source, %error, "the restore could not be asked for"),
         }
     }
 

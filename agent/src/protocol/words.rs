@@ -25,6 +25,8 @@ pub struct SourceSeen {
     pub large: bool,
     /// The destination object seen last is not Skyferry's, but size and a comparable checksum agree.
     pub equals_foreign: bool,
+    /// An older version was asked for by name, and the destination holds a newer one of this source already.
+    pub superseded: bool,
 }
 
 /// A destination object as a look shows it.

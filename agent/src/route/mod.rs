@@ -162,6 +162,18 @@ impl Router {
         }
     }
 
+    /// The source object that is copied to this place, where there is exactly one: not with a route for any bucket.
+    pub fn source_of(&self, destination: &Location) -> Option<Location> {
+        self.routes.iter().find_map(|route| {
+            let bucket = route.source_bucket.clone().filter(|_| route.bucket == destination.bucket)?;
+            let rest = destination.key.as_bytes().strip_prefix(route.prefix.as_bytes())?;
+            let key = if route.strip_prefix { [route.source_prefix.as_bytes(), rest].concat() } else { rest.to_vec() };
+            let source = Location { bucket, key: Key::new(key) };
+            let decision = self.decide(&source, None);
+            matches!(decision, Decision::Go { destination: to, .. } if to == *destination).then_some(source)
+        })
+    }
+
     /// The routes, most special first, their prefixes completed.
     pub fn routes(&self) -> &[Route] {
         &self.routes

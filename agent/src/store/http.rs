@@ -29,6 +29,7 @@ use stall::{Incomings, watch};
 use super::Chunks;
 use crate::error::{CopyError, Kind, Side};
 use crate::object::Location;
+use crate::roots;
 
 /// Read and write buffers of one connection. Bounds the memory of a transfer; larger ones save no CPU.
 const CONNECTION_BUFFER: usize = 128 * 1024;
@@ -67,8 +68,7 @@ impl Default for TransportOptions {
 impl TransportOptions {
     /// Adds the files that `SSL_CERT_FILE` and `AWS_CA_BUNDLE` name.
     pub fn with_environment(mut self) -> Self {
-        let named = ["SSL_CERT_FILE", "AWS_CA_BUNDLE"].into_iter().filter_map(std::env::var_os);
-        self.extra_roots.extend(named.filter(|name| !name.is_empty()).map(PathBuf::from));
+        self.extra_roots.extend(roots::named());
         self
     }
 }
@@ -123,7 +123,7 @@ impl Transport {
         let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
             .map_err(|e| RootsError(e.to_string()))?
-            .with_root_certificates(roots(&options.extra_roots)?)
+            .with_root_certificates(trusted(&options.extra_roots)?)
             .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
@@ -208,20 +208,10 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// The machine's authorities and the extra ones. The loader of the machine's own takes `SSL_CERT_FILE` as a
 /// replacement, which Skyferry promises not to: then the machine's bundle is read by its usual names.
-fn roots(extra: &[PathBuf]) -> Result<rustls::RootCertStore, RootsError> {
-    const BUNDLES: [&str; 5] = [
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-        "/etc/ssl/ca-bundle.pem",
-        "/etc/ssl/cert.pem",
-    ];
+fn trusted(extra: &[PathBuf]) -> Result<rustls::RootCertStore, RootsError> {
     let mut store = rustls::RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if std::env::var_os("SSL_CERT_FILE").is_some()
-        && let Some(bundle) = BUNDLES.into_iter().find(|path| std::path::Path::new(path).exists())
-        && let Ok(found) = CertificateDer::pem_file_iter(bundle)
-    {
+    if let Some(Ok(found)) = roots::left_out().map(CertificateDer::pem_file_iter) {
         store.add_parsable_certificates(found.flatten());
     }
     for path in extra {

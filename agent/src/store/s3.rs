@@ -16,6 +16,7 @@
 //! is worth the 0.015 ms. The control verbs go the same way: they are five small documents, and with them on the SDK
 //! there would be two readings of every refusal, two pools and two ways to find a bucket's region.
 
+mod archive;
 mod chunked;
 mod endpoint;
 mod profile;
@@ -138,6 +139,12 @@ impl Source for S3 {
     }
     async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
         self.open_pinned(at, pin, range).await
+    }
+    async fn tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
+        self.object_tags(at, version).await
+    }
+    async fn restore(&self, at: &Location, version: Option<&str>) -> Result<bool> {
+        self.restore_object(at, version).await.map(|()| true)
     }
 }
 

@@ -1,35 +1,155 @@
-//! From the settings' providers to credentials, each behind one cache.
+//! From the settings' providers to credentials, each behind one cache, equal providers behind the same one.
 
 use std::sync::Arc;
 
-use skyferry_providers::{Cached, Environment, File};
+use skyferry_providers::{
+    Cached, Environment, File, Google, Instance, Profile, ProviderError, SecretManager, Ssm, WebIdentity,
+};
 
 use super::WiringError;
-use crate::config::Provider;
+use crate::config::{Endpoint, IgnoreAt, Ledger, Metadata, Provider, Queue, Settings, Store};
 
 /// A side's keys with the region that came with them. Asked for once now, so that a wrong name is told at the start;
 /// a service that does not answer is weather.
+#[derive(Clone)]
 pub(super) struct Keys {
     pub(super) cached: Arc<Cached>,
     pub(super) region: Option<String>,
+    /// Why there are none yet.
+    pub(super) missing: Option<ProviderError>,
 }
 
-pub(super) async fn credentials(role: &'static str, provider: Option<&Provider>) -> Result<Option<Keys>, WiringError> {
-    let cached = match provider {
-        None => return Ok(None),
-        Some(Provider::Environment { prefix }) => Cached::new(Environment { prefix: prefix.clone() }),
-        Some(Provider::File { path, field }) => Cached::new(File { path: path.clone(), field: field.clone() }),
-        Some(other) => {
-            return Err(WiringError::NotYet(format!("[credentials] {role}: provider = {:?}", other.kind())));
+/// Everybody's keys.
+pub(super) struct KeyRing {
+    pub(super) source: Option<Keys>,
+    pub(super) destination: Option<Keys>,
+    pub(super) queue: Option<Keys>,
+    pub(super) ledger: Option<Keys>,
+}
+
+impl KeyRing {
+    pub(super) async fn open(settings: &Settings) -> Result<KeyRing, WiringError> {
+        refuse_bearers(settings)?;
+        let given = &settings.credentials;
+        let mut made = Made { metadata: &settings.metadata, keys: Vec::new() };
+        Ok(KeyRing {
+            source: made.keys("source", given.source.as_ref()).await?,
+            destination: made.keys("destination", given.destination.as_ref()).await?,
+            queue: made.keys("queue", given.queue.as_ref()).await?,
+            ledger: made.keys("ledger", given.ledger.as_ref()).await?,
+        })
+    }
+
+    pub(super) fn roles(&self) -> [(&'static str, &Option<Keys>); 4] {
+        let KeyRing { source, destination, queue, ledger } = self;
+        [("source", source), ("destination", destination), ("queue", queue), ("ledger", ledger)]
+    }
+
+    /// Why one of them is not there yet.
+    pub(super) fn missing(&self) -> Option<(&'static str, ProviderError)> {
+        self.roles().into_iter().find_map(|(role, keys)| Some((role, keys.as_ref()?.missing.clone()?)))
+    }
+}
+
+/// What was made so far.
+struct Made<'a> {
+    metadata: &'a Metadata,
+    keys: Vec<(Provider, Keys)>,
+}
+
+impl Made<'_> {
+    async fn keys(&mut self, role: &'static str, provider: Option<&Provider>) -> Result<Option<Keys>, WiringError> {
+        let Some(provider) = provider else { return Ok(None) };
+        if let Some((_, keys)) = self.keys.iter().find(|(made, _)| made == provider) {
+            return Ok(Some(keys.clone()));
+        }
+        let cached = cached(provider, self.metadata);
+        let (region, missing) = match cached.get().await {
+            Ok(credentials) => (credentials.region.clone(), None),
+            Err(error) if error.passing => {
+                tracing::warn!(%error, role, "no credentials yet; trying again when they are needed");
+                (None, Some(error))
+            }
+            Err(error) => return Err(WiringError::Credentials { role, error }),
+        };
+        let keys = Keys { cached: Arc::new(cached), region, missing };
+        self.keys.push((provider.clone(), keys.clone()));
+        Ok(Some(keys))
+    }
+}
+
+/// The ignore list's name and text.
+pub(super) async fn ignore_list(at: &IgnoreAt, metadata: &Metadata) -> Result<(String, Vec<u8>), WiringError> {
+    let (name, read) = match at {
+        IgnoreAt::File(path) => {
+            let read = tokio::fs::read(path).await.map_err(|error| error.to_string());
+            (path.display().to_string(), read)
+        }
+        IgnoreAt::Ssm { name, endpoint } => {
+            let read = parameter(name, None, endpoint.as_ref(), metadata).text().await;
+            let read = read.map(|text| text.as_bytes().to_vec()).map_err(|error| error.to_string());
+            (format!("ssm:{name}"), read)
         }
     };
-    let region = match cached.get().await {
-        Ok(credentials) => credentials.region.clone(),
-        Err(error) if error.passing => {
-            tracing::warn!(%error, role, "no credentials yet; trying again when they are needed");
-            None
+    read.map(|text| (name.clone(), text)).map_err(|reason| WiringError::IgnoreList { at: name, reason })
+}
+
+/// A parameter of SSM, read with the machine's own role, or the environment's key where it has none.
+fn parameter(name: &str, region: Option<String>, endpoint: Option<&Endpoint>, metadata: &Metadata) -> Ssm {
+    let text = |endpoint: &Endpoint| endpoint.as_str().to_owned();
+    let reader = Instance { endpoint: metadata.amazon.as_ref().map(text), or_environment: true };
+    Ssm { name: name.into(), region, endpoint: endpoint.map(text), reader: Arc::new(Cached::new(reader)) }
+}
+
+/// The settings' provider as what gives its credentials. SSM is read with the machine's own role (or the environment's key
+/// where it has none), Secret Manager with Google's Application Default Credentials.
+pub fn cached(provider: &Provider, metadata: &Metadata) -> Cached {
+    let text = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+    let amazon = text(&metadata.amazon);
+    let google = Google { endpoint: text(&metadata.google), ..Google::default() };
+    match provider.clone() {
+        Provider::Instance { endpoint } => {
+            Cached::new(Instance { endpoint: text(&endpoint).or(amazon), or_environment: false })
         }
-        Err(error) => return Err(WiringError::Credentials { role, error }),
-    };
-    Ok(Some(Keys { cached: Arc::new(cached), region }))
+        Provider::Ssm { name, region, endpoint } => Cached::new(parameter(&name, region, endpoint.as_ref(), metadata)),
+        Provider::SecretManager { resource, field, endpoint } => {
+            Cached::new(SecretManager { resource, field, endpoint: text(&endpoint), reader: google })
+        }
+        Provider::Environment { prefix } => Cached::new(Environment { prefix }),
+        Provider::File { path, field } => Cached::new(File { path, field }),
+        Provider::Profile { name } => Cached::new(Profile { name }),
+        Provider::WebIdentity { role_arn, audience, region, endpoint } => Cached::new(WebIdentity {
+            role_arn,
+            audience,
+            region,
+            endpoint: text(&endpoint),
+            metadata: google.endpoint,
+        }),
+        Provider::Google { audience: None, endpoint } => {
+            Cached::new(Google { endpoint: text(&endpoint).or(google.endpoint), ..Google::default() })
+        }
+        Provider::Google { audience, endpoint } => Cached::new(Google { audience, endpoint: text(&endpoint), amazon }),
+    }
+}
+
+/// Amazon's services take key pairs only: told now and not by every request.
+fn refuse_bearers(settings: &Settings) -> Result<(), WiringError> {
+    let given = &settings.credentials;
+    let roles = [
+        ("source", &given.source, matches!(settings.source, Store::S3(_)), "S3"),
+        ("destination", &given.destination, matches!(settings.destination, Store::S3(_)), "S3"),
+        ("queue", &given.queue, settings.queues.iter().any(|queue| matches!(queue, Queue::Sqs { .. })), "SQS"),
+        ("ledger", &given.ledger, matches!(settings.ledger, Ledger::DynamoDb { .. }), "DynamoDB"),
+    ];
+    let wrong =
+        roles.iter().find(|(_, provider, amazon, _)| *amazon && matches!(provider, Some(Provider::Google { .. })));
+    match wrong {
+        Some((role, _, _, service)) => Err(WiringError::Section {
+            section: "[credentials]",
+            reason: format!(
+                "{role} is google, whose Bearer token {service} does not take: name web-identity (keyless, for a machine of Google) or a key pair"
+            ),
+        }),
+        None => Ok(()),
+    }
 }

@@ -1,13 +1,21 @@
-//! From `[queue]` and `[ledger]` to the two that the jobs share, and what follows from their kinds.
+//! From `[queue]` and `[ledger]` to those that the jobs share, and what follows from their kinds.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use skyferry_providers::Cached;
+
 use super::WiringError;
-use crate::config::{self, Settings};
+use super::keys::{KeyRing, Keys};
+use crate::config::{self, Endpoint, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
+use crate::ledger::dynamodb::{DynamoLedger, DynamoOptions};
+use crate::ledger::none::NoLedger;
 use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::sqs::{QueueName, Sqs, SqsOptions};
 use crate::queue::{Queue, QueueTraits};
 
 /// The queue's name in an embedded file.
@@ -26,44 +34,136 @@ const STEADY_EMBEDDED: Duration = Duration::from_millis(150);
 const STEADY_ENDPOINT: Duration = Duration::from_secs(3);
 const STEADY_AWS: Duration = Duration::from_secs(60);
 
-/// Both faces of one file where both sections name the same one: only then are their changes in one order.
-pub(super) async fn queue_and_ledger(
-    settings: &Settings,
-) -> Result<(Arc<EmbeddedQueue>, Arc<dyn Ledger>), WiringError> {
-    let [config::Queue::Embedded { path }] = &settings.queues[..] else {
-        return Err(WiringError::NotYet("this kind of [queue]".into()));
-    };
-    let config::Ledger::Embedded { path: ledger_path } = &settings.ledger else {
-        return Err(WiringError::NotYet("this kind of [ledger]".into()));
-    };
-    let file = Embedded::open(path)?;
-    let ledger = if ledger_path == path {
-        file.ledger()
-    } else {
-        tracing::warn!("[queue] and [ledger] are two files: a power cut can lose the record of a finished message");
-        Embedded::open(ledger_path)?.ledger()
-    };
-    let traits = QueueTraits {
+/// In the settings' order, the first embedded one by its own face too, and the ledger that they share.
+type Opened = (Vec<Arc<dyn Queue>>, Option<Arc<EmbeddedQueue>>, Arc<dyn Ledger>);
+
+pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Result<Opened, WiringError> {
+    let mut files = Files::default();
+    let mut embedded = None;
+    let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
+    for (place, queue) in settings.queues.iter().enumerate() {
+        if settings.queues[..place].contains(queue) {
+            let reason = "two of [[queues]] are the same".into();
+            return Err(WiringError::Section { section: "[[queues]]", reason });
+        }
+        queues.push(match queue {
+            config::Queue::Embedded { path } => {
+                let queue = Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
+                embedded.get_or_insert_with(|| queue.clone());
+                queue
+            }
+            config::Queue::Sqs { queue, region, endpoint } => {
+                let options = SqsOptions {
+                    queue: match queue {
+                        config::QueueName::Name(name) => QueueName::Name(name.clone()),
+                        config::QueueName::Url(url) => QueueName::Url(url.clone()),
+                    },
+                    region: region.clone(),
+                    endpoint: text(endpoint),
+                };
+                Arc::new(Sqs::open(options, needed(&keys.queue, "[queue]")?).await?)
+            }
+        });
+    }
+    Ok((queues, embedded, ledger(settings, &keys.ledger, &mut files).await?))
+}
+
+async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
+    Ok(match &settings.ledger {
+        config::Ledger::Embedded { path } => {
+            // Only in one file are the changes of both in one order.
+            if settings
+                .queues
+                .iter()
+                .any(|queue| matches!(queue, config::Queue::Embedded { path: other } if other != path))
+            {
+                tracing::warn!(
+                    "[queue] and [ledger] are two files: a power cut can lose the record of a finished message"
+                );
+            }
+            if settings.queues.iter().any(|queue| matches!(queue, config::Queue::Sqs { .. })) {
+                tracing::warn!(
+                    "[ledger] is a file of this machine: no other agent may work on this SQS queue; several need dynamodb"
+                );
+            }
+            Arc::new(files.open(path)?.ledger())
+        }
+        config::Ledger::DynamoDb { table, region, endpoint } => {
+            let options = DynamoOptions {
+                table: table.clone(),
+                region: region.clone(),
+                endpoint: text(endpoint),
+                machine: machine(),
+            };
+            Arc::new(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?)
+        }
+        config::Ledger::None => {
+            tracing::warn!(
+                "[ledger] kind = \"none\": what ended how is in the log only, two agents on one key are not kept apart, a \
+                 large object starts again from its beginning after a crash, and left-over uploads stay until they are \
+                 cleaned by hand"
+            );
+            Arc::new(NoLedger::default())
+        }
+    })
+}
+
+/// Each embedded file is opened once, for it is locked.
+#[derive(Default)]
+struct Files(HashMap<PathBuf, Embedded>);
+
+impl Files {
+    fn open(&mut self, path: &Path) -> Result<Embedded, WiringError> {
+        if let Some(open) = self.0.get(path) {
+            return Ok(open.clone());
+        }
+        let file = Embedded::open(path)?;
+        self.0.insert(path.to_owned(), file.clone());
+        Ok(file)
+    }
+}
+
+fn embedded_traits() -> QueueTraits {
+    QueueTraits {
         visibility: EMBEDDED_VISIBILITY,
         retention: Duration::MAX,
         max_receives: Some(EMBEDDED_RECEIVES),
         dead_letters: Some(EMBEDDED_QUEUE.into()),
-    };
-    Ok((Arc::new(file.queue(EMBEDDED_QUEUE, traits).await?), Arc::new(ledger)))
+    }
+}
+
+fn needed(keys: &Option<Keys>, section: &'static str) -> Result<Arc<Cached>, WiringError> {
+    let cached = keys.as_ref().map(|keys| keys.cached.clone());
+    cached.ok_or_else(|| WiringError::Section { section, reason: "needs credentials".into() })
+}
+
+fn text(endpoint: &Option<Endpoint>) -> Option<String> {
+    endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned())
+}
+
+/// This machine's name, as the ledger's `instanceID` shows it.
+fn machine() -> String {
+    let name =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let name = name.unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "skyferry" } else { name }.to_owned()
 }
 
 /// How long a fenced writer may still land something.
-pub(super) fn hold(ledger: &config::Ledger, queue: &dyn Queue) -> Duration {
+pub(super) fn hold(ledger: &config::Ledger, queues: &[Arc<dyn Queue>]) -> Duration {
     match ledger {
         config::Ledger::Embedded { .. } => EMBEDDED_HOLD,
-        _ => queue.traits().visibility.max(LEAST_HOLD),
+        _ => queues.iter().map(|queue| queue.traits().visibility).fold(LEAST_HOLD, Duration::max),
     }
 }
 
-pub(super) fn steady(queue: &config::Queue) -> Duration {
-    match queue {
+/// For all queues the longest that one of them needs.
+pub(super) fn steady(queues: &[config::Queue]) -> Duration {
+    let each = queues.iter().map(|queue| match queue {
         config::Queue::Embedded { .. } => STEADY_EMBEDDED,
         config::Queue::Sqs { endpoint: Some(own), .. } if !own.host().contains(".amazonaws.com") => STEADY_ENDPOINT,
         config::Queue::Sqs { .. } => STEADY_AWS,
-    }
+    });
+    each.max().unwrap_or(STEADY_AWS)
 }

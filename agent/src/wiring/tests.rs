@@ -99,18 +99,33 @@ async fn directories_in_one_another_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_yet_is_said_and_never_passed_over() {
-    for (setting, other) in [
-        ("[queue]\n    kind = \"embedded\"", "[queue]\n    kind = \"sqs\""),
-        ("[ledger]\n    kind = \"embedded\"", "[ledger]\n    kind = \"none\""),
-        ("[status]", "[transfer]\nverify = \"md5\"\n[status]"),
-        ("[status]", "[transfer]\nversions = \"exact\"\n[status]"),
-        ("source = { provider = \"file\", path = \"keys.json\" }", "source = { provider = \"instance\" }"),
-    ] {
-        let toml = LOCAL.replacen(setting, other, 1);
-        assert_ne!(toml, LOCAL);
-        assert!(refused(&toml).await.starts_with("not in this build yet: "), "{other}");
+async fn several_queues_are_drained_until_all_are_empty() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let both = "[[queues]]\n    kind = \"embedded\"\n    [[queues]]\n    kind = \"embedded\"\n    path = \"second.db\"";
+    let toml = routed("from", "to").replacen("[queue]\n    kind = \"embedded\"", both, 1);
+    let agent = Agent::build(&settings(dir.path(), &toml)).await.expect("built");
+    assert_eq!(agent.check().await.expect("asked").lines().count(), 2);
+    assert_eq!(agent.description().iter().filter(|line| line.starts_with("queue: ")).count(), 2);
+    let test_event = r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#.to_owned();
+    for context in &agent.contexts {
+        context.queue.send(std::slice::from_ref(&test_event)).await.expect("sent");
     }
+    let contexts = agent.contexts.clone();
+    agent.run(Until::Empty, Shutdown::default()).await.expect("run");
+    for context in contexts {
+        assert!(context.queue.depth().await.expect("asked").is_empty());
+    }
+    let twice = both.replace("second.db", "skyferry.db");
+    let toml = routed("from", "to").replacen("[queue]\n    kind = \"embedded\"", &twice, 1);
+    assert!(refused(&toml).await.contains("the same"));
+}
+
+#[tokio::test]
+async fn without_a_ledger_an_agent_is_built() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let toml = routed("from", "to").replacen("[ledger]\n    kind = \"embedded\"", "[ledger]\n    kind = \"none\"", 1);
+    let agent = Agent::build(&settings(dir.path(), &toml)).await.expect("built");
+    assert!(agent.description().iter().any(|line| line.starts_with("ledger: none")));
 }
 
 #[tokio::test]
@@ -119,6 +134,49 @@ async fn a_missing_key_file_and_a_missing_ignore_list_are_named() {
     assert!(error.starts_with("[credentials] source") && error.contains("no.json"), "{error}");
     let error = refused(&format!("{LOCAL}\n[filter]\nignore_list = \"no.txt\"\n")).await;
     assert!(error.contains("no.txt") && error.contains("[filter] ignore_list"), "{error}");
+}
+
+#[tokio::test]
+async fn each_of_the_four_says_whose_identity_it_uses_and_equal_ones_share_a_cache() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let settings = settings(
+        dir.path(),
+        "[credentials]\nsource = \"file:keys.json\"\ndestination = \"file:other.json\"\nledger = \"file:other.json\"\n\
+         [queue]\nname = \"events\"\nregion = \"us-west-2\"\n[ledger]\ntable = \"copies\"\n[destination]\nbucket = \"to\"\n",
+    );
+    std::fs::copy(dir.path().join("keys.json"), dir.path().join("other.json")).expect("copied");
+    let keys = keys::KeyRing::open(&settings).await.expect("keys");
+    let shared = |a: &Option<Keys>, b: &Option<Keys>| {
+        Arc::ptr_eq(&a.as_ref().expect("keys").cached, &b.as_ref().expect("keys").cached)
+    };
+    assert!(shared(&keys.source, &keys.queue) && shared(&keys.destination, &keys.ledger));
+    assert!(!shared(&keys.source, &keys.destination));
+    let said = words::describe(&settings, &router(&settings).await.expect("routes"), &keys).join("\n");
+    for (line, file) in [
+        ("source: S3 in the region of its credentials, credentials from file ", "keys.json"),
+        ("destination: Google Cloud Storage at https://storage.googleapis.com, credentials from file ", "other.json"),
+        ("queue: SQS events in us-west-2, credentials from file ", "keys.json"),
+        ("ledger: DynamoDB copies in the region of its credentials, credentials from file ", "other.json"),
+    ] {
+        assert!(said.lines().any(|said| said.starts_with(line) && said.ends_with(file)), "{line}\n{said}");
+    }
+    assert!(!said.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_there_yet_do_not_stop_an_agent_and_fail_a_validation() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // Nobody listens on port 9.
+    let toml = routed("from", "to").replacen(
+        "source = { provider = \"file\", path = \"keys.json\" }",
+        "source = { provider = \"instance\", endpoint = \"http://127.0.0.1:9\" }",
+        1,
+    );
+    let toml = toml.replacen("[source]", "[source]\n    region = \"us-west-2\"", 1);
+    let agent = Agent::build(&settings(dir.path(), &toml)).await.expect("built");
+    assert!(agent.description().join("\n").contains("which are not there yet"), "{:?}", agent.description());
+    let error = agent.check().await.expect_err("refused").to_string();
+    assert!(error.starts_with("[credentials] source: credentials from the machine's own role"), "{error}");
 }
 
 #[tokio::test]

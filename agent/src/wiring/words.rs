@@ -1,55 +1,88 @@
-//! Settings in words: what this build cannot do yet, and what was resolved, for the log and for `--validate`.
+//! Settings in words: what was resolved, for the log and for `--validate`.
 
-use super::{Keys, WiringError};
-use crate::config::{self, Settings, Store, Verify, Versions};
+use super::{KeyRing, Keys};
+use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
+use crate::notice::Watched;
 use crate::route::Router;
 
-/// What the settings can say and this build cannot do is refused: passed over in silence it would be believed.
-pub(super) fn refuse_unfinished(settings: &Settings) -> Result<(), WiringError> {
-    let transfer = &settings.transfer;
-    let unfinished = [
-        (settings.queues.len() != 1, "several [[queues]]"),
-        (matches!(settings.queues.first(), Some(config::Queue::Sqs { .. })), "[queue] kind = \"sqs\""),
-        (matches!(settings.ledger, config::Ledger::DynamoDb { .. }), "[ledger] kind = \"dynamodb\""),
-        (matches!(settings.ledger, config::Ledger::None), "[ledger] kind = \"none\""),
-        (transfer.verify == Verify::Md5, "[transfer] verify = \"md5\""),
-        (transfer.versions == Versions::Exact, "[transfer] versions = \"exact\""),
-        (transfer.tags, "[transfer] tags = true"),
-    ];
-    match unfinished.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(WiringError::NotYet((*what).into())),
-        None => Ok(()),
-    }
-}
-
 /// What was resolved, a line each; no secret.
-pub(super) fn describe(settings: &Settings, router: &Router, keys: [&Option<Keys>; 2]) -> Vec<String> {
-    let side = |name: &str, store: &Store, keys: &Option<Keys>| {
-        let at = match store {
-            Store::S3(s3) => match (&s3.endpoint, &s3.region) {
-                (Some(endpoint), _) => format!("S3 at {endpoint}"),
-                (None, Some(region)) => format!("S3 in {region}"),
-                (None, None) => "S3 in the region of its credentials".into(),
-            },
-            Store::Gcs { endpoint } => format!("Google Cloud Storage at {endpoint}"),
-            Store::Directory { path } => format!("the directory {}", path.display()),
-        };
-        let identity = keys.as_ref().map(|keys| format!(", credentials from {}", keys.cached.describe()));
-        format!("{name}: {at}{}", identity.unwrap_or_default())
-    };
-    let mut lines =
-        vec![side("source", &settings.source, keys[0]), side("destination", &settings.destination, keys[1])];
+pub(super) fn describe(settings: &Settings, router: &Router, keys: &KeyRing) -> Vec<String> {
+    let mut lines = vec![
+        format!("source: {}{}", store(&settings.source), identity(&keys.source)),
+        format!("destination: {}{}", store(&settings.destination), identity(&keys.destination)),
+    ];
     lines.extend(router.routes().iter().map(|route| match route.source_bucket {
         Some(_) => format!("route: {route}"),
         None => format!("route: {route} (no [[routes]]: any source bucket whose events reach the queue)"),
     }));
     for queue in &settings.queues {
-        if let config::Queue::Embedded { path } = queue {
-            lines.push(format!("queue: embedded in {}", path.display()));
+        lines.push(match queue {
+            config::Queue::Embedded { path } => format!("queue: embedded in {}", path.display()),
+            config::Queue::Sqs { queue, region, endpoint } => {
+                let name = match queue {
+                    QueueName::Name(name) => name,
+                    QueueName::Url(url) => url,
+                };
+                format!("queue: SQS {name}{}{}", place(endpoint, region), identity(&keys.queue))
+            }
+        });
+    }
+    lines.push(match &settings.ledger {
+        config::Ledger::Embedded { path } => format!("ledger: embedded in {}", path.display()),
+        config::Ledger::DynamoDb { table, region, endpoint } => {
+            format!("ledger: DynamoDB {table}{}{}", place(endpoint, region), identity(&keys.ledger))
         }
-    }
-    if let config::Ledger::Embedded { path } = &settings.ledger {
-        lines.push(format!("ledger: embedded in {}", path.display()));
-    }
+        config::Ledger::None => "ledger: none, so several promises are weaker".into(),
+    });
     lines
+}
+
+fn store(store: &Store) -> String {
+    match store {
+        Store::S3(s3) => format!("S3{}", place(&s3.endpoint, &s3.region)),
+        Store::Gcs { endpoint } => format!("Google Cloud Storage at {endpoint}"),
+        Store::Directory { path } => format!("the directory {}", path.display()),
+    }
+}
+
+fn place(endpoint: &Option<Endpoint>, region: &Option<String>) -> String {
+    match (endpoint, region) {
+        (Some(endpoint), _) => format!(" at {endpoint}"),
+        (None, Some(region)) => format!(" in {region}"),
+        (None, None) => " in the region of its credentials".into(),
+    }
+}
+
+/// Who asks, and whether it is known already.
+fn identity(keys: &Option<Keys>) -> String {
+    let Some(keys) = keys else { return String::new() };
+    let region = keys.region.as_ref().map(|region| format!(" (region {region})")).unwrap_or_default();
+    let missing = keys.missing.as_ref().map(|error| format!(", which are not there yet: {}", error.problem));
+    format!(", credentials from {}{region}{}", keys.cached.describe(), missing.unwrap_or_default())
+}
+
+/// Which metadata servers tell that this machine ends: those of the cloud whose identity of the machine is used.
+pub(super) fn watched(settings: &Settings) -> Watched {
+    let given = &settings.credentials;
+    let providers = [&given.source, &given.destination, &given.queue, &given.ledger].map(Option::as_ref);
+    let uses = |of: fn(&Provider) -> bool| providers.iter().flatten().any(|provider| of(provider));
+    let amazon = uses(|provider| {
+        matches!(
+            provider,
+            Provider::Instance { .. } | Provider::Ssm { .. } | Provider::Google { audience: Some(_), .. }
+        )
+    });
+    let google = uses(|provider| {
+        matches!(
+            provider,
+            Provider::SecretManager { .. } | Provider::WebIdentity { .. } | Provider::Google { audience: None, .. }
+        )
+    });
+    let at = |endpoint: &Option<Endpoint>, usual: &str| {
+        endpoint.as_ref().map_or_else(|| usual.to_owned(), |endpoint| endpoint.as_str().to_owned())
+    };
+    Watched {
+        amazon: amazon.then(|| at(&settings.metadata.amazon, "http://169.254.169.254")),
+        google: google.then(|| at(&settings.metadata.google, "http://metadata.google.internal")),
+    }
 }

@@ -137,7 +137,7 @@ impl World {
         };
         let equals_foreign =
             self.destination.as_ref().is_some_and(|o| o.identity == FOREIGN && o.content == self.source);
-        Some(SourceSeen { identity: identity(self.source), large, equals_foreign })
+        Some(SourceSeen { identity: identity(self.source), large, equals_foreign, superseded: false })
     }
 
     fn destination_seen(&self) -> Option<DestinationSeen> {

@@ -92,6 +92,7 @@ impl Mutant {
                     identity: identity(remembered),
                     large: false,
                     equals_foreign: false,
+                    superseded: false,
                 })))
             }
             (Mutant::UnpinnedReads, Effect::Parts(_)) => {

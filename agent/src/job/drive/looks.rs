@@ -7,7 +7,7 @@ use crate::copy::whole;
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::UploadRecord;
-use crate::object::Token;
+use crate::object::{SourceIdentity, Token};
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, SourceSeen};
 use crate::store::{Object, Pin, Provenance};
@@ -51,18 +51,47 @@ impl Drive<'_> {
 
     pub(super) async fn head_source(&mut self) -> Done {
         *self.opened() = None;
-        self.source = self.context.source.head(&self.subject.source, &Pin::Newest).await?;
-        self.source_seen()
+        self.source = self.context.source.head(&self.subject.source, &self.pin()).await?;
+        if self.source.is_none() && self.version.take().is_some() {
+            self.source = self.context.source.head(&self.subject.source, &Pin::Newest).await?;
+        }
+        self.source_seen().await
     }
 
     pub(super) async fn open_source(&mut self) -> Done {
-        let opened = self.context.source.open(&self.subject.source, &Pin::Newest, None).await?;
+        let mut opened = self.context.source.open(&self.subject.source, &self.pin(), None).await?;
+        if opened.is_none() && self.version.take().is_some() {
+            opened = self.context.source.open(&self.subject.source, &Pin::Newest, None).await?;
+        }
         self.source = opened.as_ref().map(|opened| opened.object.clone());
         *self.opened() = opened;
-        self.source_seen()
+        self.source_seen().await
     }
 
-    fn source_seen(&self) -> Done {
+    /// A version that is no more says nothing about the key: its newest state does.
+    fn pin(&self) -> Pin {
+        self.version.clone().map_or(Pin::Newest, Pin::Version)
+    }
+
+    /// Whether the destination holds a newer state than this version. Within one second, which is as fine as services tell
+    /// times, only the newest version goes on: the others have been or will be replaced.
+    async fn is_superseded(&self, identity: &SourceIdentity) -> Result<bool, CopyError> {
+        let marked = self.destination.as_ref().and_then(|there| there.provenance.as_ref());
+        let marked = marked.filter(|provenance| provenance.source == self.subject.source).map(|there| &there.identity);
+        let Some(there) = marked.or(self.recorded.as_ref().map(|recorded| &recorded.identity)) else {
+            return Ok(false);
+        };
+        if self.version.is_none() || there == identity || there.last_modified < identity.last_modified {
+            return Ok(false);
+        }
+        if there.last_modified > identity.last_modified {
+            return Ok(true);
+        }
+        let newest = self.context.source.head(&self.subject.source, &Pin::Newest).await?;
+        Ok(newest.is_none_or(|newest| newest.identity != *identity))
+    }
+
+    async fn source_seen(&self) -> Done {
         self.fine(Side::Source);
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
@@ -72,7 +101,8 @@ impl Drive<'_> {
         let equals_foreign = self.destination.as_ref().is_some_and(|there| {
             there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
         });
-        Ok(Answer::Source(Some(SourceSeen { identity, large, equals_foreign })))
+        let superseded = self.is_superseded(&identity).await?;
+        Ok(Answer::Source(Some(SourceSeen { identity, large, equals_foreign, superseded })))
     }
 
     pub(super) async fn head_destination(&mut self) -> Done {

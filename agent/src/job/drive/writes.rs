@@ -1,6 +1,7 @@
 //! The effects that write: the object, its parts, and the ledger's record of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::warn;
@@ -14,18 +15,24 @@ use crate::object::{Expected, Token, UploadId, Writer};
 use crate::protocol::{Answer, Ending, Settled};
 use crate::store::{Attributes, Metadata, Object, Provenance};
 
+/// How long a message waits whose deletion the fuse holds back.
+const FUSED: Duration = Duration::from_secs(300);
+
 impl Drive<'_> {
-    fn attributes(&self, object: &Object, token: Token) -> Attributes {
+    async fn attributes(&self, object: &Object, token: Token) -> Result<Attributes, CopyError> {
         let mut metadata = if self.context.metadata { object.metadata.clone() } else { Metadata::default() };
+        if self.context.tags {
+            metadata.tags = Some(self.context.source.tags(&self.subject.source, self.version.as_deref()).await?);
+        }
         metadata.storage_class = self.storage_class.map(str::to_owned);
         let identity = object.identity.clone();
         let provenance = Provenance { source: self.subject.source.clone(), identity, token, crc32c: None };
-        Attributes { metadata, provenance, size: object.identity.size }
+        Ok(Attributes { metadata, provenance, size: object.identity.size })
     }
 
     pub(super) async fn put(&mut self, token: Token, expected: &Expected) -> Done {
         let opened = self.opened().take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
-        let with = self.attributes(&opened.object, token);
+        let with = self.attributes(&opened.object, token).await?;
         let size = opened.length;
         let put = self.route.put(opened, with, expected);
         match self.standing.write(None, put).await? {
@@ -56,7 +63,7 @@ impl Drive<'_> {
         *self.opened() = None;
         let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
         let parts = self.planned_parts(object.identity.size)?;
-        let with = self.attributes(&object, token);
+        let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
         self.fine(Side::Destination);
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
@@ -126,7 +133,14 @@ impl Drive<'_> {
         }
     }
 
+    /// Takes away what the source no longer has, as long as the fuse allows it, or what was stored wrong.
     pub(super) async fn delete(&mut self, expected: &Expected) -> Done {
+        if self.source.is_none() && !self.context.fuse.allows_deletion() {
+            let why = "too many deletions within a while: no more are carried over until the agent is started again";
+            let held =
+                CopyError::new(Side::Destination, Kind::Cancelled, "DeleteObject", &self.subject.destination, why);
+            return Err(CopyError { retry_after: Some(FUSED), ..held });
+        }
         let delete = self.context.sink.delete(&self.subject.destination, expected);
         let done = self.standing.write(None, delete).await?;
         Ok(done.map_or(Answer::Fenced, |()| Answer::Done))

@@ -32,6 +32,7 @@ pub(super) struct Beside {
     content_disposition: Option<String>,
     cache_control: Option<String>,
     expires: Option<String>,
+    tags: Option<String>,
     user: BTreeMap<String, String>,
     pub crc32c: Option<u32>,
 }
@@ -48,6 +49,7 @@ impl Beside {
             content_disposition: metadata.content_disposition,
             cache_control: metadata.cache_control,
             expires: metadata.expires,
+            tags: metadata.tags,
             user: theirs.chain(own).collect(),
             crc32c: None,
         }
@@ -101,6 +103,7 @@ pub(super) fn object(place: &Place, state: &State) -> Object {
             expires: beside.expires,
             user: beside.user,
             storage_class: None,
+            tags: beside.tags,
         },
         stored: Stored { length: Some(state.size), crc32c: beside.crc32c.map(Sum::Full), ..Stored::default() },
         provenance,

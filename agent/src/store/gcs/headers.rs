@@ -20,6 +20,8 @@ const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-goog-storage-class"
 const STORED_LENGTH: HeaderName = HeaderName::from_static("x-goog-stored-content-length");
 const STORED_ENCODING: HeaderName = HeaderName::from_static("x-goog-stored-content-encoding");
 const META: &str = "x-goog-meta-";
+/// The source's tags, as a URL's query.
+const TAGS: &str = "tags";
 const EXPIRES: &str = "skyferry-expires";
 /// Of all names and values of custom metadata together.
 const MOST_METADATA: usize = Limits::GCS.max_metadata_bytes;
@@ -52,6 +54,7 @@ pub fn outgoing(with: &Attributes) -> Result<HeaderMap, String> {
         expires,
         user,
         storage_class: class,
+        tags,
     } = &with.metadata;
     let mut headers = HeaderMap::with_capacity(24);
     for (name, value) in [
@@ -77,6 +80,10 @@ pub fn outgoing(with: &Attributes) -> Result<HeaderMap, String> {
     }
     if let Some(expires) = expires {
         custom.add(EXPIRES, expires)?;
+    }
+    // There are no tags here.
+    if let Some(tags) = tags.as_ref().filter(|tags| !tags.is_empty() && !user.contains_key(TAGS)) {
+        custom.add(TAGS, tags)?;
     }
     for (name, value) in user.iter().filter(|(name, _)| !provenance::is_reserved(name)) {
         custom.add(name, value)?;
@@ -168,6 +175,7 @@ fn metadata(headers: &HeaderMap) -> Metadata {
         expires: None,
         user,
         storage_class: text(headers, &STORAGE_CLASS),
+        tags: None,
     }
 }
 
@@ -277,6 +285,7 @@ mod tests {
             expires: Some("Thu, 01 Dec 1994 16:00:00 GMT".into()),
             user: user.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             storage_class: Some("NEARLINE".into()),
+            tags: None,
         };
         let with = attributes(metadata);
         let headers = outgoing(&with).unwrap();
@@ -288,6 +297,19 @@ mod tests {
         assert!(object.stored.md5.is_some());
         assert_eq!(object.revision, Revision("1767323045000001".into()));
         assert_eq!((object.identity.size, object.identity.last_modified), (3, 1_767_323_045));
+    }
+
+    #[test]
+    fn tags_become_metadata_unless_that_name_is_taken() {
+        let tags = Some("team=a%26b".to_owned());
+        let sent = |metadata: Metadata| {
+            let headers = outgoing(&attributes(metadata)).unwrap();
+            headers.get("x-goog-meta-tags").map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(sent(Metadata { tags: tags.clone(), ..Metadata::default() }), tags);
+        assert_eq!(sent(Metadata { tags: Some(String::new()), ..Metadata::default() }), None);
+        let user = [("tags".to_owned(), "mine".to_owned())].into();
+        assert_eq!(sent(Metadata { tags, user, ..Metadata::default() }).as_deref(), Some("mine"));
     }
 
     #[test]

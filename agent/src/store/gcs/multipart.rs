@@ -39,12 +39,16 @@ impl Client {
         if !(1..=MOST_PARTS).contains(&number) {
             return Err(ask.call.error(Kind::Refused, format!("part {number}: there are parts 1 to {MOST_PARTS}")));
         }
-        write::announce(&mut ask, &payload);
+        write::announce(&mut ask, &payload, None);
         let size = payload.length();
         let answer = self.send(&ask, payload).await.map_err(gone)?;
         let etag = headers::etag(&answer.headers);
         let etag = etag.ok_or_else(|| ask.call.error(Kind::Nonsense, "a part without an ETag"))?;
-        let stored = Stored { length: Some(size), ..headers::stored(&answer.headers) };
+        let mut stored = Stored { length: Some(size), ..headers::stored(&answer.headers) };
+        if stored.crc32c.is_none() && stored.md5.is_none() {
+            // Opaque by the documents' word, an MD5 in fact: better than nothing for who asks for MD5.
+            stored.md5_etag(&etag);
+        }
         Ok(Part { number, etag: etag.into(), size, stored })
     }
 

@@ -91,6 +91,7 @@ impl Client {
     fn reading(&self, operation: &'static str, at: &Location, pin: &Pin, method: Method) -> Result<Ask> {
         let (etag, version) = match pin {
             Pin::Newest => (None, None),
+            Pin::Version(version) => (None, Some(&**version)),
             Pin::State { identity, by_version } => {
                 (Some(&identity.etag), identity.version.as_deref().filter(|_| *by_version))
             }

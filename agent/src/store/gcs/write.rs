@@ -27,7 +27,7 @@ impl Client {
         let mut ask = self.about("PutObject", at, Method::PUT, &[], Effect::Write)?;
         ask.headers = headers::outgoing(with).map_err(|why| ask.call.error(Kind::CannotHold, why))?;
         expect(&mut ask, expected)?;
-        announce(&mut ask, &payload);
+        announce(&mut ask, &payload, with.provenance.crc32c);
         let answer = self.send(&ask, payload).await?;
         let revision = headers::generation(&answer.headers);
         let stored = headers::stored(&answer.headers);
@@ -88,9 +88,10 @@ fn expect(ask: &mut Ask, expected: &Expected) -> Result<()> {
     Ok(())
 }
 
-/// Says beforehand which bytes are to come, where that is known.
-pub fn announce(ask: &mut Ask, payload: &Payload) {
+/// Says beforehand which bytes are to come, where that is known: by what was computed when they were read, so that what
+/// has changed since is refused.
+pub fn announce(ask: &mut Ask, payload: &Payload, known: Option<u32>) {
     if let Payload::Whole(bytes) = payload {
-        ask.headers.insert(headers::HASH, headers::hash_of(crc32c::crc32c(bytes)));
+        ask.headers.insert(headers::HASH, headers::hash_of(known.unwrap_or_else(|| crc32c::crc32c(bytes))));
     }
 }

@@ -65,6 +65,9 @@ impl S3 {
     fn look(&self, method: Method, operation: &'static str, at: &Location, pin: &Pin) -> Result<Outgoing> {
         let mut look = self.object(method, operation, at, Asked::Read)?;
         look.headers.insert("x-amz-checksum-mode", http::HeaderValue::from_static("ENABLED"));
+        if let Pin::Version(version) = pin {
+            look.query("versionId", version.to_string());
+        }
         if let Pin::State { identity, by_version } = pin {
             look.header(IF_MATCH, &quoted(&identity.etag))?;
             if let Some(version) = identity.version.as_ref().filter(|_| *by_version) {
@@ -195,6 +198,7 @@ fn metadata(headers: &HeaderMap) -> Metadata {
         expires: text(EXPIRES),
         user: user.collect(),
         storage_class: text(HeaderName::from_static("x-amz-storage-class")),
+        tags: None,
     }
 }
 

@@ -25,6 +25,7 @@ const CHECKSUM_TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type")
 const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 const SIZE: HeaderName = HeaderName::from_static("x-amz-mp-object-size");
 const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
+const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 impl S3 {
@@ -39,7 +40,7 @@ impl S3 {
         let mut put = self.object(Method::PUT, "PutObject", at, asked)?;
         attributes(&mut put, with)?;
         condition(&mut put, expected)?;
-        self.digest(&mut put, &payload)?;
+        self.digest(&mut put, &payload, with.provenance.crc32c)?;
         put.payload = Some(payload);
         let call = put.call.clone();
         let answer = self.send(put).await?;
@@ -72,7 +73,7 @@ impl S3 {
         let mut put = self.object(Method::PUT, "UploadPart", at, Asked::Control)?;
         put.query("partNumber", number.to_string());
         put.query("uploadId", upload.to_string());
-        self.digest(&mut put, &payload)?;
+        self.digest(&mut put, &payload, None)?;
         let size = payload.length();
         put.payload = Some(payload);
         let call = put.call.clone();
@@ -218,11 +219,12 @@ impl S3 {
         }
     }
 
-    /// The digest before the bytes, where they are all here.
-    fn digest(&self, put: &mut Outgoing, payload: &Payload) -> Result<()> {
+    /// The digest before the bytes, where they are all here: what was computed when they were read, so that what has
+    /// changed since is refused.
+    fn digest(&self, put: &mut Outgoing, payload: &Payload, known: Option<u32>) -> Result<()> {
         match payload {
             Payload::Whole(bytes) if self.profile.checksums => {
-                put.header(CHECKSUM, &base64_crc32(crc32c::crc32c(bytes)))
+                put.header(CHECKSUM, &base64_crc32(known.unwrap_or_else(|| crc32c::crc32c(bytes))))
             }
             Payload::Whole(bytes) if self.profile.content_md5 => {
                 put.header(CONTENT_MD5, &STANDARD.encode(Md5::digest(bytes)))
@@ -256,6 +258,7 @@ fn attributes(request: &mut Outgoing, with: &Attributes) -> Result<()> {
         (CACHE_CONTROL, &metadata.cache_control),
         (EXPIRES, &metadata.expires),
         (STORAGE_CLASS, &metadata.storage_class),
+        (TAGGING, &metadata.tags.clone().filter(|tags| !tags.is_empty())),
     ] {
         if let Some(value) = value {
             request.header(name, &rfc2047::encode(value))?;

@@ -17,6 +17,28 @@ pub(super) fn parse<T: DeserializeOwned>(call: &Call, body: &Bytes) -> Result<T>
     quick_xml::de::from_str(text).map_err(|e| S3::nonsense(call, e.to_string()))
 }
 
+/// An object's tags.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tagging {
+    #[serde(default)]
+    pub tag_set: TagSet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct TagSet {
+    #[serde(rename = "Tag", default)]
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tag {
+    pub key: String,
+    #[serde(default)]
+    pub value: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ListBucketResult {

@@ -1,0 +1,330 @@
+//! The predecessors' ini (`s3_migration_cluster_config.ini`, of the cluster and of 3GSync) as the settings that it means: each
+//! key becomes one or is named as without effect, so that nobody has to guess what a file that moved over does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Map, Value, ValueKind};
+
+use super::ini;
+use super::problem::{Problem, What};
+
+/// Every key that they had, with the section that it stood in; it is taken in any of them.
+const KEYS: [(&str, &[&str]); 3] = [
+    (
+        "Basic",
+        &[
+            "JobType",
+            "SrcEndPointURL",
+            "DestEndPointURL",
+            "table_queue_name",
+            "sqs_queue_name",
+            "ssm_parameter_bucket",
+            "ssm_parameter_credentials",
+            "Des_bucket_default",
+            "Des_prefix_default",
+        ],
+    ),
+    (
+        "Mode",
+        &[
+            "StorageClass",
+            "ResumableThreshold",
+            "MaxRetry",
+            "MaxThread",
+            "MaxParallelFile",
+            "JobTimeout",
+            "JobsenderCompareVersionId",
+            "UpdateVersionId",
+            "GetObjectWithVersionId",
+        ],
+    ),
+    ("Debug", &["ChunkSize", "CleanUnfinishedUpload", "ifVerifyMD5Twice", "LoggingLevel", "LocalProfileMode"]),
+];
+
+/// Keys of which nothing is left, and why.
+const WITHOUT_EFFECT: [(&str, &str); 8] = [
+    (
+        "ssm_parameter_bucket",
+        "what reaches the queue goes to Des_bucket_default; name the pairs as [[routes]] of a TOML file if jobsender messages for other buckets are on their way",
+    ),
+    ("MaxRetry", "what fails is tried again until it succeeds, or is parked when it is the object's own fault"),
+    ("MaxThread", "parts at once follow what the network gives"),
+    ("MaxParallelFile", "objects at once follow what the network gives; [transfer] max_objects caps them"),
+    ("JobTimeout", "a message is kept as long as its copy makes progress"),
+    ("JobsenderCompareVersionId", "it is about the jobsender; `scan` compares what is stored"),
+    ("UpdateVersionId", "every read is pinned to one state of the source"),
+    ("CleanUnfinishedUpload", "an upload goes on where it is safe and is aborted where it is not"),
+];
+
+/// Environment variables that override keys of these names.
+const OVERRIDES: [&str; 3] = ["table_queue_name", "sqs_queue_name", "ssm_parameter_bucket"];
+
+/// What a file came to.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// By their path.
+    pub values: Map<String, Value>,
+    /// What became of each key, a line each.
+    pub notes: Vec<String>,
+    pub problems: Vec<Problem>,
+}
+
+/// A key's value and where it came from.
+struct Given {
+    name: String,
+    value: String,
+    origin: String,
+}
+
+struct Reader {
+    given: BTreeMap<String, Given>,
+    reading: Reading,
+}
+
+/// Reads the file's text. The error says which line is none of an ini.
+pub(super) fn read(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Reading, String> {
+    let mut reader = Reader { given: BTreeMap::new(), reading: Reading::default() };
+    for ini::Entry { section, key, value } in ini::parse(text)? {
+        let name = format!("{section}.{key}");
+        let origin = format!("{}: {name}", file.display());
+        match known(&key) {
+            None => {
+                let what = What::Unknown { nearest: nearest(&key) };
+                reader.reading.problems.push(Problem { setting: name, origin: Some(file.display().to_string()), what });
+            }
+            Some(_) if value.is_empty() => {
+                reader.reading.notes.push(format!("{name} is empty: as if it were not there"))
+            }
+            Some(key) => drop(reader.given.insert(key.to_owned(), Given { name, value, origin })),
+        }
+    }
+    for name in OVERRIDES {
+        if let Some(value) = environment.get(name).filter(|value| !value.is_empty()) {
+            let given =
+                Given { name: name.into(), value: value.clone(), origin: format!("environment variable {name}") };
+            reader.given.insert(name.to_owned(), given);
+        }
+    }
+    reader.map();
+    Ok(reader.reading)
+}
+
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)))
+}
+
+fn known(key: &str) -> Option<&'static str> {
+    all().map(|(_, known)| known).find(|known| known.eq_ignore_ascii_case(key))
+}
+
+fn nearest(key: &str) -> String {
+    let key = key.to_ascii_lowercase();
+    let far = |known: &str| strsim::damerau_levenshtein(&key, &known.to_ascii_lowercase());
+    all().min_by_key(|(_, known)| far(known)).map(|(section, known)| format!("{section}.{known}")).unwrap_or_default()
+}
+
+impl Reader {
+    fn take(&mut self, key: &str) -> Option<Given> {
+        self.given.remove(key)
+    }
+
+    fn set(&mut self, path: &str, value: &str, origin: &str) {
+        let value = Value::new(Some(&origin.to_owned()), ValueKind::String(value.to_owned()));
+        self.reading.values.insert(path.to_owned(), value);
+    }
+
+    /// `given` became `paths`.
+    fn became(&mut self, given: &Given, paths: &[(&str, &str)]) {
+        for (path, value) in paths {
+            self.set(path, value, &given.origin);
+        }
+        let became: Vec<String> = paths.iter().map(|(path, value)| format!("{path} = {value:?}")).collect();
+        self.reading.notes.push(format!("{} = {:?} became {}", given.name, given.value, became.join(", ")));
+    }
+
+    fn without_effect(&mut self, given: &Given, why: &str) {
+        self.reading.notes.push(format!("{} = {:?} is without effect: {why}", given.name, given.value));
+    }
+
+    fn wrong(&mut self, given: &Given, wanted: &str) {
+        let what = What::Value { found: given.value.clone(), wanted: wanted.into() };
+        self.reading.problems.push(Problem { setting: given.name.clone(), origin: Some(given.origin.clone()), what });
+    }
+
+    fn map(&mut self) {
+        let cluster = !self.given.contains_key("SrcEndPointURL") && !self.given.contains_key("DestEndPointURL");
+        self.identities(cluster);
+        self.names();
+        if cluster {
+            self.set("destination.kind", "s3", "the cluster's ini has no endpoints");
+        }
+        self.endpoint("SrcEndPointURL", "source");
+        self.endpoint("DestEndPointURL", "destination");
+        self.sizes();
+        self.switch("GetObjectWithVersionId", ("transfer.versions", "exact"), "the newest state is read, whole");
+        self.switch(
+            "ifVerifyMD5Twice",
+            ("transfer.verify", "md5"),
+            "every object is verified by what both sides store",
+        );
+        self.log();
+        for (key, why) in WITHOUT_EFFECT {
+            if let Some(given) = self.take(key) {
+                self.without_effect(&given, why);
+            }
+        }
+    }
+
+    /// Who reads, who writes: the job's type, where the other side's key is, and two fixed profiles on a developer's machine.
+    fn identities(&mut self, cluster: bool) {
+        let job = self.take("JobType");
+        let at = self.take("ssm_parameter_credentials");
+        if let Some(local) = self.take("LocalProfileMode") {
+            match flag(&local.value) {
+                Some(true) => {
+                    let profiles = [("credentials.source", "profile:iad"), ("credentials.destination", "profile:zhy")];
+                    self.became(&local, &profiles);
+                    for given in [job, at].into_iter().flatten() {
+                        self.without_effect(&given, "LocalProfileMode takes two profiles instead");
+                    }
+                    return;
+                }
+                Some(false) => self.without_effect(&local, "it is off"),
+                None => self.wrong(&local, "True or False"),
+            }
+        }
+        let fallback = if cluster { "PUT" } else { "GET" };
+        let job = job.unwrap_or_else(|| Given {
+            name: "Basic.JobType".into(),
+            value: fallback.into(),
+            origin: "the predecessors' default".into(),
+        });
+        let at = at.unwrap_or_else(|| Given {
+            name: "Basic.ssm_parameter_credentials".into(),
+            value: "s3_migration_credentials".into(),
+            origin: "the predecessors' default".into(),
+        });
+        let on_google = at.value.starts_with("projects/");
+        match (job.value.to_ascii_uppercase().as_str(), on_google) {
+            ("GET", true) => {
+                self.became(&job, &[("mode", "get")]);
+                let secret = |side: &str| format!("secret-manager:{}#{side}", at.value);
+                let (source, destination) = (secret("source"), secret("destination"));
+                self.became(&at, &[("credentials.source", &source), ("credentials.destination", &destination)]);
+            }
+            ("GET", false) => {
+                let machine = [
+                    ("mode", "put"),
+                    ("credentials.destination", "instance"),
+                    ("credentials.queue", "instance"),
+                    ("credentials.ledger", "instance"),
+                ];
+                self.became(&job, &machine);
+                self.became(&at, &[("credentials.source", &format!("ssm:{}", at.value))]);
+            }
+            ("PUT", false) => {
+                self.became(&job, &[("mode", "put"), ("credentials.source", "instance")]);
+                self.became(&at, &[("credentials.destination", &format!("ssm:{}", at.value))]);
+            }
+            ("PUT", true) => self.wrong(&at, "the name of an SSM parameter, where JobType = PUT has its key"),
+            _ => self.wrong(&job, "PUT or GET"),
+        }
+    }
+
+    fn names(&mut self) {
+        let table = self.take("table_queue_name");
+        let queue = self.take("sqs_queue_name");
+        match (&table, &queue) {
+            // Older files have one name for both.
+            (Some(both), None) => self.became(both, &[("ledger.table", &both.value), ("queue.name", &both.value)]),
+            (table, queue) => {
+                if let Some(table) = table {
+                    self.became(table, &[("ledger.table", &table.value)]);
+                }
+                if let Some(queue) = queue {
+                    self.became(queue, &[("queue.name", &queue.value)]);
+                }
+            }
+        }
+        for (key, path) in [
+            ("Des_bucket_default", "destination.bucket"),
+            ("Des_prefix_default", "destination.prefix"),
+            ("StorageClass", "destination.storage_class"),
+        ] {
+            if let Some(given) = self.take(key) {
+                self.became(&given, &[(path, &given.value)]);
+            }
+        }
+    }
+
+    /// 3GSync's endpoints are hosts; the clouds' own need no setting.
+    fn endpoint(&mut self, key: &str, side: &str) {
+        let Some(given) = self.take(key) else {
+            return;
+        };
+        let text = given.value.trim_end_matches('/');
+        let host = text.split_once("://").map_or(text, |(_, host)| host).to_ascii_lowercase();
+        let of_amazon = host == "s3.amazonaws.com" || host.contains(".amazonaws.com");
+        let google = host.ends_with("googleapis.com") || (side == "destination" && !of_amazon);
+        let kind = if google { "gcs" } else { "s3" };
+        let kind_at = format!("{side}.kind");
+        if matches!(host.as_str(), "s3.amazonaws.com" | "storage.googleapis.com") {
+            self.became(&given, &[(&kind_at, kind)]);
+        } else {
+            let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+            self.became(&given, &[(&kind_at, kind), (&format!("{side}.endpoint"), &url)]);
+        }
+    }
+
+    fn sizes(&mut self) {
+        for (key, path) in [("ResumableThreshold", "transfer.multipart_threshold"), ("ChunkSize", "transfer.part_size")]
+        {
+            let Some(given) = self.take(key) else {
+                continue;
+            };
+            match given.value.parse::<u32>() {
+                Ok(mebibytes) => self.became(&given, &[(path, &format!("{mebibytes}MiB"))]),
+                Err(_) => self.wrong(&given, "a whole number of MiB"),
+            }
+        }
+    }
+
+    /// A switch that means a setting when it is on.
+    fn switch(&mut self, key: &str, on: (&str, &str), off: &str) {
+        let Some(given) = self.take(key) else {
+            return;
+        };
+        match flag(&given.value) {
+            Some(true) => self.became(&given, &[on]),
+            Some(false) => self.without_effect(&given, off),
+            None => self.wrong(&given, "True or False"),
+        }
+    }
+
+    /// Their metric filters go on reading the log.
+    fn log(&mut self) {
+        self.set("log.format", "predecessor", "the predecessors' log");
+        self.reading.notes.push("log.format = \"predecessor\": lines as their metric filters read them".into());
+        let Some(given) = self.take("LoggingLevel") else {
+            return;
+        };
+        let level = match given.value.to_ascii_uppercase().as_str() {
+            "DEBUG" => "debug",
+            "INFO" => "info",
+            "WARNING" | "WARN" => "warn",
+            "ERROR" | "CRITICAL" => "error",
+            _ => return self.wrong(&given, "one of WARNING, INFO, DEBUG, ERROR"),
+        };
+        self.became(&given, &[("log.level", level)]);
+    }
+}
+
+/// A boolean as `configparser` reads it.
+fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Some(true),
+        "0" | "no" | "false" | "off" => Some(false),
+        _ => None,
+    }
+}

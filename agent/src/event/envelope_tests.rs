@@ -1,0 +1,109 @@
+//! Envelopes, and what they wrap.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::tests::{any_record, event, malformed, only};
+use super::*;
+use crate::object::Key;
+
+fn sns(message: &str) -> String {
+    json!({"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:us-west-2:1:t","Subject":"Amazon S3 Notification",
+        "Message":message,"Timestamp":"2026-11-21T12:00:00.000Z","SignatureVersion":"1"})
+    .to_string()
+}
+
+fn bridge(name: &str, detail: Value) -> Value {
+    let mut whole = json!({"bucket":{"name":"photos"},"object":{"key":"a+b%20c","size":5,"etag":"e","version-id":"v1",
+        "sequencer":"00617F08299329D189"},"request-id":"r","requester":"1","reason":"PutObject"});
+    for (field, value) in detail.as_object().cloned().unwrap_or_default() {
+        whole[field.as_str()] = value;
+    }
+    json!({"version":"0","id":"i","detail-type":name,"source":"aws.s3","account":"1","region":"us-west-2","detail":whole})
+}
+
+fn told(event: &Value) -> Parsed {
+    parse(event.to_string().as_bytes())
+}
+
+#[test]
+fn an_event_is_read_out_of_its_sns_message() {
+    let inner = json!({ "Records": [event("ObjectCreated:Put", "a+b%2Bc"), event("ObjectCreated:Put", "2")] });
+    let Parsed::Records(entries) = parse(sns(&inner.to_string()).as_bytes()) else { panic!() };
+    assert!(matches!(&entries[..], [Entry::Record(first), Entry::Record(_)] if first.source.key == Key::from("a b+c")));
+    let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"photos"}"#;
+    assert_eq!(parse(sns(test).as_bytes()), Parsed::Nothing(Why::TestEvent));
+    let bridged = bridge("Object Created", json!({})).to_string();
+    assert_eq!(only(parse(sns(&bridged).as_bytes())).source, Location::new("photos", "a+b%20c"));
+}
+
+#[test]
+fn an_envelope_within_an_envelope_and_no_further() {
+    let once = sns(r#"{"Src_bucket":"s","Src_key":"k"}"#);
+    assert_eq!(only(parse(once.as_bytes())).source, Location::new("s", "k"));
+    assert!(malformed(parse(sns(&once).as_bytes())).contains("envelope"));
+}
+
+#[test]
+fn an_event_of_event_bridge_has_its_key_as_it_is() {
+    let record = only(told(&bridge("Object Created", json!({}))));
+    assert_eq!(record.source, Location::new("photos", "a+b%20c"));
+    assert_eq!((record.event, record.size_hint, record.version.as_deref()), (Kind::Created, Some(5), Some("v1")));
+    assert_eq!(record.sequencer, Some(Sequencer("00617F08299329D189".into())));
+}
+
+#[test]
+fn the_kinds_of_event_bridge() {
+    for (name, deletion, kind) in [
+        ("Object Created", None, Some(Kind::Created)),
+        ("Object Deleted", Some("Permanently Deleted"), Some(Kind::Removed(Removal::Delete))),
+        ("Object Deleted", Some("Delete Marker Created"), Some(Kind::Removed(Removal::DeleteMarker))),
+        ("Object Restore Completed", None, Some(Kind::Restored)),
+        ("Object Restore Initiated", None, None),
+        ("Object Restore Expired", None, None),
+        ("Object Storage Class Changed", None, None),
+        ("Object Tags Added", None, Some(Kind::Other)),
+    ] {
+        let event = bridge(name, deletion.map_or(json!({}), |deletion| json!({ "deletion-type": deletion })));
+        match kind {
+            Some(kind) => assert_eq!(only(told(&event)).event, kind, "{name}"),
+            None => assert_eq!(told(&event), Parsed::Nothing(Why::NoChange), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn envelopes_that_hold_no_event_of_s3_are_malformed() {
+    let confirm = json!({"Type":"SubscriptionConfirmation","TopicArn":"a","Message":"You have chosen"}).to_string();
+    assert!(malformed(parse(confirm.as_bytes())).contains("Type"));
+    assert!(malformed(parse(sns("hello").as_bytes())).contains("not JSON"));
+    let mut ec2 = bridge("EC2 Instance State-change Notification", json!({}));
+    ec2["source"] = "aws.ec2".into();
+    assert!(malformed(told(&ec2)).contains("source"));
+    for (field, value) in [("object", json!({})), ("object", json!({"key":""})), ("bucket", json!({"name":"a/b"}))] {
+        assert!(malformed(told(&bridge("Object Created", json!({ field: value })))).contains("detail."), "{field}");
+    }
+    assert!(malformed(parse(br#"{"detail-type":"Object Created","detail":{}}"#)).contains("missing"));
+}
+
+proptest! {
+    #[test]
+    fn what_sns_wraps_is_read_as_if_it_came_straight(record in any_record()) {
+        let body = record.to_message();
+        prop_assert_eq!(parse(sns(&body).as_bytes()), parse(body.as_bytes()));
+    }
+
+    #[test]
+    fn a_key_of_event_bridge_survives_parking(key in "\\PC{1,40}") {
+        let event = bridge("Object Created", json!({ "object": { "key": key } }));
+        let record = only(told(&event));
+        prop_assert_eq!(&record.source.key, &Key::from(key.as_str()));
+        prop_assert_eq!(only(parse(record.to_message().as_bytes())), record);
+    }
+
+    #[test]
+    fn no_envelope_makes_it_panic(name in "\\PC*", message in "\\PC*", detail in "\\PC*") {
+        parse(sns(&message).as_bytes());
+        told(&bridge(&name, json!({ "object": detail, "deletion-type": message })));
+    }
+}

@@ -1,0 +1,110 @@
+//! Ends uploads that nobody will finish: a kill can fall between the beginning of an upload and its record in the ledger, so
+//! they are found by listing. Only what is provably ours is touched: an upload at the destination of a key that the ledger
+//! knows, older than a day, and recorded by no open writer. Somebody else's, and whatever cannot be told, is left alone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{CopyError, Kind, Side};
+use crate::ledger::{Ledger, Subject};
+use crate::object::{Key, Location, UploadId};
+use crate::route::Router;
+use crate::store::Sink;
+
+/// Beyond any lease, and within the day that is promised even where a sweep is missed.
+pub const AGE: Duration = Duration::from_secs(18 * 3600);
+/// Between two sweeps of one agent: a listing of open uploads is a request a route and thousand uploads.
+const PERIOD: Duration = Duration::from_secs(3 * 3600);
+
+pub struct Janitor {
+    pub sink: Arc<dyn Sink>,
+    pub ledger: Arc<dyn Ledger>,
+    pub router: Router,
+}
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub aborted: usize,
+    /// Recorded by an open writer, or too young to tell.
+    pub live: usize,
+    /// Not known to be Skyferry's.
+    pub foreign: usize,
+}
+
+impl Janitor {
+    /// Sweeps now and then until `end`; a sweep that fails is tried again at the next time.
+    pub async fn keep(self, end: CancellationToken) {
+        // Agents that started together do not list together.
+        let mut pause = PERIOD.mul_f64(rand::random_range(0.05..0.3));
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self.sweep(AGE).await {
+                Ok(Swept { aborted: 0, .. }) => {}
+                Ok(swept) => {
+                    tracing::info!(aborted = swept.aborted, "uploads that nobody would have finished were ended")
+                }
+                Err(error) => tracing::warn!(%error, "leftover uploads could not be looked for; trying again later"),
+            }
+            pause = PERIOD.mul_f64(rand::random_range(0.8..1.2));
+        }
+    }
+
+    /// Ends our leftover uploads that were begun at least `age` ago.
+    pub async fn sweep(&self, age: Duration) -> Result<Swept, CopyError> {
+        let mut swept = Swept::default();
+        for (bucket, prefix) in self.places() {
+            let found = self.sink.uploads(&bucket, &prefix).await?;
+            if found.is_empty() {
+                continue;
+            }
+            let recorded = self.ledger.open_uploads(&bucket).await;
+            let recorded = recorded.map_err(|error| unknown(&Location::new(&*bucket, prefix), &error.to_string()))?;
+            let recorded: BTreeSet<UploadId> = recorded.into_iter().collect();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            for upload in found {
+                let begun = Duration::from_secs(u64::try_from(upload.initiated).unwrap_or(0));
+                if recorded.contains(&upload.id) || now.saturating_sub(begun) < age {
+                    swept.live += 1;
+                    continue;
+                }
+                let at = Location { bucket: bucket.clone(), key: upload.key };
+                if !self.is_ours(&at).await? {
+                    swept.foreign += 1;
+                    continue;
+                }
+                self.sink.abort(&at, &upload.id).await?;
+                tracing::info!(object = %at, upload = %upload.id, "a leftover upload was ended");
+                swept.aborted += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Buckets and prefixes, none inside another.
+    fn places(&self) -> Vec<(Arc<str>, Key)> {
+        let mut places: Vec<(Arc<str>, Key)> =
+            self.router.routes().iter().map(|route| (route.bucket.clone(), route.prefix.clone())).collect();
+        places.sort();
+        places.dedup_by(|b, a| a.0 == b.0 && b.1.as_bytes().starts_with(a.1.as_bytes()));
+        places
+    }
+
+    /// Whether the ledger has a record of the key that is copied to this place.
+    async fn is_ours(&self, destination: &Location) -> Result<bool, CopyError> {
+        let Some(source) = self.router.source_of(destination) else { return Ok(false) };
+        let subject = Subject { source, destination: destination.clone(), primary: true };
+        let record = self.ledger.lookup(&subject).await;
+        record.map(|record| record.is_some()).map_err(|error| unknown(destination, &error.to_string()))
+    }
+}
+
+fn unknown(at: &Location, why: &str) -> CopyError {
+    CopyError::new(Side::Ledger, Kind::Unavailable, "lookup", at, why)
+}

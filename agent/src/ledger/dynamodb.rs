@@ -1,0 +1,443 @@
+//! The ledger on DynamoDB, in the predecessors' table: hash key `Key` = `bucket/key`, their attributes kept readable and
+//! true, ours (`sf…`) beside them (`item`).
+//!
+//! **Two requests an object.** `begin` and `finish` are one UpdateItem each. `begin` names itself the last writer
+//! (`sfWriter`), which fences every earlier one: all that a writer writes later has the condition that it is still the
+//! last. What `begin` needs to know of the past is in the item as it was (`ALL_OLD`). Only where earlier writers are open
+//! does it write once more, to note when they were fenced.
+//!
+//! **Lost answers.** Every request may be sent twice. A `begin` that landed unseen is taken over by its own repetition; a
+//! `checkpoint` says the same again; a `finish` that finds itself finished, after an attempt whose answer was lost, was.
+//!
+//! **Clocks.** When a writer was fenced is compared with the hold, by machines whose clocks differ. So it is measured on
+//! the service's clock, of which every answer's `Date` gives certain bounds (`aws::ServerClock`): noted is the latest time
+//! that it can have been, compared with the earliest that it can be. An age is thus too small by a second or two,
+//! which is safe, and never too large.
+//!
+//! **Expiry.** `endTime` is the table's TTL attribute: `begin` removes it, and only a settled record that nobody is open on
+//! gets one, 30 days ahead. A redelivery comes within 14 days, and after that the destination's own metadata tells as much;
+//! `endTime_f` says when it ended. What is being worked on, or parked, never expires.
+//!
+//! A key is at most 1024 bytes and a bucket's name 255, so `Key` is within DynamoDB's 2048; what is longer (two of them in
+//! one, bytes that are not UTF-8) is named by its hash.
+
+mod change;
+mod item;
+mod name;
+mod pack;
+mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use skyferry_providers::Cached;
+
+use super::{
+    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
+};
+use crate::aws::{Aws, Cause, Failure, Patience, ServerClock};
+use crate::metrics::Outcome;
+use crate::object::{UploadId, Writer};
+use change::{Change, list, number, text};
+use item::{Item, Open, Stamps};
+pub use table::create;
+
+/// Beside their attributes; a table that a newer version wrote is refused.
+const SCHEMA: u64 = 1;
+/// For how long a settled record is kept.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
+/// The predecessors add a start and a machine to sets with every attempt. Of more than this, the newest half stay: an item
+/// must not outgrow its 400 KB on a key that is tried for years.
+const ATTEMPTS_SHOWN: usize = 60;
+
+#[derive(Clone, Debug)]
+pub struct DynamoOptions {
+    pub table: String,
+    /// `None`: that of the keys.
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    /// This machine, as `instanceID` shows it.
+    pub machine: String,
+}
+
+pub struct DynamoLedger {
+    aws: Aws,
+    client: Client,
+    table: Arc<str>,
+    machine: String,
+    clock: ServerClock,
+}
+
+/// A condition that did not hold, with the item as it is.
+enum Refused {
+    Condition { item: Item, unsure: bool },
+    Other(LedgerError),
+}
+
+impl DynamoLedger {
+    /// Looks at the table, where that is permitted.
+    pub async fn open(options: DynamoOptions, keys: Arc<Cached>) -> Result<DynamoLedger, LedgerError> {
+        let ledger = DynamoLedger::connect(options, keys).await?;
+        table::check(&ledger).await?;
+        Ok(ledger)
+    }
+
+    async fn connect(options: DynamoOptions, keys: Arc<Cached>) -> Result<DynamoLedger, LedgerError> {
+        let region = match options.region {
+            Some(region) => Some(region),
+            None => {
+                let held = keys.get().await.map_err(|error| LedgerError::Weather {
+                    ledger: options.table.clone(),
+                    operation: "credentials",
+                    answer: error.to_string(),
+                })?;
+                held.region.clone()
+            }
+        };
+        let region = region.ok_or_else(|| LedgerError::Unusable {
+            ledger: options.table.clone(),
+            problem: "its region is not known".into(),
+            advice: "set [ledger] region: the credentials bring none".into(),
+        })?;
+        let aws = Aws::new(keys, &region, options.endpoint.as_deref()).map_err(|error| LedgerError::Unusable {
+            ledger: options.table.clone(),
+            problem: error.to_string(),
+            advice: "correct SSL_CERT_FILE or AWS_CA_BUNDLE".into(),
+        })?;
+        let client = Client::new(aws.config());
+        let (table, machine) = (options.table.into(), options.machine);
+        Ok(DynamoLedger { aws, client, table, machine, clock: ServerClock::default() })
+    }
+
+    fn told<E>(&self, operation: &'static str, failure: Failure<E>) -> LedgerError {
+        let unusable = |problem: String, advice: &str| LedgerError::Unusable {
+            ledger: self.table.to_string(),
+            problem,
+            advice: advice.into(),
+        };
+        if failure.is("ResourceNotFoundException") {
+            return unusable(
+                format!("there is no such table for these keys ({operation}: {})", failure.answer),
+                "check [ledger] table and region, or create it",
+            );
+        }
+        match failure.cause {
+            Cause::Denied => unusable(
+                format!("{operation} is denied ({})", failure.answer),
+                "grant the ledger's keys dynamodb:UpdateItem, GetItem, Scan and DescribeTable on the table",
+            ),
+            Cause::Refused => unusable(
+                format!("{operation} is refused ({})", failure.answer),
+                "check that the table's only key is the text `Key`; if it is, please report this",
+            ),
+            Cause::Throttled | Cause::Unavailable | Cause::Credentials => {
+                LedgerError::Weather { ledger: self.table.to_string(), operation, answer: failure.answer }
+            }
+        }
+    }
+
+    /// One UpdateItem; the item before or after it, as asked for.
+    async fn update(&self, key: &str, change: Change, back: ReturnValue) -> Result<Item, Refused> {
+        let change = change.built();
+        let request = || {
+            self.client
+                .update_item()
+                .table_name(&*self.table)
+                .key("Key", text(key))
+                .update_expression(&change.update)
+                .set_condition_expression(change.condition.clone())
+                .set_expression_attribute_names(Some(change.names.clone()))
+                .set_expression_attribute_values(change.values.clone())
+                .return_values(back.clone())
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .customize()
+                .interceptor(self.clock.reader())
+                .send()
+        };
+        match self.aws.call(PATIENCE, request).await {
+            Ok(output) => Ok(Item::new(output.attributes.unwrap_or_default())),
+            Err(Failure {
+                service: Some(UpdateItemError::ConditionalCheckFailedException(failed)), unsure, ..
+            }) => Err(Refused::Condition { item: Item::new(failed.item.unwrap_or_default()), unsure }),
+            Err(failure) => Err(Refused::Other(self.told("UpdateItem", failure))),
+        }
+    }
+
+    /// What may be left undone: the next to come does it.
+    async fn tidy(&self, key: &str, change: Change) {
+        match self.update(key, change, ReturnValue::None).await {
+            Ok(_) | Err(Refused::Condition { .. }) => {}
+            Err(Refused::Other(error)) => tracing::debug!(%error, key, "the record will be tidied next time"),
+        }
+    }
+
+    /// Notes when earlier writers were fenced: before now.
+    async fn note_fences(&self, key: &str, open: &[Open]) {
+        let latest = self.clock.latest();
+        for earlier in open.iter().filter(|earlier| earlier.fenced.is_none()) {
+            let mut change = Change::default();
+            change.set(&[&earlier.attribute, "f"], number(latest));
+            change.require_there(&[&earlier.attribute]);
+            change.require_missing(&[&earlier.attribute, "f"]);
+            self.tidy(key, change).await;
+        }
+    }
+
+    async fn trim(&self, key: &str, item: &Item) {
+        let mut change = Change::default();
+        for name in ["startTime_f", "instanceID"] {
+            let mut shown = item.texts(name);
+            if shown.len() > ATTEMPTS_SHOWN {
+                shown.sort();
+                shown.truncate(shown.len() - ATTEMPTS_SHOWN / 2);
+                change.delete(name, list(shown));
+            }
+        }
+        if !change.is_empty() {
+            self.tidy(key, change).await;
+        }
+    }
+
+    fn newer(&self, item: &Item) -> LedgerError {
+        LedgerError::Unusable {
+            ledger: self.table.to_string(),
+            problem: format!(
+                "a record of it was written by a newer Skyferry (schema {}, this one knows {SCHEMA})",
+                item.schema()
+            ),
+            advice: "upgrade this one".into(),
+        }
+    }
+
+    /// Of a writer that is fenced: what it leaves behind, and nothing else.
+    async fn leave(&self, key: &str, open: &Open, left: Left) -> Result<(), LedgerError> {
+        let mut change = Change::default();
+        match left {
+            Left::Doubt => return Ok(()),
+            Left::Upload if open.upload.is_some() => change.set(&[&open.attribute, "s"], AttributeValue::Bool(true)),
+            Left::Upload | Left::Nothing => change.remove(&[&open.attribute]),
+        }
+        change.require_there(&[&open.attribute]);
+        match self.update(key, change, ReturnValue::None).await {
+            Ok(_) | Err(Refused::Condition { .. }) => Ok(()),
+            Err(Refused::Other(error)) => Err(error),
+        }
+    }
+
+    /// What a finish writes, its conditions apart.
+    fn ending(&self, subject: &Subject, me: &str, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
+        let mut change = Change::default();
+        let now = Stamps::now();
+        match ending {
+            Ending::Settled { outcome, published, digests, grade } => {
+                change.set(&["sfOutcome"], text(outcome.name()));
+                ["sfReason", "sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
+                match published {
+                    None => change.remove(&["sfPublished"]),
+                    Some(published) => {
+                        change.set(&["sfPublished"], item::published(subject, published));
+                        change.set(&["Size"], number(published.identity.size));
+                        change.set(&["versionId"], text(item::version(&published.identity)));
+                        if digests.is_some() || grade.is_some() {
+                            change.set(&["sfProof"], item::proof(published, digests.as_ref(), *grade));
+                        }
+                    }
+                }
+                change.set(&["lastTimeProgress"], number(100));
+                change.add("jobStatus", list(vec!["DONE".into()]));
+                if left != Left::Doubt {
+                    change.set(&["endTime"], number(now.epoch + KEPT.as_secs()));
+                }
+                now.ended(&mut change);
+            }
+            Ending::Parked { reason } => {
+                change.set(&["sfOutcome"], text(Outcome::Parked.name()));
+                change.set(&["sfReason"], text(reason));
+                change.remove(&["sfParts"]);
+                change.add("jobStatus", list(vec!["ERR".into()]));
+                now.ended(&mut change);
+            }
+            Ending::Released { counted } => change.add("sfFailures", number(u32::from(*counted))),
+        }
+        match left {
+            Left::Nothing => change.remove(&[me]),
+            Left::Upload => change.set(&[me, "s"], AttributeValue::Bool(true)),
+            Left::Doubt => change.set(&[me, "e"], AttributeValue::Bool(true)),
+        }
+        closed.iter().for_each(|writer| change.remove(&[&item::attribute(*writer)]));
+        change
+    }
+}
+
+/// The last to have begun, open, and not finished.
+fn require_standing(change: &mut Change, writer: Writer, me: &str) {
+    change.require_equal(&["sfWriter"], text(&writer.to_string()));
+    change.require_there(&[me]);
+    change.require_missing(&[me, "s"]);
+    change.require_missing(&[me, "e"]);
+}
+
+#[async_trait]
+impl Ledger for DynamoLedger {
+    fn name(&self) -> &str {
+        &self.table
+    }
+
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
+        let (key, me) = (name::key(subject), item::attribute(writer));
+        let now = Stamps::now();
+        let mut change = Change::default();
+        change.require_at_most_or_missing("sfVersion", SCHEMA);
+        change.set(&["sfVersion"], number(SCHEMA));
+        change.set(&["sfWriter"], text(&writer.to_string()));
+        change.set(&[&me], item::opened(subject));
+        change.set(&["sfBegan"], number(now.epoch));
+        change.set(&["desBucket"], text(&subject.destination.bucket));
+        change.set(&["desKey"], text(&subject.destination.key.to_string()));
+        change.set(&["lastTimeProgress"], number(0));
+        change.set_once("firstTime", number(now.epoch));
+        change.add("tryTimes", number(1));
+        change.add("instanceID", list(vec![self.machine.clone()]));
+        change.add("startTime_f", list(vec![now.text.clone()]));
+        change.remove(&["endTime"]);
+        let before = match self.update(&key, change, ReturnValue::AllOld).await {
+            Ok(before) => before,
+            Err(Refused::Condition { item, .. }) => return Err(self.newer(&item)),
+            Err(Refused::Other(error)) => return Err(error),
+        };
+        let mut open = before.open();
+        open.retain(|other| other.writer != writer);
+        let earliest = self.clock.earliest();
+        let earlier = open.iter().map(|other| EarlierWriter {
+            writer: other.writer,
+            fenced_for: Duration::from_millis(other.fenced.map_or(0, |at| (earliest - at).max(0)) as u64),
+            stopped: other.stopped,
+            upload: before.upload(subject, other),
+        });
+        let earlier = earlier.collect();
+        self.note_fences(&key, &open).await;
+        self.trim(&key, &before).await;
+        Ok(Begun {
+            known: before.is_there(),
+            published: before.published(subject),
+            earlier,
+            failures: before.failures(),
+        })
+    }
+
+    async fn checkpoint(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        upload: Option<&UploadRecord>,
+    ) -> Result<(), LedgerError> {
+        let (key, me) = (name::key(subject), item::attribute(writer));
+        let mut change = Change::default();
+        require_standing(&mut change, writer, &me);
+        match upload {
+            None => ["u", "h"].iter().for_each(|part| change.remove(&[&me, part])),
+            Some(upload) => {
+                change.set(&[&me, "u"], text(&upload.id.0));
+                change.set(&[&me, "h"], item::binary(pack::head(upload)));
+                change.set(&["sfParts"], item::binary(pack::parts(upload)));
+                change.set(&["Size"], number(upload.identity.size));
+                change.set(&["lastTimeProgress"], number(pack::percent(upload)));
+                if upload.parts.is_empty() {
+                    change.set(&["firstTime"], number(Stamps::now().epoch));
+                    change.set(&["versionId"], text(item::version(&upload.identity)));
+                }
+            }
+        }
+        match self.update(&key, change, ReturnValue::None).await {
+            Ok(_) => Ok(()),
+            Err(Refused::Condition { .. }) => Err(LedgerError::Fenced),
+            Err(Refused::Other(error)) => Err(error),
+        }
+    }
+
+    async fn finish(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        ending: &Ending,
+        left: Left,
+        closed: &[Writer],
+    ) -> Result<Finished, LedgerError> {
+        let (key, me) = (name::key(subject), item::attribute(writer));
+        let mut change = self.ending(subject, &me, ending, left, closed);
+        require_standing(&mut change, writer, &me);
+        if left == Left::Upload {
+            change.require_there(&[&me, "u"]);
+        }
+        let after = match self.update(&key, change, ReturnValue::AllNew).await {
+            Ok(after) => after,
+            Err(Refused::Other(error)) => return Err(error),
+            Err(Refused::Condition { item, unsure }) => {
+                let mine = item.open().into_iter().find(|open| open.writer == writer);
+                let last = item.last_writer() == Some(writer);
+                match mine {
+                    // An attempt of this very request has done it.
+                    _ if last && unsure && mine.as_ref().is_none_or(|mine| mine.finished()) => item,
+                    Some(mine) if last && !mine.finished() && left == Left::Upload => {
+                        // There is no upload to leave.
+                        return self.finish(subject, writer, ending, Left::Nothing, closed).await;
+                    }
+                    Some(mine) if !last => {
+                        self.leave(&key, &mine, left).await?;
+                        return Err(LedgerError::Fenced);
+                    }
+                    _ => return Err(LedgerError::Fenced),
+                }
+            }
+        };
+        let others = after.open().into_iter().filter(|open| open.writer != writer || left == Left::Doubt).count();
+        if others > 0 && matches!(ending, Ending::Settled { .. }) && after.expires() {
+            let mut change = Change::default();
+            change.remove(&["endTime"]);
+            change.require_equal(&["sfWriter"], text(&writer.to_string()));
+            self.tidy(&key, change).await;
+        }
+        Ok(Finished { others_open: others > 0 })
+    }
+
+    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
+        let key = name::key(subject);
+        let request = || {
+            let get = self.client.get_item().table_name(&*self.table).key("Key", text(&key)).consistent_read(true);
+            get.customize().interceptor(self.clock.reader()).send()
+        };
+        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("GetItem", failure))?;
+        let Some(item) = got.item.map(Item::new) else { return Ok(None) };
+        if item.schema() > SCHEMA {
+            return Err(self.newer(&item));
+        }
+        Ok(Some(item.record(subject)))
+    }
+
+    /// A scan of the whole table, for once a day: only ended records are left out, for an upload is told by its writer.
+    async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError> {
+        let (mut uploads, mut from) = (Vec::new(), None);
+        loop {
+            let request = || {
+                let scan = self.client.scan().table_name(&*self.table).consistent_read(true);
+                scan.filter_expression("attribute_exists(sfVersion) AND attribute_not_exists(endTime)")
+                    .set_exclusive_start_key(from.clone())
+                    .send()
+            };
+            let page = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("Scan", failure))?;
+            for item in page.items.unwrap_or_default() {
+                let open = Item::new(item).open();
+                uploads.extend(open.into_iter().filter(|open| open.is_to(destination_bucket)).filter_map(|o| o.upload));
+            }
+            from = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if from.is_none() {
+                return Ok(uploads);
+            }
+        }
+    }
+}

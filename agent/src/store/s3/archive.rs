@@ -1,0 +1,50 @@
+//! What a source is asked beside its bytes: an object's tags, and the restore of an archived one.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::super::http::again;
+use super::super::{Payload, Result};
+use super::refusal::Asked;
+use super::{S3, xml};
+use crate::error::Kind;
+use crate::object::Location;
+
+/// Long enough for a backlog, and what a restored copy costs is small.
+const RESTORE: &str =
+    "<RestoreRequest xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Days>7</Days></RestoreRequest>";
+
+impl S3 {
+    pub(super) async fn object_tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
+        let tagging: xml::Tagging = again(|| async {
+            let mut get = self.object(Method::GET, "GetObjectTagging", at, Asked::Read)?;
+            get.query("tagging", "");
+            if let Some(version) = version {
+                get.query("versionId", version.to_owned());
+            }
+            let call = get.call.clone();
+            let body = self.send(get).await?.read().await?;
+            xml::parse(&call, &body)
+        })
+        .await?;
+        let coded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs = tagging.tag_set.tags.iter().map(|tag| format!("{}={}", coded(&tag.key), coded(&tag.value)));
+        Ok(pairs.collect::<Vec<_>>().join("&"))
+    }
+
+    pub(super) async fn restore_object(&self, at: &Location, version: Option<&str>) -> Result<()> {
+        let mut post = self.object(Method::POST, "RestoreObject", at, Asked::Control)?;
+        post.query("restore", "");
+        if let Some(version) = version {
+            post.query("versionId", version.to_owned());
+        }
+        post.headers.insert("content-type", HeaderValue::from_static("application/xml"));
+        post.payload = Some(Payload::Whole(Bytes::from_static(RESTORE.as_bytes())));
+        match self.send(post).await {
+            Err(error) if error.answer.contains("RestoreAlreadyInProgress") => Ok(()),
+            Err(error) if error.kind == Kind::Archived => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The identity that the machine gives: a web identity token in a file (EKS), the container's role (ECS), the machine's role
+//! (EC2, by version 2 of its metadata service: Amazon's client knows no other).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+
+use crate::{Credentials, Environment, Provider, ProviderError, aws, because};
+
+/// The machine's role.
+#[derive(Debug, Clone, Default)]
+pub struct Instance {
+    /// Of the metadata service. Given here, nothing else is asked; `None`: where Amazon's own settings say.
+    pub endpoint: Option<String>,
+    /// Take the environment's plain key pair where the machine has no role: what may read a parameter on any machine.
+    pub or_environment: bool,
+}
+
+const ADVICE: &str = "run on a machine with a role (EC2, ECS, EKS), see that its metadata service is reachable, or name another provider";
+
+impl Instance {
+    /// Amazon's client for the metadata service, which speaks version 2 only.
+    fn metadata(&self) -> Result<imds::Client, ProviderError> {
+        let builder = imds::Client::builder()
+            .max_attempts(2)
+            .connect_timeout(Duration::from_secs(1))
+            .read_timeout(Duration::from_secs(1))
+            .operation_timeout(Duration::from_secs(4));
+        let builder = match &self.endpoint {
+            Some(endpoint) => builder
+                .endpoint(endpoint)
+                .map_err(|e| ProviderError::lasting(self, e.to_string(), "correct the endpoint"))?,
+            None => builder,
+        };
+        Ok(builder.build())
+    }
+
+    async fn role(&self) -> Result<Credentials, ProviderError> {
+        let metadata = self.metadata()?;
+        let role = ImdsCredentialsProvider::builder().imds_client(metadata.clone()).build();
+        let mut without = Vec::new();
+        let mut found = None;
+        for (place, provider) in self.places(role).await {
+            match provider.provide_credentials().await {
+                Ok(pair) => {
+                    found = Some(pair);
+                    break;
+                }
+                Err(error @ CredentialsError::CredentialsNotLoaded(_)) => without.push((place, because(&error))),
+                Err(error @ CredentialsError::InvalidConfiguration(_)) => {
+                    return Err(ProviderError::lasting(self, format!("{place}: {}", because(&error)), ADVICE));
+                }
+                Err(error) => {
+                    return Err(ProviderError::passing(self, format!("{place}: {}", because(&error)), ADVICE));
+                }
+            }
+        }
+        let Some(pair) = found else {
+            // The last place is the machine itself: the others are there only where variables name them.
+            let said = without.pop().map(|(place, said)| format!("{place}: {said}")).unwrap_or_default();
+            let no_role = said.contains("404") || said.contains("disabled");
+            let problem = format!("there is no role here ({said})");
+            return Err(ProviderError { passing: !no_role, ..ProviderError::lasting(self, problem, ADVICE) });
+        };
+        let region = match aws::region_of_environment().filter(|_| self.endpoint.is_none()) {
+            Some(region) => Some(region),
+            None => metadata.get("/latest/meta-data/placement/region").await.ok().map(|text| text.as_ref().to_owned()),
+        };
+        Ok(aws::ours(&pair, region.filter(|region| !region.is_empty())))
+    }
+
+    async fn places(&self, role: ImdsCredentialsProvider) -> Vec<(&'static str, Box<dyn ProvideCredentials>)> {
+        let mut places: Vec<(_, Box<dyn ProvideCredentials>)> = Vec::new();
+        if self.endpoint.is_none() {
+            let config = ProviderConfig::with_default_region()
+                .await
+                .with_retry_config(aws::retries())
+                .with_timeout_config(aws::timeouts());
+            let web = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
+            places.push(("web identity token", Box::new(web)));
+            places.push(("container", Box::new(EcsCredentialsProvider::builder().configure(&config).build())));
+        }
+        places.push(("metadata service of the machine", Box::new(role)));
+        places
+    }
+}
+
+#[async_trait]
+impl Provider for Instance {
+    fn describe(&self) -> String {
+        match (&self.endpoint, self.or_environment) {
+            (Some(endpoint), _) => format!("the machine's own role, by its metadata service at {endpoint}"),
+            (None, false) => "the machine's own role".into(),
+            (None, true) => "the machine's own role, or the environment's AWS_*".into(),
+        }
+    }
+
+    async fn load(&self) -> Result<Credentials, ProviderError> {
+        let environment = Environment::default();
+        match self.role().await {
+            Err(_) if self.or_environment && environment.is_set() => environment.load().await,
+            loaded => loaded,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! From a PUT at the source to the copy, an empty queue and a true table.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+use skyferry_agent::notice::Shutdown;
+use skyferry_agent::wiring::{Agent, Report, Until};
+
+use crate::stage::{LIST, SINK, SOURCE, Stage};
+
+fn bytes(size: usize) -> Vec<u8> {
+    (0..size).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8).collect()
+}
+
+/// Until the queue is empty, two minutes at most.
+async fn finish(agent: Agent) -> Report {
+    let run = agent.run(Until::Empty, Shutdown::default());
+    tokio::time::timeout(Duration::from_secs(120), run).await.expect("the queue empties").expect("a run")
+}
+
+fn number(item: &Value, name: &str) -> u64 {
+    item[name]["N"].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{name} of {item}"))
+}
+
+fn set(item: &Value, name: &str) -> Vec<String> {
+    let texts = item[name]["SS"].as_array().unwrap_or_else(|| panic!("{name} of {item}"));
+    texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_that_a_foreign_client_puts_arrive_over_ministack_and_the_table_is_true() {
+    let stage = Stage::new(30, 5).await;
+    let (small, large) = (b"hello".to_vec(), bytes(12 << 20));
+    stage.cloud.put_object("/photos/a%20b%2Bc//%E4%BD%A0.txt", small.clone()).await.expect("put");
+    stage.cloud.put_object("/photos/large.bin", large.clone()).await.expect("put");
+    stage.cloud.put_object("/photos/empty", Vec::new()).await.expect("put");
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now").as_secs();
+    let report = finish(stage.agent().await).await;
+    assert!(!report.failed());
+    assert_eq!((report.summary.copied, report.summary.parked), (3, 0));
+    assert_eq!(stage.copy("a b+c//你.txt"), Some(small));
+    assert!(stage.copy("large.bin") == Some(large), "12 MiB, byte for byte");
+    assert_eq!(stage.copy("empty"), Some(Vec::new()));
+    // The test event that the bucket sent is gone too.
+    assert_eq!((stage.messages().await, stage.dead_letters().await), (0, 0));
+
+    for (key, size) in [("a b+c//你.txt", 5), ("large.bin", 12 << 20), ("empty", 0)] {
+        let item = stage.cloud.item(LIST, &format!("{SOURCE}/{key}")).await.expect("asked").expect("a row");
+        // As the predecessors' readers expect it.
+        assert_eq!((number(&item, "Size"), number(&item, "lastTimeProgress")), (size, 100), "{key}");
+        assert_eq!(number(&item, "tryTimes"), 1);
+        assert_eq!(item["desBucket"]["S"], SINK);
+        assert_eq!(item["desKey"]["S"], format!("backup/{key}"));
+        assert_eq!(item["versionId"]["S"], "null");
+        assert_eq!(set(&item, "jobStatus"), ["DONE"]);
+        assert_eq!((set(&item, "instanceID").len(), set(&item, "startTime_f").len()), (1, 1));
+        assert!(item["endTime_f"]["S"].as_str().is_some_and(|text| text.len() == 19), "{item}");
+        assert!(number(&item, "firstTime") + 2 >= before && number(&item, "totalSpentTime") < 120, "{item}");
+        // It may go in a month.
+        let days = (number(&item, "endTime") - before) / 86_400;
+        assert!((29..=30).contains(&days), "{days}");
+        // And our own.
+        assert_eq!((number(&item, "sfVersion"), item["sfOutcome"]["S"].as_str()), (1, Some("copied")), "{item}");
+        let revision = stage.gcs.object(SINK, &format!("backup/{key}")).expect("an object").generation.to_string();
+        assert_eq!(item["sfPublished"]["M"]["revision"]["S"], revision);
+        assert!(item.get("sfParts").is_none() && !item.to_string().contains("sfOpen_"), "nobody is open: {item}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_comes_again_over_ministack_moves_no_bytes() {
+    let stage = Stage::new(30, 5).await;
+    stage.cloud.put_object("/photos/k", "hello").await.expect("put");
+    finish(stage.agent().await).await;
+    let event = r#"{"Records":[{"eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"photos"},
+        "object":{"key":"k","size":5}}}]}"#;
+    let wrapped =
+        serde_json::json!({ "Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:0:t", "Message": event });
+    let bridged = serde_json::json!({ "detail-type": "Object Created", "source": "aws.s3",
+        "detail": { "bucket": { "name": SOURCE }, "object": { "key": "k", "size": 5 } } });
+    let agent = stage.agent().await;
+    let bodies = [event.to_owned(), wrapped.to_string(), bridged.to_string()];
+    agent.queue().send(&bodies).await.expect("sent");
+    let bytes = stage.gcs.counts().bytes_received;
+    let report = finish(agent).await;
+    assert_eq!((report.summary.copied, report.summary.unchanged), (0, 3));
+    assert_eq!(stage.gcs.counts().bytes_received, bytes);
+    assert_eq!(stage.messages().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_removed_before_its_event_is_read_is_gone_on_ministack() {
+    let stage = Stage::new(30, 5).await;
+    stage.cloud.put_object("/photos/k", "hello").await.expect("put");
+    stage.cloud.s3(Method::DELETE, "/photos/k", &[], bytes::Bytes::new()).await.expect("removed");
+    let report = finish(stage.agent().await).await;
+    assert_eq!((report.summary.copied, report.summary.gone), (0, 2));
+    let item = stage.cloud.item(LIST, "photos/k").await.expect("asked").expect("a row");
+    assert_eq!((item["sfOutcome"]["S"].as_str(), item["endTime"].is_object()), (Some("gone"), true));
+}

@@ -1,0 +1,8 @@
+//! The journeys through a cloud: a foreign client puts objects, S3 sends its events to SQS, the agent carries the objects
+//! across and tells DynamoDB. ministack is the cloud, the sandbox's strict GCS peer the destination.
+
+mod denied;
+mod dynamodb;
+mod journey;
+mod sqs;
+mod stage;

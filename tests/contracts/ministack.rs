@@ -1,0 +1,65 @@
+//! The clients of SQS and DynamoDB, against ministack. What it does unlike the services stands in the suites' rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sandbox::Ministack;
+use skyferry_agent::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
+use skyferry_agent::queue::QueueError;
+use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsOptions};
+use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+
+use crate::{ledger, queue};
+
+pub struct Keys;
+
+#[async_trait]
+impl Provider for Keys {
+    fn describe(&self) -> String {
+        "the peer's keys".into()
+    }
+    async fn load(&self) -> Result<Credentials, ProviderError> {
+        let grant = Grant::Keys {
+            access_key_id: "SANDBOX".into(),
+            secret_access_key: Secret::new("sandbox"),
+            session_token: None,
+        };
+        Ok(Credentials { grant, region: Some(Ministack::REGION.into()), expires: None })
+    }
+}
+
+pub async fn open(stack: &Ministack, queue: QueueName) -> Result<Sqs, QueueError> {
+    let options = SqsOptions { queue, region: None, endpoint: Some(stack.endpoint()) };
+    Sqs::open(options, Arc::new(Cached::new(Keys))).await
+}
+
+pub async fn queue() -> queue::Subject {
+    let stack = Ministack::start().await.expect("ministack");
+    stack.create_queue_with_dead_letters("list", 4, 100).await.expect("a queue");
+    let queue = open(&stack, QueueName::Name("list".into())).await.expect("opened");
+    queue::Subject {
+        queue: Arc::new(queue),
+        tick: Duration::from_secs(1),
+        patience: Duration::from_secs(10),
+        can: queue::Can { ends_with_visibility: false, deletes_again: false },
+        _keep: Box::new(stack),
+    }
+}
+
+pub fn table(stack: &Ministack) -> DynamoOptions {
+    let (table, machine) = ("list".into(), "i-sandbox".into());
+    DynamoOptions { table, region: None, endpoint: Some(stack.endpoint()), machine }
+}
+
+pub async fn open_ledger(stack: &Ministack) -> DynamoLedger {
+    dynamodb::create(table(stack), Arc::new(Cached::new(Keys))).await.expect("a table");
+    DynamoLedger::open(table(stack), Arc::new(Cached::new(Keys))).await.expect("opened")
+}
+
+pub async fn ledger() -> ledger::Under {
+    let stack = Ministack::start().await.expect("ministack");
+    let ledger = Arc::new(open_ledger(&stack).await);
+    // The service's dates have whole seconds, and are all that two machines have in common.
+    ledger::Under { ledger, slack: Duration::from_millis(2100), _keep: Box::new(stack) }
+}

@@ -1,0 +1,206 @@
+//! The faults that only a real queue can show gone: what becomes of a message whose object cannot be copied, and of one
+//! whose job takes longer than its visibility. The queue and the ledger are ministack's, the two sides the sandbox's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sandbox::{Fault, GcsOptions, GcsPeer, Ministack, Operation, Rule, S3Options, S3Peer};
+use skyferry_agent::config::Settings;
+use skyferry_agent::ledger::Subject;
+use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
+use skyferry_agent::metrics::Outcome;
+use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::object::Location;
+use skyferry_agent::wiring::{Agent, Report, Until};
+use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+
+use crate::running::{SINK, SOURCE, created};
+
+struct Keys;
+
+#[async_trait]
+impl Provider for Keys {
+    fn describe(&self) -> String {
+        "the cloud's keys".into()
+    }
+    async fn load(&self) -> Result<Credentials, ProviderError> {
+        let secret_access_key = Secret::new("sandbox");
+        let grant = Grant::Keys { access_key_id: "SANDBOX".into(), secret_access_key, session_token: None };
+        Ok(Credentials { grant, region: Some(Ministack::REGION.into()), expires: None })
+    }
+}
+
+struct Queued {
+    cloud: Ministack,
+    s3: S3Peer,
+    gcs: GcsPeer,
+    folder: tempfile::TempDir,
+}
+
+struct Running {
+    run: tokio::task::JoinHandle<Report>,
+    shutdown: Shutdown,
+}
+
+impl Running {
+    async fn stop(self) -> Report {
+        self.shutdown.request(Reason::Terminate);
+        self.run.await.expect("no panic")
+    }
+}
+
+impl Queued {
+    async fn new(visibility: u64, max_receives: u32) -> Queued {
+        let cloud = Ministack::start().await.expect("ministack");
+        cloud.create_queue_with_dead_letters("list", visibility, max_receives).await.expect("a queue");
+        let table = DynamoOptions {
+            table: "list".into(),
+            region: None,
+            endpoint: Some(cloud.endpoint()),
+            machine: "i-sandbox".into(),
+        };
+        dynamodb::create(table, Arc::new(Cached::new(Keys))).await.expect("a table");
+        let s3 = S3Options { buckets: vec![SOURCE.into()], ..S3Options::default() };
+        let gcs = GcsOptions { buckets: vec![SINK.into()], ..GcsOptions::default() };
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = |id: &str, secret: &str| {
+            let region = Ministack::REGION;
+            format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}","region":"{region}"}}"#)
+        };
+        let secret = format!(
+            r#"{{"source":{},"destination":{}}}"#,
+            key(S3Peer::ACCESS_ID, S3Peer::SECRET),
+            key(GcsPeer::ACCESS_ID, GcsPeer::SECRET)
+        );
+        std::fs::write(folder.path().join("keys.json"), secret).expect("written");
+        let (s3, gcs) = (S3Peer::start(s3).expect("an S3 peer"), GcsPeer::start(gcs).expect("a GCS peer"));
+        Queued { cloud, s3, gcs, folder }
+    }
+
+    async fn agent(&self) -> Agent {
+        let (cloud, s3, gcs) = (self.cloud.endpoint(), self.s3.endpoint(), self.gcs.endpoint());
+        let text = format!(
+            r#"
+            credentials.source = {{ provider = "file", path = "keys.json", field = "source" }}
+            credentials.destination = {{ provider = "file", path = "keys.json", field = "destination" }}
+            queue = {{ name = "list", endpoint = "{cloud}" }}
+            ledger = {{ table = "list", endpoint = "{cloud}" }}
+            source = {{ endpoint = "{s3}" }}
+            destination = {{ bucket = "{SINK}", storage_class = "", endpoint = "{gcs}" }}
+            routes = [{{ source_bucket = "{SOURCE}" }}]
+            transfer = {{ multipart_threshold = "8MiB", part_size = "5MiB" }}
+            status = {{ listen = "off" }}
+            "#
+        );
+        let file = self.folder.path().join("agent.toml");
+        let settings = Settings::parse(&file, &text, &BTreeMap::new()).expect("settings");
+        Agent::build(&settings).await.expect("an agent")
+    }
+
+    async fn start(&self) -> Running {
+        let (agent, shutdown) = (self.agent().await, Shutdown::default());
+        let told = shutdown.clone();
+        let run = tokio::spawn(async move { agent.run(Until::Stopped, told).await.expect("a run") });
+        Running { run, shutdown }
+    }
+
+    async fn outcome(&self, key: &str) -> Option<Outcome> {
+        let at = |bucket: &str| Location::new(bucket, key);
+        let subject = Subject { source: at(SOURCE), destination: at(SINK), primary: true };
+        self.agent().await.ledger().lookup(&subject).await.expect("looked up")?.outcome
+    }
+
+    async fn count(&self, queue: &str) -> u64 {
+        self.cloud.depth(queue).await.expect("a depth").iter().sum()
+    }
+
+    fn arrived(&self, key: &str) -> bool {
+        self.gcs.object(SINK, key).is_some()
+    }
+}
+
+async fn eventually(what: &str, within: Duration, holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(tokio::time::timeout(within, waiting).await.is_ok(), "within {within:?}: {what}");
+}
+
+fn refuse(status: u16, code: &str) -> Fault {
+    Fault::Refuse { status, code: code.into(), retry_after: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn museum_01_no_failure_loses_a_message_on_ministack() {
+    let stage = Queued::new(30, 5).await;
+    for key in ["denied", "revoked", "parts", "archived", "fine"] {
+        let size = if key == "parts" { 9 << 20 } else { 5 };
+        stage.s3.set_object(SOURCE, key, vec![7; size]).expect("an object");
+    }
+    let faults = stage.s3.faults();
+    for operation in [Operation::GetObject, Operation::HeadObject] {
+        faults.add(Rule::on(operation, refuse(403, "AccessDenied")).key("denied").always());
+        faults.add(Rule::on(operation, refuse(403, "InvalidAccessKeyId")).key("revoked").always());
+        faults.add(Rule::on(operation, refuse(403, "InvalidObjectState")).key("archived").always());
+    }
+    stage.gcs.faults().add(Rule::on(Operation::UploadPart, refuse(503, "ServiceUnavailable")).key("parts").always());
+    let bodies = ["denied", "revoked", "parts", "archived", "missing", "fine"].map(created);
+    let agent = stage.agent().await;
+    agent.queue().send(&bodies).await.expect("sent");
+    drop(agent);
+    let running = stage.start().await;
+
+    eventually("what works is copied", Duration::from_secs(30), async || stage.arrived("fine")).await;
+    eventually("what is archived is a dead letter", Duration::from_secs(30), async || {
+        stage.count("list-dead").await == 1
+    })
+    .await;
+    eventually("what is not there is done", Duration::from_secs(30), async || stage.count("list").await == 3).await;
+    eventually("each has been refused", Duration::from_secs(30), async || {
+        stage.s3.faults().met() >= 3 && stage.gcs.faults().met() >= 2
+    })
+    .await;
+    assert!(["denied", "revoked", "parts"].iter().all(|key| !stage.arrived(key)));
+    assert_eq!(stage.count("list").await, 3, "each of the others is still a message");
+    stage.s3.faults().clear();
+    stage.gcs.faults().clear();
+    eventually("the rest is copied when it can be", Duration::from_secs(120), async || {
+        ["denied", "revoked", "parts"].iter().all(|key| stage.arrived(key))
+    })
+    .await;
+    eventually("no message is left", Duration::from_secs(30), async || stage.count("list").await == 0).await;
+    let report = running.stop().await;
+    assert_eq!((report.summary.copied, report.summary.gone, report.summary.parked), (4, 1, 1));
+
+    assert_eq!(stage.outcome("archived").await, Some(Outcome::Parked));
+    assert_eq!(stage.outcome("missing").await, Some(Outcome::Gone));
+    let letters = stage.cloud.peek("list-dead").await.expect("peeked");
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert!(letter["Body"].as_str().is_some_and(|body| body.contains("archived")), "{letter}");
+    let reason = letter["MessageAttributes"]["SkyferryReason"]["StringValue"].as_str().unwrap_or_default();
+    assert!(reason.contains("InvalidObjectState") && reason.contains("restore"), "{letter}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn museum_09_a_job_longer_than_its_visibility_is_done_once_on_ministack() {
+    let stage = Queued::new(4, 3).await;
+    // 12 s at this pace: three visibilities.
+    stage.s3.set_object(SOURCE, "slow", vec![7; 3 << 20]).expect("an object");
+    stage.s3.faults().add(Rule::on(Operation::GetObject, Fault::SlowResponse(256 << 10)).always());
+    let agent = stage.agent().await;
+    agent.queue().send(&[created("slow")]).await.expect("sent");
+    drop(agent);
+    let (first, second) = (stage.start().await, stage.start().await);
+    let started = std::time::Instant::now();
+    eventually("it arrives", Duration::from_secs(60), async || stage.arrived("slow")).await;
+    assert!(started.elapsed() > Duration::from_secs(8), "slower than two visibilities: {:?}", started.elapsed());
+    eventually("no message is left", Duration::from_secs(30), async || stage.count("list").await == 0).await;
+    let (first, second) = (first.stop().await, second.stop().await);
+    assert_eq!(first.summary.copied + second.summary.copied, 1);
+    let (read, written) = (stage.s3.counts().of(Operation::GetObject), stage.gcs.counts().of(Operation::PutObject));
+    assert_eq!((read, written, stage.count("list-dead").await), (1, 1, 0));
+}
