@@ -39,7 +39,7 @@ use crate::store::{Sink, Source};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
 pub use queues::EMBEDDED_QUEUE;
-use queues::{queues_and_ledger, steady};
+use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
 /// Why settings make no agent. Each says what to change.
@@ -120,7 +120,7 @@ impl Agent {
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
         let missing = keys.missing();
-        let (queues, embedded, ledger) = queues_and_ledger(settings, &keys).await?;
+        let Opened { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
         let source = source(settings, keys.source, &transport)?;
         let sink = sink(settings, keys.destination, &transport)?;
         Ok(Agent {

@@ -4,7 +4,8 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people. [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
+//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
+//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!

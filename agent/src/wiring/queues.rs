@@ -34,13 +34,20 @@ const STEADY_EMBEDDED: Duration = Duration::from_millis(150);
 const STEADY_ENDPOINT: Duration = Duration::from_secs(3);
 const STEADY_AWS: Duration = Duration::from_secs(60);
 
-/// In the settings' order, the first embedded one by its own face too, and the ledger that they share.
-type Opened = (Vec<Arc<dyn Queue>>, Option<Arc<EmbeddedQueue>>, Arc<dyn Ledger>);
+/// What the settings name, opened.
+pub(super) struct Opened {
+    /// In the settings' order.
+    pub queues: Vec<Arc<dyn Queue>>,
+    /// The first of them, where it is embedded: it can be fed.
+    pub embedded: Option<Arc<EmbeddedQueue>>,
+    /// All share it.
+    pub ledger: Arc<dyn Ledger>,
+}
 
 pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Result<Opened, WiringError> {
     let mut files = Files::default();
-    let mut embedded = None;
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
+    let mut embedded = None;
     for (place, queue) in settings.queues.iter().enumerate() {
         if settings.queues[..place].contains(queue) {
             let reason = "two of [[queues]] are the same".into();
@@ -49,7 +56,7 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
         queues.push(match queue {
             config::Queue::Embedded { path } => {
                 let queue = Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
-                embedded.get_or_insert_with(|| queue.clone());
+                embedded = embedded.or_else(|| (place == 0).then(|| queue.clone()));
                 queue
             }
             config::Queue::Sqs { queue, region, endpoint } => {
@@ -65,7 +72,7 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
             }
         });
     }
-    Ok((queues, embedded, ledger(settings, &keys.ledger, &mut files).await?))
+    Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
 }
 
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
