@@ -223,8 +223,8 @@ impl Copying {
         };
         let given_up = async {
             tokio::select! {
-                error = patience.watch(breaker) => error.into(),
-                error = patience.stuck(&queue, &counts.ended) => error,
+                error = patience.watch(&breaker) => error.into(),
+                error = patience.stuck(&queue, &counts.ended, &breaker) => error,
             }
         };
         let work = async { tokio::join!(agent.run(Until::Fed(all.clone()), shutdown.clone()), listing) };

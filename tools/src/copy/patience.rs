@@ -2,7 +2,6 @@
 //! person can end (no such bucket, access denied, a full disk) ends the copy after a while in which nothing succeeded, and
 //! an outage after a longer one. The state stays, so the same command goes on.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -60,10 +59,11 @@ impl Patience {
 
     /// Returns when nothing is left but objects that came to no end again and again although neither side is in trouble:
     /// they keep changing under the copy.
-    pub async fn stuck(&self, queue: &EmbeddedQueue, listed: &AtomicBool) -> anyhow::Error {
+    pub async fn stuck(&self, queue: &EmbeddedQueue, listed: &AtomicBool, breaker: &Breaker) -> anyhow::Error {
         loop {
             tokio::time::sleep(4 * LOOK).await;
-            if !listed.load(Relaxed) {
+            // Trouble of a side is `watch`'s.
+            if !listed.load(Relaxed) || breaker.trouble().is_some() {
                 continue;
             }
             match queue.stuck(RECEIVES).await {
@@ -78,7 +78,7 @@ impl Patience {
     }
 
     /// Tells of the jobs' trouble while they work, and returns what has lasted for too long.
-    pub async fn watch(&self, breaker: Arc<Breaker>) -> CopyError {
+    pub async fn watch(&self, breaker: &Breaker) -> CopyError {
         loop {
             tokio::time::sleep(LOOK).await;
             let Some((error, since)) = breaker.trouble() else { continue };
