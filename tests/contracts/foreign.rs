@@ -75,6 +75,12 @@ impl Server for Weed {
         ("objects::odd_keys_are_kept_byte_for_byte", "[\"a/b\"]"),
         ("objects::keys_that_look_alike_are_different_objects", "PreconditionFailed"),
         ("multipart::an_upload_id_of_nobodys_making_is_gone", "InvalidRequest"),
+        // A listing follows its folders: `a/b` before `a-b`.
+        ("listing::keys_come_in_the_order_of_their_bytes", "\"a-b\""),
+        ("listing::a_listing_goes_on_after_any_key_there_or_not", "\"b-\""),
+        // Writing makes the bucket.
+        ("objects::a_missing_bucket_is_told_as_such", "this must fail"),
+        ("conditions::deleting_nothing_is_no_error", "PreconditionFailed"),
     ];
     fn can() -> Can {
         S3_CAN

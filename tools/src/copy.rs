@@ -169,7 +169,7 @@ impl Copying {
         let lister = Lister {
             from: from.clone(),
             to: to.clone(),
-            single: origin.single,
+            single: origin.single.clone(),
             filter,
             queue: queue.clone(),
             ledger: agent.ledger().clone(),
@@ -178,6 +178,7 @@ impl Copying {
             patience: patience.clone(),
             voice: voice.clone(),
             ordered,
+            own: origin.key_of(&file),
             tell: None,
         };
         Ok(Copying { agent, lister, queue, from, to, patience: patience.clone(), began, _scratch: scratch })
@@ -207,7 +208,7 @@ impl Copying {
         let Copying { agent, lister, queue, from, to, patience, began, _scratch } = self;
         let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
         let (ledger, sink, breaker) = (agent.ledger().clone(), agent.sink().clone(), agent.breaker().clone());
-        let shown = Progress { metrics, counts, voice: voice.clone() };
+        let shown = Progress { metrics, counts: counts.clone(), voice: voice.clone() };
         let shown = (!arguments.no_progress).then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
 
         let all = CancellationToken::new();
@@ -220,13 +221,19 @@ impl Copying {
             all.cancel();
             listed
         };
+        let given_up = async {
+            tokio::select! {
+                error = patience.watch(&breaker) => error.into(),
+                error = patience.stuck(&queue, &counts.ended, &breaker) => error,
+            }
+        };
         let work = async { tokio::join!(agent.run(Until::Fed(all.clone()), shutdown.clone()), listing) };
         tokio::pin!(work);
         let (mut trouble, (ran, listed)) = tokio::select! {
             ended = &mut work => (None, ended),
-            error = patience.watch(breaker) => {
+            error = given_up => {
                 shutdown.stop.cancel();
-                (Some(anyhow::Error::from(error)), work.await)
+                (Some(error), work.await)
             }
         };
         drop(shown);

@@ -28,6 +28,8 @@ use super::voice::Voice;
 const ROOM: u64 = 4000;
 /// Between two looks whether there is room.
 const LOOK: Duration = Duration::from_millis(50);
+/// What SQLite hangs on its file's name.
+const SQLITE: [&[u8]; 4] = [b"", b"-wal", b"-shm", b"-journal"];
 
 /// How far the listing is: for the progress, and for a dry run's result.
 #[derive(Default)]
@@ -49,6 +51,9 @@ enum Known {
     Nothing,
 }
 
+/// Shows one object of a dry run.
+pub type Tell = Box<dyn Fn(&Listed) -> std::io::Result<()> + Send + Sync>;
+
 pub struct Lister {
     pub from: Place,
     pub to: Place,
@@ -63,8 +68,10 @@ pub struct Lister {
     pub voice: Voice,
     /// The source lists in the order of the keys' bytes, so that a position says what lies before it.
     pub ordered: bool,
+    /// The key of the state itself, where it lies under SRC: it changes with every object and could never be copied.
+    pub own: Option<Vec<u8>>,
     /// Tells what would be copied instead.
-    pub tell: Option<Box<dyn Fn(&Listed) -> std::io::Result<()> + Send + Sync>>,
+    pub tell: Option<Tell>,
 }
 
 impl Lister {
@@ -127,7 +134,9 @@ impl Lister {
         let rest = self.rest(&row.key);
         // The prefix itself is a folder's marker; without a name it cannot be at the top of a bucket or a directory.
         let nameless = rest.is_empty() && self.to.prefix.as_bytes().is_empty();
-        let wanted = !nameless && self.filter.takes(&self.from.bucket, row, rest);
+        let beside = |own: &Vec<u8>| rest.strip_prefix(own.as_slice()).is_some_and(|more| SQLITE.contains(&more));
+        let own = self.own.as_ref().is_some_and(beside);
+        let wanted = !nameless && !own && self.filter.takes(&self.from.bucket, row, rest);
         if !wanted {
             self.metrics.outcome(Outcome::Skipped);
         }

@@ -2,18 +2,21 @@
 //! person can end (no such bucket, access denied, a full disk) ends the copy after a while in which nothing succeeded, and
 //! an outage after a longer one. The state stays, so the same command goes on.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use skyferry_agent::backoff::Backoff;
 use skyferry_agent::error::{CopyError, Kind, Verdict};
 use skyferry_agent::pace::Breaker;
+use skyferry_agent::queue::embedded::EmbeddedQueue;
 use tokio::time::Instant;
 
 use super::voice::Voice;
 
 /// An outage against something that a person has to mend.
 const OUTAGE: u32 = 20;
+/// How often an object is received before it counts as one that comes to no end: about two minutes.
+const RECEIVES: u32 = 8;
 /// Between two looks at the jobs' trouble.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -54,8 +57,28 @@ impl Patience {
         }
     }
 
+    /// Returns when nothing is left but objects that came to no end again and again although neither side is in trouble:
+    /// they keep changing under the copy.
+    pub async fn stuck(&self, queue: &EmbeddedQueue, listed: &AtomicBool, breaker: &Breaker) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(4 * LOOK).await;
+            // Trouble of a side is `watch`'s.
+            if !listed.load(Relaxed) || breaker.trouble().is_some() {
+                continue;
+            }
+            match queue.stuck(RECEIVES).await {
+                Ok(None) => {}
+                Ok(Some(left)) => {
+                    let why = "tried many times; what keeps changing while it is read cannot be copied";
+                    return anyhow::anyhow!("{left} objects are left: {why}");
+                }
+                Err(error) => return error.into(),
+            }
+        }
+    }
+
     /// Tells of the jobs' trouble while they work, and returns what has lasted for too long.
-    pub async fn watch(&self, breaker: Arc<Breaker>) -> CopyError {
+    pub async fn watch(&self, breaker: &Breaker) -> CopyError {
         loop {
             tokio::time::sleep(LOOK).await;
             let Some((error, since)) = breaker.trouble() else { continue };

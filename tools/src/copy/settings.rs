@@ -44,6 +44,13 @@ impl Origin {
         Ok(Origin::directory(parent, Some(Key::new(name.as_encoded_bytes().to_vec()))))
     }
 
+    /// The key of a file, if it lies in the directory that is copied.
+    pub fn key_of(&self, file: &Path) -> Option<Vec<u8>> {
+        let real = std::fs::canonicalize(file.parent()?).ok()?.join(file.file_name()?);
+        let within = real.strip_prefix(self.directory.as_ref()?).ok()?;
+        Some(within.as_os_str().as_encoded_bytes().to_vec())
+    }
+
     fn directory(path: &Path, single: Option<Key>) -> Origin {
         let name = path.file_name().map_or("directory".into(), OsStr::to_string_lossy);
         Origin { bucket: name.into_owned(), prefix: String::new(), single, directory: Some(path.to_owned()) }

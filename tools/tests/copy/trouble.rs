@@ -161,7 +161,7 @@ async fn what_may_not_be_read_is_told_and_the_rest_goes_on() {
     bench.write("tree/z", b"z");
     use std::os::unix::fs::PermissionsExt as _;
     let forbid = |name: &str| {
-        std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(0)).expect("forbidden");
+        std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(0o000)).expect("forbidden");
     };
     forbid("tree/locked");
     forbid("tree/dark");
@@ -209,6 +209,17 @@ async fn files_that_change_or_vanish_meanwhile_never_make_a_mixture() {
         assert!(right.contains(&shown.crc32c), "a mixture was shown");
     }
     assert_eq!(gcs.object(BUCKET, "moving").expect("there").crc32c, right[3], "the newest stands");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_within_the_source_is_no_part_of_it() {
+    let bench = Bench::new();
+    bench.write("tree/a", b"a");
+    std::fs::create_dir(bench.path("tree/state")).expect("made");
+    let said = bench.copy(&["tree", "to", "--state", "tree/state/copy"]).await;
+    assert_eq!((said.code, said.count("copied")), (Some(0), 1), "{said:?}");
+    assert!(said.count("skipped") >= 1, "{said:?}");
+    assert_eq!(tree(&bench.path("to")).into_keys().collect::<Vec<_>>(), [b"a"]);
 }
 
 fn is_root() -> bool {
