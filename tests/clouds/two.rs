@@ -71,7 +71,11 @@ struct Source {
 impl Source {
     async fn put(&mut self, stage: &Stage, random: &mut StdRng, n: usize) {
         let key = format!("k{n:04}");
-        let size = if n % LARGE == 0 { (9 << 20) + random.random_range(0..4096) } else { random.random_range(0..6000) };
+        let size = if n.is_multiple_of(LARGE) {
+            (9 << 20) + random.random_range(0..4096)
+        } else {
+            random.random_range(0..6000)
+        };
         let mut body = vec![0; size];
         random.fill(&mut body[..]);
         let sum = crc32c::crc32c(&body);
@@ -150,7 +154,7 @@ fn fault(random: &mut StdRng) -> Fault {
 
 async fn two_agents(far: Far, section: String) {
     let seed = rand::random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let stage = Stage::new(VISIBILITY, 5).await;
     let settings = stage.settings(&section, TRANSFER);
@@ -202,7 +206,7 @@ async fn two_agents(far: Far, section: String) {
         stage.messages().await == 0
     })
     .await;
-    println!("{} kills, {} freezes, {} faults met", agents.kills, agents.freezes, far.faults(&stage).met());
+    eprintln!("{} kills, {} freezes, {} faults met", agents.kills, agents.freezes, far.faults(&stage).met());
     agents.end().await;
 
     let there: BTreeMap<String, u32> = far

@@ -62,7 +62,7 @@ async fn agent_catches(moment: &str, arm: impl Fn(&Stage, &str, u64, Vec<u8>)) {
         only_ever_showed(&stage.gcs.history(SINK, key), &[body], moment);
         assert!(stage.copy(key).as_ref() == Some(body), "{moment}: {key}");
     }
-    println!("{moment}: {caught} flips, {} of them single bits, all caught before anything was published", SMALL * 8);
+    eprintln!("{moment}: {caught} flips, {} of them single bits, all caught before anything was published", SMALL * 8);
 }
 
 #[tokio::test]
@@ -256,5 +256,5 @@ async fn every_bit_that_flips_in_memory_between_hashing_and_sending_is_caught() 
         assert!(size > SMALL || copied.is_err(), "what is held whole is refused before it is published");
         caught += 1;
     }
-    println!("in memory between hashing and sending: {caught} flips, all caught");
+    eprintln!("in memory between hashing and sending: {caught} flips, all caught");
 }

@@ -73,7 +73,7 @@ async fn a_lost_late_or_failing_answer_on_any_verb_ends_in_one_right_copy() {
         running.spawn(async move { survives(&fault, operation, at_source, size).await });
     }
     running.join_all().await;
-    println!("{count} cases");
+    eprintln!("{count} cases");
 }
 
 #[tokio::test]
