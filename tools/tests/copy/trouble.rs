@@ -198,7 +198,9 @@ async fn files_that_change_or_vanish_meanwhile_never_make_a_mixture() {
     let child = bench.start(&[&all(&["tree", "gs://photos"], &[&to])[..], &flags].concat());
     crate::resuming::until("a beginning", || gcs.counts().total() > 3).await;
     for n in 1..4 {
-        bench.write("tree/moving", &state(n));
+        // In one step: a file that is half written for a while is a state of it, too.
+        bench.write("aside", &state(n));
+        std::fs::rename(bench.path("aside"), bench.path("tree/moving")).expect("moved");
         let _ = std::fs::remove_file(bench.path(&format!("tree/small/{}", 90 + n)));
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
