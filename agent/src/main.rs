@@ -47,7 +47,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    keep_out_of_cores();
+    skyferry_agent::process::settle("skyferry-agent");
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -145,12 +145,4 @@ fn log(settings: config::Log) -> anyhow::Result<Recent> {
     let recent = Recent::default();
     tracing_subscriber::registry().with(filter).with(lines).with(recent.clone()).init();
     Ok(recent)
-}
-
-/// A core would hold the keys that requests are signed with.
-fn keep_out_of_cores() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        eprintln!("skyferry-agent: core dumps could not be switched off: {error}");
-    }
 }

@@ -7,7 +7,13 @@ use crate::{File, none, repository};
 /// and files of one unit import each other as they like.
 const RANKS: &[(u8, &[&str])] = &[
     (0, &["object"]),
-    (1, &["event", "route", "plan", "digest", "protocol", "error", "config", "backoff", "metrics", "traffic"]),
+    (
+        1,
+        &[
+            "event", "route", "plan", "digest", "protocol", "error", "config", "backoff", "metrics", "process",
+            "traffic",
+        ],
+    ),
     (2, &["queue", "ledger", "store", "pace", "embedded", "roots"]),
     (3, &["aws", "lease", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),

@@ -35,6 +35,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    skyferry_agent::process::settle("skyferry");
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -261,7 +261,8 @@ impl Answer {
     async fn read_up_to(self, most: usize) -> Result<Bytes, CopyError> {
         let call = self.call.clone();
         let too_long = || call.error(Kind::Nonsense, format!("an answer of more than {most} bytes"));
-        if self.body.size_hint().lower() > most as u64 {
+        let announced = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > most {
             return Err(too_long());
         }
         let mut incomings = Incomings::new(self.body, self.call, self.stall, None);
@@ -270,7 +271,12 @@ impl Answer {
         };
         let mut whole: Option<BytesMut> = None;
         while let Some(more) = incomings.next().await.transpose()? {
-            let whole = whole.get_or_insert_with(|| BytesMut::from(&first[..]));
+            let whole = whole.get_or_insert_with(|| {
+                // All at once where the length is known: a listing's page is half a MiB, and growing to it touches as much again.
+                let mut whole = BytesMut::with_capacity(announced.max(first.len()));
+                whole.extend_from_slice(&first);
+                whole
+            });
             if whole.len() + more.len() > most {
                 return Err(too_long());
             }
