@@ -1,6 +1,6 @@
 //! Ends uploads that nobody will finish: a kill can fall between the beginning of an upload and its record in the ledger, so
 //! they are found by listing. Only what is provably ours is touched: an upload at the destination of a key that the ledger
-//! knows, older than a day, and recorded by no open writer. Somebody else's, and whatever cannot be told, is left alone.
+//! knows, old enough, and recorded by no open writer. Somebody else's, and whatever cannot be told, is left alone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,11 +25,29 @@ pub struct Janitor {
     pub router: Router,
 }
 
+/// Which uploads a sweep looks at, by when they were begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// At least so long ago, so that nobody can be at work on them.
+    Ago(Duration),
+    /// Not before this time, in seconds since the epoch: for who knows that nobody else has worked here since.
+    Since(i64),
+}
+
+impl Begun {
+    fn holds(self, initiated: i64, now: Duration) -> bool {
+        match self {
+            Begun::Ago(age) => now.saturating_sub(Duration::from_secs(u64::try_from(initiated).unwrap_or(0))) >= age,
+            Begun::Since(time) => initiated >= time,
+        }
+    }
+}
+
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     pub aborted: usize,
-    /// Recorded by an open writer, or too young to tell.
+    /// Recorded by an open writer, or outside of the time.
     pub live: usize,
     /// Not known to be Skyferry's.
     pub foreign: usize,
@@ -45,7 +63,7 @@ impl Janitor {
                 () = end.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            match self.sweep(AGE).await {
+            match self.sweep(Begun::Ago(AGE)).await {
                 Ok(Swept { aborted: 0, .. }) => {}
                 Ok(swept) => {
                     tracing::info!(aborted = swept.aborted, "uploads that nobody would have finished were ended")
@@ -56,21 +74,23 @@ impl Janitor {
         }
     }
 
-    /// Ends our leftover uploads that were begun at least `age` ago.
-    pub async fn sweep(&self, age: Duration) -> Result<Swept, CopyError> {
+    /// Ends our leftover uploads. The ledger is asked only where there are any to ask about.
+    pub async fn sweep(&self, begun: Begun) -> Result<Swept, CopyError> {
         let mut swept = Swept::default();
         for (bucket, prefix) in self.places() {
             let found = self.sink.uploads(&bucket, &prefix).await?;
-            if found.is_empty() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let (suspects, others): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|upload| begun.holds(upload.initiated, now));
+            swept.live += others.len();
+            if suspects.is_empty() {
                 continue;
             }
             let recorded = self.ledger.open_uploads(&bucket).await;
             let recorded = recorded.map_err(|error| unknown(&Location::new(&*bucket, prefix), &error.to_string()))?;
             let recorded: BTreeSet<UploadId> = recorded.into_iter().collect();
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            for upload in found {
-                let begun = Duration::from_secs(u64::try_from(upload.initiated).unwrap_or(0));
-                if recorded.contains(&upload.id) || now.saturating_sub(begun) < age {
+            for upload in suspects {
+                if recorded.contains(&upload.id) {
                     swept.live += 1;
                     continue;
                 }

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sandbox::{Fault, Faults, ObjectInfo, Publication, Rule, S3Options, S3Peer, UploadInfo};
+use skyferry_agent::janitor::Begun;
 use tokio::process::{Child, Command};
 
 use crate::stage::{SINK, SOURCE, Stage, eventually};
@@ -222,7 +223,7 @@ async fn two_agents(far: Far, section: String) {
     }
     // What a kill left between an upload's beginning and its record is found by listing.
     let agent = stage.agent_with(&section, TRANSFER).await;
-    let swept = agent.janitor().sweep(Duration::ZERO).await.expect("swept");
+    let swept = agent.janitor().sweep(Begun::Ago(Duration::ZERO)).await.expect("swept");
     assert_eq!((swept.live, swept.foreign), (0, 0), "{swept:?}");
     assert!(far.open_uploads(&stage).is_empty(), "an orphan");
     assert!(agents_are_few(swept.aborted), "{} orphans: more than kills can explain", swept.aborted);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandbox::{Fault, Operation, Rule};
 
-use skyferry_agent::janitor::Swept;
+use skyferry_agent::janitor::{Begun, Swept};
 
 use crate::running::{SINK, Stage, created};
 use crate::{bytes, only_ever_showed};
@@ -43,7 +43,7 @@ async fn survives(fault: &Fault, operation: Operation, at_source: bool, size: us
     // An upload whose id never arrived is known to nobody: it is found by listing.
     let left = stage.gcs.open_uploads(SINK).len();
     assert!(left == 0 || operation == Operation::CreateUpload, "{what}: an upload is left");
-    let swept = stage.agent().await.janitor().sweep(Duration::ZERO).await.expect("swept");
+    let swept = stage.agent().await.janitor().sweep(Begun::Ago(Duration::ZERO)).await.expect("swept");
     assert_eq!(swept, Swept { aborted: left, live: 0, foreign: 0 }, "{what}");
     assert!(stage.gcs.open_uploads(SINK).is_empty(), "{what}");
 }
@@ -91,7 +91,7 @@ async fn the_janitor_leaves_young_recorded_and_foreign_uploads_alone() {
     assert_eq!(stage.drain(&[created("ours")]).await.copied, 1);
     // Somebody else's upload, at a key that no message ever spoke of.
     stage.gcs.begin_upload(SINK, "theirs").expect("begun");
-    let sweep = async |age: Duration| stage.agent().await.janitor().sweep(age).await.expect("swept");
+    let sweep = async |age: Duration| stage.agent().await.janitor().sweep(Begun::Ago(age)).await.expect("swept");
     let young = sweep(Duration::from_secs(3600)).await;
     assert_eq!(young, Swept { aborted: 0, live: 2, foreign: 0 });
     assert_eq!(sweep(Duration::ZERO).await, Swept { aborted: 1, live: 0, foreign: 1 });

@@ -6,7 +6,6 @@
 //! lister     feeds the queue: pages of the source beside those there; filter
 //! patience   how long trouble of a whole side is borne
 //! progress   how far it is            voice      stderr
-//! orphans    uploads that nobody knows
 //! ending     the summary and the exit code
 //! ```
 
@@ -14,7 +13,6 @@ mod arguments;
 mod ending;
 mod filter;
 mod lister;
-mod orphans;
 mod pages;
 mod patience;
 mod place;
@@ -26,11 +24,12 @@ mod voice;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use skyferry_agent::config::{Settings, Store};
-use skyferry_agent::error::CopyError;
+use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::janitor::{Begun, Swept};
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::object::{Key, Location};
 use skyferry_agent::queue::embedded::EmbeddedQueue;
@@ -53,6 +52,9 @@ use place::Place;
 use progress::Progress;
 use settings::Origin;
 use voice::Voice;
+
+/// By how many seconds this clock and the destination's may differ.
+const SKEW: i64 = 60;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, arguments.verbose);
@@ -114,8 +116,6 @@ struct Copying {
     agent: Agent,
     lister: Lister,
     queue: Arc<EmbeddedQueue>,
-    from: Side,
-    to: Side,
     patience: Patience,
     /// When the work began that nobody has cleaned up after.
     began: i64,
@@ -167,8 +167,8 @@ impl Copying {
         let began = begin(&queue, &pair, &filter, &file, scratch.is_some()).await?;
         let (from, to) = sides(&agent, &origin)?;
         let lister = Lister {
-            from: from.clone(),
-            to: to.clone(),
+            from,
+            to,
             single: origin.single.clone(),
             filter,
             queue: queue.clone(),
@@ -181,13 +181,13 @@ impl Copying {
             own: origin.key_of(&file),
             tell: None,
         };
-        Ok(Copying { agent, lister, queue, from, to, patience: patience.clone(), began, _scratch: scratch })
+        Ok(Copying { agent, lister, queue, patience: patience.clone(), began, _scratch: scratch })
     }
 
     /// The dry run.
     async fn tell(mut self, arguments: &Arguments, show: &Show, started: Instant) -> Result<u8, Ended> {
         let lines = Show::new(arguments.json, true);
-        let prefix = self.from.prefix.as_bytes().len();
+        let prefix = self.lister.from.prefix.as_bytes().len();
         self.lister.tell = Some(Box::new(move |row: &Listed| {
             let rest = Key::new(row.key.as_bytes().get(prefix..).unwrap_or_default().to_vec());
             lines.say(&format!("{:>12}  {rest}", row.size))
@@ -205,9 +205,9 @@ impl Copying {
         shutdown: &Shutdown,
         started: Instant,
     ) -> Result<u8, Ended> {
-        let Copying { agent, lister, queue, from, to, patience, began, _scratch } = self;
+        let Copying { agent, lister, queue, patience, began, _scratch } = self;
         let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
-        let (ledger, sink, breaker) = (agent.ledger().clone(), agent.sink().clone(), agent.breaker().clone());
+        let (janitor, breaker) = (agent.janitor(), agent.breaker().clone());
         let shown = Progress { metrics, counts: counts.clone(), voice: voice.clone() };
         let shown = (!arguments.no_progress).then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
 
@@ -241,11 +241,19 @@ impl Copying {
         trouble = trouble.or(listed.err());
         let clean = trouble.is_none() && shutdown.reason().is_none() && report.drained == Default::default();
         if clean {
-            match orphans::end(&*sink, &*ledger, &from, &to, began).await {
-                Ok(0) => {}
-                Ok(ended) => voice.line(&format!("skyferry: {ended} uploads that a crash had left behind are ended")),
-                Err(error) if orphans::is_unable(&error) => tracing::debug!(%error, "uploads cannot be listed"),
-                Err(error) => trouble = Some(error.context("what a crash may have left behind could not be ended")),
+            match janitor.sweep(Begun::Since(began - SKEW)).await {
+                Ok(Swept { aborted: 0, .. }) => {}
+                Ok(Swept { aborted, .. }) => {
+                    voice.line(&format!("skyferry: {aborted} uploads that a crash had left behind are ended"));
+                }
+                // A server that lists no uploads, or not to these keys, is not wrong.
+                Err(error) if matches!(error.kind, Kind::Denied | Kind::Refused) => {
+                    tracing::debug!(%error, "uploads cannot be listed");
+                }
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    trouble = Some(error.context("what a crash may have left behind could not be ended"));
+                }
             }
             if trouble.is_none() {
                 queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
@@ -328,7 +336,7 @@ async fn begin(queue: &EmbeddedQueue, pair: &[u8], filter: &Filter, file: &Path,
         return Err(Ended { code: WRONG, error });
     }
     let began = queue.note(state::BEGAN).await?.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
-    let began = began.unwrap_or_else(orphans::now);
+    let began = began.unwrap_or_else(now);
     if dry {
         return Ok(began);
     }
@@ -344,6 +352,11 @@ async fn begin(queue: &EmbeddedQueue, pair: &[u8], filter: &Filter, file: &Path,
     queue.forget_dead_letters().await?;
     queue.feed(Vec::new(), notes).await?;
     Ok(began)
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn sides(agent: &Agent, origin: &Origin) -> Result<(Side, Side), Ended> {

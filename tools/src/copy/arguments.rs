@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(value_name = "DST")]
     pub destination: OsString,
 
-    /// The source's service, where it is not the provider's own: https://HOST[:PORT].
+    /// The source's service, where it is not the provider's own: https://HOST or https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub source_endpoint: Option<String>,
     /// Where the source's keys come from.
