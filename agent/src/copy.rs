@@ -131,7 +131,11 @@ impl Route {
 
     /// Before anything is published: what was read is what the source stores.
     fn agrees_with_source(&self, object: &Object, digests: &Digests) -> Result<Verdict, CopyError> {
-        match object.stored.compare(digests) {
+        self.verdict_on_source(object.stored.compare(digests))
+    }
+
+    fn verdict_on_source(&self, verdict: Verdict) -> Result<Verdict, CopyError> {
+        match verdict {
             Verdict::Mismatch { algorithm, expected, got } => {
                 let answer = format!("{algorithm} of what was read is {got}, the source stores {expected}");
                 Err(CopyError::new(Side::Source, Kind::Corrupt, "GetObject", &self.from, answer))

@@ -23,7 +23,13 @@ pub struct Janitor {
     pub sink: Arc<dyn Sink>,
     pub ledger: Arc<dyn Ledger>,
     pub router: Router,
+    /// Only finds out what it would end.
+    pub dry: bool,
+    /// Told of each upload before it is ended.
+    pub tell: Option<Tell>,
 }
+
+pub type Tell = Box<dyn Fn(&Location, &UploadId) + Send + Sync>;
 
 /// Which uploads a sweep looks at, by when they were begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,7 @@ impl Begun {
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
+    /// Or, where it is dry, would be.
     pub aborted: usize,
     /// Recorded by an open writer, or outside of the time.
     pub live: usize,
@@ -99,8 +106,13 @@ impl Janitor {
                     swept.foreign += 1;
                     continue;
                 }
-                self.sink.abort(&at, &upload.id).await?;
-                tracing::info!(object = %at, upload = %upload.id, "a leftover upload was ended");
+                if let Some(tell) = &self.tell {
+                    tell(&at, &upload.id);
+                }
+                if !self.dry {
+                    self.sink.abort(&at, &upload.id).await?;
+                    tracing::info!(object = %at, upload = %upload.id, "a leftover upload was ended");
+                }
                 swept.aborted += 1;
             }
         }

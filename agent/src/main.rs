@@ -107,8 +107,10 @@ fn say(text: &str) -> std::io::Result<()> {
 fn table(report: &Report) -> String {
     let (s, seconds) = (report.summary, report.elapsed.as_secs_f64());
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    let grades: Vec<String> = report.grades.iter().map(|(grade, count)| format!("{grade} {count}")).collect();
+    let proven = if grades.is_empty() { String::new() } else { format!(" | proven: {}", grades.join(", ")) };
     format!(
-        "copied {} | deleted {} | gone {} | unchanged {} | skipped {} | parked {} | {:.1} MiB in {seconds:.1} s, {:.1} MiB/s | retries {}\n",
+        "copied {} | deleted {} | gone {} | unchanged {} | skipped {} | parked {} | {:.1} MiB in {seconds:.1} s, {:.1} MiB/s | retries {}{proven}\n",
         s.copied,
         s.deleted,
         s.gone,

@@ -1,9 +1,10 @@
 //! Every metric's name, once, with its value behind it. Recording is one atomic addition; [`Metrics::render`] writes the
 //! Prometheus text format (version 0.0.4), which needs no library.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -148,6 +149,8 @@ pub struct Metrics {
     objects: [AtomicU64; Outcome::ALL.len()],
     bytes: AtomicU64,
     passed: AtomicU64,
+    /// Copies by how much was proven of them.
+    grades: Mutex<BTreeMap<&'static str, u64>>,
     retries: [AtomicU64; Cause::ALL.len()],
     ages: Ages,
     /// Objects being worked on.
@@ -177,6 +180,16 @@ impl Metrics {
     /// All that [`Metrics::passed`] was told: for a progress bar.
     pub fn bytes_passed(&self) -> u64 {
         self.passed.load(Relaxed)
+    }
+
+    /// How far the chain of checksums of one copy reached, by its name.
+    pub fn graded(&self, grade: &'static str) {
+        *self.grades.lock().unwrap_or_else(PoisonError::into_inner).entry(grade).or_default() += 1;
+    }
+
+    /// Copies by grade, those that there are.
+    pub fn grades(&self) -> Vec<(&'static str, u64)> {
+        self.grades.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, count)| (*name, *count)).collect()
     }
 
     pub fn retry(&self, cause: Cause) {

@@ -14,6 +14,8 @@
 
 use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
 
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod words;
 pub use words::*;

@@ -128,6 +128,11 @@ pub trait Source: Send + Sync {
     /// Opens the body, `range` in bytes (half open; must not be empty). `Ok(None)`: nothing there.
     async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>>;
 
+    /// The size of the parts that this state was written in, where all but the last are equal and the service tells.
+    async fn part_size(&self, _at: &Location, _identity: &SourceIdentity, _parts: u32) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The tags of a state, as [`Metadata::tags`] has them. Empty where there are none, or the service knows none.
     async fn tags(&self, _at: &Location, _version: Option<&str>) -> Result<String> {
         Ok(String::new())

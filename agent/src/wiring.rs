@@ -82,9 +82,11 @@ pub enum Until {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report {
     pub summary: Summary,
+    /// Copies by how much was proven of them.
+    pub grades: Vec<(&'static str, u64)>,
     pub elapsed: Duration,
     pub drained: Drained,
 }
@@ -220,13 +222,18 @@ impl Agent {
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
-        Ok(Report { summary: self.shared().metrics.summary(), elapsed: started.elapsed(), drained })
+        Ok(Report {
+            summary: self.metrics().summary(),
+            grades: self.metrics().grades(),
+            elapsed: started.elapsed(),
+            drained,
+        })
     }
 
     /// Of the destinations that the routes lead to.
     pub fn janitor(&self) -> Janitor {
         let Context { sink, ledger, router, .. } = self.shared();
-        Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone() }
+        Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone(), dry: false, tell: None }
     }
 
     /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one

@@ -172,7 +172,7 @@ impl Inside {
         self.create_bucket(bucket);
         let shown = digests.crc64.filter(|_| self.hall.store.options().crc64);
         let checksum = shown.map(crate::store::crc64_checksum);
-        let draft = Draft { data, digests, attributes, etag, parts: None, checksum };
+        let draft = Draft { data, digests, attributes, etag, parts: None, part_size: None, checksum };
         let object = self.hall.store.publish(bucket, key, draft, |_| Ok(())).map_err(io_error)?;
         Ok(object.info)
     }

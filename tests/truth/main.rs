@@ -4,6 +4,7 @@
 #[path = "../museum/running.rs"]
 mod running;
 
+mod borders;
 mod deletions;
 mod fidelity;
 mod flips;

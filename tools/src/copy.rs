@@ -263,9 +263,9 @@ impl Copying {
             bar.finish_and_clear();
         }
         let parked = queue.dead_letters(0, ending::TOLD).await?;
+        let ended = if !clean || report.failed() { FAILED } else { crate::DONE };
         Ending { report, elapsed: started.elapsed(), trouble, parked }.tell(show, arguments.json)?;
-        let failed = |failed: bool| if failed { FAILED } else { crate::DONE };
-        Ok(shutdown.reason().map_or(failed(!clean || report.failed()), Reason::exit_code))
+        Ok(shutdown.reason().map_or(ended, Reason::exit_code))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
+mod clean;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
@@ -29,6 +30,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Clean(clean::Arguments),
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         }
     };
     let ended: anyhow::Result<u8> = match arguments.verb {
+        Verb::Clean(arguments) => clean::run(&arguments),
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),

@@ -67,10 +67,11 @@ impl Select {
         let full = |sum: Option<bool>| sum == Some(true);
         let crc64nvme = full(stored.crc64nvme.as_ref().map(Sum::is_full));
         let crc32 = full(stored.crc32.as_ref().map(Sum::is_full));
+        let of_parts = !whole && stored.parts_alone(false).is_some() && stored.crc32.is_some();
         let enough = crc64nvme || crc32 || full(stored.crc32c.as_ref().map(Sum::is_full));
         let md5 = whole && !enough && full(stored.md5.as_ref().map(Sum::is_full));
         let sha256 = whole && !enough && !md5 && full(stored.sha256.as_ref().map(Sum::is_full));
-        Select { crc64nvme, crc32, sha256, md5 }
+        Select { crc64nvme, crc32: crc32 || of_parts, sha256, md5 }
     }
 
     /// Both wishes.

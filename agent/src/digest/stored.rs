@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use md5::{Digest as _, Md5};
+
 use super::text::{BadDigest, decode, hex_bytes};
 use super::{Algorithm, Digests, base64_crc32, base64_crc64};
 
@@ -106,6 +108,60 @@ impl Stored {
         pairs.into_iter().flatten().reduce(|a, b| a && b)
     }
 
+    /// Of how many parts the stored digests are, where there is none of the whole: to be compared, they need the borders of
+    /// those parts. With `md5` a multipart ETag is one of them.
+    pub fn parts_alone(&self, md5: bool) -> Option<u32> {
+        fn both<T: Copy>(sum: Option<Sum<T>>) -> (bool, Option<u32>) {
+            match sum {
+                Some(Sum::Full(_)) => (true, None),
+                Some(Sum::Composite(composite)) => (false, Some(composite.parts).filter(|parts| *parts > 0)),
+                None => (false, None),
+            }
+        }
+        let sums = [both(self.crc32c), both(self.crc32), both(self.crc64nvme), both(self.sha256), both(self.md5)];
+        let whole = sums.iter().any(|(full, _)| *full);
+        let usable = if md5 { sums[0].1.or(sums[1].1).or(sums[4].1) } else { sums[0].1.or(sums[1].1) };
+        usable.filter(|_| !whole)
+    }
+
+    /// Compares the digests of parts with those of the same parts as they were read, in their order.
+    pub fn compare_parts(&self, parts: &[Digests]) -> Verdict {
+        let all = |of: fn(&Digests) -> Option<Vec<u8>>| {
+            let each: Option<Vec<Vec<u8>>> = parts.iter().map(of).collect();
+            each.map(|each| each.concat())
+        };
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let checks = [
+            composite(
+                Algorithm::Md5,
+                self.md5,
+                count,
+                || all(|d| d.md5.map(Vec::from)),
+                |b| Md5::digest(b).into(),
+                hex::encode,
+            ),
+            composite(
+                Algorithm::Crc32c,
+                self.crc32c,
+                count,
+                || all(|d| Some(d.crc32c.to_be_bytes().to_vec())),
+                crc32c::crc32c,
+                base64_crc32,
+            ),
+            composite(
+                Algorithm::Crc32,
+                self.crc32,
+                count,
+                || all(|d| d.crc32.map(|crc| crc.to_be_bytes().to_vec())),
+                crc_fast::crc32_iso_hdlc,
+                base64_crc32,
+            ),
+        ];
+        let checks: Vec<Verdict> = checks.into_iter().flatten().collect();
+        let wrong = checks.iter().find(|verdict| verdict.is_mismatch());
+        wrong.or(checks.first()).cloned().unwrap_or(Verdict::NothingToCompare)
+    }
+
     /// Compares with what was read or sent. One digest that differs is a mismatch, whatever others say. The answer names
     /// the strongest that agrees; a length alone proves nothing.
     pub fn compare(&self, got: &Digests) -> Verdict {
@@ -156,6 +212,31 @@ fn check<T: Copy + PartialEq>(
         Verdict::Verified(algorithm)
     } else {
         Verdict::Mismatch { algorithm, expected: show(expected), got: show(got) }
+    })
+}
+
+/// The stored digest of so many parts' digests against the one of these.
+fn composite<T: Copy + PartialEq>(
+    algorithm: Algorithm,
+    stored: Option<Sum<T>>,
+    count: u32,
+    parts: impl Fn() -> Option<Vec<u8>>,
+    of: impl Fn(&[u8]) -> T,
+    show: impl Fn(T) -> String,
+) -> Option<Verdict> {
+    let Sum::Composite(Composite { value: expected, parts: wanted }) = stored? else { return None };
+    if wanted != count {
+        return None;
+    }
+    let got = of(&parts()?);
+    Some(if expected == got {
+        Verdict::Verified(algorithm)
+    } else {
+        Verdict::Mismatch {
+            algorithm,
+            expected: format!("{}-{count}", show(expected)),
+            got: format!("{}-{count}", show(got)),
+        }
     })
 }
 

@@ -21,7 +21,7 @@ use crate::error::{CopyError, Kind, Side, Verdict};
 use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
 use crate::object::{Token, Writer};
-use crate::plan::{Parts, Plan, TooLarge, plan};
+use crate::plan::{Cut, Parts, Plan, TooLarge, plan};
 use crate::protocol::{Answer, Effect, End, Facts, Protocol, Settled, Trouble};
 use crate::store::{Object, Opened};
 use standing::Standing;
@@ -42,6 +42,8 @@ pub struct Drive<'a> {
     recorded: Option<LastPublished>,
     /// The last looks.
     source: Option<Object>,
+    /// The size of the parts that `source` was written in, where its digests need it.
+    source_part: Option<u64>,
     /// The body of `source`, between a GET and its PUT. A mutex nobody waits for: a body is `Send` and not `Sync`.
     opened: Mutex<Option<Opened>>,
     destination: Option<Object>,
@@ -89,6 +91,7 @@ impl<'a> Drive<'a> {
             begun: ledger::Begun::default(),
             recorded: None,
             source: None,
+            source_part: None,
             opened: Mutex::new(None),
             destination: None,
             upload: None,
@@ -233,8 +236,10 @@ impl<'a> Drive<'a> {
         plan(size, self.context.cut, self.context.sink.limits())
     }
 
-    fn planned_parts(&self, size: u64) -> Result<Parts, CopyError> {
-        match self.plan(size) {
+    /// Cut at the source's own borders where these are known, or as an upload that is taken over was.
+    fn planned_parts(&self, size: u64, adopted: Option<u64>) -> Result<Parts, CopyError> {
+        let part_size = adopted.or(self.source_part).unwrap_or(self.context.cut.part_size);
+        match plan(size, Cut { part_size, ..self.context.cut }, self.context.sink.limits()) {
             Ok(Plan::Parts(parts)) => Ok(parts),
             _ => Err(self.defect("an upload of an object that is not large")),
         }

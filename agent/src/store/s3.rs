@@ -44,7 +44,7 @@ use super::{
 };
 use crate::digest::Digests;
 use crate::error::Side;
-use crate::object::{Expected, Key, Location, UploadId};
+use crate::object::{Expected, Key, Location, SourceIdentity, UploadId};
 use crate::plan::Limits;
 use endpoint::Endpoint;
 use sign::Signer;
@@ -139,6 +139,9 @@ impl Source for S3 {
     }
     async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
         self.open_pinned(at, pin, range).await
+    }
+    async fn part_size(&self, at: &Location, identity: &SourceIdentity, parts: u32) -> Result<Option<u64>> {
+        self.first_part(at, identity, parts).await
     }
     async fn tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
         self.object_tags(at, version).await

@@ -103,7 +103,7 @@ impl Gcs {
             receive(self.store(), &call, &mut body, self.hashes_wanted(&call), &identity.payload).await?;
         rules::hashes_agree(&call, &digests)?;
         let etag = digests.md5.map(hex::encode);
-        let draft = Draft { data, digests, attributes, etag, parts: None, checksum: None };
+        let draft = Draft { data, digests, attributes, etag, parts: None, part_size: None, checksum: None };
         Ok(Box::new(move || {
             let guard = |present: Option<&ObjectInfo>| rules::same_generation(wanted, present);
             let object = self.store().publish(&call.bucket, &call.key, draft, guard)?;
@@ -136,7 +136,8 @@ impl Gcs {
             let mut attributes = if replaces { given.clone() } else { info.attributes.clone() };
             attributes.storage_class = given.storage_class;
             let etag = digests.md5.map(hex::encode);
-            let draft = Draft { data, digests, attributes, etag, parts: info.parts, checksum: None };
+            let draft =
+                Draft { data, digests, attributes, etag, parts: info.parts, part_size: info.part_size, checksum: None };
             let guard = |present: Option<&ObjectInfo>| rules::same_generation(wanted, present);
             let object = self.store().publish(&call.bucket, &call.key, draft, guard)?;
             let mut xml = Xml::plain("CopyObjectResult");

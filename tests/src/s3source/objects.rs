@@ -74,7 +74,11 @@ impl S3 {
             let object = self.store().object(&call.bucket, &call.key, call.query.get("versionId"))?;
             let info = &object.info;
             read_conditions(&call.headers, info)?;
-            let range = range(&call, info.size)?;
+            let first = info.part_size.filter(|_| call.query.get("partNumber") == Some("1"));
+            let range = match first {
+                Some(first) => Some((0, first)),
+                None => range(&call, info.size)?,
+            };
             let archived = matches!(info.attributes.storage_class.as_str(), "GLACIER" | "DEEP_ARCHIVE");
             let mut found = if call.operation == Operation::HeadObject {
                 shape(&object, range)
@@ -83,6 +87,9 @@ impl S3 {
             } else {
                 answer(&object, range)?
             };
+            if let Some(parts) = info.parts.filter(|_| first.is_some()) {
+                found.add("x-amz-mp-parts-count", parts.to_string());
+            }
             for (name, value) in &info.attributes.metadata {
                 found.add(&format!("x-amz-meta-{name}"), value);
             }
@@ -108,7 +115,7 @@ impl S3 {
         let (data, digests) = receive(self.store(), &call, &mut body, wanted, &identity.payload).await?;
         let checksum = checksums::checked(&call, &body, named, &digests)?;
         let etag = digests.md5.map(hex::encode);
-        let draft = Draft { data, digests, attributes, etag, parts: None, checksum };
+        let draft = Draft { data, digests, attributes, etag, parts: None, part_size: None, checksum };
         Ok(Box::new(move || {
             let guard = |present: Option<&ObjectInfo>| write_conditions(&call, present);
             let object = self.store().publish(&call.bucket, &call.key, draft, guard)?;

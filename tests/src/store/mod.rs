@@ -78,6 +78,8 @@ pub struct ObjectInfo {
     pub modified: Timestamp,
     /// The number of parts, for multipart objects.
     pub parts: Option<u32>,
+    /// The first part's size, where it is known.
+    pub part_size: Option<u64>,
     /// S3 with versioning only.
     pub version_id: Option<String>,
     /// The checksum that S3 shows.
@@ -125,6 +127,7 @@ pub(crate) struct Draft {
     /// Without quotes; `None`: opaque, made from the generation.
     pub(crate) etag: Option<String>,
     pub(crate) parts: Option<u32>,
+    pub(crate) part_size: Option<u64>,
     pub(crate) checksum: Option<StoredChecksum>,
 }
 
@@ -306,6 +309,7 @@ impl State {
             attributes: draft.attributes,
             modified: Timestamp::now(),
             parts: draft.parts,
+            part_size: draft.part_size,
             version_id: options.versioning.then(|| format!("v{generation:016x}")),
             checksum: draft.checksum,
         });

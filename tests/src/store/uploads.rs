@@ -133,6 +133,7 @@ impl Store {
             attributes: upload.attributes.clone(),
             etag: ending.etag,
             parts: u32::try_from(parts.len()).ok(),
+            part_size: parts.first().map(|part| part.digests.size),
             checksum: ending.checksum,
             data: Data::joined(parts.into_iter().map(|part| part.data)),
         };

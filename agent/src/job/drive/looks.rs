@@ -44,9 +44,21 @@ impl Drive<'_> {
         }))
     }
 
-    /// Whether an upload was cut as it would be cut today.
+    /// Whether an upload was cut as the sink allows: as it was cut it goes on.
     fn fits(&self, upload: &UploadRecord) -> bool {
-        matches!(self.plan(upload.identity.size), Ok(Plan::Parts(parts)) if parts.part_size == upload.part_size)
+        let parts = self.planned_parts(upload.identity.size, Some(upload.part_size));
+        parts.is_ok_and(|parts| parts.part_size == upload.part_size)
+    }
+
+    /// Digests of parts need the parts' borders: asked for where there is nothing else to compare.
+    async fn learn_borders(&mut self) -> Result<(), CopyError> {
+        self.source_part = None;
+        let Some(object) = &self.source else { return Ok(()) };
+        let Some(parts) = object.stored.parts_alone(self.context.md5) else { return Ok(()) };
+        let found = self.context.source.part_size(&self.subject.source, &object.identity, parts).await?;
+        let limits = self.context.sink.limits();
+        self.source_part = found.filter(|size| (limits.min_part..=limits.max_part).contains(size));
+        Ok(())
     }
 
     pub(super) async fn head_source(&mut self) -> Done {
@@ -91,7 +103,7 @@ impl Drive<'_> {
         Ok(newest.is_none_or(|newest| newest.identity != *identity))
     }
 
-    async fn source_seen(&self) -> Done {
+    async fn source_seen(&mut self) -> Done {
         self.fine(Side::Source);
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
@@ -102,6 +114,9 @@ impl Drive<'_> {
             there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
         });
         let superseded = self.is_superseded(&identity).await?;
+        if large {
+            self.learn_borders().await?;
+        }
         Ok(Answer::Source(Some(SourceSeen { identity, large, equals_foreign, superseded })))
     }
 

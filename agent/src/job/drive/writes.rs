@@ -47,6 +47,7 @@ impl Drive<'_> {
         match copied.grade {
             Ok(grade) => {
                 self.grade = Some(grade);
+                self.context.metrics.graded(grade.name());
                 self.context.metrics.bytes(size);
                 Answer::Published(copied.revision)
             }
@@ -62,13 +63,14 @@ impl Drive<'_> {
     pub(super) async fn initiate(&mut self, token: Token) -> Done {
         *self.opened() = None;
         let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
-        let parts = self.planned_parts(object.identity.size)?;
+        let parts = self.planned_parts(object.identity.size, None)?;
         let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
         self.fine(Side::Destination);
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
-        self.upload = Some(Upload { object, parts, record });
+        let source_borders = self.source_part == Some(parts.part_size);
+        self.upload = Some(Upload { object, parts, record, source_borders });
         Ok(Answer::Initiated(id))
     }
 
@@ -79,13 +81,14 @@ impl Drive<'_> {
             let record = earlier.find(|upload| upload.id == *id).cloned();
             let mut record = record.ok_or_else(|| self.defect("an upload that nobody recorded"))?;
             let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
-            let parts = self.planned_parts(object.identity.size)?;
+            let parts = self.planned_parts(object.identity.size, Some(record.part_size))?;
             match self.route.resume(&mut record).await {
                 // Gone already: the parts will say so.
                 Err(error) if error.kind == Kind::UploadGone => {}
                 resumed => resumed?,
             }
-            self.upload = Some(Upload { object, parts, record });
+            let source_borders = self.source_part == Some(parts.part_size);
+            self.upload = Some(Upload { object, parts, record, source_borders });
         }
         let record = self.upload.as_ref().map(|upload| &upload.record);
         match self.context.ledger.checkpoint(self.subject, self.writer, record).await {

@@ -1,21 +1,41 @@
-//! What a source is asked beside its bytes: an object's tags, and the restore of an archived one.
+//! What a source is asked beside its bytes: in what parts an object was written, its tags, the restore of an archived one.
 
 use bytes::Bytes;
+use http::header::IF_MATCH;
 use http::{HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::http::again;
 use super::super::{Payload, Result};
+use super::read::quoted;
 use super::refusal::Asked;
 use super::{S3, xml};
 use crate::error::Kind;
-use crate::object::Location;
+use crate::object::{Location, SourceIdentity};
 
 /// Long enough for a backlog, and what a restored copy costs is small.
 const RESTORE: &str =
     "<RestoreRequest xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Days>7</Days></RestoreRequest>";
 
 impl S3 {
+    /// The first part's size, if as many parts of that size as are stored make the object.
+    pub(super) async fn first_part(&self, at: &Location, identity: &SourceIdentity, parts: u32) -> Result<Option<u64>> {
+        let answer = again(|| async {
+            let mut head = self.object(Method::HEAD, "HeadObject", at, Asked::Read)?;
+            head.query("partNumber", "1");
+            if let Some(version) = &identity.version {
+                head.query("versionId", version.to_string());
+            }
+            head.header(IF_MATCH, &quoted(&identity.etag))?;
+            self.send(head).await
+        })
+        .await?;
+        let count =
+            answer.headers.get("x-amz-mp-parts-count").and_then(|count| count.to_str().ok()?.parse::<u64>().ok());
+        let first = answer.content_length().filter(|first| *first > 0);
+        Ok(first.filter(|first| count == Some(parts.into()) && identity.size.div_ceil(*first) == u64::from(parts)))
+    }
+
     pub(super) async fn object_tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
         let tagging: xml::Tagging = again(|| async {
             let mut get = self.object(Method::GET, "GetObjectTagging", at, Asked::Read)?;

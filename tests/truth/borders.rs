@@ -1,0 +1,56 @@
+//! Sources that store digests of their parts only: cut at the same borders, what was read is compared with those.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sandbox::{Fault, Operation, Rule, StoredChecksum};
+
+use crate::running::{SINK, SOURCE, Stage, created};
+use crate::{bytes, only_ever_showed};
+
+const PART: usize = 6 << 20;
+/// Other parts than the source's, were it not for its digests.
+const SETTINGS: &str = "[transfer]\nmultipart_threshold = \"8MiB\"\npart_size = \"5MiB\"";
+
+/// An object as a multipart upload with CRC32C, type COMPOSITE, left it.
+fn put_in_parts(stage: &Stage, body: &[u8], of: &[u8]) {
+    stage.s3.set_object(SOURCE, "k", body).expect("an object");
+    let sums: Vec<u8> = of.chunks(PART).flat_map(|part| crc32c::crc32c(part).to_be_bytes()).collect();
+    let parts = of.len().div_ceil(PART);
+    let value = format!("{}-{parts}", BASE64_STANDARD.encode(crc32c::crc32c(&sums).to_be_bytes()));
+    let known = stage.s3.amend(SOURCE, "k", |info| {
+        info.etag = format!("9b2cf535f27731c974343645a3985328-{parts}");
+        info.md5 = None;
+        info.parts = u32::try_from(parts).ok();
+        info.part_size = Some(PART as u64);
+        info.checksum = Some(StoredChecksum { algorithm: "crc32c", composite: true, value });
+    });
+    assert!(known);
+}
+
+#[tokio::test]
+async fn digests_of_parts_are_compared_at_the_source_s_own_borders() {
+    let stage = Stage::with(SETTINGS).await;
+    let body = bytes(20 << 20, 4);
+    put_in_parts(&stage, &body, &body);
+    stage.s3.faults().add(Rule::on(Operation::GetObject, Fault::FlipResponse(1234)).nth(2));
+    let summary = stage.drain(&[created("k")]).await;
+    assert_eq!((summary.copied, summary.parked), (1, 0));
+    only_ever_showed(&stage.gcs.history(SINK, "k"), &[&body], "a flip in one part");
+    assert!(stage.copy("k") == Some(body));
+    // Four parts of the source's six MiB; none of five.
+    assert!(stage.gcs.counts().of(Operation::UploadPart) >= 8, "all were sent again after the flip");
+    assert_eq!(stage.gcs.object(SINK, "k").expect("a copy").parts, Some(4));
+}
+
+#[tokio::test]
+async fn a_source_whose_parts_are_not_what_it_stores_of_them_is_never_published() {
+    let stage = Stage::with(SETTINGS).await;
+    let (body, other) = (bytes(20 << 20, 5), bytes(20 << 20, 6));
+    put_in_parts(&stage, &body, &other);
+    let agent = stage.agent().await;
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    let run = agent.run(skyferry_agent::wiring::Until::Empty, skyferry_agent::notice::Shutdown::default());
+    // It is tried again and again, and would be parked in the end.
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(4), run).await.is_err());
+    assert!(stage.gcs.history(SINK, "k").is_empty());
+}

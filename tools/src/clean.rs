@@ -1,0 +1,68 @@
+//! `skyferry clean`: ends multipart uploads that nobody will finish, and that everybody pays for. The agent does the same by
+//! itself every few hours; this is for whoever wants to see it, or runs no agent any more.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use skyferry_agent::config::{self, Settings};
+use skyferry_agent::janitor::{AGE, Begun, Swept};
+use skyferry_agent::wiring::Agent;
+
+use crate::show::Show;
+use crate::{DONE, WRONG};
+
+/// Ends leftover multipart uploads at the destinations of the settings' routes.
+///
+/// Touched is only what is Skyferry's own for certain: an upload at the destination of a key that the ledger knows, begun
+/// long ago, and recorded by no writer that is still open. With routes for any source bucket nothing is certain, and
+/// nothing is ended.
+#[derive(clap::Args)]
+#[command(after_help = "Example: skyferry clean --config /etc/skyferry/agent.toml --dry-run")]
+pub struct Arguments {
+    /// The agent's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only uploads that were begun so long ago: 18h, 3d.
+    #[arg(long, value_name = "AGE", value_parser = config::duration, default_value = "18h")]
+    older_than: Duration,
+    /// Say what would be ended, and end nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// End with the counts as a line of JSON on stdout; what else is said goes to stderr.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let show = Show::new(arguments.json, false);
+    let settings = match Settings::load(&arguments.config, std::env::vars_os()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("skyferry: {error}");
+            return Ok(WRONG);
+        }
+    };
+    if arguments.older_than < AGE && !arguments.dry_run {
+        eprintln!("skyferry: uploads younger than {} hours may be an agent's that is at work", AGE.as_secs() / 3600);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let swept = runtime.block_on(async {
+        let mut janitor = Agent::build(&settings).await?.janitor();
+        janitor.dry = arguments.dry_run;
+        let words = if arguments.dry_run { "would be ended" } else { "ended" };
+        janitor.tell = Some(Box::new(move |at, upload| eprintln!("{words}: {at} (upload {upload})")));
+        anyhow::Ok(janitor.sweep(Begun::Ago(arguments.older_than)).await?)
+    });
+    let Swept { aborted, live, foreign } = swept?;
+    let words = if arguments.dry_run { "would be ended" } else { "ended" };
+    show.say(&format!(
+        "{aborted} uploads {words}, {live} left to their writers, {foreign} not known to be Skyferry's"
+    ))?;
+    if arguments.json {
+        let dry_run = arguments.dry_run;
+        show.json(
+            &serde_json::json!({ "dry_run": dry_run, "ended": aborted, "live": live, "foreign": foreign }).to_string(),
+        )?;
+    }
+    Ok(DONE)
+}
