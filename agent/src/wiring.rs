@@ -38,7 +38,7 @@ use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
-pub use queues::EMBEDDED_QUEUE;
+pub use queues::{EMBEDDED_QUEUE, create_table};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 

@@ -5,6 +5,7 @@ mod copy;
 #[cfg(feature = "demo")]
 mod demo;
 mod show;
+mod table;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ enum Verb {
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    Table(table::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Table(arguments) => table::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");

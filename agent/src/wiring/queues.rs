@@ -12,7 +12,7 @@ use super::keys::{KeyRing, Keys};
 use crate::config::{self, Endpoint, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
-use crate::ledger::dynamodb::{DynamoLedger, DynamoOptions};
+use crate::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
 use crate::ledger::none::NoLedger;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::{QueueName, Sqs, SqsOptions};
@@ -113,6 +113,20 @@ async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> 
             Arc::new(NoLedger::default())
         }
     })
+}
+
+/// Makes the ledger's table, its index and its expiry, or completes what is there; gives its name. Needs a runtime.
+pub async fn create_table(settings: &Settings) -> Result<String, WiringError> {
+    let wrong = |reason: &str| WiringError::Section { section: "[ledger]", reason: reason.into() };
+    let config::Ledger::DynamoDb { table, region, endpoint } = &settings.ledger else {
+        return Err(wrong("only kind = \"dynamodb\" has a table"));
+    };
+    let provider = settings.credentials.ledger.as_ref().ok_or_else(|| wrong("needs credentials"))?;
+    let keys = Arc::new(super::cached(provider, &settings.metadata));
+    let (table, machine) = (table.clone(), machine());
+    let options = DynamoOptions { table: table.clone(), region: region.clone(), endpoint: text(endpoint), machine };
+    dynamodb::create(options, keys).await?;
+    Ok(table)
 }
 
 /// Each embedded file is opened once, for it is locked.
