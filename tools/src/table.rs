@@ -8,7 +8,7 @@ use skyferry_agent::wiring::create_table;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
-/// Makes the table of [ledger] on DynamoDB with its index and its expiry, billed by request. What is there already stays,
+/// Makes the ledger's table on DynamoDB with its index and its expiry, billed by request. What is there already stays,
 /// and what is missing of it is added.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
