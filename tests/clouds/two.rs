@@ -176,8 +176,7 @@ async fn two_agents(far: Far, section: String) {
             }
         }
         far.faults(&stage).add(Rule::any(fault(&mut random)));
-        if let Some((which, until)) = frozen.filter(|(_, until)| Instant::now() >= *until) {
-            let _ = until;
+        if let Some((which, _)) = frozen.filter(|(_, until)| Instant::now() >= *until) {
             agents.signal(which, Signal::SIGCONT);
             frozen = None;
         }
@@ -226,11 +225,7 @@ async fn two_agents(far: Far, section: String) {
     let swept = agent.janitor().sweep(Begun::Ago(Duration::ZERO)).await.expect("swept");
     assert_eq!((swept.live, swept.foreign), (0, 0), "{swept:?}");
     assert!(far.open_uploads(&stage).is_empty(), "an orphan");
-    assert!(agents_are_few(swept.aborted), "{} orphans: more than kills can explain", swept.aborted);
-}
-
-fn agents_are_few(orphans: usize) -> bool {
-    orphans <= 20
+    assert!(swept.aborted <= 20, "{} orphans: more than kills can explain", swept.aborted);
 }
 
 fn differences(there: &BTreeMap<String, u32>, source: &BTreeMap<String, u32>) -> String {

@@ -105,36 +105,32 @@ struct Flipping {
     left: AtomicUsize,
 }
 
-impl Flipping {
-    fn flip(&self, bytes: &Bytes, offset: u64) -> Bytes {
-        let mut changed = bytes.to_vec();
-        for (at, mask) in (self.at..).zip(&self.mask) {
-            if let Some(byte) = at.checked_sub(offset).and_then(|at| changed.get_mut(at as usize)) {
-                *byte ^= mask;
-            }
+/// The bytes that begin at `offset`, with the bits of `mask` flipped from `at` on.
+fn flipped(bytes: &Bytes, offset: u64, at: u64, mask: &[u8]) -> Bytes {
+    let mut changed = bytes.to_vec();
+    for (at, mask) in (at..).zip(mask) {
+        if let Some(byte) = at.checked_sub(offset).and_then(|at| changed.get_mut(at as usize)) {
+            *byte ^= mask;
         }
-        changed.into()
     }
+    changed.into()
+}
 
+impl Flipping {
     fn spoil(&self, payload: Payload) -> Payload {
         if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
             return payload;
         }
         match payload {
-            Payload::Whole(bytes) => Payload::Whole(self.flip(&bytes, 0)),
+            Payload::Whole(bytes) => Payload::Whole(flipped(&bytes, 0, self.at, &self.mask)),
             Payload::Stream { length, chunks } => {
                 let (at, mask) = (self.at, self.mask.clone());
                 let mut offset = 0;
                 let chunks = chunks.map(move |chunk| {
                     let chunk = chunk?;
-                    let mut changed = chunk.to_vec();
-                    for (at, mask) in (at..).zip(&mask) {
-                        if let Some(byte) = u64::checked_sub(at, offset).and_then(|at| changed.get_mut(at as usize)) {
-                            *byte ^= mask;
-                        }
-                    }
+                    let changed = flipped(&chunk, offset, at, &mask);
                     offset += chunk.len() as u64;
-                    Ok(changed.into())
+                    Ok(changed)
                 });
                 Payload::Stream { length, chunks: Box::pin(chunks) }
             }

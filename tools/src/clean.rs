@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skyferry_agent::config::{self, Settings};
+use skyferry_agent::config;
 use skyferry_agent::janitor::{AGE, Begun, Swept};
 use skyferry_agent::wiring::Agent;
 
@@ -35,26 +35,19 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, false);
-    let settings = match Settings::load(&arguments.config, std::env::vars_os()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("skyferry: {error}");
-            return Ok(WRONG);
-        }
-    };
+    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
     if arguments.older_than < AGE && !arguments.dry_run {
         eprintln!("skyferry: uploads younger than {} hours may be an agent's that is at work", AGE.as_secs() / 3600);
     }
+    let words = if arguments.dry_run { "would be ended" } else { "ended" };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let swept = runtime.block_on(async {
         let mut janitor = Agent::build(&settings).await?.janitor();
         janitor.dry = arguments.dry_run;
-        let words = if arguments.dry_run { "would be ended" } else { "ended" };
         janitor.tell = Some(Box::new(move |at, upload| eprintln!("{words}: {at} (upload {upload})")));
         anyhow::Ok(janitor.sweep(Begun::Ago(arguments.older_than)).await?)
     });
     let Swept { aborted, live, foreign } = swept?;
-    let words = if arguments.dry_run { "would be ended" } else { "ended" };
     show.say(&format!(
         "{aborted} uploads {words}, {live} left to their writers, {foreign} not known to be Skyferry's"
     ))?;

@@ -10,6 +10,7 @@ mod table;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use skyferry_agent::config::Settings;
 
 /// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
 #[global_allocator]
@@ -36,6 +37,12 @@ enum Verb {
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     Table(table::Arguments),
+}
+
+/// The agent's settings; what is wrong with them is said.
+fn settings(file: &std::path::Path) -> Option<Settings> {
+    let loaded = Settings::load(file, std::env::vars_os());
+    loaded.inspect_err(|error| eprintln!("skyferry: {error}")).ok()
 }
 
 fn main() -> ExitCode {

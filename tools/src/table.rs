@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use skyferry_agent::config::Settings;
 use skyferry_agent::wiring::create_table;
 
 use crate::show::Show;
@@ -32,13 +31,7 @@ enum Verb {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let Verb::Create { config, json } = &arguments.verb;
-    let settings = match Settings::load(config, std::env::vars_os()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("skyferry: {error}");
-            return Ok(WRONG);
-        }
-    };
+    let Some(settings) = crate::settings(config) else { return Ok(WRONG) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = runtime.block_on(create_table(&settings))?;
     let show = Show::new(*json, false);

@@ -42,8 +42,6 @@ pub struct Drive<'a> {
     recorded: Option<LastPublished>,
     /// The last looks.
     source: Option<Object>,
-    /// The size of the parts that `source` was written in, where its digests need it.
-    source_part: Option<u64>,
     /// The body of `source`, between a GET and its PUT. A mutex nobody waits for: a body is `Send` and not `Sync`.
     opened: Mutex<Option<Opened>>,
     destination: Option<Object>,
@@ -91,7 +89,6 @@ impl<'a> Drive<'a> {
             begun: ledger::Begun::default(),
             recorded: None,
             source: None,
-            source_part: None,
             opened: Mutex::new(None),
             destination: None,
             upload: None,
@@ -236,9 +233,9 @@ impl<'a> Drive<'a> {
         plan(size, self.context.cut, self.context.sink.limits())
     }
 
-    /// Cut at the source's own borders where these are known, or as an upload that is taken over was.
-    fn planned_parts(&self, size: u64, adopted: Option<u64>) -> Result<Parts, CopyError> {
-        let part_size = adopted.or(self.source_part).unwrap_or(self.context.cut.part_size);
+    /// `part_size`: the source's own, or that of an upload that is taken over; else it is the operator's wish.
+    fn planned_parts(&self, size: u64, part_size: Option<u64>) -> Result<Parts, CopyError> {
+        let part_size = part_size.unwrap_or(self.context.cut.part_size);
         match plan(size, Cut { part_size, ..self.context.cut }, self.context.sink.limits()) {
             Ok(Plan::Parts(parts)) => Ok(parts),
             _ => Err(self.defect("an upload of an object that is not large")),

@@ -50,15 +50,13 @@ impl Drive<'_> {
         parts.is_ok_and(|parts| parts.part_size == upload.part_size)
     }
 
-    /// Digests of parts need the parts' borders: asked for where there is nothing else to compare.
-    async fn learn_borders(&mut self) -> Result<(), CopyError> {
-        self.source_part = None;
-        let Some(object) = &self.source else { return Ok(()) };
-        let Some(parts) = object.stored.parts_alone(self.context.md5) else { return Ok(()) };
+    /// The size of the parts that the source was written in. Digests of parts need it: asked for where there is nothing else
+    /// to compare, and only for an object that is about to be sent.
+    pub(super) async fn source_part(&self, object: &Object) -> Result<Option<u64>, CopyError> {
+        let Some(parts) = object.stored.parts_alone(self.context.md5) else { return Ok(None) };
         let found = self.context.source.part_size(&self.subject.source, &object.identity, parts).await?;
         let limits = self.context.sink.limits();
-        self.source_part = found.filter(|size| (limits.min_part..=limits.max_part).contains(size));
-        Ok(())
+        Ok(found.filter(|size| (limits.min_part..=limits.max_part).contains(size)))
     }
 
     pub(super) async fn head_source(&mut self) -> Done {
@@ -103,7 +101,7 @@ impl Drive<'_> {
         Ok(newest.is_none_or(|newest| newest.identity != *identity))
     }
 
-    async fn source_seen(&mut self) -> Done {
+    async fn source_seen(&self) -> Done {
         self.fine(Side::Source);
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
@@ -114,9 +112,6 @@ impl Drive<'_> {
             there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
         });
         let superseded = self.is_superseded(&identity).await?;
-        if large {
-            self.learn_borders().await?;
-        }
         Ok(Answer::Source(Some(SourceSeen { identity, large, equals_foreign, superseded })))
     }
 

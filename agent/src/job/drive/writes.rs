@@ -63,13 +63,14 @@ impl Drive<'_> {
     pub(super) async fn initiate(&mut self, token: Token) -> Done {
         *self.opened() = None;
         let object = self.source.clone().ok_or_else(|| self.defect("an upload without a look"))?;
-        let parts = self.planned_parts(object.identity.size, None)?;
+        let source_part = self.source_part(&object).await?;
+        let parts = self.planned_parts(object.identity.size, source_part)?;
         let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
         self.fine(Side::Destination);
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
-        let source_borders = self.source_part == Some(parts.part_size);
+        let source_borders = source_part == Some(parts.part_size);
         self.upload = Some(Upload { object, parts, record, source_borders });
         Ok(Answer::Initiated(id))
     }
@@ -87,7 +88,7 @@ impl Drive<'_> {
                 Err(error) if error.kind == Kind::UploadGone => {}
                 resumed => resumed?,
             }
-            let source_borders = self.source_part == Some(parts.part_size);
+            let source_borders = self.source_part(&object).await? == Some(parts.part_size);
             self.upload = Some(Upload { object, parts, record, source_borders });
         }
         let record = self.upload.as_ref().map(|upload| &upload.record);
