@@ -177,7 +177,11 @@ impl Agent {
     }
 
     pub fn routes(&self) -> &[Route] {
-        self.shared().router.routes()
+        self.router().routes()
+    }
+
+    pub fn router(&self) -> &Router {
+        &self.shared().router
     }
 
     /// The queue's own face where it is embedded: what a listing feeds.

@@ -21,7 +21,8 @@
 //! 10. Jobsender: quadratic comparison; the prefix `sp` also took `sp2/` ([`museum_10_a_prefix_is_a_folder`]); `dp/` sent
 //!     everything again, and so did a failed listing of the destination; `Failed` entries of a batch were ignored.
 //! 11. The event-trigger tool replaced the bucket's whole notification configuration.
-//! 12. The inventory tool read the size from a fixed column, which a versioned report shifts.
+//! 12. The inventory tool read the size from a fixed column, which a versioned report shifts:
+//!     `museum_12_the_size_is_read_where_the_reports_own_schema_says` (of `skyferry inventory`).
 //! 13. Small files were never counted as complete by the metrics:
 //!     [`counted::museum_13_small_files_are_counted_as_complete`].
 //! 14. The download script renamed files with missing parts as complete; `a.txt` and `a.bin` shared one temporary file:

@@ -4,12 +4,15 @@ mod clean;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod inventory;
 mod jobs;
 mod pages;
 mod patience;
+mod remember;
 mod select;
 mod show;
 mod table;
+mod ticker;
 mod voice;
 
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ enum Verb {
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    Inventory(Box<inventory::Arguments>),
     Table(table::Arguments),
 }
 
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Inventory(arguments) => inventory::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {

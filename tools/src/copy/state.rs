@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 /// The pair that the file belongs to.
 pub const PAIR: &str = "copy pair";
@@ -13,18 +13,9 @@ pub const POSITION: &str = "copy position";
 /// When the first run began of which nobody has cleaned up yet: seconds since the epoch.
 pub const BEGAN: &str = "copy began";
 
-/// The flag's file, or the pair's own under the user's state directory, which is made.
+/// The flag's file, or the pair's own.
 pub fn path(flag: Option<&Path>, pair: &[u8]) -> anyhow::Result<PathBuf> {
-    if let Some(file) = flag {
-        return Ok(std::path::absolute(file)?);
-    }
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-    let Some(base) = base else { bail!("neither XDG_STATE_HOME nor HOME is set: name a file with --state") };
-    let directory = base.join("skyferry");
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("{} (another place: --state FILE)", directory.display()))?;
-    Ok(directory.join(format!("copy-{:032x}.sqlite", fnv(pair))))
+    crate::remember::file(flag, "copy", "sqlite", pair)
 }
 
 /// SQLite's three files.
@@ -42,21 +33,9 @@ pub fn forget(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// FNV-1a: the same on every machine and in every version, which is all that a file's name asks for.
-fn fnv(bytes: &[u8]) -> u128 {
-    let step = |hash: u128, byte: &u8| (hash ^ u128::from(*byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
-    bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        assert_eq!(fnv(b""), 0x6c62272e07bb014262b821756295c58d);
-        assert_eq!(fnv(b"a"), 0xd228cb696f1a8caf78912b704e4a8964);
-    }
 
     #[test]
     fn forgetting_what_is_not_there_is_no_error() {

@@ -1,0 +1,285 @@
+//! `skyferry inventory`: jobs for all that an S3 Inventory report lists.
+//!
+//! A file is read whole before a row of it is believed: to a temporary file, if it comes from a bucket, to take its MD5. Then
+//! its rows pass in chunks, so that memory is the same for a thousand rows and for a billion; each chunk is flushed, then
+//! remembered.
+//!
+//! ```text
+//! place ▶ reports (manifest, files) ▶ rows (csv ◀ unpack, parquet; schema) ▶ walk ▶ choose (against) ▶ outlet
+//! ```
+
+mod against;
+mod arguments;
+mod choose;
+mod counts;
+mod csv;
+mod files;
+mod manifest;
+mod outlet;
+mod parquet;
+mod place;
+mod progress;
+mod reports;
+mod rows;
+mod schema;
+mod state;
+mod unpack;
+mod walk;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use skyferry_agent::config::{Settings, Store, Versions};
+use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::wiring::Agent;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken as Stop;
+
+use crate::jobs::Jobs;
+use crate::patience::Patience;
+use crate::show::Show;
+use crate::voice::Voice;
+use crate::{DONE, FAILED, WRONG};
+use against::Against;
+pub use arguments::Arguments;
+use choose::Chooser;
+use counts::Counts;
+use files::Files;
+use outlet::{Outlet, ToFile};
+use place::Place;
+use progress::Progress;
+use reports::Part;
+use schema::Schema;
+use state::State;
+use walk::Walk;
+
+/// How long the bucket of a report may refuse what only a person can mend.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let show = Show::new(arguments.json, false);
+    let voice = Voice::new((show.bars && !arguments.no_progress).then(crate::ticker::bar));
+    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let wanted = match Wanted::of(arguments, &settings) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("skyferry: {error:#}");
+            return Ok(WRONG);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        let ended = perform(arguments, &settings, wanted, &show, &voice, &shutdown).await;
+        if let Some(bar) = &voice.bar {
+            bar.finish_and_clear();
+        }
+        ended
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// What was typed, understood.
+struct Wanted {
+    manifests: Vec<Place>,
+    against: Vec<Place>,
+    columns: Option<Schema>,
+}
+
+impl Wanted {
+    fn of(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Wanted> {
+        if arguments.deletes && !settings.transfer.deletes {
+            return Err(anyhow!("--deletes needs deletes = true in [transfer] of {}", arguments.config.display()));
+        }
+        let places = |texts: &[OsString]| -> anyhow::Result<Vec<Place>> {
+            texts.iter().map(|text| Place::parse(text).map_err(anyhow::Error::msg)).collect()
+        };
+        let names = arguments.columns.iter().map(String::as_str);
+        let schema = (!arguments.columns.is_empty()).then(|| Schema::new(names)).transpose();
+        let columns = schema.map_err(anyhow::Error::msg).context("--columns")?;
+        if columns.as_ref().is_some_and(|schema| !schema.has(schema::Column::Bucket)) {
+            return Err(anyhow!("--columns: no column Bucket, and nothing else says whose keys these are"));
+        }
+        Ok(Wanted { manifests: places(&arguments.manifests)?, against: places(&arguments.against)?, columns })
+    }
+
+    /// What the work is known by.
+    fn name(&self, arguments: &Arguments) -> anyhow::Result<String> {
+        let config = std::fs::canonicalize(&arguments.config)?;
+        let names: Vec<String> = self.manifests.iter().map(Place::name).collect();
+        Ok(format!("{} {}", config.display(), names.join(" ")))
+    }
+}
+
+async fn perform(
+    arguments: &Arguments,
+    settings: &Settings,
+    wanted: Wanted,
+    show: &Show,
+    voice: &Voice,
+    shutdown: &Shutdown,
+) -> anyhow::Result<u8> {
+    let begun = Instant::now();
+    let agent = Agent::build(settings).await?;
+    let source = matches!(settings.source, Store::S3(_)).then(|| agent.source().clone());
+    let files = Files::new(source, Patience::new(PATIENCE, voice.clone()));
+    let exact = settings.transfer.versions == Versions::Exact;
+    let against = !wanted.against.is_empty();
+    let chooser = Chooser::new(agent.router().clone(), &arguments.selection, exact, arguments.deletes, against)?;
+    let mut sending = tokio::select! {
+        sending = Sending::prepare(arguments, &wanted, files, chooser, &agent) => sending?,
+        () = shutdown.stop.cancelled() => return Ok(code(shutdown)),
+    };
+    let before = sending.state.mark.counts;
+    if before.rows > 0 {
+        voice.line(&format!("skyferry: going on after {} rows of an earlier run (--restart begins anew)", before.rows));
+    }
+    let progress = Arc::new(Progress::default());
+    progress.at(sending.state.mark.files, &before);
+    let shown = (!arguments.no_progress).then(|| progress.show(voice, sending.parts.len()));
+    let whole = sending.run(arguments.keep_going, &progress, voice, &shutdown.stop).await;
+    drop(shown);
+    if let Some(bar) = &voice.bar {
+        bar.finish_and_clear();
+    }
+    let counts = sending.state.mark.counts;
+    if let Ok(true) = whole {
+        sending.state.forget()?;
+        sending.outlet.finish()?;
+    }
+    tell(arguments, show, &counts, begun.elapsed())?;
+    match whole? {
+        false => Ok(code(shutdown)),
+        true => Ok(if counts.bad > 0 { FAILED } else { DONE }),
+    }
+}
+
+fn code(shutdown: &Shutdown) -> u8 {
+    shutdown.reason().map_or(FAILED, Reason::exit_code)
+}
+
+/// Everything that is known before the first job is sent.
+struct Sending {
+    files: Files,
+    parts: Vec<Part>,
+    /// Away while a file is read.
+    chooser: Option<(Chooser, Option<Against>)>,
+    outlet: Outlet,
+    state: State,
+}
+
+impl Sending {
+    async fn prepare(
+        arguments: &Arguments,
+        wanted: &Wanted,
+        files: Files,
+        chooser: Chooser,
+        agent: &Agent,
+    ) -> anyhow::Result<Sending> {
+        let parts = reports::open(&wanted.manifests, wanted.columns.as_ref(), &files).await?;
+        let there = reports::open(&wanted.against, wanted.columns.as_ref(), &files).await.context("--against")?;
+        let states: Vec<&str> = parts.iter().chain(&there).map(|part| part.state.as_str()).collect();
+        let about = files::md5(format!("{} {}", states.join(" "), chooser.in_words()).as_bytes());
+        let against = match there.is_empty() {
+            true => None,
+            false => Some(table(there, &files).await.context("--against")?),
+        };
+        let outlet = match &arguments.to_file {
+            Some(path) => Outlet::File(ToFile::new(path)?),
+            None if arguments.dry_run => Outlet::Nowhere,
+            None => Outlet::Queue(Jobs::new(agent.queue().clone())),
+        };
+        let state = match &outlet {
+            Outlet::Queue(_) => {
+                let name = wanted.name(arguments)?;
+                let file = crate::remember::file(arguments.state.as_deref(), "inventory", "json", name.as_bytes())?;
+                State::open(file, about, arguments.restart)?
+            }
+            // What is not sent is whole or nothing.
+            _ => State::none(),
+        };
+        Ok(Sending { files, parts, chooser: Some((chooser, against)), outlet, state })
+    }
+
+    /// `false`: it was told to stop.
+    async fn run(&mut self, keep_going: bool, progress: &Progress, voice: &Voice, stop: &Stop) -> anyhow::Result<bool> {
+        while let Some(part) = self.parts.get(self.state.mark.files) {
+            let file = tokio::select! {
+                file = part.fetch(&self.files) => file?,
+                () = stop.cancelled() => return Ok(false),
+            };
+            let (format, bucket, place) = (part.format.clone(), part.bucket.clone(), part.place.to_string());
+            let walk = Walk { file, format, bucket, from: self.state.mark.rows, keep_going };
+            if !self.part(walk, progress, voice, stop).await.context(place)? {
+                return Ok(false);
+            }
+            (self.state.mark.files, self.state.mark.rows) = (self.state.mark.files + 1, 0);
+            self.state.save()?;
+        }
+        Ok(true)
+    }
+
+    /// One file: read ahead by a chunk while the last one is sent.
+    async fn part(&mut self, walk: Walk, progress: &Progress, voice: &Voice, stop: &Stop) -> anyhow::Result<bool> {
+        let (sender, mut chunks) = mpsc::channel(1);
+        let (mut chooser, against) = self.chooser.take().context("another file is still read")?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = walk.run(&mut chooser, against.as_ref(), &sender);
+            ((chooser, against), read)
+        });
+        loop {
+            let chunk = tokio::select! {
+                chunk = chunks.recv() => chunk,
+                () = stop.cancelled() => return Ok(false),
+            };
+            let Some(chunk) = chunk else { break };
+            chunk.told.iter().for_each(|line| voice.line(&format!("skyferry: {line}")));
+            self.outlet.take(chunk.jobs).await?;
+            self.state.mark.counts += chunk.counts;
+            self.state.mark.rows = chunk.rows;
+            self.state.save()?;
+            progress.at(self.state.mark.files, &self.state.mark.counts);
+        }
+        let (chooser, read) = reading.await?;
+        self.chooser = Some(chooser);
+        read.map(|()| true)
+    }
+}
+
+/// What the destination's reports show.
+async fn table(parts: Vec<Part>, files: &Files) -> anyhow::Result<Against> {
+    let mut table = Against::new()?;
+    for part in parts {
+        let file = part.fetch(files).await?;
+        let Part { format, bucket, place, .. } = part;
+        let filled = tokio::task::spawn_blocking(move || {
+            let mut fill = table.fill()?;
+            walk::all(file, &format, |row| fill.add(&bucket, row))?;
+            drop(fill);
+            anyhow::Ok(table)
+        });
+        table = filled.await?.context(place.to_string())?;
+    }
+    Ok(table)
+}
+
+fn tell(arguments: &Arguments, show: &Show, counts: &Counts, elapsed: Duration) -> anyhow::Result<()> {
+    let jobs = match (arguments.dry_run, &arguments.to_file) {
+        (true, _) => "would be sent",
+        (_, Some(_)) => "written",
+        _ => "jobs sent",
+    };
+    show.say(&counts.in_words(jobs))?;
+    if arguments.json {
+        let mut line = serde_json::to_value(counts)?;
+        line["dry_run"] = arguments.dry_run.into();
+        line["seconds"] = ((elapsed.as_secs_f64() * 1000.0).round() / 1000.0).into();
+        show.json(&line.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! What becomes of one row: a job, or one of the reasons why there is none.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::bail;
+use skyferry_agent::event::{Kind, Record, Removal};
+use skyferry_agent::object::{Key, Location};
+use skyferry_agent::route::{Decision, NotRouted, Router};
+use skyferry_agent::store::Listed;
+
+use super::against::There;
+use super::counts::Counts;
+use super::rows::Row;
+use super::schema::{Column, Schema};
+use crate::select::{Filter, Selection};
+
+/// Buckets without a route that are told by name.
+const TOLD: usize = 20;
+
+pub struct Chooser {
+    router: Router,
+    filter: Filter,
+    /// Columns without which the flags mean nothing, with the flag.
+    needed: Vec<(Column, &'static str)>,
+    /// All versions, each for itself.
+    exact: bool,
+    deletes: bool,
+    /// The last row's, most often the next one's too.
+    bucket: Arc<str>,
+    unrouted: BTreeSet<String>,
+}
+
+/// What is sent at once, and is sent again after a kill.
+#[derive(Default)]
+pub struct Chunk {
+    pub jobs: Vec<Job>,
+    pub counts: Counts,
+    /// Of the file that are done with it.
+    pub rows: u64,
+    /// What a person should know.
+    pub told: Vec<String>,
+}
+
+/// What is to be sent.
+#[derive(Debug)]
+pub struct Job {
+    pub body: String,
+    /// `None`: a deletion.
+    pub size: Option<u64>,
+}
+
+impl Chooser {
+    /// `against`: rows will be compared with another report.
+    pub fn new(
+        router: Router,
+        selection: &Selection,
+        exact: bool,
+        deletes: bool,
+        against: bool,
+    ) -> anyhow::Result<Chooser> {
+        let sizes = selection.min_size.is_some() || selection.max_size.is_some();
+        let ages = selection.newer_than.is_some() || selection.older_than.is_some();
+        let flags = [
+            (sizes, Column::Size, "--min-size and --max-size"),
+            (ages, Column::LastModifiedDate, "--newer-than and --older-than"),
+            (deletes, Column::IsDeleteMarker, "--deletes"),
+            (against, Column::Size, "--against"),
+        ];
+        let needed = flags.into_iter().filter(|(set, ..)| *set).map(|(_, column, flag)| (column, flag)).collect();
+        let (filter, bucket, unrouted) = (Filter::new(selection)?, "".into(), BTreeSet::new());
+        Ok(Chooser { router, filter, needed, exact, deletes, bucket, unrouted })
+    }
+
+    /// What the choice depends on, in words.
+    pub fn in_words(&self) -> String {
+        let routes: Vec<String> = self.router.routes().iter().map(ToString::to_string).collect();
+        format!("{} {} {} {}", routes.join(" "), self.filter.in_words(), self.exact, self.deletes)
+    }
+
+    /// A report must have what the flags ask for.
+    pub fn accepts(&self, schema: &Schema) -> anyhow::Result<()> {
+        match self.needed.iter().find(|(column, _)| !schema.has(*column)) {
+            Some((column, flag)) => bail!("the report has no column {column:?}, which {flag} needs"),
+            None => Ok(()),
+        }
+    }
+
+    /// `bucket`: the report's, where rows do not name their own. `there`: what is at the destination already.
+    pub fn choose(
+        &mut self,
+        row: &Row<'_>,
+        bucket: &Arc<str>,
+        there: Option<&mut There<'_>>,
+        chunk: &mut Chunk,
+    ) -> anyhow::Result<()> {
+        let counts = &mut chunk.counts;
+        counts.rows += 1;
+        if !row.latest && (!self.exact || row.delete_marker) {
+            counts.older += 1;
+            return Ok(());
+        }
+        if row.delete_marker && !self.deletes {
+            counts.delete_markers += 1;
+            return Ok(());
+        }
+        let source = Location { bucket: self.bucket_of(row, bucket), key: Key::new(row.key.to_vec()) };
+        let destination = match self.router.decide(&source, None) {
+            Decision::Go { destination, .. } if self.wants(row, &source) => destination,
+            Decision::Go { .. } | Decision::Ignored(_) => {
+                counts.left_out += 1;
+                return Ok(());
+            }
+            Decision::NotRouted(why) => {
+                counts.unrouted += 1;
+                chunk.told.extend(self.first_of(&source, &why));
+                return Ok(());
+            }
+        };
+        if let Some(there) = there.filter(|_| !row.delete_marker)
+            && there.has(&destination, row)?
+        {
+            counts.equal += 1;
+            return Ok(());
+        }
+        counts.jobs += 1;
+        counts.deletions += u64::from(row.delete_marker);
+        counts.bytes += row.size.unwrap_or(0);
+        chunk.jobs.push(self.job(row, source));
+        Ok(())
+    }
+
+    fn bucket_of(&mut self, row: &Row<'_>, bucket: &Arc<str>) -> Arc<str> {
+        let named = if row.bucket.is_empty() { bucket } else { row.bucket };
+        if *self.bucket != *named {
+            self.bucket = named.into();
+        }
+        self.bucket.clone()
+    }
+
+    fn wants(&self, row: &Row<'_>, source: &Location) -> bool {
+        let under = |prefix: &Key| source.key.as_bytes().strip_prefix(prefix.as_bytes());
+        let fits = |bucket: &Option<Arc<str>>| bucket.as_ref().is_none_or(|bucket| *bucket == source.bucket);
+        let routes = self.router.routes().iter().filter(|route| fits(&route.source_bucket));
+        let rest = routes.filter_map(|route| under(&route.source_prefix)).next().unwrap_or_default();
+        let listed = Listed {
+            key: source.key.clone(),
+            size: row.size.unwrap_or(0),
+            etag: Arc::default(),
+            last_modified: row.last_modified.unwrap_or(0),
+            storage_class: None,
+            revision: None,
+        };
+        self.filter.takes(&source.bucket, &listed, rest)
+    }
+
+    fn job(&self, row: &Row<'_>, source: Location) -> Job {
+        let event = if row.delete_marker { Kind::Removed(Removal::DeleteMarker) } else { Kind::Requested };
+        let version = row.version.filter(|_| self.exact && !row.delete_marker).map(Arc::from);
+        let size = if row.delete_marker { None } else { row.size };
+        let record = Record { source, event, size_hint: size, version, sequencer: None, destination: None };
+        Job { body: record.to_message(), size: (!row.delete_marker).then_some(row.size.unwrap_or(0)) }
+    }
+
+    /// Each bucket or prefix once.
+    fn first_of(&mut self, source: &Location, why: &NotRouted) -> Option<String> {
+        let why = why.to_string();
+        if self.unrouted.len() >= TOLD || !self.unrouted.insert(why.clone()) {
+            return None;
+        }
+        Some(format!("{source}: {why}; such rows are left out"))
+    }
+}

@@ -1,0 +1,66 @@
+//! Where jobs go: into the queue, into a file, or nowhere.
+
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tempfile::NamedTempFile;
+
+use super::choose::Job;
+use crate::jobs::Jobs;
+
+pub enum Outlet {
+    Queue(Jobs),
+    File(ToFile),
+    /// Of a dry run.
+    Nowhere,
+}
+
+/// A message a line. It gets its name when it is whole.
+pub struct ToFile {
+    path: PathBuf,
+    beside: BufWriter<NamedTempFile>,
+}
+
+impl ToFile {
+    pub fn new(path: &Path) -> anyhow::Result<ToFile> {
+        let path = std::path::absolute(path)?;
+        let folder = path.parent().unwrap_or(&path);
+        let beside = NamedTempFile::new_in(folder).with_context(|| format!("--to-file {}", path.display()))?;
+        Ok(ToFile { beside: BufWriter::with_capacity(256 << 10, beside), path })
+    }
+}
+
+impl Outlet {
+    /// Returns when all of them are there.
+    pub async fn take(&mut self, jobs: Vec<Job>) -> anyhow::Result<()> {
+        match self {
+            Outlet::Queue(queue) => {
+                for job in jobs {
+                    queue.send(job.body).await?;
+                }
+                queue.flush().await?;
+            }
+            Outlet::File(file) => {
+                for job in jobs {
+                    writeln!(file.beside, "{}", job.body).with_context(|| file.path.display().to_string())?;
+                }
+            }
+            Outlet::Nowhere => {}
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> anyhow::Result<()> {
+        let Outlet::File(ToFile { path, beside }) = self else { return Ok(()) };
+        let whole = || {
+            use std::os::unix::fs::PermissionsExt as _;
+            let beside = beside.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            // A temporary file is its owner's alone; this one is not temporary.
+            beside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+            beside.persist(&path)?;
+            std::io::Result::Ok(())
+        };
+        whole().with_context(|| path.display().to_string())
+    }
+}

@@ -1,0 +1,188 @@
+//! What the journeys need: a place of one's own, settings, the program, and what came into the queue.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use sandbox::Ministack;
+use serde_json::Value;
+use skyferry_agent::embedded::Embedded;
+use skyferry_agent::event::{self, Entry, Parsed, Record};
+use skyferry_agent::queue::{Queue as _, QueueTraits};
+use skyferry_agent::wiring::EMBEDDED_QUEUE;
+use tokio::process::{Child, Command};
+
+/// No run here takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// On ministack.
+pub const QUEUE: &str = "jobs";
+
+pub struct Bench {
+    pub folder: tempfile::TempDir,
+    pub cloud: Option<Ministack>,
+}
+
+/// What a run said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub counts: Value,
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts[name].as_u64().unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    pub fn counts<const N: usize>(&self, names: [&str; N]) -> [u64; N] {
+        names.map(|name| self.count(name))
+    }
+
+    /// It failed, said why, and sent nothing.
+    pub fn refused(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in {self:?}");
+        }
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        assert_eq!(self.counts.get("jobs").and_then(Value::as_u64).unwrap_or(0), 0, "{self:?}");
+    }
+}
+
+/// Of the routes of these settings: all of `photos`, to `copies/backup/`.
+const SIDES: &str = r#"
+    [ledger]
+    kind = "none"
+    [destination]
+    kind = "directory"
+    bucket = "copies"
+    path = "copies"
+    prefix = "backup"
+    [[routes]]
+    source_bucket = "photos"
+"#;
+
+impl Bench {
+    /// All on this machine: a queue in a file, and a source that is never asked.
+    pub fn new() -> Bench {
+        let bench = Bench { folder: tempfile::tempdir().expect("a folder"), cloud: None };
+        std::fs::create_dir(bench.path("photos")).expect("a folder");
+        bench.settings("");
+        bench
+    }
+
+    /// With a queue and buckets on ministack.
+    pub async fn with_cloud() -> Bench {
+        let cloud = Ministack::start().await.expect("ministack");
+        cloud.create_queue(QUEUE, &[]).await.expect("a queue");
+        for bucket in ["photos", "reports"] {
+            cloud.put_object(&format!("/{bucket}"), "").await.expect("a bucket");
+        }
+        let bench = Bench { cloud: Some(cloud), ..Bench::new() };
+        bench.settings("");
+        bench
+    }
+
+    /// `transfer`: more lines of that section.
+    pub fn settings(&self, transfer: &str) {
+        let ends = match &self.cloud {
+            None => {
+                "[queue]\nkind = \"embedded\"\npath = \"queue.db\"\n[source]\nkind = \"directory\"\npath = \"photos\"\n"
+                    .into()
+            }
+            Some(cloud) => {
+                let (region, endpoint) = (Ministack::REGION, cloud.endpoint());
+                let at = format!("region = \"{region}\"\nendpoint = \"{endpoint}\"\n");
+                let keys = "[credentials]\nsource = { provider = \"environment\" }\n";
+                format!("{keys}[queue]\nname = \"{QUEUE}\"\n{at}[source]\n{at}")
+            }
+        };
+        self.write("agent.toml", format!("{ends}{SIDES}[transfer]\n{transfer}\n").as_bytes());
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("written");
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry"));
+        command.args(["inventory", "--config", "agent.toml", "--json"]).args(arguments);
+        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
+        command.env("AWS_ACCESS_KEY_ID", "SANDBOX").env("AWS_SECRET_ACCESS_KEY", "sandbox");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().expect("started")
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Said {
+        ended(self.start(arguments)).await
+    }
+
+    /// What came into the queue, and is taken out of it, by the keys.
+    pub async fn jobs(&self) -> Vec<Record> {
+        let mut jobs: Vec<Record> = match &self.cloud {
+            None => self.embedded().await,
+            Some(cloud) => {
+                let mut bodies = Vec::new();
+                loop {
+                    let some = cloud.peek(QUEUE).await.expect("messages");
+                    if some.is_empty() {
+                        break;
+                    }
+                    bodies.extend(some.iter().map(|message| message["Body"].as_str().expect("a body").to_owned()));
+                }
+                bodies.iter().map(|body| record(body)).collect()
+            }
+        };
+        jobs.sort_by(|a, b| (&a.source, &a.version).cmp(&(&b.source, &b.version)));
+        jobs
+    }
+
+    pub async fn keys(&self) -> Vec<String> {
+        self.jobs().await.iter().map(|job| job.source.key.as_str().expect("UTF-8").to_owned()).collect()
+    }
+
+    async fn embedded(&self) -> Vec<Record> {
+        let minute = Duration::from_secs(60);
+        let traits = QueueTraits { visibility: minute, retention: minute, max_receives: None, dead_letters: None };
+        let file = Embedded::open(&self.path("queue.db")).expect("a file");
+        let queue = file.queue(EMBEDDED_QUEUE, traits).await.expect("a queue");
+        let mut jobs = Vec::new();
+        loop {
+            let messages = queue.receive(10, Duration::ZERO).await.expect("received");
+            if messages.is_empty() {
+                return jobs;
+            }
+            for message in messages {
+                jobs.push(record(&message.body));
+                queue.delete(&message.receipt).await.expect("deleted");
+            }
+        }
+    }
+}
+
+/// The one that a message holds.
+pub fn record(body: &str) -> Record {
+    match event::parse(body.as_bytes()) {
+        Parsed::Records(entries) => match &entries[..] {
+            [Entry::Record(record)] => record.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn ended(child: Child) -> Said {
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("an end in time");
+    said(&output.expect("an end"))
+}
+
+fn said(output: &Output) -> Said {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let counts = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    Said { code: output.status.code(), counts, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}

@@ -1,0 +1,122 @@
+//! What can be wrong with a report: each is told, and nothing wrong is sent.
+
+use sandbox::{Fault, Operation, Rule, S3Options, S3Peer};
+
+use crate::bench::Bench;
+use crate::reports::{CHECKSUM, CURRENT, Line, MANIFEST, Report, csv, gzip, line};
+
+fn some() -> Vec<Line> {
+    (0..100).map(|n| line(&format!("object-{n}"), n)).collect()
+}
+
+async fn refused(report: &Report, words: &[&str]) {
+    let bench = Bench::new();
+    let manifest = report.write(bench.folder.path());
+    bench.run(&[manifest.to_str().expect("UTF-8")]).await.refused(1, words);
+    assert!(bench.jobs().await.is_empty(), "{words:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_of_what_has_another_checksum() {
+    let mut report = Report::csv(CURRENT, &some(), 1000);
+    report.object("part-0.csv.gz").push(0);
+    refused(&report, &["part-0.csv.gz: its MD5 is", "nothing of it was sent"]).await;
+    let mut report = Report::csv(CURRENT, &some(), 1000);
+    report.object("manifest.json").push(b' ');
+    refused(&report, &["manifest.json", "its MD5 is", "manifest.checksum says"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_not_whole_is_told_before_anything_is_sent() {
+    let mut report = Report::csv(CURRENT, &some(), 50);
+    report.0.retain(|(key, _)| !key.ends_with("part-1.csv.gz"));
+    refused(&report, &["part-1.csv.gz is missing", "looked for at", "nothing was sent"]).await;
+    report.0.retain(|(key, _)| key != CHECKSUM);
+    refused(&report, &["manifest.checksum is not there: S3 writes it last"]).await;
+    report.0.retain(|(key, _)| key != MANIFEST);
+    refused(&report, &["manifest.json: it is not there"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_without_a_key_and_a_manifest_that_is_none_are_refused() {
+    refused(&Report::of("CSV", "Bucket, Size", vec![gzip(b"photos,1\n")]), &["no column Key", "Bucket, Size"]).await;
+    let bench = Bench::new();
+    bench.write("manifest.json", b"Bucket,Key\n");
+    bench.write("manifest.checksum", b"");
+    bench.run(&["manifest.json"]).await.refused(1, &["manifest.json: it is no manifest of S3's"]);
+    bench.run(&["manifest.json", "--columns", "Bucket,Size"]).await.refused(2, &["--columns", "no column Key"]);
+    bench.run(&["manifest.json", "--columns", "Key,Size"]).await.refused(2, &["no column Bucket"]);
+    bench.run(&["gs://b/manifest.json"]).await.refused(2, &["gs://b/manifest.json"]);
+    bench.run(&["s3://b/manifest.json"]).await.refused(1, &["[source]", "download the report"]);
+    let manifest = Report::csv("Bucket, Key", &some(), 1000).write(bench.folder.path());
+    let said = bench.run(&[manifest.to_str().expect("UTF-8"), "--min-size", "1"]).await;
+    said.refused(1, &["no column Size, which --min-size"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_breaks_off_sends_nothing() {
+    let mut packed = gzip(&csv("Bucket, Key, Size", &some()));
+    packed.truncate(packed.len() - 20);
+    let bench = Bench::new();
+    bench.write("cut.csv.gz", &packed);
+    let said = bench.run(&["cut.csv.gz", "--columns", "Bucket,Key,Size"]).await;
+    said.refused(1, &["cut.csv.gz: it breaks off", "nothing of it was sent"]);
+    assert!(bench.jobs().await.is_empty());
+    // S3's own sum is right: it was written so.
+    let manifest = Report::of("CSV", "Bucket, Key, Size", vec![packed]).write(bench.folder.path());
+    let said = bench.run(&[manifest.to_str().expect("UTF-8")]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("it breaks off"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bombs_are_refused_before_anything_is_sent() {
+    let bench = Bench::new();
+    let row = [b"photos,".to_vec(), vec![b'k'; 900], b",1\n".to_vec()].concat();
+    bench.write("rows.csv.gz", &gzip(&row.repeat(30_000)));
+    let columns = ["--columns", "Bucket,Key,Size"];
+    let said = bench.run(&[&["rows.csv.gz"], &columns[..]].concat()).await;
+    said.refused(1, &["rows.csv.gz: it unpacks to more than", "a bomb"]);
+    assert!(bench.jobs().await.is_empty());
+    bench.write("row.csv.gz", &gzip(&[b"photos,\"".to_vec(), vec![b'k'; 8 << 20]].concat()));
+    let said = bench.run(&[&["row.csv.gz"], &columns[..]].concat()).await;
+    said.refused(1, &["row.csv.gz: line 1: a row of more than"]);
+    assert!(bench.jobs().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_is_told_with_file_and_line_and_can_be_left_out() {
+    let bench = Bench::new();
+    let rows = b"photos,a,1\nphotos,b%zz,1\nphotos,\"c\nc\",1\nphotos,d,many\nphotos,e\nphotos,f,1\n";
+    bench.write("rows.csv", rows);
+    let columns = ["rows.csv", "--columns", "Bucket,Key,Size"];
+    let said = bench.run(&columns).await;
+    assert_eq!((said.code, said.counts(["rows", "jobs", "bad"])), (Some(1), [1, 1, 0]), "{said:?}");
+    assert!(said.stderr.contains("rows.csv: line 2: Key b%zz has a %"), "{said:?}");
+    assert!(said.stderr.contains("--keep-going"), "{said:?}");
+    assert_eq!(bench.keys().await, ["a"]);
+
+    let said = bench.run(&[&columns[..], &["--keep-going"]].concat()).await;
+    assert_eq!((said.code, said.counts(["rows", "jobs", "bad"])), (Some(1), [6, 3, 3]), "{said:?}");
+    for words in ["line 2: Key b%zz", "line 5: Size many is no number", "line 6: 2 columns where the schema has 3"] {
+        assert!(said.stderr.contains(words), "no {words:?} in {said:?}");
+    }
+    assert_eq!(bench.keys().await, ["c\nc", "f"], "the first was sent before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_in_another_region_is_told_with_what_to_do() {
+    let bench = Bench::new();
+    let peer = S3Peer::start(S3Options { buckets: vec!["reports".into()], ..S3Options::default() }).expect("a peer");
+    let text = std::fs::read_to_string(bench.path("agent.toml")).expect("settings");
+    let source = format!(
+        "[credentials]\nsource = {{ provider = \"environment\", prefix = \"S3_\" }}\n[source]\nendpoint = \"{}\"\nregion = \"us-east-1\"\n",
+        peer.endpoint()
+    );
+    let text = text.replace("[source]\nkind = \"directory\"\npath = \"photos\"\n", &source);
+    bench.write("agent.toml", text.as_bytes());
+    let refuse = Fault::Refuse { status: 301, code: "PermanentRedirect".into(), retry_after: None };
+    peer.faults().add(Rule::on(Operation::HeadObject, refuse).times(100));
+    let said = bench.run(&["s3://reports/manifest.json"]).await;
+    said.refused(1, &["s3://reports/manifest.json", "the bucket is in another region", "set region"]);
+}
