@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing_subscriber::EnvFilter;
 
+use crate::inventory::Listing;
 use crate::pages::{End, Place as Side};
 use crate::patience::Patience;
 use crate::select::Filter;
@@ -149,6 +150,7 @@ impl Copying {
         let mut resolved = settings(&origin)?;
         let mut agent = build(&resolved).await?;
         if let (None, Place::Remote { rest, .. }) = (&origin.single, &source)
+            && arguments.inventory.is_empty()
             && !is_there(&agent, &origin, rest, &source, patience).await?
         {
             drop(agent);
@@ -158,12 +160,15 @@ impl Copying {
         }
         let ordered = in_order(&resolved.source);
         let queue = agent.embedded().context("the queue of one machine")?.clone();
-        let began = begin(&queue, &pair, &filter, &file, scratch.is_some()).await?;
+        let inventory = inventory(arguments, &resolved.source, &agent, patience).await?;
+        let chosen = format!("{}{}", filter.in_words(), inventory.as_ref().map(Listing::sum).unwrap_or_default());
+        let began = begin(&queue, &pair, &chosen, &file, scratch.is_some()).await?;
         let (from, to) = sides(&agent, &origin)?;
         let lister = Lister {
             from,
             to,
             single: origin.single.clone(),
+            inventory,
             filter,
             queue: queue.clone(),
             ledger: agent.ledger().clone(),
@@ -309,6 +314,23 @@ async fn is_there(
     }
 }
 
+/// The reports that stand for SRC's listing.
+async fn inventory(
+    arguments: &Arguments,
+    source: &Store,
+    agent: &Agent,
+    patience: &Patience,
+) -> Result<Option<Listing>, Ended> {
+    if arguments.inventory.is_empty() {
+        return Ok(None);
+    }
+    if !matches!(source, Store::S3(_)) {
+        return Err(Ended { code: WRONG, error: anyhow!("--inventory goes with an SRC of s3://") });
+    }
+    let source = Some(agent.source().clone());
+    Ok(Some(Listing::open(&arguments.inventory, source, patience.clone()).await.context("--inventory")?))
+}
+
 /// AWS, OSS and GCS promise it; other servers' listings may follow their directories.
 fn in_order(source: &Store) -> bool {
     match source {
@@ -322,7 +344,7 @@ fn in_order(source: &Store) -> bool {
 
 /// Checks that the state is this pair's, and drops what waits in it if other objects are meant now. Back comes when the
 /// work began.
-async fn begin(queue: &EmbeddedQueue, pair: &[u8], filter: &Filter, file: &Path, dry: bool) -> Result<i64, Ended> {
+async fn begin(queue: &EmbeddedQueue, pair: &[u8], chosen: &str, file: &Path, dry: bool) -> Result<i64, Ended> {
     let known = queue.note(state::PAIR).await?;
     if known.as_deref().is_some_and(|known| known != pair) {
         let file = file.display();
@@ -336,10 +358,10 @@ async fn begin(queue: &EmbeddedQueue, pair: &[u8], filter: &Filter, file: &Path,
     }
     let mut notes = vec![
         (state::PAIR, Some(pair.to_vec())),
-        (state::FILTER, Some(filter.in_words().as_bytes().to_vec())),
+        (state::FILTER, Some(chosen.as_bytes().to_vec())),
         (state::BEGAN, Some(began.to_be_bytes().to_vec())),
     ];
-    if known.is_some() && queue.note(state::FILTER).await?.as_deref() != Some(filter.in_words().as_bytes()) {
+    if known.is_some() && queue.note(state::FILTER).await?.as_deref() != Some(chosen.as_bytes()) {
         queue.empty().await?;
         notes.push((state::POSITION, None));
     }

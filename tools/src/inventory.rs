@@ -14,6 +14,7 @@ mod choose;
 mod counts;
 mod csv;
 mod files;
+mod listing;
 mod manifest;
 mod outlet;
 mod parquet;
@@ -45,16 +46,19 @@ use crate::voice::Voice;
 use crate::{DONE, FAILED, WRONG};
 use against::Against;
 pub use arguments::Arguments;
-use choose::Chooser;
+use choose::{Chooser, Job};
 use counts::Counts;
 use files::Files;
+pub use listing::{Listing, Position};
 use outlet::{Outlet, ToFile};
 use place::Place;
 use progress::Progress;
 use reports::Part;
 use schema::Schema;
 use state::State;
-use walk::Walk;
+use walk::{Chunk, Walk};
+
+type Chunks = mpsc::Receiver<Chunk<Job>>;
 
 /// How long the bucket of a report may refuse what only a person can mend.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -213,41 +217,49 @@ impl Sending {
                 file = part.fetch(&self.files) => file?,
                 () = stop.cancelled() => return Ok(false),
             };
-            let (format, bucket, place) = (part.format.clone(), part.bucket.clone(), part.place.to_string());
-            let walk = Walk { file, format, bucket, from: self.state.mark.rows, keep_going };
-            if !self.part(walk, progress, voice, stop).await.context(place)? {
+            let place = part.place.to_string();
+            let (format, bucket) = (part.format.clone(), part.bucket.clone());
+            let (mut chooser, against) = self.chooser.take().context("another file is still read")?;
+            let (from, (sender, chunks)) = (self.state.mark.rows, mpsc::channel(1));
+            let reading = tokio::task::spawn_blocking(move || {
+                let mut there = against.as_ref().map(Against::ask).transpose()?;
+                let walk = Walk::open(file, &format, from, keep_going)?;
+                chooser.accepts(walk.schema())?;
+                walk.run(&sender, |row, chunk| chooser.choose(row, &bucket, there.as_mut(), chunk))?;
+                drop(there);
+                anyhow::Ok((chooser, against))
+            });
+            if !self.send(chunks, progress, voice, stop).await? {
                 return Ok(false);
             }
+            self.chooser = Some(reading.await?.context(place)?);
             (self.state.mark.files, self.state.mark.rows) = (self.state.mark.files + 1, 0);
             self.state.save()?;
         }
         Ok(true)
     }
 
-    /// One file: read ahead by a chunk while the last one is sent.
-    async fn part(&mut self, walk: Walk, progress: &Progress, voice: &Voice, stop: &Stop) -> anyhow::Result<bool> {
-        let (sender, mut chunks) = mpsc::channel(1);
-        let (mut chooser, against) = self.chooser.take().context("another file is still read")?;
-        let reading = tokio::task::spawn_blocking(move || {
-            let read = walk.run(&mut chooser, against.as_ref(), &sender);
-            ((chooser, against), read)
-        });
+    /// What is found in a file, chunk by chunk; the next is read meanwhile.
+    async fn send(
+        &mut self,
+        mut chunks: Chunks,
+        progress: &Progress,
+        voice: &Voice,
+        stop: &Stop,
+    ) -> anyhow::Result<bool> {
         loop {
             let chunk = tokio::select! {
                 chunk = chunks.recv() => chunk,
                 () = stop.cancelled() => return Ok(false),
             };
-            let Some(chunk) = chunk else { break };
+            let Some(chunk) = chunk else { return Ok(true) };
             chunk.told.iter().for_each(|line| voice.line(&format!("skyferry: {line}")));
-            self.outlet.take(chunk.jobs).await?;
+            self.outlet.take(chunk.found).await?;
             self.state.mark.counts += chunk.counts;
             self.state.mark.rows = chunk.rows;
             self.state.save()?;
             progress.at(self.state.mark.files, &self.state.mark.counts);
         }
-        let (chooser, read) = reading.await?;
-        self.chooser = Some(chooser);
-        read.map(|()| true)
     }
 }
 

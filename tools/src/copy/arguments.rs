@@ -66,6 +66,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub selection: Selection,
 
+    /// Take what is under SRC from an S3 Inventory report (its manifest.json, s3://… with the source's keys or a file)
+    /// instead of listing it. May be given several times.
+    #[arg(long, value_name = "MANIFEST")]
+    pub inventory: Vec<OsString>,
     /// Say what would be copied, and change nothing.
     #[arg(long)]
     pub dry_run: bool,

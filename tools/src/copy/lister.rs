@@ -19,6 +19,7 @@ use skyferry_agent::store::{Listed, Object};
 
 use super::state::POSITION;
 use super::there::{Seen, There};
+use crate::inventory::{Listing, Position};
 use crate::pages::{End, Pages, Place};
 use crate::patience::Patience;
 use crate::select::Filter;
@@ -59,6 +60,8 @@ pub struct Lister {
     pub to: Place,
     /// The one key, where SRC names one.
     pub single: Option<Key>,
+    /// A report that stands for the source's listing.
+    pub inventory: Option<Listing>,
     pub filter: Filter,
     pub queue: Arc<EmbeddedQueue>,
     pub ledger: Arc<dyn Ledger>,
@@ -78,6 +81,16 @@ impl Lister {
     pub async fn run(&self) -> anyhow::Result<()> {
         if let Some(key) = &self.single {
             self.one(key).await?;
+        } else if let Some(inventory) = &self.inventory {
+            let position = self.queue.note(POSITION).await?.map(|bytes| Position::from_bytes(&bytes));
+            let Place { bucket, prefix, .. } = &self.from;
+            let each = async |rows: Vec<Listed>, position: Position| {
+                // In no order, so that no listing can be walked beside it.
+                let wanted = rows.into_iter().filter(|row| self.wants(row)).map(|row| (row, Seen::Unknown));
+                self.send(wanted.collect(), Some(Key::new(position.to_bytes()))).await
+            };
+            inventory.each(position.unwrap_or_default(), bucket, prefix, each).await?;
+            self.feed(Vec::new(), None).await?;
         } else {
             let position = if self.ordered { self.queue.note(POSITION).await?.map(Key::new) } else { None };
             self.lap(position.clone(), None).await?;

@@ -10,9 +10,9 @@ use skyferry_agent::route::{Decision, NotRouted, Router};
 use skyferry_agent::store::Listed;
 
 use super::against::There;
-use super::counts::Counts;
 use super::rows::Row;
 use super::schema::{Column, Schema};
+use super::walk::Chunk;
 use crate::select::{Filter, Selection};
 
 /// Buckets without a route that are told by name.
@@ -29,17 +29,6 @@ pub struct Chooser {
     /// The last row's, most often the next one's too.
     bucket: Arc<str>,
     unrouted: BTreeSet<String>,
-}
-
-/// What is sent at once, and is sent again after a kill.
-#[derive(Default)]
-pub struct Chunk {
-    pub jobs: Vec<Job>,
-    pub counts: Counts,
-    /// Of the file that are done with it.
-    pub rows: u64,
-    /// What a person should know.
-    pub told: Vec<String>,
 }
 
 /// What is to be sent.
@@ -92,10 +81,9 @@ impl Chooser {
         row: &Row<'_>,
         bucket: &Arc<str>,
         there: Option<&mut There<'_>>,
-        chunk: &mut Chunk,
+        chunk: &mut Chunk<Job>,
     ) -> anyhow::Result<()> {
         let counts = &mut chunk.counts;
-        counts.rows += 1;
         if !row.latest && (!self.exact || row.delete_marker) {
             counts.older += 1;
             return Ok(());
@@ -126,7 +114,7 @@ impl Chooser {
         counts.jobs += 1;
         counts.deletions += u64::from(row.delete_marker);
         counts.bytes += row.size.unwrap_or(0);
-        chunk.jobs.push(self.job(row, source));
+        chunk.found.push(self.job(row, source));
         Ok(())
     }
 

@@ -49,7 +49,7 @@ impl Manifest {
                             the next report can be taken; or let Athena write this one as CSV, and name its columns with --columns"
                     .into());
             }
-            other => return Err(format!("its fileFormat {other} is neither CSV nor Parquet")),
+            _ => return Err(format!("its fileFormat {} is neither CSV nor Parquet", raw.file_format)),
         };
         Ok(Manifest { bucket: raw.source_bucket, format, files: raw.files })
     }

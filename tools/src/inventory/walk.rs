@@ -1,58 +1,74 @@
-//! Reads the rows of one file, on a thread of its own, and gives what is chosen of them in chunks.
+//! Reads the rows of one file, on a thread of its own, and gives what is found in them in chunks.
 
 use std::fs::File;
-use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use tokio::sync::mpsc::Sender;
 
-use super::against::Against;
-use super::choose::{Chooser, Chunk};
+use super::counts::Counts;
 use super::manifest::Format;
 use super::rows::{Row, Rows, Wrong};
+use super::schema::Schema;
 
-/// Jobs of a chunk at most: some seconds of sending to SQS.
-const JOBS: usize = 2000;
-/// Rows of a chunk at most, where few of them become jobs.
+/// Of what is found in a chunk at most: some seconds of sending to SQS.
+const FOUND: usize = 2000;
+/// Rows of a chunk at most, where little is found in them.
 const ROWS: u64 = 100_000;
 /// Unreadable rows of a chunk that are told.
 const TOLD: u64 = 10;
 
+/// What is sent at once, and is sent again after a kill.
+pub struct Chunk<T> {
+    pub found: Vec<T>,
+    pub counts: Counts,
+    /// Of the file that are done with it.
+    pub rows: u64,
+    /// What a person should know.
+    pub told: Vec<String>,
+}
+
 pub struct Walk {
-    pub file: File,
-    pub format: Format,
-    /// Where rows do not name their own.
-    pub bucket: Arc<str>,
+    rows: Rows,
     /// Rows that are done.
-    pub from: u64,
-    pub keep_going: bool,
+    from: u64,
+    keep_going: bool,
 }
 
 impl Walk {
+    pub fn open(file: File, format: &Format, from: u64, keep_going: bool) -> anyhow::Result<Walk> {
+        Ok(Walk { rows: Rows::open(file, format).map_err(|why| anyhow!(why))?, from, keep_going })
+    }
+
+    pub fn schema(&self) -> &Schema {
+        self.rows.schema()
+    }
+
     /// Ends early, without an error, when nobody wants more.
-    pub fn run(self, chooser: &mut Chooser, against: Option<&Against>, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
-        let mut rows = Rows::open(self.file, &self.format).map_err(|why| anyhow!(why))?;
-        chooser.accepts(rows.schema())?;
-        let mut there = against.map(Against::ask).transpose()?;
-        let mut chunk = Chunk { rows: self.from, ..Chunk::default() };
+    pub fn run<T>(
+        mut self,
+        chunks: &Sender<Chunk<T>>,
+        mut take: impl FnMut(&Row<'_>, &mut Chunk<T>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut chunk = Chunk::after(self.from);
         let mut number = 0;
         let ended = loop {
-            let row = rows.next();
+            let row = self.rows.next();
             number += u64::from(!matches!(row, Ok(None) | Err(Wrong::File(_))));
             match row {
                 Ok(None) => break Ok(()),
                 Err(Wrong::File(why)) => break Err(anyhow!(why)),
                 _ if number <= self.from => continue,
-                Ok(Some(row)) => chooser.choose(&row, &self.bucket, there.as_mut(), &mut chunk)?,
-                Err(Wrong::Row { at, why }) if self.keep_going => bad(&mut chunk, &at, &why),
-                Err(Wrong::Row { at, why }) => {
-                    break Err(anyhow!("{at}: {why} (--keep-going leaves such rows out; what was before it is sent)"));
+                Ok(Some(row)) => {
+                    chunk.counts.rows += 1;
+                    take(&row, &mut chunk)?;
                 }
+                Err(Wrong::Row { at, why }) if self.keep_going => chunk.bad(&at, &why),
+                Err(Wrong::Row { at, why }) => break Err(anyhow!("{at}: {why}; what was before it is sent")),
             }
             chunk.rows = number;
-            if chunk.jobs.len() >= JOBS || chunk.counts.rows >= ROWS {
-                let next = Chunk { rows: number, ..Chunk::default() };
-                if chunks.blocking_send(std::mem::replace(&mut chunk, next)).is_err() {
+            if chunk.found.len() >= FOUND || chunk.counts.rows >= ROWS {
+                let full = std::mem::replace(&mut chunk, Chunk::after(number));
+                if chunks.blocking_send(full).is_err() {
                     return Ok(());
                 }
             }
@@ -62,11 +78,17 @@ impl Walk {
     }
 }
 
-fn bad(chunk: &mut Chunk, at: &str, why: &str) {
-    chunk.counts.rows += 1;
-    chunk.counts.bad += 1;
-    if chunk.counts.bad <= TOLD {
-        chunk.told.push(format!("{at}: {why}; left out"));
+impl<T> Chunk<T> {
+    fn after(rows: u64) -> Chunk<T> {
+        Chunk { found: Vec::new(), counts: Counts::default(), rows, told: Vec::new() }
+    }
+
+    fn bad(&mut self, at: &str, why: &str) {
+        self.counts.rows += 1;
+        self.counts.bad += 1;
+        if self.counts.bad <= TOLD {
+            self.told.push(format!("{at}: {why}; left out"));
+        }
     }
 }
 

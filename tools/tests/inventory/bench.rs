@@ -110,9 +110,12 @@ impl Bench {
     }
 
     pub fn start(&self, arguments: &[&str]) -> Child {
+        self.spawn(&[&["inventory", "--config", "agent.toml", "--json"], arguments].concat())
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry"));
-        command.args(["inventory", "--config", "agent.toml", "--json"]).args(arguments);
-        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
+        command.args(arguments).current_dir(self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
         command.env("AWS_ACCESS_KEY_ID", "SANDBOX").env("AWS_SECRET_ACCESS_KEY", "sandbox");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().expect("started")
@@ -120,6 +123,11 @@ impl Bench {
 
     pub async fn run(&self, arguments: &[&str]) -> Said {
         ended(self.start(arguments)).await
+    }
+
+    /// Another command than `inventory`.
+    pub async fn skyferry(&self, arguments: &[&str]) -> Said {
+        ended(self.spawn(arguments)).await
     }
 
     /// What came into the queue, and is taken out of it, by the keys.

@@ -3,6 +3,7 @@
 
 mod against;
 mod bench;
+mod copying;
 mod formats;
 mod journeys;
 mod numbers;

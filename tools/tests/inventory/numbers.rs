@@ -33,7 +33,11 @@ async fn resident(bench: &Bench, arguments: &[&str], rows: usize) -> u64 {
         most
     });
     let said = ended(child).await;
-    assert_eq!((said.code, said.count("rows"), said.count("jobs")), (Some(0), rows as u64, rows as u64 / 10 * 7), "{said:?}");
+    assert_eq!(
+        (said.code, said.count("rows"), said.count("jobs")),
+        (Some(0), rows as u64, rows as u64 / 10 * 7),
+        "{said:?}"
+    );
     let most = watch.await.expect("watched");
     eprintln!("{rows} rows in {} s, {} MiB resident at most", said.counts["seconds"], most >> 10);
     most

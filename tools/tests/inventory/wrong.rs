@@ -109,8 +109,11 @@ async fn a_bucket_in_another_region_is_told_with_what_to_do() {
     let bench = Bench::new();
     let peer = S3Peer::start(S3Options { buckets: vec!["reports".into()], ..S3Options::default() }).expect("a peer");
     let text = std::fs::read_to_string(bench.path("agent.toml")).expect("settings");
+    let keys = serde_json::json!({ "aws_access_key_id": S3Peer::ACCESS_ID, "aws_secret_access_key": S3Peer::SECRET });
+    bench.write("keys.json", keys.to_string().as_bytes());
     let source = format!(
-        "[credentials]\nsource = {{ provider = \"environment\", prefix = \"S3_\" }}\n[source]\nendpoint = \"{}\"\nregion = \"us-east-1\"\n",
+        "[credentials]\nsource = {{ provider = \"file\", path = \"keys.json\" }}\n\
+         [source]\nendpoint = \"{}\"\nregion = \"us-east-1\"\n",
         peer.endpoint()
     );
     let text = text.replace("[source]\nkind = \"directory\"\npath = \"photos\"\n", &source);
