@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use indicatif::BinaryBytes;
+use serde::Serialize;
 use skyferry_agent::config::{Settings, Store, Versions};
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::wiring::Agent;
@@ -39,10 +41,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken as Stop;
 
+use crate::estimate::{Estimate, Reckoned};
 use crate::jobs::Jobs;
 use crate::patience::Patience;
 use crate::show::Show;
-use crate::voice::Voice;
+use crate::ticker;
+use crate::voice::{self, Voice};
 use crate::{DONE, FAILED, WRONG};
 use against::Against;
 pub use arguments::Arguments;
@@ -65,7 +69,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, false);
-    let voice = Voice::new((show.bars && !arguments.no_progress).then(crate::ticker::bar));
+    let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
+    voice::log(false, &voice);
     let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
     let wanted = match Wanted::of(arguments, &settings) {
         Ok(wanted) => wanted,
@@ -93,6 +98,7 @@ struct Wanted {
     manifests: Vec<Place>,
     against: Vec<Place>,
     columns: Option<Schema>,
+    estimate: Estimate,
 }
 
 impl Wanted {
@@ -109,7 +115,8 @@ impl Wanted {
         if columns.as_ref().is_some_and(|schema| !schema.has(schema::Column::Bucket)) {
             return Err(anyhow!("--columns: no column Bucket, and nothing else says whose keys these are"));
         }
-        Ok(Wanted { manifests: places(&arguments.manifests)?, against: places(&arguments.against)?, columns })
+        let (manifests, against) = (places(&arguments.manifests)?, places(&arguments.against)?);
+        Ok(Wanted { manifests, against, columns, estimate: Estimate::new(settings, arguments.prices.as_deref())? })
     }
 
     /// What the work is known by.
@@ -136,7 +143,7 @@ async fn perform(
     let against = !wanted.against.is_empty();
     let chooser = Chooser::new(agent.router().clone(), &arguments.selection, exact, arguments.deletes, against)?;
     let mut sending = tokio::select! {
-        sending = Sending::prepare(arguments, &wanted, files, chooser, &agent) => sending?,
+        sending = Sending::prepare(arguments, wanted, files, chooser, &agent) => sending?,
         () = shutdown.stop.cancelled() => return Ok(code(shutdown)),
     };
     let before = sending.state.mark.counts;
@@ -152,11 +159,14 @@ async fn perform(
         bar.finish_and_clear();
     }
     let counts = sending.state.mark.counts;
-    if let Ok(true) = whole {
-        sending.state.forget()?;
-        sending.outlet.finish()?;
-    }
-    tell(arguments, show, &counts, begun.elapsed())?;
+    let estimate = match whole {
+        Ok(true) => {
+            sending.state.forget()?;
+            sending.outlet.finish()?
+        }
+        _ => None,
+    };
+    tell(arguments, show, &counts, estimate.as_ref(), begun.elapsed())?;
     match whole? {
         false => Ok(code(shutdown)),
         true => Ok(if counts.bad > 0 { FAILED } else { DONE }),
@@ -180,7 +190,7 @@ struct Sending {
 impl Sending {
     async fn prepare(
         arguments: &Arguments,
-        wanted: &Wanted,
+        wanted: Wanted,
         files: Files,
         chooser: Chooser,
         agent: &Agent,
@@ -193,14 +203,14 @@ impl Sending {
             true => None,
             false => Some(table(there, &files).await.context("--against")?),
         };
+        let name = wanted.name(arguments)?;
         let outlet = match &arguments.to_file {
             Some(path) => Outlet::File(ToFile::new(path)?),
-            None if arguments.dry_run => Outlet::Nowhere,
+            None if arguments.dry_run => Outlet::Estimate(Box::new(wanted.estimate)),
             None => Outlet::Queue(Jobs::new(agent.queue().clone())),
         };
         let state = match &outlet {
             Outlet::Queue(_) => {
-                let name = wanted.name(arguments)?;
                 let file = crate::remember::file(arguments.state.as_deref(), "inventory", "json", name.as_bytes())?;
                 State::open(file, about, arguments.restart)?
             }
@@ -280,18 +290,39 @@ async fn table(parts: Vec<Part>, files: &Files) -> anyhow::Result<Against> {
     Ok(table)
 }
 
-fn tell(arguments: &Arguments, show: &Show, counts: &Counts, elapsed: Duration) -> anyhow::Result<()> {
+fn tell(
+    arguments: &Arguments,
+    show: &Show,
+    counts: &Counts,
+    estimate: Option<&Estimate>,
+    elapsed: Duration,
+) -> anyhow::Result<()> {
     let jobs = match (arguments.dry_run, &arguments.to_file) {
         (true, _) => "would be sent",
-        (_, Some(_)) => "written",
+        (_, Some(_)) => "jobs written",
         _ => "jobs sent",
     };
     show.say(&counts.in_words(jobs))?;
-    if arguments.json {
-        let mut line = serde_json::to_value(counts)?;
-        line["dry_run"] = arguments.dry_run.into();
-        line["seconds"] = ((elapsed.as_secs_f64() * 1000.0).round() / 1000.0).into();
-        show.json(&line.to_string())?;
+    match estimate {
+        // Nothing is listed.
+        Some(estimate) => show.say(&format!("\n{}", estimate.words(0, &arguments.fleet)))?,
+        None => show.say(&format!("{} to copy, in {:.1} s", BinaryBytes(counts.bytes), elapsed.as_secs_f64()))?,
     }
-    Ok(())
+    if !arguments.json {
+        return Ok(());
+    }
+    let estimate = estimate.map(|estimate| estimate.reckon(0, &arguments.fleet));
+    let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+    let line = Line { dry_run: arguments.dry_run, counts: *counts, estimate, seconds };
+    Ok(show.json(&serde_json::to_string(&line)?)?)
+}
+
+#[derive(Serialize)]
+struct Line {
+    dry_run: bool,
+    #[serde(flatten)]
+    counts: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<Reckoned>,
+    seconds: f64,
 }

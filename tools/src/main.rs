@@ -1,18 +1,24 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
 mod clean;
+mod compare;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod estimate;
 mod inventory;
 mod jobs;
 mod pages;
 mod patience;
+mod prefixes;
 mod remember;
+mod scan;
+mod scope;
 mod select;
 mod show;
 mod table;
 mod ticker;
+mod verify;
 mod voice;
 
 use std::process::ExitCode;
@@ -45,7 +51,9 @@ enum Verb {
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     Inventory(Box<inventory::Arguments>),
+    Scan(Box<scan::Arguments>),
     Table(table::Arguments),
+    Verify(Box<verify::Arguments>),
 }
 
 /// The agent's settings; what is wrong with them is said.
@@ -69,7 +77,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Inventory(arguments) => inventory::run(&arguments),
+        Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");

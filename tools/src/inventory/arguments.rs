@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::estimate::Fleet;
 use crate::select::Selection;
 
 /// Sends a job for every object of an S3 Inventory report: the way to begin with a bucket of many millions, without listing it.
@@ -42,9 +43,14 @@ pub struct Arguments {
     /// Leave out rows that cannot be read and go on; then the exit code is 1.
     #[arg(long)]
     pub keep_going: bool,
-    /// Say what would be sent, and send nothing.
+    /// Send nothing; say what would be sent, how long it would take and what it would cost.
     #[arg(long)]
     pub dry_run: bool,
+    /// Prices for --dry-run; else those of config/prices.toml.
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    #[command(flatten)]
+    pub fleet: Fleet,
     /// Begin at the first row, however far an earlier run came.
     #[arg(long)]
     pub restart: bool,

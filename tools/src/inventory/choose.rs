@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use skyferry_agent::event::{Kind, Record, Removal};
 use skyferry_agent::object::{Key, Location};
-use skyferry_agent::route::{Decision, NotRouted, Router};
+use skyferry_agent::route::{Decision, NotRouted, Route, Router};
 use skyferry_agent::store::Listed;
 
 use super::against::There;
@@ -63,7 +63,8 @@ impl Chooser {
 
     /// What the choice depends on, in words.
     pub fn in_words(&self) -> String {
-        let routes: Vec<String> = self.router.routes().iter().map(ToString::to_string).collect();
+        let routes = self.router.routes().iter().chain(self.router.pairs());
+        let routes: Vec<String> = routes.map(ToString::to_string).collect();
         format!("{} {} {} {}", routes.join(" "), self.filter.in_words(), self.exact, self.deletes)
     }
 
@@ -93,29 +94,52 @@ impl Chooser {
             return Ok(());
         }
         let source = Location { bucket: self.bucket_of(row, bucket), key: Key::new(row.key.to_vec()) };
-        let destination = match self.router.decide(&source, None) {
-            Decision::Go { destination, .. } if self.wants(row, &source) => destination,
-            Decision::Go { .. } | Decision::Ignored(_) => {
-                counts.left_out += 1;
-                return Ok(());
-            }
-            Decision::NotRouted(why) => {
+        let mut destinations = match self.destinations(&source) {
+            Ok(destinations) if self.wants(row, &source) => destinations,
+            Err(Some(why)) => {
                 counts.unrouted += 1;
                 chunk.told.extend(self.first_of(&source, &why));
                 return Ok(());
             }
+            _ => {
+                counts.left_out += 1;
+                return Ok(());
+            }
         };
-        if let Some(there) = there.filter(|_| !row.delete_marker)
-            && there.has(&destination, row)?
-        {
-            counts.equal += 1;
-            return Ok(());
+        if let Some(there) = there.filter(|_| !row.delete_marker) {
+            let mut missing = Vec::new();
+            for destination in destinations {
+                if !there.has(&destination, row)? {
+                    missing.push(destination);
+                }
+            }
+            destinations = missing;
+            counts.equal += u64::from(destinations.is_empty());
         }
-        counts.jobs += 1;
-        counts.deletions += u64::from(row.delete_marker);
-        counts.bytes += row.size.unwrap_or(0);
-        chunk.found.push(self.job(row, source));
+        for destination in destinations {
+            counts.jobs += 1;
+            counts.deletions += u64::from(row.delete_marker);
+            counts.bytes += row.size.unwrap_or(0);
+            chunk.found.push(self.job(row, source.clone(), destination));
+        }
         Ok(())
+    }
+
+    /// Where the route takes it, and each of the predecessors' bucket pairs. Nowhere: by the ignore list, or for this reason.
+    fn destinations(&self, source: &Location) -> Result<Vec<Location>, Option<NotRouted>> {
+        let pairs = self.router.pairs().iter().filter(|pair| rest(pair, source).is_some());
+        let wanted = pairs.map(|pair| Location::new(pair.bucket.clone(), Key::new(pair.map(source.key.as_bytes()))));
+        let mut destinations = Vec::new();
+        let mut nowhere = None;
+        for wanted in std::iter::once(None).chain(wanted.map(Some)) {
+            match self.router.decide(source, wanted.as_ref()) {
+                Decision::Go { destination, .. } if destinations.contains(&destination) => {}
+                Decision::Go { destination, .. } => destinations.push(destination),
+                Decision::Ignored(_) => {}
+                Decision::NotRouted(why) => nowhere = nowhere.or(Some(why)),
+            }
+        }
+        if destinations.is_empty() { Err(nowhere) } else { Ok(destinations) }
     }
 
     fn bucket_of(&mut self, row: &Row<'_>, bucket: &Arc<str>) -> Arc<str> {
@@ -127,10 +151,8 @@ impl Chooser {
     }
 
     fn wants(&self, row: &Row<'_>, source: &Location) -> bool {
-        let under = |prefix: &Key| source.key.as_bytes().strip_prefix(prefix.as_bytes());
-        let fits = |bucket: &Option<Arc<str>>| bucket.as_ref().is_none_or(|bucket| *bucket == source.bucket);
-        let routes = self.router.routes().iter().filter(|route| fits(&route.source_bucket));
-        let rest = routes.filter_map(|route| under(&route.source_prefix)).next().unwrap_or_default();
+        let routes = self.router.routes().iter().chain(self.router.pairs());
+        let rest = routes.filter_map(|route| rest(route, source)).next().unwrap_or_default();
         let listed = Listed {
             key: source.key.clone(),
             size: row.size.unwrap_or(0),
@@ -138,15 +160,17 @@ impl Chooser {
             last_modified: row.last_modified.unwrap_or(0),
             storage_class: None,
             revision: None,
+            version: None,
         };
         self.filter.takes(&source.bucket, &listed, rest)
     }
 
-    fn job(&self, row: &Row<'_>, source: Location) -> Job {
+    fn job(&self, row: &Row<'_>, source: Location, destination: Location) -> Job {
         let event = if row.delete_marker { Kind::Removed(Removal::DeleteMarker) } else { Kind::Requested };
         let version = row.version.filter(|_| self.exact && !row.delete_marker).map(Arc::from);
         let size = if row.delete_marker { None } else { row.size };
-        let record = Record { source, event, size_hint: size, version, sequencer: None, destination: None };
+        let destination = Some(destination);
+        let record = Record { source, event, size_hint: size, version, sequencer: None, destination };
         Job { body: record.to_message(), size: (!row.delete_marker).then_some(row.size.unwrap_or(0)) }
     }
 
@@ -158,4 +182,10 @@ impl Chooser {
         }
         Some(format!("{source}: {why}; such rows are left out"))
     }
+}
+
+/// What follows the route's prefix, where it takes this source.
+fn rest<'a>(route: &Route, source: &'a Location) -> Option<&'a [u8]> {
+    let fits = route.source_bucket.as_ref().is_none_or(|bucket| *bucket == source.bucket);
+    source.key.as_bytes().strip_prefix(route.source_prefix.as_bytes()).filter(|_| fits)
 }

@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use indicatif::{BinaryBytes, HumanCount};
+use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,6 @@ impl Counts {
         ];
         let shown = rows.iter().enumerate().filter(|(place, (_, count))| *place < 2 || *count > 0);
         let lines = shown.map(|(_, (what, count))| format!("{what:<18}{:>14}\n", HumanCount(*count).to_string()));
-        format!("{}{}", lines.collect::<String>(), BinaryBytes(self.bytes))
+        lines.collect::<String>().trim_end().to_owned()
     }
 }

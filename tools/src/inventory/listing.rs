@@ -86,6 +86,7 @@ fn listed(row: &Row<'_>) -> Listed {
         last_modified: row.last_modified.unwrap_or(0),
         storage_class: None,
         revision: None,
+        version: None,
     }
 }
 

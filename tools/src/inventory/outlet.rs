@@ -1,4 +1,4 @@
-//! Where jobs go: into the queue, into a file, or nowhere.
+//! Where jobs go: into the queue, into a file, or nowhere but into an estimate.
 
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,13 +7,14 @@ use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
 use super::choose::Job;
+use crate::estimate::Estimate;
 use crate::jobs::Jobs;
 
 pub enum Outlet {
     Queue(Jobs),
     File(ToFile),
-    /// Of a dry run.
-    Nowhere,
+    /// Nowhere: what it would take.
+    Estimate(Box<Estimate>),
 }
 
 /// A message a line. It gets its name when it is whole.
@@ -46,13 +47,18 @@ impl Outlet {
                     writeln!(file.beside, "{}", job.body).with_context(|| file.path.display().to_string())?;
                 }
             }
-            Outlet::Nowhere => {}
+            Outlet::Estimate(estimate) => jobs.iter().filter_map(|job| job.size).for_each(|size| estimate.add(size)),
         }
         Ok(())
     }
 
-    pub fn finish(self) -> anyhow::Result<()> {
-        let Outlet::File(ToFile { path, beside }) = self else { return Ok(()) };
+    /// The estimate, where it is one.
+    pub fn finish(self) -> anyhow::Result<Option<Estimate>> {
+        let ToFile { path, beside } = match self {
+            Outlet::File(file) => file,
+            Outlet::Estimate(estimate) => return Ok(Some(*estimate)),
+            Outlet::Queue(_) => return Ok(None),
+        };
         let whole = || {
             use std::os::unix::fs::PermissionsExt as _;
             let beside = beside.into_inner().map_err(std::io::IntoInnerError::into_error)?;
@@ -61,6 +67,6 @@ impl Outlet {
             beside.persist(&path)?;
             std::io::Result::Ok(())
         };
-        whole().with_context(|| path.display().to_string())
+        whole().map(|()| None).with_context(|| path.display().to_string())
     }
 }

@@ -17,6 +17,8 @@ const ROWS: u64 = 100_000;
 /// Unreadable rows of a chunk that are told.
 const TOLD: u64 = 10;
 
+const ADVICE: &str = "skyferry inventory --keep-going leaves such rows out";
+
 /// What is sent at once, and is sent again after a kill.
 pub struct Chunk<T> {
     pub found: Vec<T>,
@@ -63,7 +65,9 @@ impl Walk {
                     take(&row, &mut chunk)?;
                 }
                 Err(Wrong::Row { at, why }) if self.keep_going => chunk.bad(&at, &why),
-                Err(Wrong::Row { at, why }) => break Err(anyhow!("{at}: {why}; what was before it is sent")),
+                Err(Wrong::Row { at, why }) => {
+                    break Err(anyhow!("{at}: {why}; what was before it is sent ({ADVICE})"));
+                }
             }
             chunk.rows = number;
             if chunk.found.len() >= FOUND || chunk.counts.rows >= ROWS {
