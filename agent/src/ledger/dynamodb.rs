@@ -25,6 +25,7 @@
 mod change;
 mod item;
 mod name;
+mod note;
 mod pack;
 mod requests;
 mod table;
@@ -292,5 +293,13 @@ impl Ledger for DynamoLedger {
                 return Ok(uploads);
             }
         }
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        note::read(self, name).await
+    }
+
+    async fn set_note(&self, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, LedgerError> {
+        note::set(self, name, old, new).await
     }
 }
