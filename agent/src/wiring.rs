@@ -19,6 +19,7 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::{Backlog, Target};
 use crate::config::{Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
@@ -110,6 +111,7 @@ pub struct Agent {
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
     watched: Watched,
+    backlog: Option<Target>,
 }
 
 impl Agent {
@@ -134,6 +136,7 @@ impl Agent {
             description,
             missing,
             watched: words::watched(settings),
+            backlog: keys::backlog(settings),
         })
     }
 }
@@ -216,6 +219,7 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        self.publish(&shutdown, &end)?;
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
@@ -228,6 +232,17 @@ impl Agent {
             elapsed: started.elapsed(),
             drained,
         })
+    }
+
+    /// The backlog, from the agent that leads, until it is asked to stop: then another one can.
+    fn publish(&self, shutdown: &Shutdown, end: &CancellationToken) -> Result<(), WiringError> {
+        let Some(target) = self.backlog.clone() else { return Ok(()) };
+        let queues = self.contexts.iter().map(|context| context.queue.clone()).collect();
+        let wrong = |reason| WiringError::Section { section: "[status]", reason };
+        let backlog = Backlog::new(target, queues, self.ledger().clone()).map_err(wrong)?;
+        let (stop, end) = (shutdown.stop.clone(), end.clone());
+        tokio::spawn(async move { end.run_until_cancelled(backlog.keep(stop)).await });
+        Ok(())
     }
 
     /// Of the destinations that the routes lead to.

@@ -15,6 +15,7 @@ mod provider;
 mod raw;
 mod resolve;
 mod sides;
+mod status;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub ignore_list: Option<IgnoreAt>,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
+    /// `None`: not published.
+    pub backlog: Option<Backlog>,
     pub log: Log,
     pub metadata: Metadata,
     /// What became of each key of a predecessor's ini, a line each.
@@ -202,6 +205,16 @@ pub enum Versions {
     Latest,
     /// The event's version.
     Exact,
+}
+
+/// The queues' backlog as a metric of Cloud Monitoring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Its type.
+    pub metric: String,
+    pub period: Duration,
+    /// Of Cloud Monitoring.
+    pub endpoint: Endpoint,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
