@@ -8,7 +8,7 @@ readonly METADATA=http://${GCE_METADATA_HOST:-metadata.google.internal}/computeM
 readonly STORAGE=${STORAGE_EMULATOR_HOST:-https://storage.googleapis.com}
 readonly SETTINGS=/etc/skyferry/agent.toml
 readonly INSTALLED=/var/lib/skyferry-package.sha256
-# A machine that does not answer by then is replaced by the group.
+# The group replaces a machine that does not answer after 300 s.
 readonly PATIENCE=120
 
 say() {
@@ -69,22 +69,17 @@ write_settings() {
     say "wrote $SETTINGS"
 }
 
-# Long ways lose packets for other reasons than congestion.
-use_bbr() {
-    printf 'net.core.default_qdisc = fq\nnet.ipv4.tcp_congestion_control = bbr\n' >/etc/sysctl.d/60-skyferry.conf
-    sysctl --quiet --load /etc/sysctl.d/60-skyferry.conf || say "this kernel has no BBR; going on without"
+answers() {
+    curl --silent --fail --max-time 2 "$health" >/dev/null
 }
 
-wait_until_healthy() {
-    while ((SECONDS < PATIENCE)); do
-        curl --silent --fail --max-time 2 "$health" >/dev/null && return
+wait_until_it_answers() {
+    while ((SECONDS < PATIENCE)) && ! answers; do
         sleep 1
     done
-    journalctl --unit skyferry-agent --lines 20 --no-pager >&2 || true
-    fail "the agent does not answer at $health: its last lines are above"
 }
 
-# Logs and metrics to Google. After the agent, and never in its way.
+# Logs and metrics to Google. After the agent and never in its way; and where it does not start, so that its log tells why.
 install_ops_agent() {
     [[ $(metadata instance/attributes/skyferry-ops-agent || true) == true ]] || return 0
     ! systemctl is-active --quiet google-cloud-ops-agent || return 0
@@ -125,9 +120,12 @@ health=$(attribute skyferry-health)
 changed=false
 install_package
 write_settings
-use_bbr
 systemctl enable --quiet skyferry-agent
 if $changed; then systemctl restart skyferry-agent; else systemctl start skyferry-agent; fi
-wait_until_healthy
-say "the agent answers"
+wait_until_it_answers
 install_ops_agent
+if ! answers; then
+    journalctl --unit skyferry-agent --lines 20 --no-pager >&2
+    fail "the agent does not answer at $health: its last lines are above"
+fi
+say "the agent answers"

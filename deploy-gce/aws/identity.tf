@@ -82,11 +82,13 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_iam_user" "this" {
+  # checkov:skip=CKV_AWS_273: only for who cannot go keyless, which is the way that is recommended
   count = var.keyless ? 0 : 1
   name  = var.name
 }
 
 resource "aws_iam_user_policy" "this" {
+  # checkov:skip=CKV_AWS_40: one user with one policy needs no group
   count  = var.keyless ? 0 : 1
   name   = "agent"
   user   = aws_iam_user.this[0].name

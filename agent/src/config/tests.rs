@@ -1,3 +1,4 @@
+mod backlog;
 mod drop_in;
 
 use proptest::prelude::*;
