@@ -3,24 +3,18 @@
 //! ```text
 //! arguments  what is typed            place      SRC and DST
 //! settings   → the agent's settings   state      the file that remembers
-//! lister     feeds the queue: pages of the source beside those there; filter
-//! patience   how long trouble of a whole side is borne
-//! progress   how far it is            voice      stderr
-//! ending     the summary and the exit code
+//! lister     feeds the queue: pages of the source beside those `there`
+//! progress   how far it is            ending     the summary and the exit code
 //! ```
 
 mod arguments;
 mod ending;
-mod filter;
 mod lister;
-mod pages;
-mod patience;
 mod place;
 mod progress;
 mod settings;
 mod state;
 mod there;
-mod voice;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,18 +34,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing_subscriber::EnvFilter;
 
+use crate::pages::{End, Place as Side};
+use crate::patience::Patience;
+use crate::select::Filter;
 use crate::show::Show;
+use crate::voice::Voice;
 use crate::{FAILED, WRONG};
 pub use arguments::Arguments;
 use ending::{Ended, Ending, Wrong as _};
-use filter::Filter;
 use lister::Lister;
-use pages::{End, Place as Side};
-use patience::Patience;
 use place::Place;
 use progress::Progress;
 use settings::Origin;
-use voice::Voice;
 
 /// By how many seconds this clock and the destination's may differ.
 const SKEW: i64 = 60;
@@ -128,7 +122,7 @@ impl Copying {
         let named = |text: &std::ffi::OsStr, which: &str| Place::parse(text).map_err(|why| anyhow!("{which}: {why}"));
         let source = named(&arguments.source, "SRC").wrong()?;
         let destination = named(&arguments.destination, "DST").wrong()?;
-        let filter = Filter::new(arguments).wrong()?;
+        let filter = Filter::new(&arguments.selection).wrong()?;
         let mut origin = Origin::of(&source)?;
         let pair = pair(arguments, &source, &destination);
         let mut file = state::path(arguments.state.as_deref(), &pair).wrong()?;

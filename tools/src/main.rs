@@ -4,8 +4,13 @@ mod clean;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod jobs;
+mod pages;
+mod patience;
+mod select;
 mod show;
 mod table;
+mod voice;
 
 use std::process::ExitCode;
 

@@ -17,12 +17,12 @@ use skyferry_agent::queue::Queue as _;
 use skyferry_agent::queue::embedded::{EmbeddedQueue, Fed};
 use skyferry_agent::store::{Listed, Object};
 
-use super::filter::Filter;
-use super::pages::{End, Pages, Place};
-use super::patience::Patience;
 use super::state::POSITION;
 use super::there::{Seen, There};
-use super::voice::Voice;
+use crate::pages::{End, Pages, Place};
+use crate::patience::Patience;
+use crate::select::Filter;
+use crate::voice::Voice;
 
 /// Messages that wait at most, give or take a page.
 const ROOM: u64 = 4000;

@@ -10,7 +10,7 @@ use skyferry_agent::metrics::Metrics;
 use tokio::time::Instant;
 
 use super::lister::Counts;
-use super::voice::Voice;
+use crate::voice::Voice;
 
 const TICK: Duration = Duration::from_millis(200);
 /// Between two lines where there is no terminal.

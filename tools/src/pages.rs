@@ -7,7 +7,7 @@ use skyferry_agent::object::Key;
 use skyferry_agent::store::{ListFrom, Listed, Page, Sink, Source};
 use tokio::sync::mpsc;
 
-use super::patience::Patience;
+use crate::patience::Patience;
 
 #[derive(Clone)]
 pub enum End {
