@@ -19,9 +19,10 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Settings, Verify, Versions};
+use crate::config::{LogMetrics, Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::emf::Emf;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
 use crate::ledger::{Ledger, LedgerError};
@@ -110,6 +111,7 @@ pub struct Agent {
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
     watched: Watched,
+    emf: bool,
 }
 
 impl Agent {
@@ -134,6 +136,7 @@ impl Agent {
             description,
             missing,
             watched: words::watched(settings),
+            emf: settings.log.metrics == LogMetrics::Emf,
         })
     }
 }
@@ -216,12 +219,21 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        let emf = self.emf.then(|| {
+            let emf = Emf::new(self.metrics().clone(), self.names());
+            tokio::spawn(emf.tell(end.clone()))
+        });
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
+        end.cancel();
+        if let Some(emf) = emf {
+            // Its last line; it cannot fail.
+            let _ = emf.await;
+        }
         Ok(Report {
             summary: self.metrics().summary(),
             grades: self.metrics().grades(),
@@ -264,9 +276,14 @@ impl Agent {
             breaker: self.shared().breaker.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
+            queue: self.names(),
             started,
         }
+    }
+
+    /// Of all queues.
+    fn names(&self) -> Arc<str> {
+        self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into()
     }
 }
 

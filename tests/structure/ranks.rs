@@ -18,7 +18,7 @@ const RANKS: &[(u8, &[&str])] = &[
     (3, &["aws", "lease", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
     (5, &["job", "janitor", "notice"]),
-    (6, &["drain", "status", "predecessor"]),
+    (6, &["drain", "status", "predecessor", "emf"]),
     (7, &["wiring"]),
 ];
 
