@@ -37,6 +37,7 @@
 //! | 5 | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | 5 | [`notice`] | signals, spot and preemption notices → shutdown |
 //! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
+//! | 5 | [`emf`] | the metrics as lines of the log, for CloudWatch |
 //! | 5 | [`predecessor`] | the log as the predecessors wrote it |
 //! | 6 | [`wiring`] | the only place that names concrete types |
 
@@ -71,6 +72,7 @@ pub mod job;
 
 pub mod backlog;
 pub mod drain;
+pub mod emf;
 pub mod notice;
 pub mod predecessor;
 pub mod status;

@@ -25,6 +25,8 @@ pub enum Reason {
     Spot,
     /// This spot machine of Amazon may end soon.
     Rebalance,
+    /// Amazon's group takes this machine out.
+    ScaleIn,
     /// This machine of Google ends in 30 seconds.
     Preempted,
 }
@@ -34,7 +36,7 @@ impl Reason {
     pub fn exit_code(self) -> u8 {
         match self {
             Reason::Interrupt => 130,
-            Reason::Terminate | Reason::Spot | Reason::Rebalance | Reason::Preempted => 143,
+            Reason::Terminate | Reason::Spot | Reason::Rebalance | Reason::ScaleIn | Reason::Preempted => 143,
         }
     }
 
@@ -48,6 +50,7 @@ impl Reason {
             Reason::Terminate => "SIGTERM",
             Reason::Spot => "spot interruption notice",
             Reason::Rebalance => "rebalance recommendation",
+            Reason::ScaleIn => "the group's decision to end this machine",
             Reason::Preempted => "preemption notice",
         }
     }

@@ -20,9 +20,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{Backlog, Target};
-use crate::config::{Settings, Verify, Versions};
+use crate::config::{LogMetrics, Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::emf::Emf;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
 use crate::ledger::{Ledger, LedgerError};
@@ -112,6 +113,7 @@ pub struct Agent {
     missing: Option<(&'static str, ProviderError)>,
     watched: Watched,
     backlog: Option<Target>,
+    emf: bool,
 }
 
 impl Agent {
@@ -137,6 +139,7 @@ impl Agent {
             missing,
             watched: words::watched(settings),
             backlog: keys::backlog(settings),
+            emf: settings.log.metrics == LogMetrics::Emf,
         })
     }
 }
@@ -220,12 +223,21 @@ impl Agent {
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
         self.publish(&shutdown, &end)?;
+        let emf = self.emf.then(|| {
+            let emf = Emf::new(self.metrics().clone(), self.names());
+            tokio::spawn(emf.tell(end.clone()))
+        });
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
+        end.cancel();
+        if let Some(emf) = emf {
+            // Its last line; it cannot fail.
+            let _ = emf.await;
+        }
         Ok(Report {
             summary: self.metrics().summary(),
             grades: self.metrics().grades(),
@@ -279,9 +291,14 @@ impl Agent {
             breaker: self.shared().breaker.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
+            queue: self.names(),
             started,
         }
+    }
+
+    /// Of all queues.
+    fn names(&self) -> Arc<str> {
+        self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into()
     }
 }
 

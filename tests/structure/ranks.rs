@@ -18,7 +18,7 @@ const RANKS: &[(u8, &[&str])] = &[
     (3, &["aws", "lease", "leader", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
     (5, &["job", "janitor", "notice", "backlog"]),
-    (6, &["drain", "status", "predecessor"]),
+    (6, &["drain", "status", "predecessor", "emf"]),
     (7, &["wiring"]),
 ];
 

@@ -221,6 +221,7 @@ pub struct Backlog {
 pub struct Log {
     pub format: LogFormat,
     pub level: Level,
+    pub metrics: LogMetrics,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +230,13 @@ pub enum LogFormat {
     Text,
     /// The predecessors' lines, for their metric filters.
     Predecessor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogMetrics {
+    Off,
+    /// CloudWatch's embedded metric format, a line a minute.
+    Emf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,5 +317,6 @@ words! {
     Verify: "auto" Auto, "md5" Md5;
     Versions: "latest" Latest, "exact" Exact;
     LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
+    LogMetrics: "off" Off, "emf" Emf;
     Level: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
 }

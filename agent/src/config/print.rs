@@ -49,6 +49,7 @@ pub(super) fn print(settings: &Settings) -> String {
     let mut log = Table::new();
     log.put("format", settings.log.format.word());
     log.put("level", settings.log.level.word());
+    log.put("metrics", settings.log.metrics.word());
     root.put("log", log);
     let notes: String = settings.notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect();
     notes + &root.to_string()

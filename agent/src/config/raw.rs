@@ -30,7 +30,7 @@ tables! {
     }
     Filter { ignore_list }
     Status { listen, backlog_metric, backlog_period, endpoint, allow_http }
-    Log { format, level }
+    Log { format, level, metrics }
     /// The fields of all providers together; which belong to which is checked when the kind is known.
     Provider { provider, name, region, resource, field, prefix, path, role_arn, audience, endpoint, allow_http }
 }

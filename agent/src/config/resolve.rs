@@ -167,6 +167,7 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
         log: Log {
             format: r.word("log.format", raw.log.format, LogFormat::Json),
             level: r.word("log.level", raw.log.level, Level::Info),
+            metrics: r.word("log.metrics", raw.log.metrics, LogMetrics::Off),
         },
         metadata: Metadata {
             google: r.metadata("GCE_METADATA_HOST", "http://"),
