@@ -51,7 +51,7 @@ resource "google_compute_region_instance_template" "this" {
     preemptible                 = var.spot
     automatic_restart           = !var.spot
     provisioning_model          = var.spot ? "SPOT" : "STANDARD"
-    instance_termination_action = var.spot ? "DELETE" : null
+    instance_termination_action = var.spot ? "STOP" : null
     on_host_maintenance         = var.spot ? "TERMINATE" : "MIGRATE"
   }
 
