@@ -32,6 +32,7 @@
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
 //! | 4 | [`janitor`] | ends uploads that nobody will finish |
+//! | 4 | [`pause`] | a fleet that rests, by a note in the ledger |
 //! | 5 | [`drain`] | permit, receive, spawn; storms; the bounded end |
 //! | 5 | [`notice`] | signals, spot and preemption notices → shutdown |
 //! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
@@ -65,6 +66,7 @@ pub mod embedded;
 
 pub mod janitor;
 pub mod job;
+pub mod pause;
 
 pub mod drain;
 pub mod notice;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::{Metrics, Summary};
 use crate::notice::Shutdown;
 use crate::pace::Breaker;
+use crate::pause::{Pause, Rest};
 
 pub use recent::{Recent, RecentError};
 
@@ -45,6 +46,7 @@ pub enum StatusError {
 pub struct View {
     pub metrics: Arc<Metrics>,
     pub breaker: Arc<Breaker>,
+    pub rest: Rest,
     pub shutdown: Shutdown,
     pub recent: Recent,
     pub queue: Arc<str>,
@@ -123,9 +125,10 @@ async fn page() -> impl IntoResponse {
 
 /// Nothing is served before the wiring is done: what is left to say is whether the agent drains.
 async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
-    match view.shutdown.stop.is_cancelled() {
-        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        false => (StatusCode::OK, "ready\n"),
+    match (view.shutdown.stop.is_cancelled(), view.rest.pause()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+        (false, Some(pause)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{pause}\n")),
+        (false, None) => (StatusCode::OK, "ready\n".to_owned()),
     }
 }
 
@@ -143,6 +146,7 @@ struct Report {
     version: &'static str,
     uptime_seconds: f64,
     draining: bool,
+    paused: Option<Pause>,
     #[serde(flatten)]
     summary: Summary,
     inflight_objects: u64,
@@ -176,6 +180,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: seconds(view.started.elapsed()),
             draining: view.shutdown.stop.is_cancelled(),
+            paused: view.rest.pause(),
             summary: metrics.summary(),
             inflight_objects: metrics.inflight_objects.get(),
             inflight_bytes: metrics.inflight_bytes.get(),

@@ -29,6 +29,7 @@ use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
 use crate::pace::{Breaker, Fuse, Pace};
+use crate::pause::Rest;
 use crate::plan::Cut;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Depth, Queue, QueueError};
@@ -38,7 +39,7 @@ use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
-pub use queues::{EMBEDDED_QUEUE, create_table};
+pub use queues::{EMBEDDED_QUEUE, create_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
@@ -106,6 +107,7 @@ pub struct Agent {
     embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
+    rest: Rest,
     description: Vec<String>,
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
@@ -131,6 +133,7 @@ impl Agent {
             embedded,
             steady: steady(&settings.queues),
             recent: Recent::default(),
+            rest: Rest::default(),
             description,
             missing,
             watched: words::watched(settings),
@@ -216,6 +219,7 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        self.rest.first_look(self.ledger(), &end).await;
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
@@ -241,7 +245,8 @@ impl Agent {
     async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
         let mut total = Drained::default();
         loop {
-            let drains = self.contexts.iter().map(|context| drain(context).run(until.clone(), shutdown.clone()));
+            let drains =
+                self.contexts.iter().map(|context| drain(context, &self.rest).run(until.clone(), shutdown.clone()));
             for drained in join_all(drains).await {
                 total.panicked += drained.panicked;
                 total.aborted += drained.aborted;
@@ -262,6 +267,7 @@ impl Agent {
         View {
             metrics: self.shared().metrics.clone(),
             breaker: self.shared().breaker.clone(),
+            rest: self.rest.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
             queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
@@ -270,14 +276,14 @@ impl Agent {
     }
 }
 
-fn drain(context: &Arc<Context>) -> Drain {
+fn drain(context: &Arc<Context>, rest: &Rest) -> Drain {
     let shared = context.clone();
     let work: Work = Arc::new(move |message, lease, cancelled, stop| {
         let context = shared.clone();
         async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
     });
     let Context { queue, pace, breaker, metrics, .. } = &**context;
-    Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
+    Drain::new(queue.clone(), pace.clone(), breaker.clone(), rest.clone(), metrics.clone(), work)
 }
 
 async fn router(settings: &Settings) -> Result<Router, WiringError> {

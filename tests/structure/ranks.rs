@@ -17,7 +17,7 @@ const RANKS: &[(u8, &[&str])] = &[
     (2, &["queue", "ledger", "store", "pace", "embedded", "roots"]),
     (3, &["aws", "lease", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
-    (5, &["job", "janitor", "notice"]),
+    (5, &["job", "janitor", "notice", "pause"]),
     (6, &["drain", "status", "predecessor"]),
     (7, &["wiring"]),
 ];

@@ -4,6 +4,7 @@ mod clean;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod pause;
 mod show;
 mod table;
 
@@ -36,6 +37,8 @@ enum Verb {
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Table(table::Arguments),
 }
 
@@ -59,6 +62,8 @@ fn main() -> ExitCode {
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Pause(arguments) => pause::pause(&arguments),
+        Verb::Resume(arguments) => pause::resume(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {

@@ -40,6 +40,12 @@ impl KeyRing {
         })
     }
 
+    /// The ledger's alone.
+    pub(super) async fn of_ledger(settings: &Settings) -> Result<Option<Keys>, WiringError> {
+        let mut made = Made { metadata: &settings.metadata, keys: Vec::new() };
+        made.keys("ledger", settings.credentials.ledger.as_ref()).await
+    }
+
     pub(super) fn roles(&self) -> [(&'static str, &Option<Keys>); 4] {
         let KeyRing { source, destination, queue, ledger } = self;
         [("source", source), ("destination", destination), ("queue", queue), ("ledger", ledger)]

@@ -75,6 +75,12 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
     Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
 }
 
+/// The ledger alone, for who has a word for the fleet. Needs a runtime.
+pub async fn open_ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, WiringError> {
+    let keys = KeyRing::of_ledger(settings).await?;
+    ledger(settings, &keys, &mut Files::default()).await
+}
+
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
     Ok(match &settings.ledger {
         config::Ledger::Embedded { path } => {
