@@ -155,7 +155,8 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-fn time(seconds: i64) -> String {
+/// A moment for people.
+pub fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds}"), |time| time.to_string())
 }
 

@@ -5,6 +5,7 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,8 +150,13 @@ struct Report {
     paused: Option<Pause>,
     #[serde(flatten)]
     summary: Summary,
+    /// These move while a large object does; what is tried again counts again.
+    bytes_passed: u64,
     inflight_objects: u64,
     inflight_bytes: u64,
+    /// The age of the message whose record ended last.
+    lag_seconds: Option<f64>,
+    parked_by_reason: BTreeMap<&'static str, u64>,
     queue: Queue,
     storm: Option<Storm>,
     errors: Vec<RecentError>,
@@ -182,8 +188,11 @@ impl Report {
             draining: view.shutdown.stop.is_cancelled(),
             paused: view.rest.pause(),
             summary: metrics.summary(),
+            bytes_passed: metrics.bytes_passed(),
             inflight_objects: metrics.inflight_objects.get(),
             inflight_bytes: metrics.inflight_bytes.get(),
+            lag_seconds: metrics.lag().map(seconds),
+            parked_by_reason: metrics.parked_by_reason(),
             queue: Queue {
                 name: view.queue.to_string(),
                 visible: metrics.queue_visible.get(),

@@ -1,6 +1,7 @@
 //! The only file that names concrete types: from settings to an agent that runs. Everything else knows traits, so what
 //! stands behind what, and in which order decorators are stacked, is to be read here and nowhere else.
 
+mod apart;
 mod circles;
 mod keys;
 mod queues;
@@ -24,6 +25,7 @@ use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
+pub use crate::ledger::dynamodb::COLUMNS;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
@@ -37,9 +39,10 @@ use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
+pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
-pub use queues::{EMBEDDED_QUEUE, create_table, open_ledger};
+pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 

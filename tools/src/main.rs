@@ -1,11 +1,13 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
+mod check;
 mod clean;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
 mod pause;
 mod show;
+mod status;
 mod table;
 
 use std::process::ExitCode;
@@ -33,12 +35,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Check(check::Arguments),
     Clean(clean::Arguments),
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     Pause(pause::PauseArguments),
     Resume(pause::ResumeArguments),
+    Status(status::Arguments),
     Table(table::Arguments),
 }
 
@@ -58,12 +62,14 @@ fn main() -> ExitCode {
         }
     };
     let ended: anyhow::Result<u8> = match arguments.verb {
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Clean(arguments) => clean::run(&arguments),
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Pause(arguments) => pause::pause(&arguments),
         Verb::Resume(arguments) => pause::resume(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {

@@ -58,13 +58,17 @@ impl KeyRing {
 }
 
 /// What was made so far.
-struct Made<'a> {
-    metadata: &'a Metadata,
-    keys: Vec<(Provider, Keys)>,
+pub(super) struct Made<'a> {
+    pub(super) metadata: &'a Metadata,
+    pub(super) keys: Vec<(Provider, Keys)>,
 }
 
 impl Made<'_> {
-    async fn keys(&mut self, role: &'static str, provider: Option<&Provider>) -> Result<Option<Keys>, WiringError> {
+    pub(super) async fn keys(
+        &mut self,
+        role: &'static str,
+        provider: Option<&Provider>,
+    ) -> Result<Option<Keys>, WiringError> {
         let Some(provider) = provider else { return Ok(None) };
         if let Some((_, keys)) = self.keys.iter().find(|(made, _)| made == provider) {
             return Ok(Some(keys.clone()));

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sandbox::{GcsOptions, GcsPeer, Ministack};
 use skyferry_agent::config::Settings;
 use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Until, create_table};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub const SOURCE: &str = "photos";
 pub const SINK: &str = "copies";
@@ -110,7 +114,7 @@ impl Stage {
 
     /// Answers when it serves its status.
     pub async fn agent(&self) -> Running {
-        let agent = Agent::build(&self.parsed()).await.expect("an agent");
+        let agent = Agent::build(&self.parsed()).await.expect("an agent").with_recent(recent());
         let shutdown = Shutdown::default();
         let run = agent.run(Until::Stopped, shutdown.clone());
         let task = tokio::spawn(async move { run.await.map(|_| ()).expect("a run") });
@@ -139,6 +143,16 @@ impl Running {
         self.shutdown.request(Reason::Terminate);
         self.task.await.expect("it ended");
     }
+}
+
+/// The log's last lines, for the status page. A process has one log.
+fn recent() -> Recent {
+    static RECENT: LazyLock<Recent> = LazyLock::new(|| {
+        let recent = Recent::default();
+        tracing_subscriber::registry().with(recent.clone()).init();
+        recent
+    });
+    RECENT.clone()
 }
 
 pub fn skyferry(folder: &Path, words: &[&str]) -> Output {
