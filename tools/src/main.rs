@@ -2,13 +2,25 @@
 
 mod check;
 mod clean;
+mod compare;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod estimate;
+mod jobs;
+mod pages;
+mod patience;
 mod pause;
+mod prefixes;
+mod scan;
+mod scope;
+mod select;
 mod show;
 mod status;
 mod table;
+mod ticker;
+mod verify;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -42,8 +54,10 @@ enum Verb {
     Demo(demo::Arguments),
     Pause(pause::PauseArguments),
     Resume(pause::ResumeArguments),
+    Scan(Box<scan::Arguments>),
     Status(status::Arguments),
     Table(table::Arguments),
+    Verify(Box<verify::Arguments>),
 }
 
 /// The agent's settings; what is wrong with them is said.
@@ -69,8 +83,10 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Pause(arguments) => pause::pause(&arguments),
         Verb::Resume(arguments) => pause::resume(&arguments),
+        Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");
