@@ -71,6 +71,34 @@ pub enum Kind {
     Cancelled,
 }
 
+impl Kind {
+    /// For people, and to count by.
+    pub fn words(self) -> &'static str {
+        match self {
+            Kind::NotFound => "not found",
+            Kind::BucketMissing => "no such bucket",
+            Kind::Denied => "access denied",
+            Kind::Credentials => "credentials refused",
+            Kind::WrongRegion => "the bucket is in another region",
+            Kind::Throttled => "throttled",
+            Kind::Unavailable => "unavailable",
+            Kind::Stalled => "no progress",
+            Kind::LostAnswer => "the answer was lost",
+            Kind::Precondition => "changed at the destination meanwhile",
+            Kind::SourceChanged => "changed at the source meanwhile",
+            Kind::UploadGone => "the upload is gone",
+            Kind::Corrupt => "bytes do not agree",
+            Kind::Archived => "archived",
+            Kind::Unreadable => "it may not be read",
+            Kind::CannotHold => "the destination cannot hold it",
+            Kind::Refused => "request refused",
+            Kind::Nonsense => "answer not understood",
+            Kind::Local => "local trouble",
+            Kind::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What the job does about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -153,28 +181,7 @@ impl CopyError {
     fn text(&self) -> String {
         let mut text = format!("{} {} {}/{}", self.side, self.operation, self.bucket, self.key);
         text.push_str(": ");
-        text.push_str(match self.kind {
-            Kind::NotFound => "not found",
-            Kind::BucketMissing => "no such bucket",
-            Kind::Denied => "access denied",
-            Kind::Credentials => "credentials refused",
-            Kind::WrongRegion => "the bucket is in another region",
-            Kind::Throttled => "throttled",
-            Kind::Unavailable => "unavailable",
-            Kind::Stalled => "no progress",
-            Kind::LostAnswer => "the answer was lost",
-            Kind::Precondition => "changed at the destination meanwhile",
-            Kind::SourceChanged => "changed at the source meanwhile",
-            Kind::UploadGone => "the upload is gone",
-            Kind::Corrupt => "bytes do not agree",
-            Kind::Archived => "archived",
-            Kind::Unreadable => "it may not be read",
-            Kind::CannotHold => "the destination cannot hold it",
-            Kind::Refused => "request refused",
-            Kind::Nonsense => "answer not understood",
-            Kind::Local => "local trouble",
-            Kind::Cancelled => "cancelled",
-        });
+        text.push_str(self.kind.words());
         if !self.answer.is_empty() {
             text.push_str(" (");
             text.push_str(&self.answer);

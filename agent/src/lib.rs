@@ -33,6 +33,7 @@
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
 //! | 4 | [`janitor`] | ends uploads that nobody will finish |
+//! | 4 | [`pause`] | a fleet that rests, by a note in the ledger |
 //! | 5 | [`drain`] | permit, receive, spawn; storms; the bounded end |
 //! | 5 | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | 5 | [`notice`] | signals, spot and preemption notices → shutdown |
@@ -69,6 +70,7 @@ pub mod leader;
 
 pub mod janitor;
 pub mod job;
+pub mod pause;
 
 pub mod backlog;
 pub mod drain;

@@ -153,6 +153,10 @@ pub struct Metrics {
     grades: Mutex<BTreeMap<&'static str, u64>>,
     retries: [AtomicU64; Cause::ALL.len()],
     ages: Histogram,
+    /// Of the record that ended last: milliseconds and one; 0 before the first.
+    lag: AtomicU64,
+    /// Records that were parked, by why.
+    parked: Mutex<BTreeMap<&'static str, u64>>,
     /// Objects being worked on.
     pub inflight_objects: Gauge,
     /// Bytes held in memory for transfers.
@@ -192,6 +196,16 @@ impl Metrics {
         self.grades.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, count)| (*name, *count)).collect()
     }
 
+    /// A record was parked; why, in a few words of ours.
+    pub fn parked(&self, why: &'static str) {
+        self.outcome(Outcome::Parked);
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
+    }
+
+    pub fn parked_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn retry(&self, cause: Cause) {
         self.retries[cause as usize].fetch_add(1, Relaxed);
     }
@@ -199,8 +213,15 @@ impl Metrics {
     /// From a message's sending to its record's end.
     pub fn message_age(&self, age: Duration) {
         let bucket = AGES.iter().position(|bound| age <= Duration::from_secs(*bound)).unwrap_or(AGES.len());
+        let milliseconds = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.ages.buckets[bucket].fetch_add(1, Relaxed);
-        self.ages.sum_ms.fetch_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.ages.sum_ms.fetch_add(milliseconds, Relaxed);
+        self.lag.store(milliseconds.saturating_add(1), Relaxed);
+    }
+
+    /// How old the message was whose record ended last; `None` before the first.
+    pub fn lag(&self) -> Option<Duration> {
+        self.lag.load(Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
     /// The counts so far. Each is exact; taken together while work goes on, they may be of slightly different moments.
@@ -395,6 +416,17 @@ mod tests {
         for (place, cause) in Cause::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, place);
         }
+    }
+
+    #[test]
+    fn the_lag_is_that_of_the_last_record_and_what_was_parked_is_counted_by_why() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.lag(), None);
+        [7, 0].into_iter().for_each(|seconds| metrics.message_age(Duration::from_secs(seconds)));
+        assert_eq!(metrics.lag(), Some(Duration::ZERO));
+        ["archived", "no route", "archived"].into_iter().for_each(|why| metrics.parked(why));
+        assert_eq!(metrics.parked_by_reason(), BTreeMap::from([("archived", 2), ("no route", 1)]));
+        assert_eq!(metrics.summary().parked, 3);
     }
 
     #[test]

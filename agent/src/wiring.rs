@@ -1,6 +1,7 @@
 //! The only file that names concrete types: from settings to an agent that runs. Everything else knows traits, so what
 //! stands behind what, and in which order decorators are stacked, is to be read here and nowhere else.
 
+mod apart;
 mod circles;
 mod keys;
 mod queues;
@@ -26,11 +27,13 @@ use crate::embedded::OpenError;
 use crate::emf::Emf;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
+pub use crate::ledger::dynamodb::COLUMNS;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
 use crate::pace::{Breaker, Fuse, Pace};
+use crate::pause::Rest;
 use crate::plan::Cut;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Depth, Queue, QueueError};
@@ -38,9 +41,10 @@ use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
+pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
 pub use keys::cached;
 use keys::{KeyRing, Keys};
-pub use queues::{EMBEDDED_QUEUE, create_table};
+pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
@@ -110,6 +114,7 @@ pub struct Agent {
     embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
+    rest: Rest,
     description: Vec<String>,
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
@@ -137,6 +142,7 @@ impl Agent {
             embedded,
             steady: steady(&settings.queues),
             recent: Recent::default(),
+            rest: Rest::default(),
             description,
             missing,
             watched: words::watched(settings),
@@ -229,6 +235,7 @@ impl Agent {
             let emf = Emf::new(self.metrics().clone(), self.names());
             tokio::spawn(emf.tell(end.clone()))
         });
+        self.rest.first_look(self.ledger(), &end).await;
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
@@ -270,7 +277,8 @@ impl Agent {
     async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
         let mut total = Drained::default();
         loop {
-            let drains = self.contexts.iter().map(|context| drain(context).run(until.clone(), shutdown.clone()));
+            let drains =
+                self.contexts.iter().map(|context| drain(context, &self.rest).run(until.clone(), shutdown.clone()));
             for drained in join_all(drains).await {
                 total.panicked += drained.panicked;
                 total.aborted += drained.aborted;
@@ -291,6 +299,7 @@ impl Agent {
         View {
             metrics: self.shared().metrics.clone(),
             breaker: self.shared().breaker.clone(),
+            rest: self.rest.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
             queue: self.names(),
@@ -304,14 +313,14 @@ impl Agent {
     }
 }
 
-fn drain(context: &Arc<Context>) -> Drain {
+fn drain(context: &Arc<Context>, rest: &Rest) -> Drain {
     let shared = context.clone();
     let work: Work = Arc::new(move |message, lease, cancelled, stop| {
         let context = shared.clone();
         async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
     });
     let Context { queue, pace, breaker, metrics, .. } = &**context;
-    Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
+    Drain::new(queue.clone(), pace.clone(), breaker.clone(), rest.clone(), metrics.clone(), work)
 }
 
 async fn router(settings: &Settings) -> Result<Router, WiringError> {

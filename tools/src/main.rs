@@ -1,5 +1,6 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
+mod check;
 mod clean;
 mod compare;
 mod copy;
@@ -9,11 +10,13 @@ mod estimate;
 mod jobs;
 mod pages;
 mod patience;
+mod pause;
 mod prefixes;
 mod scan;
 mod scope;
 mod select;
 mod show;
+mod status;
 mod table;
 mod ticker;
 mod verify;
@@ -44,11 +47,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Check(check::Arguments),
     Clean(clean::Arguments),
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Scan(Box<scan::Arguments>),
+    Status(status::Arguments),
     Table(table::Arguments),
     Verify(Box<verify::Arguments>),
 }
@@ -69,11 +76,15 @@ fn main() -> ExitCode {
         }
     };
     let ended: anyhow::Result<u8> = match arguments.verb {
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Clean(arguments) => clean::run(&arguments),
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Pause(arguments) => pause::pause(&arguments),
+        Verb::Resume(arguments) => pause::resume(&arguments),
         Verb::Scan(arguments) => scan::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };

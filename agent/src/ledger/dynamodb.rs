@@ -24,6 +24,7 @@
 
 mod batch;
 mod change;
+mod dump;
 mod item;
 mod name;
 mod note;
@@ -46,9 +47,10 @@ use crate::aws::{Aws, Patience, ServerClock};
 use crate::metrics::Outcome;
 use crate::object::{UploadId, Writer};
 use change::{Change, list, number, text};
+pub use dump::{COLUMNS, Row, dump};
 use item::{Item, Stamps};
 use requests::Refused;
-pub use table::create;
+pub use table::{TableSettings, create};
 
 /// Beside their attributes; a table that a newer version wrote is refused.
 const SCHEMA: u64 = 1;

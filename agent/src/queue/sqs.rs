@@ -9,6 +9,7 @@ mod batch;
 mod name;
 mod refusal;
 mod send;
+mod settings;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,6 +26,7 @@ use batch::{Batcher, Change};
 use name::Arn;
 use refusal::Refusals;
 use send::Outgoing;
+pub use settings::{DeadLetters, SqsSettings};
 
 /// How long SQS lets one delivery be invisible, all in all; less a little for clocks and ways.
 const LONGEST_IN_FLIGHT: Duration = Duration::from_secs(12 * 3600 - 60);

@@ -44,6 +44,12 @@ impl KeyRing {
         })
     }
 
+    /// The ledger's alone.
+    pub(super) async fn of_ledger(settings: &Settings) -> Result<Option<Keys>, WiringError> {
+        let mut made = Made { metadata: &settings.metadata, keys: Vec::new() };
+        made.keys("ledger", settings.credentials.ledger.as_ref()).await
+    }
+
     pub(super) fn roles(&self) -> [(&'static str, &Option<Keys>); 4] {
         let KeyRing { source, destination, queue, ledger } = self;
         [("source", source), ("destination", destination), ("queue", queue), ("ledger", ledger)]
@@ -56,13 +62,17 @@ impl KeyRing {
 }
 
 /// What was made so far.
-struct Made<'a> {
-    metadata: &'a Metadata,
-    keys: Vec<(Provider, Keys)>,
+pub(super) struct Made<'a> {
+    pub(super) metadata: &'a Metadata,
+    pub(super) keys: Vec<(Provider, Keys)>,
 }
 
 impl Made<'_> {
-    async fn keys(&mut self, role: &'static str, provider: Option<&Provider>) -> Result<Option<Keys>, WiringError> {
+    pub(super) async fn keys(
+        &mut self,
+        role: &'static str,
+        provider: Option<&Provider>,
+    ) -> Result<Option<Keys>, WiringError> {
         let Some(provider) = provider else { return Ok(None) };
         if let Some((_, keys)) = self.keys.iter().find(|(made, _)| made == provider) {
             return Ok(Some(keys.clone()));

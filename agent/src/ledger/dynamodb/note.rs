@@ -3,6 +3,8 @@
 //! uploads, in no index, and never expires. One that is taken away leaves an empty item: removing that too would need
 //! another permission.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::change::{Change, text};
@@ -44,8 +46,15 @@ pub(super) async fn set(
     }
 }
 
+const PREFIX: &str = "/note/";
+
 fn key(name: &str) -> String {
-    format!("/note/{name}")
+    format!("{PREFIX}{name}")
+}
+
+/// Whether an item is a note and no record.
+pub(super) fn is_note(item: &HashMap<String, AttributeValue>) -> bool {
+    item.get("Key").and_then(|key| key.as_s().ok()).is_some_and(|key| key.starts_with(PREFIX))
 }
 
 impl Item {
