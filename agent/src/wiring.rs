@@ -3,6 +3,7 @@
 
 mod circles;
 mod keys;
+mod operator;
 mod queues;
 mod stores;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
 pub use keys::cached;
 use keys::{KeyRing, Keys, ignore_list};
+pub use operator::{dead_letters, owned_queue, source_s3};
 pub use queues::{EMBEDDED_QUEUE, create_table};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};

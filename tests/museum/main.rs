@@ -20,7 +20,8 @@
 //!    [`queued::museum_09_a_job_longer_than_its_visibility_is_done_once_on_ministack`].
 //! 10. Jobsender: quadratic comparison; the prefix `sp` also took `sp2/` ([`museum_10_a_prefix_is_a_folder`]); `dp/` sent
 //!     everything again, and so did a failed listing of the destination; `Failed` entries of a batch were ignored.
-//! 11. The event-trigger tool replaced the bucket's whole notification configuration.
+//! 11. The event-trigger tool replaced the bucket's whole notification configuration:
+//!     `museum_11_what_others_have_wired_stays_on_ministack` (of `skyferry trigger`).
 //! 12. The inventory tool read the size from a fixed column, which a versioned report shifts.
 //! 13. Small files were never counted as complete by the metrics:
 //!     [`counted::museum_13_small_files_are_counted_as_complete`].

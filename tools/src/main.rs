@@ -1,7 +1,9 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
 mod clean;
+mod completions;
 mod copy;
+mod deadletters;
 #[cfg(feature = "demo")]
 mod demo;
 mod jobs;
@@ -10,6 +12,8 @@ mod patience;
 mod select;
 mod show;
 mod table;
+mod trigger;
+mod usage;
 mod voice;
 
 use std::process::ExitCode;
@@ -38,10 +42,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Clean(clean::Arguments),
+    Completions(completions::Arguments),
     Copy(Box<copy::Arguments>),
+    Deadletters(deadletters::Arguments),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     Table(table::Arguments),
+    Trigger(Box<trigger::Arguments>),
 }
 
 /// The agent's settings; what is wrong with them is said.
@@ -61,13 +68,16 @@ fn main() -> ExitCode {
     };
     let ended: anyhow::Result<u8> = match arguments.verb {
         Verb::Clean(arguments) => clean::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Copy(arguments) => copy::run(&arguments),
+        Verb::Deadletters(arguments) => deadletters::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
+        Verb::Trigger(arguments) => trigger::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");
-        FAILED
+        if error.is::<usage::Usage>() { WRONG } else { FAILED }
     }))
 }

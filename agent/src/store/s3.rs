@@ -19,6 +19,7 @@
 mod archive;
 mod chunked;
 mod endpoint;
+mod notification;
 mod profile;
 mod read;
 mod refusal;
@@ -35,6 +36,7 @@ use std::sync::{Arc, RwLock};
 use async_trait::async_trait;
 use skyferry_providers::Cached;
 
+pub use notification::Notification;
 pub use profile::{AWS, Addressing, PROFILES, Profile};
 
 use super::http::Transport;

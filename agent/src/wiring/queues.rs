@@ -60,19 +60,20 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
                 queue
             }
             config::Queue::Sqs { queue, region, endpoint } => {
-                let options = SqsOptions {
-                    queue: match queue {
-                        config::QueueName::Name(name) => QueueName::Name(name.clone()),
-                        config::QueueName::Url(url) => QueueName::Url(url.clone()),
-                    },
-                    region: region.clone(),
-                    endpoint: text(endpoint),
-                };
+                let options = sqs(queue, region, endpoint);
                 Arc::new(Sqs::open(options, needed(&keys.queue, "[queue]")?).await?)
             }
         });
     }
     Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
+}
+
+pub(super) fn sqs(queue: &config::QueueName, region: &Option<String>, endpoint: &Option<Endpoint>) -> SqsOptions {
+    let queue = match queue {
+        config::QueueName::Name(name) => QueueName::Name(name.clone()),
+        config::QueueName::Url(url) => QueueName::Url(url.clone()),
+    };
+    SqsOptions { queue, region: region.clone(), endpoint: text(endpoint) }
 }
 
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
@@ -144,7 +145,7 @@ impl Files {
     }
 }
 
-fn embedded_traits() -> QueueTraits {
+pub(super) fn embedded_traits() -> QueueTraits {
     QueueTraits {
         visibility: EMBEDDED_VISIBILITY,
         retention: Duration::MAX,
