@@ -114,7 +114,8 @@ pub struct Letter {
     pub sent: SystemTime,
 }
 
-/// The dead letters of one queue, for operators. To look at letters is to take them: whoever takes gives back.
+/// The dead letters of one queue, for operators. To look at letters is to take them: whoever takes gives back. The
+/// contract is `tests/contracts/letters.rs`.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     fn name(&self) -> &str;

@@ -1,19 +1,26 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
 mod clean;
+mod compare;
 mod completions;
 mod copy;
 mod deadletters;
 #[cfg(feature = "demo")]
 mod demo;
+mod estimate;
 mod jobs;
 mod pages;
 mod patience;
+mod prefixes;
+mod scan;
+mod scope;
 mod select;
 mod show;
 mod table;
+mod ticker;
 mod trigger;
 mod usage;
+mod verify;
 mod voice;
 
 use std::process::ExitCode;
@@ -47,8 +54,10 @@ enum Verb {
     Deadletters(deadletters::Arguments),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    Scan(Box<scan::Arguments>),
     Table(table::Arguments),
     Trigger(Box<trigger::Arguments>),
+    Verify(Box<verify::Arguments>),
 }
 
 /// The agent's settings; what is wrong with them is said.
@@ -73,8 +82,10 @@ fn main() -> ExitCode {
         Verb::Deadletters(arguments) => deadletters::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
         Verb::Trigger(arguments) => trigger::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");

@@ -73,6 +73,21 @@ impl Filter {
             && (self.ignore.is_empty() || self.ignore.matches(&Location::new(bucket, row.key.clone())).is_none())
     }
 
+    /// Of what is at the destination alone: sizes and ages are the source's, so flags about these take none of it.
+    pub fn takes_key(&self, source: &Location, rest: &[u8]) -> bool {
+        let row = Listed {
+            key: source.key.clone(),
+            size: 0,
+            etag: "".into(),
+            last_modified: 0,
+            storage_class: None,
+            revision: None,
+            version: None,
+        };
+        let any = (0, u64::MAX) == self.sizes && (i64::MIN, i64::MAX) == self.modified;
+        any && self.takes(&source.bucket, &row, rest)
+    }
+
     pub fn in_words(&self) -> &str {
         &self.said
     }
@@ -115,6 +130,7 @@ mod tests {
             last_modified: now - age,
             storage_class: None,
             revision: None,
+            version: None,
         };
         filter.takes("photos", &row, key.as_bytes())
     }

@@ -7,7 +7,6 @@ mod declared;
 mod entry;
 mod merge;
 mod policy;
-mod prefixes;
 mod wire;
 mod xml;
 
@@ -172,7 +171,7 @@ fn entries(queue: &str, filters: &[Filter], events: &BTreeSet<String>) -> Vec<En
 fn filters(which: &Which) -> Result<Vec<Filter>, Usage> {
     let suffix = which.suffix.as_deref().unwrap_or_default();
     if let Some(file) = &which.prefix_file {
-        return prefixes::read(file, suffix);
+        return Filter::of_file(file, suffix);
     }
     if which.prefix.is_empty() {
         return Ok(vec![Filter::new("", suffix)?]);

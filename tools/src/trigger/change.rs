@@ -88,16 +88,19 @@ impl Proposal {
             return Ok(());
         }
         let so_far = if lets_in { "; the queue's policy is set, which does no harm" } else { "" };
-        if !wire.read(bucket).await?.configuration.is_same(before) {
-            bail!("somebody has changed {bucket} meanwhile: nothing is written there{so_far}; run this again");
-        }
-        if let Err(error) = put(wire, bucket, after.text(), lets_in).await {
-            let now = match wire.read(bucket).await {
-                Ok(read) if read.configuration.is_same(before) => "is as it was",
-                Ok(_) => "was not found as it was: see skyferry trigger list",
-                Err(_) => "cannot be read either: see skyferry trigger list",
-            };
-            return Err(error.context(format!("{bucket} {now}{so_far}")));
+        match put(wire, bucket, [before, after], lets_in).await {
+            Ok(true) => {}
+            Ok(false) => {
+                bail!("somebody has changed {bucket} meanwhile: nothing is written there{so_far}; run this again")
+            }
+            Err(error) => {
+                let now = match wire.read(bucket).await {
+                    Ok(read) if read.configuration.is_same(before) => "is as it was",
+                    Ok(_) => "was not found as it was: see skyferry trigger list",
+                    Err(_) => "cannot be read either: see skyferry trigger list",
+                };
+                return Err(error.context(format!("{bucket} {now}{so_far}")));
+            }
         }
         let there = wire.read(bucket).await?.configuration;
         let (lost, foreign) = (after.missing_in(&there), there.missing_in(after));
@@ -110,19 +113,22 @@ impl Proposal {
     }
 }
 
-/// Writes it; again for a while, where S3 may not know yet that the queue lets it in.
-async fn put(wire: &Wire, bucket: &str, document: &str, lets_in: bool) -> anyhow::Result<()> {
+/// Writes it if it is still as it was; whether it was. Again for a while, where S3 may not know yet that the queue lets it in.
+async fn put(wire: &Wire, bucket: &str, [before, after]: [&Configuration; 2], lets_in: bool) -> anyhow::Result<bool> {
     let end = Instant::now() + SETTLING;
-    let mut told = !lets_in;
+    let mut told = false;
     loop {
-        match wire.s3.put_notification(bucket, document).await {
+        if !wire.read(bucket).await?.configuration.is_same(before) {
+            return Ok(false);
+        }
+        match wire.s3.put_notification(bucket, after.text()).await {
             Err(error) if lets_in && error.answer.contains("Unable to validate") && Instant::now() + AGAIN < end => {
                 if !std::mem::replace(&mut told, true) {
                     eprintln!("waiting for the queue's new policy, which takes up to a minute");
                 }
                 sleep(AGAIN).await;
             }
-            other => return Ok(other?),
+            other => return Ok(other.map(|()| true)?),
         }
     }
 }

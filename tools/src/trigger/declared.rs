@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::entry::{self, Entry, Filter};
-use super::prefixes;
 use crate::usage::Usage;
 
 #[derive(Deserialize)]
@@ -51,7 +50,7 @@ pub fn read(file: &Path, default_events: &[String]) -> Result<BTreeMap<String, V
         }
         if let Some(list) = prefix_file {
             let beside = file.parent().unwrap_or(Path::new("")).join(list);
-            filters.extend(prefixes::read(&beside, &suffix)?);
+            filters.extend(Filter::of_file(&beside, &suffix)?);
         }
         if filters.is_empty() {
             filters.push(Filter::new("", &suffix).map_err(|Usage(what)| wrong(what))?);

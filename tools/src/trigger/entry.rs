@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 use md5::{Digest as _, Md5};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::prefixes;
 use crate::usage::Usage;
 
 /// How the Ids of our entries begin.
@@ -94,6 +96,21 @@ impl fmt::Display for Entry {
 }
 
 impl Filter {
+    /// One for each prefix of a file. Two of which one begins with the other are refused before S3 does.
+    pub fn of_file(file: &Path, suffix: &str) -> Result<Vec<Filter>, Usage> {
+        let wrong = |what: &str| Usage(format!("the prefix file {}: {what}", file.display()));
+        let mut filters: Vec<Filter> = Vec::new();
+        for prefix in prefixes::read(file).map_err(|error| Usage(format!("{error:#}")))? {
+            let filter = Filter::new(&prefix, suffix).map_err(|Usage(what)| wrong(&what))?;
+            if let Some(other) = filters.iter().find(|other| other.overlaps(&filter)) {
+                let both = format!("{} and {prefix} overlap, which S3 refuses: leave the longer one out", other.prefix);
+                return Err(wrong(&both));
+            }
+            filters.push(filter);
+        }
+        Ok(filters)
+    }
+
     /// Refuses what no filter can say.
     pub fn new(prefix: &str, suffix: &str) -> Result<Filter, Usage> {
         for (name, text) in [("prefix", prefix), ("suffix", suffix)] {

@@ -58,11 +58,13 @@ impl Change {
             // What overlaps without us, S3 has taken.
             let other = after[place + 1..].iter().find(|other| self.added.contains(other) && entry.overlaps(other));
             if let Some(other) = other {
-                let whose =
-                    if entry.is_ours() { "with `skyferry trigger remove`" } else { "together with whoever made it" };
+                let way = match entry.is_ours() {
+                    true => "take the first away (`skyferry trigger remove`)",
+                    false => "ask whoever made the first to take it away",
+                };
                 return Err(Refusal(format!(
                     "S3 sends an event to one place only, and these two would share some:\n  {entry}\n  {other}\n\
-                     narrow a prefix or a suffix, or take the first away {whose}"
+                     narrow a prefix or a suffix, or {way}"
                 )));
             }
         }

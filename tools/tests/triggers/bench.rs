@@ -1,5 +1,6 @@
 //! What the journeys need: a cloud with a bucket and queues, the program in a place of its own, and what is there afterwards.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -25,7 +26,6 @@ pub struct Said {
     pub code: Option<i32>,
     /// The lines of stdout, as far as they are JSON.
     pub lines: Vec<Value>,
-    pub stdout: String,
     pub stderr: String,
 }
 
@@ -50,7 +50,6 @@ pub fn said(output: Output) -> Said {
     Said {
         code: output.status.code(),
         lines: stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-        stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
@@ -66,7 +65,7 @@ impl Bench {
         cloud.create_queue_with_dead_letters(QUEUE, 0, 1).await.expect("a queue");
         cloud.s3(Method::PUT, &format!("/{BUCKET}"), &[], "".into()).await.expect("a bucket");
         let bench = Bench { cloud, folder: tempfile::tempdir().expect("a folder") };
-        bench.write("agent.toml", &bench.settings(QUEUE));
+        bench.write("agent.toml", bench.settings(QUEUE));
         bench
     }
 
@@ -144,12 +143,26 @@ impl Bench {
         self.cloud.put_object(&format!("/{BUCKET}/{key}"), key.to_owned()).await.expect("put");
     }
 
-    /// The keys of the events in a queue, which hides nothing; not those of tests.
-    pub async fn events(&self, queue: &str) -> Vec<String> {
-        let messages = self.cloud.peek(queue).await.expect("messages");
-        let bodies = messages.iter().map(|message| message["Body"].as_str().expect("a body").to_owned());
-        let read = bodies.map(|body| serde_json::from_str::<Value>(&body).expect("JSON"));
-        read.filter_map(|body| body["Records"][0]["s3"]["object"]["key"].as_str().map(str::to_owned)).collect()
+    /// The keys of the events in a queue, tests aside, when there are at least so many.
+    pub async fn events(&self, queue: &str, count: usize) -> Vec<String> {
+        let mut keys = BTreeMap::new();
+        let arriving = async {
+            loop {
+                for message in self.cloud.peek(queue).await.expect("messages") {
+                    let body: Value = serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON");
+                    let key = body["Records"][0]["s3"]["object"]["key"].as_str().map(str::to_owned);
+                    keys.extend(key.map(|key| (message["MessageId"].to_string(), key)));
+                }
+                if keys.len() >= count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, arriving).await.is_ok(), "{count} events in {queue}");
+        let mut keys: Vec<String> = keys.into_values().collect();
+        keys.sort();
+        keys
     }
 }
 
