@@ -137,7 +137,7 @@ impl Drop for Held {
 const AGES: [u64; 14] = [1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 345_600, 1_209_600];
 
 #[derive(Debug, Default)]
-struct Ages {
+struct Histogram {
     /// One for each bound and one beyond.
     buckets: [AtomicU64; AGES.len() + 1],
     sum_ms: AtomicU64,
@@ -152,7 +152,7 @@ pub struct Metrics {
     /// Copies by how much was proven of them.
     grades: Mutex<BTreeMap<&'static str, u64>>,
     retries: [AtomicU64; Cause::ALL.len()],
-    ages: Ages,
+    ages: Histogram,
     /// Objects being worked on.
     pub inflight_objects: Gauge,
     /// Bytes held in memory for transfers.
@@ -218,6 +218,12 @@ impl Metrics {
         }
     }
 
+    /// The messages' ages so far.
+    pub fn ages(&self) -> Ages {
+        let count = self.ages.buckets.iter().map(|n| n.load(Relaxed)).sum();
+        Ages { count, sum_ms: self.ages.sum_ms.load(Relaxed) }
+    }
+
     /// The Prometheus text format.
     pub fn render(&self) -> String {
         let mut page = Page { text: String::with_capacity(4096), name: "" };
@@ -259,6 +265,20 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What came after `earlier`.
+    pub fn since(&self, earlier: &Summary) -> Summary {
+        Summary {
+            copied: self.copied - earlier.copied,
+            deleted: self.deleted - earlier.deleted,
+            gone: self.gone - earlier.gone,
+            unchanged: self.unchanged - earlier.unchanged,
+            skipped: self.skipped - earlier.skipped,
+            parked: self.parked - earlier.parked,
+            bytes: self.bytes - earlier.bytes,
+            retries: self.retries - earlier.retries,
+        }
+    }
+
     /// `--json`'s line: names as fixed in the settings' reference, `seconds` with three decimals.
     pub fn to_json(&self, elapsed: Duration) -> String {
         #[derive(Serialize)]
@@ -270,6 +290,20 @@ impl Summary {
         let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
         // Ten numbers: nothing in it can fail to serialise.
         serde_json::to_string(&Line { counts: *self, seconds }).unwrap_or_default()
+    }
+}
+
+/// How many messages there were, and how old they were together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ages {
+    count: u64,
+    sum_ms: u64,
+}
+
+impl Ages {
+    /// Of those that came after `earlier`; none without any.
+    pub fn mean_since(&self, earlier: &Ages) -> Option<Duration> {
+        Some(Duration::from_millis((self.sum_ms - earlier.sum_ms).checked_div(self.count - earlier.count)?))
     }
 }
 
@@ -295,7 +329,7 @@ impl Page {
         let _ = writeln!(self.text, "{name} {value}");
     }
 
-    fn ages(&mut self, ages: &Ages) {
+    fn ages(&mut self, ages: &Histogram) {
         let name = self.name;
         let mut total = 0;
         for (bucket, count) in ages.buckets.iter().enumerate() {

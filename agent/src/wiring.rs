@@ -20,9 +20,11 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, ListAt, Metadata, Settings, Verify, Versions};
+use crate::backlog::{Backlog, Target};
+use crate::config::{self, ListAt, LogMetrics, Metadata, Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::emf::Emf;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
 use crate::ledger::{Ledger, LedgerError};
@@ -114,6 +116,8 @@ pub struct Agent {
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
     watched: Watched,
+    backlog: Option<Target>,
+    emf: bool,
 }
 
 impl Agent {
@@ -138,6 +142,8 @@ impl Agent {
             description,
             missing,
             watched: words::watched(settings),
+            backlog: keys::backlog(settings),
+            emf: settings.log.metrics == LogMetrics::Emf,
         })
     }
 }
@@ -220,18 +226,39 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        self.publish(&shutdown, &end)?;
+        let emf = self.emf.then(|| {
+            let emf = Emf::new(self.metrics().clone(), self.names());
+            tokio::spawn(emf.tell(end.clone()))
+        });
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
+        end.cancel();
+        if let Some(emf) = emf {
+            // Its last line; it cannot fail.
+            let _ = emf.await;
+        }
         Ok(Report {
             summary: self.metrics().summary(),
             grades: self.metrics().grades(),
             elapsed: started.elapsed(),
             drained,
         })
+    }
+
+    /// The backlog, from the agent that leads, until it is asked to stop: then another one can.
+    fn publish(&self, shutdown: &Shutdown, end: &CancellationToken) -> Result<(), WiringError> {
+        let Some(target) = self.backlog.clone() else { return Ok(()) };
+        let queues = self.contexts.iter().map(|context| context.queue.clone()).collect();
+        let wrong = |reason| WiringError::Section { section: "[status]", reason };
+        let backlog = Backlog::new(target, queues, self.ledger().clone()).map_err(wrong)?;
+        let (stop, end) = (shutdown.stop.clone(), end.clone());
+        tokio::spawn(async move { end.run_until_cancelled(backlog.keep(stop)).await });
+        Ok(())
     }
 
     /// Of the destinations that the routes lead to.
@@ -268,9 +295,14 @@ impl Agent {
             breaker: self.shared().breaker.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
+            queue: self.names(),
             started,
         }
+    }
+
+    /// Of all queues.
+    fn names(&self) -> Arc<str> {
+        self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into()
     }
 }
 

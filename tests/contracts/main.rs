@@ -84,6 +84,10 @@ macro_rules! a_ledger {
             open_uploads_are_told_by_destination_bucket
             records_of_different_keys_and_destinations_are_apart
             of_many_that_begin_at_once_one_remains_unfenced
+            a_note_is_kept_changed_and_taken_away
+            a_note_changes_only_if_it_is_as_expected
+            of_many_that_set_a_note_at_once_one_does
+            notes_are_no_records
         }
     };
 }

@@ -7,6 +7,7 @@
 //! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
 //!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
+//!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!
 //! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
@@ -30,6 +31,7 @@ mod juice;
 mod listings;
 mod ministack;
 mod mint;
+mod monitoring;
 mod object;
 mod operation;
 mod proxy;
@@ -57,6 +59,7 @@ pub use inside::Inside;
 pub use juice::Juice;
 pub use ministack::Ministack;
 pub use mint::Mint;
+pub use monitoring::{MonitoringPeer, PointTaken};
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
 pub use s3source::{S3Options, S3Peer};

@@ -26,6 +26,7 @@ mod batch;
 mod change;
 mod item;
 mod name;
+mod note;
 mod pack;
 mod requests;
 mod table;
@@ -301,5 +302,13 @@ impl Ledger for DynamoLedger {
                 return Ok(uploads);
             }
         }
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        note::read(self, name).await
+    }
+
+    async fn set_note(&self, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, LedgerError> {
+        note::set(self, name, old, new).await
     }
 }
