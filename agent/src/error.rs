@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::object::{Key, Location};
 
+/// How the two verbs end that need rights of their own.
+const NOTIFICATION: &str = "NotificationConfiguration";
+
 /// Whose answer it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
@@ -162,8 +165,13 @@ impl CopyError {
     pub fn advice(&self) -> &'static str {
         use Kind::*;
         match (self.kind, self.side) {
+            (BucketMissing, _) if self.operation.ends_with(NOTIFICATION) => "check its name, and whose keys these are",
             (BucketMissing, Side::Source) => "check the bucket's name in the event or the route, and the region",
             (BucketMissing, _) => "create the bucket, or correct [destination] bucket or the route",
+            (Denied, _) if self.operation.ends_with(NOTIFICATION) => {
+                "grant s3:GetBucketNotification and s3:PutBucketNotification on it to these credentials"
+            }
+            (Refused, _) if self.operation.ends_with(NOTIFICATION) => "change what S3 names there",
             (Denied, Side::Source) => "grant s3:GetObject (and s3:ListBucket) on it to the source credentials",
             (Denied, Side::Destination) => "grant the destination credentials write, read and delete on it",
             (Denied, _) => "grant the identity the missing permission",

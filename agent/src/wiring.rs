@@ -4,6 +4,7 @@
 mod apart;
 mod circles;
 mod keys;
+mod operator;
 mod queues;
 mod stores;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::store::{Sink, Source};
 pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
 pub use keys::cached;
 use keys::{KeyRing, Keys};
+pub use operator::{dead_letters, owned_queue, source_s3};
 pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};

@@ -7,6 +7,7 @@ mod directory;
 mod embedded;
 mod foreign;
 mod ledger;
+mod letters;
 mod ministack;
 mod queue;
 mod remote;
@@ -47,6 +48,17 @@ macro_rules! a_queue {
             two_receivers_never_hold_one_message
             depth_tells_visible_in_flight_and_delayed_apart
             a_receipt_that_was_never_given_is_refused
+        }
+    };
+}
+
+macro_rules! dead_letters {
+    ($name:ident, $make:path) => {
+        facts! { crate::letters, $name, $make;
+            a_parked_message_is_taken_once_with_its_reason
+            a_letter_that_is_given_back_can_be_taken_again_at_once
+            a_redriven_letter_is_a_message_again_and_the_others_stay_letters
+            a_discarded_letter_is_gone
         }
     };
 }
@@ -167,6 +179,11 @@ mod stores {
 mod queues {
     a_queue!(embedded, crate::embedded::queue);
     a_queue!(sqs_on_ministack, crate::ministack::queue);
+}
+
+mod dead_letters {
+    dead_letters!(embedded, crate::embedded::letters);
+    dead_letters!(sqs_on_ministack, crate::ministack::letters);
 }
 
 mod ledgers {

@@ -5,7 +5,7 @@
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
 //! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
-//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
+//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
 //!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
@@ -23,6 +23,7 @@ mod ec2;
 mod faults;
 mod files;
 mod foreign;
+mod front;
 mod gce;
 mod gcs;
 mod inside;
@@ -51,6 +52,7 @@ pub use ec2::Ec2Peer;
 pub use faults::{Fault, Faults, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
+pub use front::{Front, Hold};
 pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;

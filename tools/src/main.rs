@@ -3,7 +3,9 @@
 mod check;
 mod clean;
 mod compare;
+mod completions;
 mod copy;
+mod deadletters;
 #[cfg(feature = "demo")]
 mod demo;
 mod estimate;
@@ -19,6 +21,8 @@ mod show;
 mod status;
 mod table;
 mod ticker;
+mod trigger;
+mod usage;
 mod verify;
 mod voice;
 
@@ -49,7 +53,9 @@ struct Arguments {
 enum Verb {
     Check(check::Arguments),
     Clean(clean::Arguments),
+    Completions(completions::Arguments),
     Copy(Box<copy::Arguments>),
+    Deadletters(deadletters::Arguments),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     Pause(pause::PauseArguments),
@@ -57,6 +63,7 @@ enum Verb {
     Scan(Box<scan::Arguments>),
     Status(status::Arguments),
     Table(table::Arguments),
+    Trigger(Box<trigger::Arguments>),
     Verify(Box<verify::Arguments>),
 }
 
@@ -78,7 +85,9 @@ fn main() -> ExitCode {
     let ended: anyhow::Result<u8> = match arguments.verb {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Clean(arguments) => clean::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Copy(arguments) => copy::run(&arguments),
+        Verb::Deadletters(arguments) => deadletters::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Pause(arguments) => pause::pause(&arguments),
@@ -86,10 +95,11 @@ fn main() -> ExitCode {
         Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
+        Verb::Trigger(arguments) => trigger::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");
-        FAILED
+        if error.is::<usage::Usage>() { WRONG } else { FAILED }
     }))
 }

@@ -73,6 +73,18 @@ pub async fn open_ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, WiringE
     ledger(settings, &keys, &mut Files::default()).await
 }
 
+pub(super) fn sqs_options(
+    queue: &config::QueueName,
+    region: &Option<String>,
+    endpoint: &Option<Endpoint>,
+) -> SqsOptions {
+    let queue = match queue {
+        config::QueueName::Name(name) => QueueName::Name(name.clone()),
+        config::QueueName::Url(url) => QueueName::Url(url.clone()),
+    };
+    SqsOptions { queue, region: region.clone(), endpoint: text(endpoint) }
+}
+
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
     Ok(match &settings.ledger {
         config::Ledger::Embedded { path } => {
@@ -113,12 +125,7 @@ pub(super) async fn sqs(
     endpoint: &Option<Endpoint>,
     keys: &Option<Keys>,
 ) -> Result<Sqs, WiringError> {
-    let queue = match queue {
-        config::QueueName::Name(name) => QueueName::Name(name.clone()),
-        config::QueueName::Url(url) => QueueName::Url(url.clone()),
-    };
-    let options = SqsOptions { queue, region: region.clone(), endpoint: text(endpoint) };
-    Ok(Sqs::open(options, needed(keys, "[queue]")?).await?)
+    Ok(Sqs::open(sqs_options(queue, region, endpoint), needed(keys, "[queue]")?).await?)
 }
 
 pub(super) async fn dynamodb(

@@ -85,7 +85,12 @@ fn directory(path: &Path, bucket: Option<&str>, side: Side) -> Result<Directory,
     Directory::open(options).map_err(|error| WiringError::Section { section: section(side), reason: error.to_string() })
 }
 
-fn s3(settings: &config::S3, keys: Option<Keys>, side: Side, transport: &Transport) -> Result<S3, WiringError> {
+pub(super) fn s3(
+    settings: &config::S3,
+    keys: Option<Keys>,
+    side: Side,
+    transport: &Transport,
+) -> Result<S3, WiringError> {
     let section = section(side);
     let name = match settings.profile {
         Dialect::Aws => "aws",

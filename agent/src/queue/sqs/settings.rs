@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::{Arn, PATIENCE, QueueError, Redrive, Sqs, count};
+use super::{PATIENCE, QueueError, Redrive, Sqs};
 use crate::aws::ServerClock;
 
 /// As the queue tells them; what it does not tell has SQS's default.
@@ -40,7 +40,7 @@ impl Sqs {
     /// Asks now.
     pub async fn settings(&self) -> Result<SqsSettings, QueueError> {
         let clock = ServerClock::default();
-        let attributes = self.attributes(&self.url, &clock).await?;
+        let attributes = self.attributes(&self.found.url, &clock).await?;
         let text = |name| attributes.get(&name).filter(|text| !text.is_empty()).cloned();
         let policy = text(QueueAttributeName::RedrivePolicy);
         let redrive = policy.and_then(|policy| serde_json::from_str::<Redrive>(&policy).ok());
@@ -62,12 +62,12 @@ impl Sqs {
     }
 
     async fn dead_letters(&self, redrive: &Redrive, clock: &ServerClock) -> DeadLetters {
-        let max_receives = count(&redrive.most);
-        let Some(arn) = Arn::parse(&redrive.target) else {
-            let found = Err(self.refusals.nonsense("GetQueueAttributes", "a RedrivePolicy of another form"));
-            return DeadLetters { name: redrive.target.clone(), max_receives, found };
+        let max_receives = redrive.max_receives();
+        let Some(arn) = redrive.dead_letters() else {
+            let found = Err(self.found.refusals.nonsense("GetQueueAttributes", "a RedrivePolicy of another form"));
+            return DeadLetters { name: redrive.target().to_owned(), max_receives, found };
         };
-        let found = self.attributes(&arn.url_beside(&self.url), clock).await.map(|attributes| {
+        let found = self.attributes(&arn.url_beside(&self.found.url), clock).await.map(|attributes| {
             let retention = number(&attributes, QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600);
             let waiting = number(&attributes, QueueAttributeName::ApproximateNumberOfMessages).unwrap_or(0);
             (Duration::from_secs(retention), waiting)
@@ -77,11 +77,11 @@ impl Sqs {
 
     async fn attributes(&self, url: &str, clock: &ServerClock) -> Result<Attributes, QueueError> {
         let request = || {
-            let all = self.client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+            let all = self.found.client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
             all.customize().interceptor(clock.reader()).send()
         };
-        let told = self.aws.call(PATIENCE, request).await;
-        let told = told.map_err(|failure| self.refusals.told("GetQueueAttributes", failure))?;
+        let told = self.found.aws.call(PATIENCE, request).await;
+        let told = told.map_err(|failure| self.found.refusals.told("GetQueueAttributes", failure))?;
         Ok(told.attributes.unwrap_or_default())
     }
 }
