@@ -53,7 +53,7 @@ install_package() {
         fail "$package is not what was asked for: its SHA-256 is $(sha256sum <"$file" | cut -d' ' -f1), not $sum"
     chmod 0644 "$file"
     DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends --allow-downgrades \
-        -o DPkg::Lock::Timeout=120 "$file"
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$file"
     rm "$file"
     echo "$sum" >"$INSTALLED"
     changed=true

@@ -35,7 +35,7 @@ impl Fleet {
             .arg(settings)
             .env("GCE_METADATA_HOST", self.machines[machine].host())
             .env("SKYFERRY__STATUS__BACKLOG_METRIC", "true")
-            .env("SKYFERRY__STATUS__BACKLOG_PERIOD", "5s")
+            .env("SKYFERRY__STATUS__BACKLOG_PERIOD", "6s")
             .env("SKYFERRY__STATUS__ENDPOINT", self.monitoring.endpoint());
         let log = std::fs::File::create(log(settings, machine)).expect("a log");
         agent.stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().expect("an agent")
@@ -77,7 +77,7 @@ async fn one_agent_publishes_the_backlog_and_when_it_is_killed_another_does() {
     let mut first = fleet.start(0, &settings);
     fleet.until_written_by(0, 1).await;
     let mut second = fleet.start(1, &settings);
-    fleet.until_written_by(0, 4).await;
+    fleet.until_written_by(0, 3).await;
     assert_eq!(fleet.written_by(1), 0, "one at a time");
 
     signal(&first, Signal::SIGKILL);

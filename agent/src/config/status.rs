@@ -9,9 +9,10 @@ use super::{Backlog, Endpoint, Ledger, raw, units};
 /// The metric that `deploy-gce` scales by.
 const METRIC: &str = "custom.googleapis.com/skyferry/backlog";
 const MONITORING: &str = "https://monitoring.googleapis.com";
-/// Cloud Monitoring takes a point of one series every five seconds at most; the autoscaler reads one a minute.
+/// Cloud Monitoring takes a point of one series every five seconds at most, and a period is not kept to the millisecond;
+/// the autoscaler reads one a minute.
 const PERIOD: Duration = Duration::from_secs(60);
-const LEAST: Duration = Duration::from_secs(5);
+const LEAST: Duration = Duration::from_secs(6);
 
 pub(super) fn listen(r: &mut Reader, text: raw::Text) -> Option<SocketAddr> {
     r.value("status.listen", text, Some(([127, 0, 0, 1], 9180).into()), |text| match text {
@@ -25,7 +26,7 @@ pub(super) fn backlog(r: &mut Reader, raw: raw::Status, ledger: &Option<Ledger>)
     let endpoint = r.endpoint("status.endpoint", raw.endpoint, allow_http, None);
     let period = r.value("status.backlog_period", raw.backlog_period, PERIOD, |text| match units::duration(text)? {
         period if period >= LEAST => Ok(period),
-        _ => Err("at least 5s".into()),
+        _ => Err("at least 6s".into()),
     });
     let metric = r.value("status.backlog_metric", raw.backlog_metric, None, |text| match text {
         "false" => Ok(None),

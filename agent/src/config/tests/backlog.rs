@@ -26,7 +26,7 @@ fn what_cannot_be_published_is_refused() {
     for (wrong, said) in [
         ("backlog_metric = \"compute.googleapis.com/x\"", "custom.googleapis.com"),
         ("backlog_metric = \"custom.googleapis.com/\"", "custom.googleapis.com"),
-        ("backlog_metric = true\nbacklog_period = \"4s\"", "at least 5s"),
+        ("backlog_metric = true\nbacklog_period = \"5s\"", "at least 6s"),
         ("backlog_metric = true\nendpoint = \"http://example.com\"", "status.endpoint"),
         ("backlog_metric = true\n[ledger]\nkind = \"none\"", "dynamodb"),
     ] {
