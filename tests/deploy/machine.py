@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 
 import boto3
+from cfnlint.decode import decode
 
 DEPLOY = pathlib.Path(os.environ["DEPLOY"])
 DIST = DEPLOY / "dist"
@@ -149,14 +150,14 @@ class Package(unittest.TestCase):
             eventually("it answers, within its walls", 20, health)
 
             pid = machine.unit("skyferry-agent", "MainPID")["MainPID"]
-            machine.run("kill", "-KILL", pid)
+            machine.run("systemctl", "kill", "--signal=KILL", "skyferry-agent")
             eventually(
                 "it is started again after a crash", 30,
                 lambda: machine.unit("skyferry-agent", "MainPID")["MainPID"] not in ("0", pid) and health(),
             )  # fmt: skip
 
             # As a notice of the machine's end does: it drains and exits with 143.
-            machine.run("kill", "-TERM", machine.unit("skyferry-agent", "MainPID")["MainPID"])
+            machine.run("systemctl", "kill", "--signal=TERM", "skyferry-agent")
             eventually("it is out", 25, lambda: machine.unit("skyferry-agent", "MainPID")["MainPID"] == "0")
             ended = machine.unit("skyferry-agent", "ExecMainStatus", "ActiveState", "Result")
             self.assertEqual(ended, {"ExecMainStatus": "143", "ActiveState": "inactive", "Result": "success"})
@@ -180,6 +181,16 @@ def client(service):
     )
 
 
+def template():
+    """Without the alarms that calculate, which ministack does not know. All else is deployed as it stands."""
+    whole, problems = decode("deploy-ec2/skyferry.yaml")
+    assert not problems, problems
+    calculate = {name for name, one in whole["Resources"].items() if one["Type"].endswith("::Alarm") and "Metrics" in one["Properties"]}
+    assert calculate == {"NobodyThere", "OldestMessageAlarm", "NoProgressAlarm", "BatchAlarm"}, calculate
+    whole["Resources"] = {name: one for name, one in whole["Resources"].items() if name not in calculate}
+    return json.dumps(whole)
+
+
 class Fleet(unittest.TestCase):
     """The template on ministack, and the user data that it makes on a machine."""
 
@@ -198,10 +209,7 @@ class Fleet(unittest.TestCase):
         client("s3").put_object(Bucket="packages", Key="skyferry.tar.gz", Body=package)
         cls.sum = hashlib.sha256(package).hexdigest()
         key = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region": REGION}
-        put = client("ssm").put_parameter
-        put(Name="s3_migration_credentials", Type="SecureString", Value=json.dumps(key))
-        image = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-        put(Name=image, Type="String", Value="ami-0123456789abcdef0", Overwrite=True)
+        client("ssm").put_parameter(Name="s3_migration_credentials", Type="SecureString", Value=json.dumps(key))
 
     @classmethod
     def end(cls):
@@ -223,7 +231,7 @@ class Fleet(unittest.TestCase):
         }  # fmt: skip
         client("cloudformation").create_stack(
             StackName=name,
-            TemplateBody=pathlib.Path("deploy-ec2/skyferry.yaml").read_text(),
+            TemplateBody=template(),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
             DisableRollback=True,
