@@ -121,8 +121,9 @@ impl Janitor {
 
     /// Buckets and prefixes, none inside another.
     fn places(&self) -> Vec<(Arc<str>, Key)> {
+        let routes = self.router.routes().iter().chain(self.router.pairs());
         let mut places: Vec<(Arc<str>, Key)> =
-            self.router.routes().iter().map(|route| (route.bucket.clone(), route.prefix.clone())).collect();
+            routes.map(|route| (route.bucket.clone(), route.prefix.clone())).collect();
         places.sort();
         places.dedup_by(|b, a| a.0 == b.0 && b.1.as_bytes().starts_with(a.1.as_bytes()));
         places

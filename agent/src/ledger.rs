@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 
 use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
@@ -166,6 +167,11 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Finished, LedgerError>;
 
     async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError>;
+
+    /// Many at once, in the order of the subjects; what was written within the last second may be missing.
+    async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
+        try_join_all(subjects.iter().map(|subject| self.lookup(subject))).await
+    }
 
     /// The uploads that some open writer has recorded under a destination bucket: the janitor spares them.
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;

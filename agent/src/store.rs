@@ -106,6 +106,8 @@ pub struct Listed {
     pub storage_class: Option<String>,
     /// What a look would tell, where the listing tells it too: a destination that stayed as it was needs no look.
     pub revision: Option<Revision>,
+    /// Only of a listing of versions; `None` for `null`.
+    pub version: Option<Arc<str>>,
 }
 
 /// A page of a listing, sorted by the keys' bytes.
@@ -121,6 +123,12 @@ pub struct Page {
 pub trait Source: Send + Sync {
     /// One page of the keys that begin with `prefix`, after `token` (a `Page::next`) or after the key `start_after`.
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page>;
+
+    /// The same, each with its version where the bucket keeps versions: the newest ones, and no keys whose newest is a delete
+    /// marker.
+    async fn list_versions(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
+        self.list(bucket, prefix, from).await
+    }
 
     /// `Ok(None)`: nothing there (also a delete marker). Denied is an error, never `None`.
     async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>>;

@@ -19,7 +19,7 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{LogMetrics, Settings, Verify, Versions};
+use crate::config::{self, ListAt, LogMetrics, Metadata, Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
 use crate::emf::Emf;
@@ -38,7 +38,7 @@ use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
 pub use keys::cached;
-use keys::{KeyRing, Keys, ignore_list};
+use keys::{KeyRing, Keys};
 pub use queues::{EMBEDDED_QUEUE, create_table};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
@@ -52,6 +52,8 @@ pub enum WiringError {
     Section { section: &'static str, reason: String },
     #[error("the ignore list {at}: {reason}; correct [filter] ignore_list")]
     IgnoreList { at: String, reason: String },
+    #[error("the bucket pairs {at}: {reason}; correct bucket_pairs")]
+    BucketPairs { at: String, reason: String },
     #[error("[[routes]]: {0}")]
     Routes(#[from] RouteError),
     #[error(
@@ -179,8 +181,8 @@ impl Agent {
         &self.shared().breaker
     }
 
-    pub fn routes(&self) -> &[Route] {
-        self.shared().router.routes()
+    pub fn router(&self) -> &Router {
+        &self.shared().router
     }
 
     /// The queue's own face where it is embedded: what a listing feeds.
@@ -301,22 +303,41 @@ async fn router(settings: &Settings) -> Result<Router, WiringError> {
     let ignore = match &settings.ignore_list {
         None => IgnoreList::default(),
         Some(at) => {
-            let (name, file) = ignore_list(at, &settings.metadata).await?;
+            let (name, read) = keys::list(at, &settings.metadata).await;
+            let file = read.map_err(|reason| WiringError::IgnoreList { at: name.clone(), reason })?;
             let (ignore, warnings) = IgnoreList::parse(&file);
             warnings.iter().for_each(|warning| tracing::warn!(list = name, "{warning}"));
             ignore
         }
     };
-    let key = |text: &str| Key::from(text);
-    let routes = settings.routes.iter().map(|route| Route {
+    let router = Router::new(settings.routes.iter().map(route).collect(), ignore)?;
+    let Some(at) = &settings.bucket_pairs else { return Ok(router) };
+    match bucket_pairs(at, &settings.metadata).await {
+        Ok(pairs) => Ok(router.with_pairs(pairs.iter().map(route).collect())?),
+        Err(error) => {
+            tracing::warn!(%error, "jobs to destinations outside the routes will be parked");
+            Ok(router)
+        }
+    }
+}
+
+fn route(route: &config::Route) -> Route {
+    Route {
         source_bucket: route.source_bucket.as_deref().map(Arc::from),
-        source_prefix: key(&route.source_prefix),
+        source_prefix: Key::from(route.source_prefix.as_str()),
         bucket: route.bucket.as_str().into(),
-        prefix: key(&route.prefix),
+        prefix: Key::from(route.prefix.as_str()),
         strip_prefix: route.strip_prefix,
         storage_class: route.storage_class.as_deref().map(Arc::from),
-    });
-    Ok(Router::new(routes.collect(), ignore)?)
+    }
+}
+
+/// The predecessors' bucket pairs as routes.
+pub async fn bucket_pairs(at: &ListAt, metadata: &Metadata) -> Result<Vec<config::Route>, WiringError> {
+    let (name, read) = keys::list(at, metadata).await;
+    let text = read.and_then(|text| String::from_utf8(text).map_err(|error| error.to_string()));
+    let pairs = text.and_then(|text| config::pairs::parse(&text));
+    pairs.map_err(|reason| WiringError::BucketPairs { at: name, reason })
 }
 
 fn contexts(

@@ -19,7 +19,9 @@
 //! 9. No visibility heartbeat: a job of more than an hour was done twice at once:
 //!    [`queued::museum_09_a_job_longer_than_its_visibility_is_done_once_on_ministack`].
 //! 10. Jobsender: quadratic comparison; the prefix `sp` also took `sp2/` ([`museum_10_a_prefix_is_a_folder`]); `dp/` sent
-//!     everything again, and so did a failed listing of the destination; `Failed` entries of a batch were ignored.
+//!     everything again, and so did a failed listing of the destination
+//!     (`museum_10_prefixes_are_folders_and_a_failed_listing_sends_nothing`, with `scan`); `Failed` entries of a batch were
+//!     ignored: [`queued::museum_10_failed_entries_of_a_batch_are_sent_again`].
 //! 11. The event-trigger tool replaced the bucket's whole notification configuration.
 //! 12. The inventory tool read the size from a fixed column, which a versioned report shifts.
 //! 13. Small files were never counted as complete by the metrics:
@@ -34,6 +36,7 @@
 //!     `museum_17_uploads_that_nobody_knows_are_ended_and_somebody_elses_are_not`.
 
 mod counted;
+mod partial;
 mod queued;
 mod running;
 mod shown;

@@ -16,6 +16,7 @@ use skyferry_agent::object::Location;
 use skyferry_agent::wiring::{Agent, Report, Until};
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 
+use crate::partial::Front;
 use crate::running::{SINK, SOURCE, created};
 
 struct Keys;
@@ -80,12 +81,17 @@ impl Queued {
     }
 
     async fn agent(&self) -> Agent {
+        self.agent_at(&self.cloud.endpoint()).await
+    }
+
+    /// `queue`: what stands before the cloud's.
+    async fn agent_at(&self, queue: &str) -> Agent {
         let (cloud, s3, gcs) = (self.cloud.endpoint(), self.s3.endpoint(), self.gcs.endpoint());
         let text = format!(
             r#"
             credentials.source = {{ provider = "file", path = "keys.json", field = "source" }}
             credentials.destination = {{ provider = "file", path = "keys.json", field = "destination" }}
-            queue = {{ name = "list", endpoint = "{cloud}" }}
+            queue = {{ name = "list", endpoint = "{queue}" }}
             ledger = {{ table = "list", endpoint = "{cloud}" }}
             source = {{ endpoint = "{s3}" }}
             destination = {{ bucket = "{SINK}", storage_class = "", endpoint = "{gcs}" }}
@@ -203,4 +209,14 @@ async fn museum_09_a_job_longer_than_its_visibility_is_done_once_on_ministack() 
     assert_eq!(first.summary.copied + second.summary.copied, 1);
     let (read, written) = (stage.s3.counts().of(Operation::GetObject), stage.gcs.counts().of(Operation::PutObject));
     assert_eq!((read, written, stage.count("list-dead").await), (1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn museum_10_failed_entries_of_a_batch_are_sent_again() {
+    let stage = Queued::new(30, 12).await;
+    let (front, failing) = Front::start(stage.cloud.address(), 7).await;
+    let agent = stage.agent_at(&front).await;
+    let bodies: Vec<String> = (0..25).map(|n| created(&format!("k{n}"))).collect();
+    agent.queue().send(&bodies).await.expect("sent");
+    assert_eq!((stage.count("list").await, failing.load(std::sync::atomic::Ordering::SeqCst)), (25, 0));
 }

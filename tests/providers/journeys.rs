@@ -210,7 +210,7 @@ async fn the_ignore_list_is_read_from_a_parameter() {
     world.amazon.keys.put("s3_migrate_ignore_list", "*.tmp\n");
     let mut settings = world.put();
     let endpoint = skyferry_agent::config::Endpoint::parse(&world.amazon.keys.endpoint(), false).expect("an endpoint");
-    let at = |name: &str| skyferry_agent::config::IgnoreAt::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
+    let at = |name: &str| skyferry_agent::config::ListAt::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
     settings.ignore_list = Some(at("s3_migrate_ignore_list"));
     let summary = world.drain(&settings, &["a.tmp"]).await;
     assert_eq!((summary.copied, summary.skipped), (0, 1));

@@ -3,24 +3,18 @@
 //! ```text
 //! arguments  what is typed            place      SRC and DST
 //! settings   → the agent's settings   state      the file that remembers
-//! lister     feeds the queue: pages of the source beside those there; filter
-//! patience   how long trouble of a whole side is borne
-//! progress   how far it is            voice      stderr
-//! ending     the summary and the exit code
+//! lister     feeds the queue: pages of the source beside those `there`
+//! progress   how far it is            ending     the summary and the exit code
 //! ```
 
 mod arguments;
 mod ending;
-mod filter;
 mod lister;
-mod pages;
-mod patience;
 mod place;
 mod progress;
 mod settings;
 mod state;
 mod there;
-mod voice;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,29 +32,29 @@ use skyferry_agent::wiring::{Agent, Until};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing_subscriber::EnvFilter;
 
+use crate::pages::{End, Place as Side, in_order};
+use crate::patience::Patience;
+use crate::select::Filter;
 use crate::show::Show;
+use crate::ticker;
+use crate::voice::{self, Voice};
 use crate::{FAILED, WRONG};
 pub use arguments::Arguments;
 use ending::{Ended, Ending, Wrong as _};
-use filter::Filter;
 use lister::Lister;
-use pages::{End, Place as Side};
-use patience::Patience;
 use place::Place;
 use progress::Progress;
 use settings::Origin;
-use voice::Voice;
 
 /// By how many seconds this clock and the destination's may differ.
 const SKEW: i64 = 60;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, arguments.verbose);
-    let bar = (show.bars && !arguments.no_progress && !arguments.dry_run).then(progress::bar);
+    let bar = (show.bars && !arguments.no_progress && !arguments.dry_run).then(ticker::bar);
     let voice = Voice::new(bar);
-    log(arguments, &voice);
+    voice::log(arguments.verbose, &voice);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let shutdown = Shutdown::default();
@@ -79,18 +73,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             eprintln!("skyferry: {error:#}");
             Ok(code)
         }
-    }
-}
-
-/// What was parked is told at the end, what is tried again by `patience`: the log has the rest.
-fn log(arguments: &Arguments, voice: &Voice) {
-    let quiet = "off,skyferry_agent::store=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
-    let filter = EnvFilter::new(if arguments.verbose { "warn,skyferry_agent=info" } else { quiet });
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(voice.clone()).with_ansi(false);
-    if arguments.verbose {
-        lines.init();
-    } else {
-        lines.without_time().with_target(false).init();
     }
 }
 
@@ -128,7 +110,7 @@ impl Copying {
         let named = |text: &std::ffi::OsStr, which: &str| Place::parse(text).map_err(|why| anyhow!("{which}: {why}"));
         let source = named(&arguments.source, "SRC").wrong()?;
         let destination = named(&arguments.destination, "DST").wrong()?;
-        let filter = Filter::new(arguments).wrong()?;
+        let filter = Filter::new(&arguments.selection).wrong()?;
         let mut origin = Origin::of(&source)?;
         let pair = pair(arguments, &source, &destination);
         let mut file = state::path(arguments.state.as_deref(), &pair).wrong()?;
@@ -315,17 +297,6 @@ async fn is_there(
     }
 }
 
-/// AWS, OSS and GCS promise it; other servers' listings may follow their directories.
-fn in_order(source: &Store) -> bool {
-    match source {
-        Store::Directory { .. } | Store::Gcs { .. } => true,
-        Store::S3(s3) => {
-            let known = |host: &str| host.contains(".amazonaws.com") || host.ends_with(".aliyuncs.com");
-            s3.endpoint.as_ref().is_none_or(|endpoint| known(endpoint.host()))
-        }
-    }
-}
-
 /// Checks that the state is this pair's, and drops what waits in it if other objects are meant now. Back comes when the
 /// work began.
 async fn begin(queue: &EmbeddedQueue, pair: &[u8], filter: &Filter, file: &Path, dry: bool) -> Result<i64, Ended> {
@@ -360,14 +331,19 @@ fn now() -> i64 {
 }
 
 fn sides(agent: &Agent, origin: &Origin) -> Result<(Side, Side), Ended> {
-    let route = agent.routes().first().context("a route")?;
+    let route = agent.router().routes().first().context("a route")?;
     let from = Side {
         end: End::Source(agent.source().clone()),
         bucket: origin.bucket.clone(),
         prefix: route.source_prefix.clone(),
+        versions: false,
     };
-    let to =
-        Side { end: End::Sink(agent.sink().clone()), bucket: route.bucket.to_string(), prefix: route.prefix.clone() };
+    let to = Side {
+        end: End::Sink(agent.sink().clone()),
+        bucket: route.bucket.to_string(),
+        prefix: route.prefix.clone(),
+        versions: false,
+    };
     Ok((from, to))
 }
 

@@ -1,11 +1,23 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
 mod clean;
+mod compare;
 mod copy;
 #[cfg(feature = "demo")]
 mod demo;
+mod estimate;
+mod jobs;
+mod pages;
+mod patience;
+mod prefixes;
+mod scan;
+mod scope;
+mod select;
 mod show;
 mod table;
+mod ticker;
+mod verify;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -36,7 +48,9 @@ enum Verb {
     Copy(Box<copy::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    Scan(Box<scan::Arguments>),
     Table(table::Arguments),
+    Verify(Box<verify::Arguments>),
 }
 
 /// The agent's settings; what is wrong with them is said.
@@ -59,7 +73,9 @@ fn main() -> ExitCode {
         Verb::Copy(arguments) => copy::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");

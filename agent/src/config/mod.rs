@@ -47,7 +47,10 @@ pub struct Settings {
     pub routes: Vec<Route>,
     pub transfer: Transfer,
     /// The patterns, to be read at the start.
-    pub ignore_list: Option<IgnoreAt>,
+    pub ignore_list: Option<ListAt>,
+    /// The predecessors' bucket pairs (`pairs.rs`): what their jobsender lists, and where its messages may go besides the
+    /// routes.
+    pub bucket_pairs: Option<ListAt>,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
     pub log: Log,
@@ -58,7 +61,7 @@ pub struct Settings {
 
 /// Where the ignore list is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IgnoreAt {
+pub enum ListAt {
     File(PathBuf),
     /// An SSM parameter, written `ssm:NAME`: where the serverless predecessor has it. Read with the machine's own role.
     Ssm {
@@ -255,7 +258,7 @@ impl Settings {
         let list = path.with_file_name(IGNORE_LIST);
         if ini::is_ini(&path, &text) && settings.ignore_list.is_none() && list.is_file() {
             settings.notes.push(format!("{IGNORE_LIST} beside it became filter.ignore_list"));
-            settings.ignore_list = Some(IgnoreAt::File(list));
+            settings.ignore_list = Some(ListAt::File(list));
         }
         Ok(settings)
     }

@@ -44,15 +44,12 @@ const KEYS: [(&str, &[&str]); 3] = [
 
 /// Keys of which nothing is left, and why.
 const WITHOUT_EFFECT: [(&str, &str); 8] = [
-    (
-        "ssm_parameter_bucket",
-        "what reaches the queue goes to Des_bucket_default; name the pairs as [[routes]] of a TOML file if jobsender messages for other buckets are on their way",
-    ),
+    ("ssm_parameter_bucket", "3GSync did not read it either"),
     ("MaxRetry", "what fails is tried again until it succeeds, or is parked when it is the object's own fault"),
     ("MaxThread", "parts at once follow what the network gives"),
     ("MaxParallelFile", "objects at once follow what the network gives; [transfer] max_objects caps them"),
     ("JobTimeout", "a message is kept as long as its copy makes progress"),
-    ("JobsenderCompareVersionId", "it is about the jobsender; `scan` compares what is stored"),
+    ("JobsenderCompareVersionId", "it is about the jobsender: `scan --versions` names versions"),
     ("UpdateVersionId", "every read is pinned to one state of the source"),
     ("CleanUnfinishedUpload", "an upload goes on where it is safe and is aborted where it is not"),
 ];
@@ -157,6 +154,9 @@ impl Reader {
         self.identities(cluster);
         self.names();
         if cluster {
+            if let Some(pairs) = self.take("ssm_parameter_bucket") {
+                self.became(&pairs, &[("bucket_pairs", &format!("ssm:{}", pairs.value))]);
+            }
             self.set("destination.kind", "s3", "the cluster's ini has no endpoints");
         }
         self.endpoint("SrcEndPointURL", "source");

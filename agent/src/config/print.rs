@@ -32,11 +32,10 @@ pub(super) fn print(settings: &Settings) -> String {
     root.put("destination", destination);
     root.put("transfer", transfer(&settings.transfer));
     if let Some(at) = &settings.ignore_list {
-        let at = match at {
-            IgnoreAt::File(path) => text(path),
-            IgnoreAt::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
-        };
-        root.put("filter", Table::from_iter([("ignore_list".to_string(), at)]));
+        root.put("filter", Table::from_iter([("ignore_list".to_string(), list(at))]));
+    }
+    if let Some(at) = &settings.bucket_pairs {
+        root.put("bucket_pairs", list(at));
     }
     let listen = settings.listen.map_or("off".to_string(), |address| address.to_string());
     root.put("status", Table::from_iter([("listen".to_string(), Value::String(listen))]));
@@ -47,6 +46,13 @@ pub(super) fn print(settings: &Settings) -> String {
     root.put("log", log);
     let notes: String = settings.notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect();
     notes + &root.to_string()
+}
+
+fn list(at: &ListAt) -> Value {
+    match at {
+        ListAt::File(path) => text(path),
+        ListAt::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
+    }
 }
 
 trait Put {

@@ -48,6 +48,7 @@ pub(super) struct Credentials {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
     pub mode: Text,
+    pub bucket_pairs: Text,
     pub credentials: Credentials,
     pub queue: Option<Queue>,
     pub queues: Vec<Queue>,
@@ -77,7 +78,7 @@ pub(super) fn top() -> &'static [&'static str] {
 
 pub(super) fn node(name: &str) -> Option<Node> {
     Some(match name {
-        "mode" => Node::Value,
+        "mode" | "bucket_pairs" => Node::Value,
         "credentials" => Node::Nested(fields_of::<Credentials>(), fields_of::<Provider>()),
         "queue" => Node::Table(fields_of::<Queue>()),
         "queues" => Node::Tables(fields_of::<Queue>()),

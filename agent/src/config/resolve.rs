@@ -159,7 +159,8 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
     Some(Settings {
         mode,
         transfer: sides::transfer(r, raw.transfer, in_files),
-        ignore_list: ignore_list(r, raw.filter.ignore_list),
+        ignore_list: list(r, "filter.ignore_list", raw.filter.ignore_list),
+        bucket_pairs: list(r, "bucket_pairs", raw.bucket_pairs),
         notes: Vec::new(),
         listen: r.value("status.listen", raw.status.listen, Some(([127, 0, 0, 1], 9180).into()), |text| match text {
             "off" => Ok(None),
@@ -185,14 +186,14 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
     })
 }
 
-fn ignore_list(r: &mut Reader, text: Text) -> Option<IgnoreAt> {
+fn list(r: &mut Reader, setting: &'static str, text: Text) -> Option<ListAt> {
     let text = text.filter(|text| !text.is_empty())?;
     match text.strip_prefix("ssm:") {
         Some(name) => {
-            let name = r.needed("filter.ignore_list", Some(name.into()), "ssm: and the parameter's name")?;
-            Some(IgnoreAt::Ssm { name, endpoint: r.endpoint("filter.ignore_list", None, false, Some("SSM")) })
+            let name = r.needed(setting, Some(name.into()), "ssm: and the parameter's name")?;
+            Some(ListAt::Ssm { name, endpoint: r.endpoint(setting, None, false, Some("SSM")) })
         }
-        None => Some(IgnoreAt::File(r.base.join(text))),
+        None => Some(ListAt::File(r.base.join(text))),
     }
 }
 

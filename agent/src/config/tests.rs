@@ -154,7 +154,7 @@ fn file_names_are_relative_to_the_settings_file() {
         "{}[filter]\nignore_list = \"i.txt\"\n[queue]\nkind = \"embedded\"\npath = \"q.db\"\n[ledger]\nkind = \"embedded\"\npath = \"/abs.db\"",
         minimal()
     ));
-    assert_eq!(s.ignore_list, Some(IgnoreAt::File("/etc/skyferry/i.txt".into())));
+    assert_eq!(s.ignore_list, Some(ListAt::File("/etc/skyferry/i.txt".into())));
     assert_eq!(s.queues, [Queue::Embedded { path: "/etc/skyferry/q.db".into() }]);
     assert_eq!(s.ledger, Ledger::Embedded { path: "/abs.db".into() });
     assert_eq!((s.credentials.queue, s.credentials.ledger), (None, None));
@@ -277,7 +277,7 @@ fn the_shipped_files_are_read() {
     for name in ["agent.get.toml", "agent.put.toml"] {
         let settings = Settings::load(&directory.join(name), BTreeMap::<String, String>::new()).unwrap();
         assert_eq!(settings.mode.word(), name.split('.').nth(1).unwrap());
-        assert!(matches!(settings.ignore_list, Some(IgnoreAt::File(file)) if file.exists()));
+        assert!(matches!(settings.ignore_list, Some(ListAt::File(file)) if file.exists()));
         let text = std::fs::read_to_string(directory.join(name)).unwrap();
         assert_eq!(with(&text, &[]).unwrap().to_toml(), reread(&with(&text, &[]).unwrap()).to_toml());
     }

@@ -32,6 +32,7 @@ pub struct Drive<'a> {
     subject: &'a Subject,
     storage_class: Option<&'a str>,
     size_hint: Option<u64>,
+    requested: bool,
     /// The version to read, where that is not the newest.
     version: Option<Arc<str>>,
     route: Route,
@@ -79,6 +80,7 @@ impl<'a> Drive<'a> {
             subject,
             storage_class,
             size_hint: record.size_hint,
+            requested: record.event == event::Kind::Requested,
             version: record
                 .version
                 .clone()
@@ -103,6 +105,7 @@ impl<'a> Drive<'a> {
         let facts = Facts {
             received_before,
             large_hint: self.size_hint.is_some_and(|size| matches!(self.plan(size), Ok(Plan::Parts(_)))),
+            requested: self.requested,
             deletes: self.context.deletes,
             conditional_put: can.conditional_put,
             conditional_finish: can.conditional_finish,

@@ -22,6 +22,7 @@
 //! A key is at most 1024 bytes and a bucket's name 255, so `Key` is within DynamoDB's 2048; what is longer (two of them in
 //! one, bytes that are not UTF-8) is named by its hash.
 
+mod batch;
 mod change;
 mod item;
 mod name;
@@ -270,6 +271,14 @@ impl Ledger for DynamoLedger {
             return Err(self.newer(&item));
         }
         Ok(Some(item.record(subject)))
+    }
+
+    async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
+        let mut records = Vec::with_capacity(subjects.len());
+        for some in subjects.chunks(batch::MOST) {
+            records.extend(self.get_batch(some).await?);
+        }
+        Ok(records)
     }
 
     /// A scan of the whole table, for once a day: only ended records are left out, for an upload is told by its writer.

@@ -1,7 +1,14 @@
 use super::*;
 
 fn facts(received_before: bool) -> Facts {
-    Facts { received_before, large_hint: false, deletes: false, conditional_put: true, conditional_finish: false }
+    Facts {
+        received_before,
+        large_hint: false,
+        requested: false,
+        deletes: false,
+        conditional_put: true,
+        conditional_finish: false,
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub struct Facts {
     pub received_before: bool,
     /// The event speaks of an object that will go as a multipart upload: worth a look at the destination first.
     pub large_hint: bool,
+    /// No event: somebody who compared both sides asks. So what the ledger says of the destination may be wrong.
+    pub requested: bool,
     /// Deletions at the source are carried over.
     pub deletes: bool,
     /// The sink's single PUT (and DELETE) honours `Expected`.

@@ -41,11 +41,17 @@ impl Route {
         self.map(self.source_prefix.as_bytes())
     }
 
-    /// `key` begins with the source prefix.
-    fn map(&self, key: &[u8]) -> Vec<u8> {
+    /// The destination's key. `key` begins with the source prefix.
+    pub fn map(&self, key: &[u8]) -> Vec<u8> {
         let rest =
             if self.strip_prefix { key.get(self.source_prefix.as_bytes().len()..).unwrap_or_default() } else { key };
         [self.prefix.as_bytes(), rest].concat()
+    }
+
+    fn leads(&self, source: &Location, destination: &Location) -> bool {
+        self.covers(source)
+            && self.bucket == destination.bucket
+            && self.map(source.key.as_bytes()) == destination.key.as_bytes()
     }
 
     /// Where a more special route takes keys out of this one: the part of the image that this one never yields.
@@ -108,6 +114,8 @@ pub enum RouteError {
 pub struct Router {
     /// The longest source prefix first: the most special route decides.
     routes: Vec<Route>,
+    /// Taken only where a message asks for just what one of them yields.
+    pairs: Vec<Route>,
     ignore: IgnoreList,
 }
 
@@ -131,13 +139,32 @@ impl Router {
                 }
             }
         }
-        Ok(Router { routes, ignore })
+        Ok(Router { routes, pairs: Vec::new(), ignore })
+    }
+
+    /// Beside the routes, for the predecessors' messages, which name their destination: what one of these pairs yields is
+    /// taken, and nothing else. One source may have several pairs, but two sources no common destination.
+    pub fn with_pairs(self, pairs: Vec<Route>) -> Result<Router, RouteError> {
+        let pairs: Vec<Route> = pairs.into_iter().map(normal).collect();
+        for (i, a) in pairs.iter().enumerate() {
+            let same = |b: &&Route| a.source_bucket == b.source_bucket && a.source_prefix == b.source_prefix;
+            if let Some(b) = pairs[i + 1..].iter().find(|b| !same(b) && overlap(a, b, &pairs)) {
+                return Err(RouteError::Overlap(Box::new(a.clone()), Box::new(b.clone())));
+            }
+        }
+        Ok(Router { pairs, ..self })
     }
 
     /// Decides for one source object. `wanted` is the message's own destination (a jobsender's), which is taken only where
     /// it equals what a route yields, or lies in the bucket and prefix of a route that takes this source, outside the
     /// images of all routes that do not: a message cannot choose a destination outside its routes.
     pub fn decide(&self, source: &Location, wanted: Option<&Location>) -> Decision {
+        if let Some(wanted) = wanted
+            && let Some(pair) = self.pairs.iter().find(|pair| pair.leads(source, wanted))
+        {
+            let rule = self.ignore.matches(source);
+            return rule.map_or_else(|| pair.go(wanted.clone()), |rule| Decision::Ignored(rule.clone()));
+        }
         let mut covering = self.routes.iter().filter(|route| route.covers(source)).peekable();
         let Some(&first) = covering.peek() else {
             let known = self.routes.iter().any(|r| r.source_bucket.as_ref() == Some(&source.bucket));
@@ -164,12 +191,12 @@ impl Router {
 
     /// The source object that is copied to this place, where there is exactly one: not with a route for any bucket.
     pub fn source_of(&self, destination: &Location) -> Option<Location> {
-        self.routes.iter().find_map(|route| {
+        self.routes.iter().chain(&self.pairs).find_map(|route| {
             let bucket = route.source_bucket.clone().filter(|_| route.bucket == destination.bucket)?;
             let rest = destination.key.as_bytes().strip_prefix(route.prefix.as_bytes())?;
             let key = if route.strip_prefix { [route.source_prefix.as_bytes(), rest].concat() } else { rest.to_vec() };
             let source = Location { bucket, key: Key::new(key) };
-            let decision = self.decide(&source, None);
+            let decision = self.decide(&source, Some(destination));
             matches!(decision, Decision::Go { destination: to, .. } if to == *destination).then_some(source)
         })
     }
@@ -177,6 +204,11 @@ impl Router {
     /// The routes, most special first, their prefixes completed.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// See [`Router::with_pairs`].
+    pub fn pairs(&self) -> &[Route] {
+        &self.pairs
     }
 
     /// Routes whose destination is a source again, so that one object would be copied for ever, if both sides are the
@@ -188,7 +220,8 @@ impl Router {
             b.source_bucket.as_ref().is_none_or(|bucket| *bucket == a.bucket)
                 && (image.starts_with(taken) || taken.starts_with(&image))
         };
-        self.routes.iter().flat_map(move |a| self.routes.iter().filter(move |b| meets(a, b)).map(move |b| (a, b)))
+        let all = || self.routes.iter().chain(&self.pairs);
+        all().flat_map(move |a| all().filter(move |b| meets(a, b)).map(move |b| (a, b)))
     }
 
     fn yields(&self, route: &Route, place: &Location) -> bool {

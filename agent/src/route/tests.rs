@@ -49,6 +49,23 @@ fn the_destination_key_is_prefix_and_source_key_byte_for_byte() {
 }
 
 #[test]
+fn bucket_pairs_are_taken_where_a_message_asks_for_just_what_they_yield() {
+    let router = new(&[route("*", "default")]).unwrap();
+    let router = router.with_pairs(vec![route("s/p", "d/x"), route("s/p", "e")]).unwrap();
+    assert_eq!(sent(&router, "s/p/k").as_deref(), Some("default/p/k"), "an event goes where events go");
+    let to = |wanted: &str| goes(router.decide(&place("s/p/k"), Some(&place(wanted))));
+    for wanted in ["d/x/p/k", "e/p/k", "default/p/k"] {
+        assert_eq!(to(wanted).as_deref(), Some(wanted));
+    }
+    for outside in ["d/x/p/other", "d/p/k", "f/p/k"] {
+        assert_eq!(to(outside), None, "{outside}");
+    }
+    assert_eq!(router.source_of(&place("d/x/p/k")), Some(place("s/p/k")));
+    let meeting = new(&[]).unwrap().with_pairs(vec![route("s/p", "d"), route("t/p", "d")]);
+    assert!(matches!(meeting, Err(RouteError::Overlap(..))));
+}
+
+#[test]
 fn a_source_prefix_without_a_slash_is_a_folder() {
     let router = new(&[route("s/sp", "d"), stripped("t/sp", "e/x/")]).unwrap();
     assert_eq!(sent(&router, "s/sp/a").as_deref(), Some("d/sp/a"));

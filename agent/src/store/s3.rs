@@ -19,6 +19,7 @@
 mod archive;
 mod chunked;
 mod endpoint;
+mod list;
 mod profile;
 mod read;
 mod refusal;
@@ -133,6 +134,9 @@ impl fmt::Debug for S3 {
 impl Source for S3 {
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
         self.list_page(bucket, prefix, from).await
+    }
+    async fn list_versions(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
+        self.versions_page(bucket, prefix, from).await
     }
     async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
         self.head_pinned(at, pin).await

@@ -7,7 +7,7 @@ use skyferry_providers::{
 };
 
 use super::WiringError;
-use crate::config::{Endpoint, IgnoreAt, Ledger, Metadata, Provider, Queue, Settings, Store};
+use crate::config::{Endpoint, Ledger, ListAt, Metadata, Provider, Queue, Settings, Store};
 
 /// A side's keys with the region that came with them. Asked for once now, so that a wrong name is told at the start;
 /// a service that does not answer is weather.
@@ -78,20 +78,19 @@ impl Made<'_> {
     }
 }
 
-/// The ignore list's name and text.
-pub(super) async fn ignore_list(at: &IgnoreAt, metadata: &Metadata) -> Result<(String, Vec<u8>), WiringError> {
-    let (name, read) = match at {
-        IgnoreAt::File(path) => {
+/// A list's name, and its text or why it cannot be read.
+pub(super) async fn list(at: &ListAt, metadata: &Metadata) -> (String, Result<Vec<u8>, String>) {
+    match at {
+        ListAt::File(path) => {
             let read = tokio::fs::read(path).await.map_err(|error| error.to_string());
             (path.display().to_string(), read)
         }
-        IgnoreAt::Ssm { name, endpoint } => {
+        ListAt::Ssm { name, endpoint } => {
             let read = parameter(name, None, endpoint.as_ref(), metadata).text().await;
             let read = read.map(|text| text.as_bytes().to_vec()).map_err(|error| error.to_string());
             (format!("ssm:{name}"), read)
         }
-    };
-    read.map(|text| (name.clone(), text)).map_err(|reason| WiringError::IgnoreList { at: name, reason })
+    }
 }
 
 /// A parameter of SSM, read with the machine's own role, or the environment's key where it has none.

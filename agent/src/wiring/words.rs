@@ -11,7 +11,7 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &KeyRing) -> 
         format!("source: {}{}", store(&settings.source), identity(&keys.source)),
         format!("destination: {}{}", store(&settings.destination), identity(&keys.destination)),
     ];
-    lines.extend(router.routes().iter().map(|route| match route.source_bucket {
+    lines.extend(router.routes().iter().chain(router.pairs()).map(|route| match route.source_bucket {
         Some(_) => format!("route: {route}"),
         None => format!("route: {route} (no [[routes]]: any source bucket whose events reach the queue)"),
     }));

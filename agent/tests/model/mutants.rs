@@ -197,6 +197,7 @@ fn begin_again(world: &mut World, slot: usize) {
     let facts = Facts {
         received_before: false,
         large_hint: true,
+        requested: false,
         deletes: true,
         conditional_put: true,
         conditional_finish: false,

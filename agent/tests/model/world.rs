@@ -242,6 +242,8 @@ impl World {
         let facts = Facts {
             received_before: again,
             large_hint: bounds.large_hint,
+            // It makes no other look than a message that was received before.
+            requested: false,
             deletes: bounds.deletes,
             conditional_put: bounds.conditional_put,
             conditional_finish: bounds.conditional_finish,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use skyferry_agent::config;
 
+use crate::select::Selection;
+
 /// Copies what is under SRC to under DST, on this machine alone, and goes on where it was killed.
 ///
 /// SRC and DST are s3://bucket/prefix, gs://bucket/prefix, oss://bucket/prefix or a directory, either way round. A prefix
@@ -61,27 +63,8 @@ pub struct Arguments {
     #[arg(long, value_name = "CLASS")]
     pub storage_class: Option<String>,
 
-    /// Only keys (what follows SRC) that match one of these. `*` is any run of characters, also across `/`; `?` is one.
-    #[arg(long, value_name = "GLOB")]
-    pub include: Vec<String>,
-    /// No keys that match one of these; decides over --include.
-    #[arg(long, value_name = "GLOB")]
-    pub exclude: Vec<String>,
-    /// A file of such patterns, one a line, matched against bucket/key (of a directory: its name and the path in it).
-    #[arg(long, value_name = "FILE")]
-    pub ignore_list: Option<PathBuf>,
-    /// At least so large: 16MiB, 1GB, 100.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub min_size: Option<u64>,
-    /// At most so large.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub max_size: Option<u64>,
-    /// Changed within this time: 30s, 15m, 12h, 7d.
-    #[arg(long, value_name = "AGE", value_parser = config::duration)]
-    pub newer_than: Option<Duration>,
-    /// Not changed within this time.
-    #[arg(long, value_name = "AGE", value_parser = config::duration)]
-    pub older_than: Option<Duration>,
+    #[command(flatten)]
+    pub selection: Selection,
 
     /// Say what would be copied, and change nothing.
     #[arg(long)]
@@ -115,8 +98,4 @@ pub struct Arguments {
     /// Show the agent's log.
     #[arg(short, long)]
     pub verbose: bool,
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    config::size(text).map_err(|wanted| format!("not {wanted}"))
 }

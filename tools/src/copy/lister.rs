@@ -17,12 +17,13 @@ use skyferry_agent::queue::Queue as _;
 use skyferry_agent::queue::embedded::{EmbeddedQueue, Fed};
 use skyferry_agent::store::{Listed, Object};
 
-use super::filter::Filter;
-use super::pages::{End, Pages, Place};
-use super::patience::Patience;
 use super::state::POSITION;
 use super::there::{Seen, There};
-use super::voice::Voice;
+use crate::compare::still_stands;
+use crate::pages::{End, Pages, Place};
+use crate::patience::Patience;
+use crate::select::Filter;
+use crate::voice::Voice;
 
 /// Messages that wait at most, give or take a page.
 const ROOM: u64 = 4000;
@@ -187,18 +188,9 @@ impl Lister {
             primary: true,
         };
         let record = self.ledger.lookup(&subject).await?;
-        let published = record.as_ref().filter(|record| record.ended).and_then(|record| record.published.as_ref());
+        let published = record.as_ref().filter(|record| record.ended && record.published.is_some());
         let equal = match (seen, published) {
-            (Seen::Row(there), Some(published)) => {
-                let known = &published.identity;
-                // A listing may round a time otherwise than a look does.
-                let same_time = (known.last_modified - row.last_modified).abs() <= 1;
-                known.etag == row.etag
-                    && known.size == row.size
-                    && same_time
-                    && there.size == row.size
-                    && there.revision.as_ref() == Some(&published.revision)
-            }
+            (Seen::Row(there), Some(record)) => still_stands(record, row, there),
             (Seen::Row(there), None) => self.tell.is_some() && there.size == row.size && there.etag == row.etag,
             _ => false,
         };
@@ -240,5 +232,6 @@ fn row(key: Key, object: &Object) -> Listed {
         last_modified: object.identity.last_modified,
         storage_class: None,
         revision: None,
+        version: None,
     }
 }

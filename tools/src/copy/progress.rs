@@ -3,18 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, HumanCount};
 use skyferry_agent::metrics::Metrics;
 use tokio::time::Instant;
 
 use super::lister::Counts;
-use super::voice::Voice;
+use crate::ticker;
+use crate::voice::Voice;
 
-const TICK: Duration = Duration::from_millis(200);
-/// Between two lines where there is no terminal.
-const LINES: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many ticks: ten seconds.
 const RECENT: usize = 50;
 
@@ -32,38 +29,19 @@ struct Mark {
     bytes: u64,
 }
 
-/// The bar of a terminal.
-pub fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.with_style(
-        ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}").unwrap_or(ProgressStyle::default_bar()),
-    )
-}
-
 impl Progress {
     /// Never ends by itself.
     pub async fn show(self) {
-        let (mut marks, mut said) = (VecDeque::from([self.mark()]), Instant::now());
-        loop {
-            tokio::time::sleep(TICK).await;
+        let mut marks = VecDeque::from([self.mark()]);
+        let text = || {
             let now = self.mark();
             marks.push_back(now);
             if marks.len() > RECENT {
                 marks.pop_front();
             }
-            let text = self.text(marks[0], now);
-            match &self.voice.bar {
-                Some(bar) => {
-                    bar.set_message(text);
-                    bar.tick();
-                }
-                None if said.elapsed() >= LINES => {
-                    said = Instant::now();
-                    self.voice.line(&text);
-                }
-                None => {}
-            }
-        }
+            self.text(marks[0], now)
+        };
+        ticker::tell(self.voice.clone(), text).await
     }
 
     fn mark(&self) -> Mark {

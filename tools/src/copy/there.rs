@@ -6,9 +6,9 @@ use skyferry_agent::error::{CopyError, Kind};
 use skyferry_agent::object::Key;
 use skyferry_agent::store::Listed;
 
-use super::pages::{Pages, Place};
-use super::patience::Patience;
-use super::voice::Voice;
+use crate::pages::{Pages, Place};
+use crate::patience::Patience;
+use crate::voice::Voice;
 
 /// What the listing says of one key.
 pub enum Seen {

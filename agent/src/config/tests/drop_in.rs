@@ -128,11 +128,7 @@ fn the_environment_overrides_an_ini_by_its_old_names_and_by_the_new() {
     assert!(matches!(&s.ledger, Ledger::DynamoDb { table, .. } if table == "T"));
     assert!(matches!(&s.queues[..], [Queue::Sqs { queue: QueueName::Name(name), .. }] if name == "Q"));
     assert_eq!(s.log.format, LogFormat::Json);
-    assert!(
-        s.notes.iter().any(|note| note.starts_with("ssm_parameter_bucket = \"B\" is without effect")),
-        "{:?}",
-        s.notes
-    );
+    assert!(s.notes.iter().any(|note| note.ends_with("became bucket_pairs = \"ssm:B\"")), "{:?}", s.notes);
     let old = ini(&CLUSTER.replace("sqs_queue_name = s3_migration_file_list\r\n", ""));
     assert!(matches!(&old.queues[..], [Queue::Sqs { queue: QueueName::Name(n), .. }] if n == "s3_migration_file_list"));
 }
@@ -194,11 +190,11 @@ fn the_ignore_list_beside_an_ini_is_taken_and_a_parameter_can_hold_one() {
     assert_eq!(Settings::load(&file, none()).unwrap().ignore_list, None);
     let list = folder.path().join("s3_migration_ignore_list.txt");
     std::fs::write(&list, "*.tmp\n").unwrap();
-    assert_eq!(Settings::load(&file, none()).unwrap().ignore_list, Some(IgnoreAt::File(list)));
+    assert_eq!(Settings::load(&file, none()).unwrap().ignore_list, Some(ListAt::File(list)));
     let text = format!("{}[filter]\nignore_list = \"ssm:s3_migrate_ignore_list\"\n", minimal());
     let s = with(&text, &[("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:5")]).unwrap();
     assert!(
-        matches!(&s.ignore_list, Some(IgnoreAt::Ssm { name, endpoint: Some(_) }) if name == "s3_migrate_ignore_list")
+        matches!(&s.ignore_list, Some(ListAt::Ssm { name, endpoint: Some(_) }) if name == "s3_migrate_ignore_list")
     );
     assert!(s.to_toml().contains("ssm:s3_migrate_ignore_list"));
 }

@@ -69,7 +69,7 @@ impl DynamoLedger {
         match failure.cause {
             Cause::Denied => unusable(
                 format!("{operation} is denied ({})", failure.answer),
-                "grant the ledger's keys dynamodb:UpdateItem, GetItem, Scan and DescribeTable on the table",
+                "grant the ledger's keys dynamodb:UpdateItem, GetItem, BatchGetItem, Scan and DescribeTable on the table",
             ),
             Cause::Refused => unusable(
                 format!("{operation} is refused ({})", failure.answer),

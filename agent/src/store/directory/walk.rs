@@ -74,6 +74,7 @@ impl Walk {
                     last_modified: state.modified(),
                     storage_class: None,
                     revision: Some(Revision(state.stamp())),
+                    version: None,
                 }));
             }
         }

@@ -176,6 +176,7 @@ fn listed(body: &[u8], prefix: &Key, token: Option<&[u8]>) -> Result<Page, Strin
             last_modified: row.last_modified().map_err(|e| e.to_string())?,
             storage_class: row.storage_class.clone(),
             revision: row.generation.map(|generation| Revision(generation.to_string().into())),
+            version: None,
         });
     }
     let next = list.next_continuation_token.filter(|_| list.is_truncated);

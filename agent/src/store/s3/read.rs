@@ -1,7 +1,6 @@
-//! HEAD, GET and listings; and how headers become an `Object`.
+//! HEAD and GET; and how headers become an `Object`.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
@@ -10,13 +9,13 @@ use http::header::{
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::http::{Answer, Call, again};
-use super::super::{ListFrom, Listed, Metadata, Object, Opened, Page, Pin, Result, provenance, rfc2047};
+use super::super::{Metadata, Object, Opened, Pin, Result, provenance, rfc2047};
+use super::S3;
 use super::refusal::Asked;
 use super::request::Outgoing;
-use super::{S3, xml};
 use crate::digest::Stored;
 use crate::error::{Kind, Side};
-use crate::object::{Key, Location, Revision, SourceIdentity};
+use crate::object::{Location, Revision, SourceIdentity};
 
 impl S3 {
     pub(super) async fn head_pinned(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
@@ -115,49 +114,6 @@ impl S3 {
             stored: if whole { stored(headers, Some(size)) } else { Stored::default() },
             provenance,
         })
-    }
-
-    pub(super) async fn list_page(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-        let at = Location::new(bucket, prefix.clone());
-        let call = Call::new(self.side, "ListObjectsV2", &at);
-        let text = |key: &Key| match key.as_str() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(call.error(Kind::CannotHold, "an S3 key is UTF-8")),
-        };
-        let body = again(|| async {
-            let mut list = self.bucket(Method::GET, "ListObjectsV2", &at);
-            list.query("encoding-type", "url");
-            list.query("list-type", "2");
-            if !prefix.as_bytes().is_empty() {
-                list.query("prefix", text(prefix)?);
-            }
-            match from {
-                ListFrom::Start => {}
-                ListFrom::After(key) => list.query("start-after", text(key)?),
-                ListFrom::Token(token) => list.query("continuation-token", token.to_owned()),
-            }
-            self.send(list).await?.read().await
-        })
-        .await?;
-        let result: xml::ListBucketResult = xml::parse(&call, &body)?;
-        let next = match (result.is_truncated, result.next_continuation_token) {
-            (true, None) => return Err(S3::nonsense(&call, "truncated, and no token to go on")),
-            (true, token) => token,
-            (false, _) => None,
-        };
-        let encoding = result.encoding_type.as_deref();
-        let row = |row: xml::Contents| {
-            let etag: Arc<str> = unquoted(&row.etag).into();
-            Ok(Listed {
-                key: xml::key(&row.key, encoding),
-                size: row.size,
-                revision: (!etag.is_empty()).then(|| Revision(etag.clone())),
-                etag,
-                last_modified: timestamp(&call, &row.last_modified)?,
-                storage_class: row.storage_class,
-            })
-        };
-        Ok(Page { objects: result.contents.into_iter().map(row).collect::<Result<_>>()?, next })
     }
 }
 

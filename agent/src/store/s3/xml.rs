@@ -62,6 +62,35 @@ pub(super) struct Contents {
     pub storage_class: Option<String>,
 }
 
+/// Versions and delete markers come in one order of keys; the markers are not asked for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListVersionsResult {
+    #[serde(default)]
+    pub is_truncated: bool,
+    pub next_key_marker: Option<String>,
+    pub next_version_id_marker: Option<String>,
+    pub encoding_type: Option<String>,
+    #[serde(rename = "Version", default)]
+    pub versions: Vec<ListedVersion>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedVersion {
+    #[serde(default)]
+    pub key: String,
+    pub version_id: Option<String>,
+    #[serde(default)]
+    pub is_latest: bool,
+    pub last_modified: String,
+    #[serde(rename = "ETag", default)]
+    pub etag: String,
+    #[serde(default)]
+    pub size: u64,
+    pub storage_class: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct InitiateMultipartUploadResult {
     #[serde(rename = "UploadId")]

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use skyferry_agent::config::Store;
 use skyferry_agent::error::CopyError;
 use skyferry_agent::object::Key;
 use skyferry_agent::store::{ListFrom, Listed, Page, Sink, Source};
 use tokio::sync::mpsc;
 
-use super::patience::Patience;
+use crate::patience::Patience;
 
 #[derive(Clone)]
 pub enum End {
@@ -21,13 +22,27 @@ pub struct Place {
     pub end: End,
     pub bucket: String,
     pub prefix: Key,
+    /// Each object with its newest version. Sources only.
+    pub versions: bool,
 }
 
 impl Place {
     pub async fn list(&self, from: ListFrom<'_>) -> Result<Page, CopyError> {
         match &self.end {
+            End::Source(source) if self.versions => source.list_versions(&self.bucket, &self.prefix, from).await,
             End::Source(source) => source.list(&self.bucket, &self.prefix, from).await,
             End::Sink(sink) => sink.list(&self.bucket, &self.prefix, from).await,
+        }
+    }
+}
+
+/// AWS, OSS and GCS promise it; other servers' listings may follow their directories.
+pub fn in_order(store: &Store) -> bool {
+    match store {
+        Store::Directory { .. } | Store::Gcs { .. } => true,
+        Store::S3(s3) => {
+            let known = |host: &str| host.contains(".amazonaws.com") || host.ends_with(".aliyuncs.com");
+            s3.endpoint.as_ref().is_none_or(|endpoint| known(endpoint.host()))
         }
     }
 }

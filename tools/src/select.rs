@@ -1,14 +1,39 @@
 //! Which of the listed objects are meant: globs, sizes, ages, the ignore list.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use skyferry_agent::config;
 use skyferry_agent::object::Location;
 use skyferry_agent::route::{IgnoreList, glob};
 use skyferry_agent::store::Listed;
 
-use super::arguments::Arguments;
+/// The flags.
+#[derive(clap::Args, Default)]
+pub struct Selection {
+    /// Only keys (what follows the source's prefix) that match one of these. `*` is any run of characters, also across `/`; `?` is one.
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// No keys that match one of these; decides over --include.
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// A file of such patterns, one a line, matched against bucket/key (of a directory: its name and the path in it).
+    #[arg(long, value_name = "FILE")]
+    pub ignore_list: Option<PathBuf>,
+    /// At least so large: 16MiB, 1GB, 100.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub min_size: Option<u64>,
+    /// At most so large.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+    /// Changed within this time: 30s, 15m, 12h, 7d.
+    #[arg(long, value_name = "AGE", value_parser = config::duration)]
+    pub newer_than: Option<Duration>,
+    /// Not changed within this time.
+    #[arg(long, value_name = "AGE", value_parser = config::duration)]
+    pub older_than: Option<Duration>,
+}
 
 pub struct Filter {
     include: Vec<String>,
@@ -22,11 +47,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn new(arguments: &Arguments) -> anyhow::Result<Filter> {
+    pub fn new(selection: &Selection) -> anyhow::Result<Filter> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let ago = |age: Duration| i64::try_from(now.saturating_sub(age).as_secs()).unwrap_or(i64::MAX);
-        let (ignore, file) = arguments.ignore_list.as_deref().map(read).transpose()?.unwrap_or_default();
-        let Arguments { include, exclude, min_size, max_size, newer_than, older_than, .. } = arguments;
+        let (ignore, file) = selection.ignore_list.as_deref().map(read).transpose()?.unwrap_or_default();
+        let Selection { include, exclude, min_size, max_size, newer_than, older_than, .. } = selection;
         let said = format!("{include:?}{exclude:?}{min_size:?}{max_size:?}{newer_than:?}{older_than:?}{file:?}");
         Ok(Filter {
             include: include.clone(),
@@ -38,7 +63,7 @@ impl Filter {
         })
     }
 
-    /// `rest` is what follows SRC in the key of `row`.
+    /// `rest` is what follows the source's prefix in the key of `row`.
     pub fn takes(&self, bucket: &str, row: &Listed, rest: &[u8]) -> bool {
         let any = |globs: &[String]| globs.iter().any(|pattern| glob(pattern, rest));
         (self.include.is_empty() || any(&self.include))
@@ -48,9 +73,28 @@ impl Filter {
             && (self.ignore.is_empty() || self.ignore.matches(&Location::new(bucket, row.key.clone())).is_none())
     }
 
+    /// Of what is at the destination alone: sizes and ages are the source's, so flags about these take none of it.
+    pub fn takes_key(&self, source: &Location, rest: &[u8]) -> bool {
+        let row = Listed {
+            key: source.key.clone(),
+            size: 0,
+            etag: "".into(),
+            last_modified: 0,
+            storage_class: None,
+            revision: None,
+            version: None,
+        };
+        let any = (0, u64::MAX) == self.sizes && (i64::MIN, i64::MAX) == self.modified;
+        any && self.takes(&source.bucket, &row, rest)
+    }
+
     pub fn in_words(&self) -> &str {
         &self.said
     }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    config::size(text).map_err(|wanted| format!("not {wanted}"))
 }
 
 fn read(path: &Path) -> anyhow::Result<(IgnoreList, Vec<u8>)> {
@@ -72,12 +116,12 @@ mod tests {
     #[derive(clap::Parser)]
     struct Typed {
         #[command(flatten)]
-        arguments: Arguments,
+        selection: Selection,
     }
 
     fn takes(flags: &[&str], key: &str, size: u64, age: i64) -> bool {
-        let typed = ["copy", "s3://photos/p", "to"].iter().chain(flags);
-        let filter = Filter::new(&Typed::parse_from(typed).arguments).expect("a filter");
+        let typed = ["copy"].iter().chain(flags);
+        let filter = Filter::new(&Typed::parse_from(typed).selection).expect("a filter");
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
         let row = Listed {
             key: Key::new(format!("p/{key}")),
@@ -86,6 +130,7 @@ mod tests {
             last_modified: now - age,
             storage_class: None,
             revision: None,
+            version: None,
         };
         filter.takes("photos", &row, key.as_bytes())
     }

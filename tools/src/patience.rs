@@ -11,7 +11,7 @@ use skyferry_agent::pace::Breaker;
 use skyferry_agent::queue::embedded::EmbeddedQueue;
 use tokio::time::Instant;
 
-use super::voice::Voice;
+use crate::voice::Voice;
 
 /// An outage against something that a person has to mend.
 const OUTAGE: u32 = 20;

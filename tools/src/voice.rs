@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use skyferry_agent::error::{CopyError, Kind, Side};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The same trouble is told again only after so long.
@@ -42,6 +43,18 @@ impl Voice {
             Some(bar) => bar.suspend(work),
             None => work(),
         }
+    }
+}
+
+/// What matters to a person is told by the command itself: the log has the rest.
+pub fn log(verbose: bool, voice: &Voice) {
+    let quiet = "off,skyferry_agent::store=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
+    let filter = EnvFilter::new(if verbose { "warn,skyferry_agent=info" } else { quiet });
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(voice.clone()).with_ansi(false);
+    if verbose {
+        lines.init();
+    } else {
+        lines.without_time().with_target(false).init();
     }
 }
 

@@ -1,0 +1,167 @@
+//! Equal or not, with as few requests as will do: what the listings say, then the ledger in batches, then, if asked for, a
+//! look at both sides.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use skyferry_agent::ledger::{Ledger, Record, Subject};
+use skyferry_agent::object::{Key, Location};
+use skyferry_agent::route::{Decision, Router};
+use skyferry_agent::store::Listed;
+
+use super::look::Look;
+use super::{Basis, Finding, Pair, Sides, Verdict, Why};
+use crate::select::Filter;
+
+/// Looks at once, of one range.
+const LOOKS: usize = 32;
+/// By how many seconds a listing may round a time otherwise than a look does.
+const ROUNDING: i64 = 1;
+
+pub struct Judge {
+    pub router: Router,
+    pub filter: Filter,
+    pub ledger: Arc<dyn Ledger>,
+    pub look: Look,
+    /// A look at what neither the listings nor the ledger decide.
+    pub head: bool,
+    /// A look at whatever seems to differ, before it is told: it may have changed while it was listed.
+    pub confirm: bool,
+}
+
+/// The findings of a batch, and how many objects are not meant by a rule or a flag.
+#[derive(Default)]
+pub struct Judged {
+    pub findings: Vec<Finding>,
+    pub skipped: u64,
+}
+
+impl Judge {
+    pub async fn judge(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<Judged> {
+        let mut judged = Judged::default();
+        for pair in pairs {
+            match self.meant(sides, pair) {
+                Meant::Yes(finding) => judged.findings.push(*finding),
+                Meant::Skipped => judged.skipped += 1,
+                Meant::Elsewhere => {}
+            }
+        }
+        self.ask_the_ledger(&mut judged.findings).await?;
+        self.look(&mut judged.findings).await?;
+        // What the destination's listing told alone and the source has all the same is told by the source's listing too: in
+        // another place, or in the next comparison.
+        judged.findings.retain(|finding| finding.here.is_some() || finding.verdict == Verdict::Differs(Why::Extra));
+        Ok(judged)
+    }
+
+    /// Whether the pair is this route's, and what the listings say of it.
+    fn meant(&self, sides: &Sides, pair: Pair) -> Meant {
+        let (here, there) = match pair {
+            Pair::Both(here, there) => (Some(here), Some(there)),
+            Pair::Source(here) => (Some(here), None),
+            Pair::Destination(there) => (None, Some(there)),
+        };
+        let row = here.as_ref().or(there.as_ref());
+        let prefix = if here.is_some() { &sides.from.prefix } else { &sides.to.prefix };
+        let Some(rest) = row.and_then(|row| row.key.as_bytes().get(prefix.as_bytes().len()..)) else {
+            return Meant::Elsewhere;
+        };
+        let at = |bucket: &str, prefix: &Key| Location::new(bucket, Key::new([prefix.as_bytes(), rest].concat()));
+        let (source, expected) = (at(&sides.from.bucket, &sides.from.prefix), at(&sides.to.bucket, &sides.to.prefix));
+        match self.router.decide(&source, sides.pair.then_some(&expected)) {
+            Decision::Go { destination, .. } if destination == expected => {}
+            // The prefix itself has no name at the destination; what a rule leaves out is nobody's loss there.
+            Decision::Ignored(_) | Decision::NotRouted(_) if here.is_some() => return Meant::Skipped,
+            _ => return Meant::Elsewhere,
+        }
+        let taken = match &here {
+            Some(here) => self.filter.takes(&sides.from.bucket, here, rest),
+            None => self.filter.takes_key(&source, rest),
+        };
+        if !taken {
+            return if here.is_some() { Meant::Skipped } else { Meant::Elsewhere };
+        }
+        let verdict = listed(here.as_ref(), there.as_ref());
+        Meant::Yes(Box::new(Finding { source, destination: expected, here, there, verdict }))
+    }
+
+    async fn ask_the_ledger(&self, findings: &mut [Finding]) -> anyhow::Result<()> {
+        let mut open: Vec<&mut Finding> = findings.iter_mut().filter(|finding| is_open(finding.verdict)).collect();
+        let subjects: Vec<Subject> = open.iter().map(|finding| subject(finding)).collect();
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        for (finding, record) in open.iter_mut().zip(self.ledger.lookup_all(&subjects).await?) {
+            if let (Some(here), Some(there), Some(record)) = (&finding.here, &finding.there, record)
+                && still_stands(&record, here, there)
+            {
+                finding.verdict = Verdict::Equal(Basis::Ledger);
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self, findings: &mut [Finding]) -> anyhow::Result<()> {
+        let doubtful = |finding: &&mut Finding| match finding.verdict {
+            verdict if is_open(verdict) => self.head || (self.confirm && matches!(verdict, Verdict::Differs(_))),
+            Verdict::Differs(_) => self.confirm,
+            _ => false,
+        };
+        let looks = stream::iter(findings.iter_mut().filter(doubtful)).map(|finding| async move {
+            finding.verdict = self.look.at(finding).await?;
+            anyhow::Ok(())
+        });
+        looks.buffer_unordered(LOOKS).try_collect().await
+    }
+}
+
+enum Meant {
+    Yes(Box<Finding>),
+    Skipped,
+    /// Another route's, or nobody's.
+    Elsewhere,
+}
+
+/// What the listings decide alone.
+fn listed(here: Option<&Listed>, there: Option<&Listed>) -> Verdict {
+    let (here, there) = match (here, there) {
+        (Some(here), Some(there)) => (here, there),
+        (Some(_), None) => return Verdict::Differs(Why::Missing),
+        _ => return Verdict::Differs(Why::Extra),
+    };
+    if here.size != there.size {
+        Verdict::Differs(Why::Size)
+    } else if here.etag == there.etag {
+        Verdict::Equal(Basis::Etag)
+    } else if is_md5(&here.etag) && is_md5(&there.etag) {
+        Verdict::Differs(Why::Etag)
+    } else if there.last_modified < here.last_modified {
+        Verdict::Differs(Why::Newer)
+    } else {
+        Verdict::Equal(Basis::SizeAndTime)
+    }
+}
+
+/// Listings do not tell encryption: under SSE-KMS what looks like an MD5 is none. So unequal ones decide nothing yet.
+fn is_open(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Differs(Why::Etag | Why::Newer) | Verdict::Equal(Basis::SizeAndTime))
+}
+
+fn is_md5(etag: &str) -> bool {
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn subject(finding: &Finding) -> Subject {
+    Subject { source: finding.source.clone(), destination: finding.destination.clone(), primary: true }
+}
+
+/// What the ledger recorded, and both listings still show.
+pub fn still_stands(record: &Record, here: &Listed, there: &Listed) -> bool {
+    let Some(published) = record.published.as_ref().filter(|_| record.ended) else { return false };
+    let known = &published.identity;
+    known.etag == here.etag
+        && known.size == here.size
+        && (known.last_modified - here.last_modified).abs() <= ROUNDING
+        && there.size == here.size
+        && there.revision.as_ref() == Some(&published.revision)
+}

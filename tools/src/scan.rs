@@ -1,0 +1,245 @@
+//! `skyferry scan`: what the predecessors' jobsender did. Lists both sides of every route, and sends a job for each object
+//! that differs while it still lists. The agents look for themselves before they copy, so a job too many costs two HEADs.
+
+mod removals;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use indicatif::HumanCount;
+use serde::Serialize;
+use skyferry_agent::notice::{Reason, Shutdown};
+use tokio::time::Instant;
+
+use crate::compare::{Basis, Pair, Sides, Tally, Verdict, Why, side_by_side};
+use crate::estimate::{Estimate, Fleet, Reckoned};
+use crate::jobs::Jobs;
+use crate::scope::{Scope, Scoped};
+use crate::show::Show;
+use crate::voice::{self, Voice};
+use crate::{DONE, FAILED, WRONG, ticker};
+
+use removals::Removals;
+
+/// Lists source and destination and sends a job to the queue for every object that differs.
+///
+/// Both sides are listed at the same time and compared as they come; nothing is kept. Equal is what has the same size and
+/// ETag, or what the ledger recorded and both sides still show. Where ETags say nothing (objects in parts, KMS), the size
+/// and the times decide, and --head looks closer. The agents look again before they copy, so a job too many does no harm,
+/// and the queue need not be empty.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  skyferry scan --config agent.toml --dry-run
+  skyferry scan --config agent.toml --prefix photos/2025 --older-than 1h
+  skyferry scan --config s3_migration_cluster_config.ini --if-queue-empty")]
+pub struct Arguments {
+    #[command(flatten)]
+    scope: Scope,
+    /// Look at both sides (a HEAD each) where neither listings nor ledger tell.
+    #[arg(long)]
+    head: bool,
+    /// Name each object's newest version in its job, for agents with transfer.versions = "exact". Listing versions takes longer
+    /// where there are many old ones.
+    #[arg(long)]
+    versions: bool,
+    /// Send jobs for what is only at the destination too, so that the agents delete what is theirs there. Needs
+    /// transfer.deletes, and sends none when they are more than transfer.max_delete_share of all.
+    #[arg(long)]
+    deletes: bool,
+    /// Do nothing while the queue holds messages, as the predecessors' jobsender did.
+    #[arg(long)]
+    if_queue_empty: bool,
+    /// Send nothing; say what would be sent, how long it would take and what it would cost.
+    #[arg(long)]
+    dry_run: bool,
+    /// Prices for --dry-run; else those of config/prices.toml.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: Fleet,
+    /// End with the result as a line of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long)]
+    no_progress: bool,
+    /// Name every object that differs, on stderr.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let show = Show::new(arguments.json, arguments.verbose);
+    let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
+    voice::log(arguments.verbose, &voice);
+    let Some(settings) = crate::settings(&arguments.scope.config) else { return Ok(WRONG) };
+    if arguments.deletes && !settings.transfer.deletes {
+        eprintln!("skyferry: --deletes needs transfer.deletes = true: without it the agents delete nothing");
+        return Ok(WRONG);
+    }
+    let estimate = Estimate::new(&settings, arguments.prices.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        let opened = tokio::select! {
+            opened = arguments.scope.open(settings, arguments.head, &voice) => opened,
+            () = shutdown.stop.cancelled() => return Ok(stopped(&shutdown)),
+        };
+        let mut opened = opened?;
+        opened.sides.iter_mut().for_each(|sides| sides.from.versions = arguments.versions);
+        Scan::new(arguments, &opened, &voice, estimate).run(&show, &shutdown).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+fn stopped(shutdown: &Shutdown) -> u8 {
+    shutdown.reason().map_or(FAILED, Reason::exit_code)
+}
+
+struct Scan<'a> {
+    arguments: &'a Arguments,
+    scoped: &'a Scoped,
+    voice: &'a Voice,
+    began: Instant,
+    tally: Mutex<Tally>,
+    estimate: Mutex<Estimate>,
+    removals: Mutex<Removals>,
+    jobs: tokio::sync::Mutex<Jobs>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(arguments: &'a Arguments, scoped: &'a Scoped, voice: &'a Voice, estimate: Estimate) -> Scan<'a> {
+        Scan {
+            arguments,
+            scoped,
+            voice,
+            began: Instant::now(),
+            tally: Mutex::default(),
+            estimate: Mutex::new(estimate),
+            removals: Mutex::default(),
+            jobs: tokio::sync::Mutex::new(Jobs::new(scoped.agent.queue().clone())),
+        }
+    }
+
+    async fn run(self, show: &Show, shutdown: &Shutdown) -> anyhow::Result<u8> {
+        let depth = self.scoped.agent.queue().depth().await?;
+        if self.arguments.if_queue_empty && !depth.is_empty() {
+            show.say("the queue is not empty: nothing was listed")?;
+            return Ok(DONE);
+        }
+        let Scoped { sides, at_once, patience, .. } = self.scoped;
+        let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
+        let compared = tokio::select! {
+            compared = side_by_side(sides, *at_once, patience, each) => Some(compared),
+            () = shutdown.stop.cancelled() => None,
+            () = ticker::tell(self.voice.clone(), || self.progress()), if !self.arguments.no_progress => None,
+        };
+        let flushed = self.jobs.lock().await.flush().await;
+        let removed = match (&compared, &flushed) {
+            (Some(Ok(())), Ok(())) => self.remove().await,
+            _ => Ok(()),
+        };
+        if let Some(bar) = &self.voice.bar {
+            bar.finish_and_clear();
+        }
+        self.tell(show).await?;
+        flushed.context("jobs could not be sent")?;
+        let Some(compared) = compared else { return Ok(stopped(shutdown)) };
+        compared.context(
+            "the comparison broke off; what had been found until then was sent, the same command finds the rest",
+        )?;
+        removed?;
+        Ok(DONE)
+    }
+
+    async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+        let judged = self.scoped.judge.judge(sides, pairs).await?;
+        locked(&self.tally).add(&judged);
+        for finding in &judged.findings {
+            let Verdict::Differs(why) = finding.verdict else { continue };
+            if self.arguments.verbose && (why != Why::Extra || self.arguments.deletes) {
+                self.voice.line(&format!("{}: {}", why.name(), finding.source));
+            }
+            match &finding.here {
+                Some(here) => {
+                    locked(&self.estimate).add(here.size);
+                    if !self.arguments.dry_run {
+                        self.jobs.lock().await.send(finding.to_message()).await?;
+                    }
+                }
+                None if self.arguments.deletes => locked(&self.removals).add(&finding.source)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The fuse: a source that was emptied by mistake must not empty the destination.
+    async fn remove(&self) -> anyhow::Result<()> {
+        let removals = std::mem::take(&mut *locked(&self.removals));
+        let there = locked(&self.tally).there();
+        let most = self.scoped.settings.transfer.max_delete_share;
+        if removals.count() * 100 > there * u64::from(most) {
+            bail!(
+                "{} of {there} objects would be deleted, more than transfer.max_delete_share ({most} %): no deletion was sent; raise it if that is meant",
+                removals.count()
+            );
+        }
+        if self.arguments.dry_run {
+            return Ok(());
+        }
+        let mut jobs = self.jobs.lock().await;
+        for message in removals.into_messages()? {
+            jobs.send(message?).await?;
+        }
+        Ok(jobs.flush().await?)
+    }
+
+    fn progress(&self) -> String {
+        let tally = locked(&self.tally);
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        let rate = HumanCount((tally.seen() as f64 / seconds) as u64);
+        format!("{} compared, {rate}/s, {} differ", HumanCount(tally.seen()), HumanCount(tally.wanting()))
+    }
+
+    async fn tell(&self, show: &Show) -> anyhow::Result<()> {
+        let tally = locked(&self.tally).clone();
+        let sent = self.jobs.lock().await.sent();
+        show.say(tally.table().trim_end())?;
+        if tally.by(Basis::SizeAndTime) > 0 && !self.arguments.head {
+            show.say("(where nothing but size and time could be compared, --head looks closer)")?;
+        }
+        let estimate =
+            self.arguments.dry_run.then(|| locked(&self.estimate).reckon(tally.seen(), &self.arguments.fleet));
+        match estimate {
+            Some(_) => show.say(&format!("\n{}", locked(&self.estimate).words(tally.seen(), &self.arguments.fleet)))?,
+            None => show.say(&format!("{} jobs sent", HumanCount(sent)))?,
+        }
+        if self.arguments.json {
+            let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            let line = Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds };
+            show.json(&serde_json::to_string(&line)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Line {
+    dry_run: bool,
+    sent: u64,
+    #[serde(flatten)]
+    tally: Tally,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<Reckoned>,
+    seconds: f64,
+}
+
+/// What panicked elsewhere has been told there.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,140 @@
+//! What `scan` and `verify` compare: the settings' routes and bucket pairs, or a part of them by prefixes.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow, bail};
+use skyferry_agent::config::{self, ListAt, Settings};
+use skyferry_agent::object::Key;
+use skyferry_agent::route::Route;
+use skyferry_agent::wiring::{Agent, bucket_pairs};
+
+use crate::compare::{AT_ONCE, Judge, Look, Sides};
+use crate::pages::{End, Place, in_order};
+use crate::patience::Patience;
+use crate::prefixes;
+use crate::select::{Filter, Selection};
+use crate::voice::Voice;
+
+#[derive(clap::Args)]
+pub struct Scope {
+    /// The agent's settings.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The predecessors' bucket pairs, in a file or an SSM parameter; else the settings' bucket_pairs, if there are any.
+    #[arg(long, value_name = "FILE|ssm:NAME")]
+    pub pairs: Option<String>,
+    /// Only source keys under this prefix: `sp` means `sp/…` and never `sp2/…`. May be said several times.
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Vec<String>,
+    /// A file of prefixes, one a line; `#` begins a comment.
+    #[arg(long, value_name = "FILE")]
+    pub prefix_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Key ranges that are listed at once. Services that list in the order of the keys only.
+    #[arg(long, value_name = "N")]
+    pub listers: Option<usize>,
+    /// How long a side may refuse everything for a reason that only a person can end; outages may last twenty times as long.
+    #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "30s")]
+    pub patience: Duration,
+}
+
+/// Both sides, ready to be compared.
+pub struct Scoped {
+    pub settings: Settings,
+    pub agent: Agent,
+    pub sides: Vec<Sides>,
+    pub judge: Judge,
+    pub at_once: usize,
+    pub patience: Patience,
+    /// Seconds since the epoch.
+    pub began: i64,
+}
+
+impl Scope {
+    /// `head`: see [`Judge`].
+    pub async fn open(&self, settings: Settings, head: bool, voice: &Voice) -> anyhow::Result<Scoped> {
+        let mut settings = settings;
+        if let Some(pairs) = &self.pairs {
+            settings.bucket_pairs = Some(match pairs.strip_prefix("ssm:") {
+                Some(name) => ListAt::Ssm { name: name.into(), endpoint: None },
+                None => ListAt::File(pairs.into()),
+            });
+        }
+        // The agent can do without them, a listing cannot.
+        if let Some(at) = &settings.bucket_pairs {
+            bucket_pairs(at, &settings.metadata).await?;
+        }
+        let filter = Filter::new(&self.selection)?;
+        let mut prefixes = self.prefix.clone();
+        if let Some(file) = &self.prefix_file {
+            prefixes.extend(prefixes::read(file)?);
+        }
+        let agent = Agent::build(&settings).await?;
+        let sides = sides(&agent, &prefixes)?;
+        let patience = Patience::new(self.patience, voice.clone());
+        let began = now();
+        let judge = Judge {
+            router: agent.router().clone(),
+            filter,
+            ledger: agent.ledger().clone(),
+            look: Look {
+                source: agent.source().clone(),
+                sink: agent.sink().clone(),
+                patience: patience.clone(),
+                began,
+            },
+            head,
+            confirm: false,
+        };
+        let at_once = self.listers.unwrap_or(if in_order(&settings.source) { AT_ONCE } else { 1 });
+        Ok(Scoped { settings, agent, sides, judge, at_once, patience, began })
+    }
+}
+
+/// A listing for each route, or for each prefix in a route.
+fn sides(agent: &Agent, prefixes: &[String]) -> anyhow::Result<Vec<Sides>> {
+    let router = agent.router();
+    let routes = router.routes().iter().map(|route| (route, false));
+    let pairs = router.pairs().iter().map(|pair| (pair, true));
+    let named: Vec<(&Route, bool)> = routes.chain(pairs).filter(|(route, _)| route.source_bucket.is_some()).collect();
+    if named.is_empty() {
+        bail!("the settings name no source bucket: say which with [[routes]], bucket_pairs or --pairs");
+    }
+    let mut sides = Vec::new();
+    for (route, pair) in named {
+        let within: Vec<Key> = match prefixes {
+            [] => vec![route.source_prefix.clone()],
+            some => prefixes::within(some, &route.source_prefix),
+        };
+        for prefix in within {
+            sides.push(side(agent, route, pair, prefix).context("a route without a bucket")?);
+        }
+    }
+    if sides.is_empty() {
+        return Err(anyhow!("no route takes keys under {}", prefixes.join(" or ")));
+    }
+    Ok(sides)
+}
+
+fn side(agent: &Agent, route: &Route, pair: bool, prefix: Key) -> Option<Sides> {
+    let to = Place {
+        end: End::Sink(agent.sink().clone()),
+        bucket: route.bucket.to_string(),
+        prefix: Key::new(route.map(prefix.as_bytes())),
+        versions: false,
+    };
+    let from = Place {
+        end: End::Source(agent.source().clone()),
+        bucket: route.source_bucket.as_deref()?.to_owned(),
+        prefix,
+        versions: false,
+    };
+    Some(Sides { from, to, pair })
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

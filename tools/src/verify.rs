@@ -1,0 +1,233 @@
+//! `skyferry verify`: the comparison of `scan` as a proof. What seems to differ is looked at once more before it is told,
+//! and a share of the objects is read, if asked for.
+
+mod reading;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::HumanCount;
+use jiff::Timestamp;
+use serde::Serialize;
+use skyferry_agent::notice::{Reason, Shutdown};
+use tokio::time::Instant;
+
+use crate::compare::{Basis, Finding, Pair, Sides, Tally, Verdict, Why, side_by_side};
+use crate::jobs::Jobs;
+use crate::scope::{Scope, Scoped};
+use crate::show::Show;
+use crate::voice::{self, Voice};
+use crate::{DONE, FAILED, WRONG, ticker};
+use reading::{Reading, Share};
+use report::Report;
+
+/// Differences that are named on stdout; --report has all.
+const NAMED: usize = 20;
+
+/// Proves that the destination holds what the source holds, and tells what does not.
+///
+/// Compares as `scan` does, and looks again at whatever seems to differ. --head compares stored checksums where ETags say
+/// nothing, without reading; --read reads a share of the objects, or all of them. What changed since the beginning is an
+/// event's, and no difference. What is only at the destination is told, and is a difference where transfer.deletes is on.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  skyferry verify --config agent.toml --head --report differences.csv
+  skyferry verify --config agent.toml --prefix photos/2025 --read 1%
+  skyferry verify --config agent.toml --repair")]
+pub struct Arguments {
+    #[command(flatten)]
+    scope: Scope,
+    /// Compare stored checksums (a HEAD on each side) where listings and ledger prove nothing.
+    #[arg(long)]
+    head: bool,
+    /// Read so many of the objects and compare their digests with the source's: 1%, 0.001, all.
+    #[arg(long, value_name = "SHARE")]
+    read: Option<Share>,
+    /// Send a job for each object that is missing or differs.
+    #[arg(long)]
+    repair: bool,
+    /// With --repair: send nothing, only count.
+    #[arg(long)]
+    dry_run: bool,
+    /// Every difference, as CSV, or as a line of JSON each where the name ends in .json or .jsonl.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// End with the result as a line of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long)]
+    no_progress: bool,
+    /// Show the log.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let show = Show::new(arguments.json, arguments.verbose);
+    let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
+    voice::log(arguments.verbose, &voice);
+    let Some(settings) = crate::settings(&arguments.scope.config) else { return Ok(WRONG) };
+    let report = arguments.report.as_deref().map(Report::create).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        let work = async {
+            let mut scoped = arguments.scope.open(settings, arguments.head, &voice).await?;
+            scoped.judge.confirm = true;
+            Verify::new(arguments, &scoped, &voice, report).run(&show).await
+        };
+        tokio::select! {
+            ended = work => ended,
+            () = shutdown.stop.cancelled() => Ok(shutdown.reason().map_or(FAILED, Reason::exit_code)),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(bar) = &voice.bar {
+        bar.finish_and_clear();
+    }
+    ended
+}
+
+struct Verify<'a> {
+    arguments: &'a Arguments,
+    scoped: &'a Scoped,
+    voice: &'a Voice,
+    began: Instant,
+    reading: Option<Reading>,
+    found: Mutex<Found>,
+    jobs: tokio::sync::Mutex<Jobs>,
+}
+
+#[derive(Default)]
+struct Found {
+    tally: Tally,
+    named: Vec<String>,
+    report: Option<Report>,
+}
+
+impl<'a> Verify<'a> {
+    fn new(arguments: &'a Arguments, scoped: &'a Scoped, voice: &'a Voice, report: Option<Report>) -> Verify<'a> {
+        let agent = &scoped.agent;
+        let reading =
+            |share| Reading::new(share, agent.source().clone(), agent.sink().clone(), scoped.patience.clone());
+        Verify {
+            arguments,
+            scoped,
+            voice,
+            began: Instant::now(),
+            reading: arguments.read.map(reading),
+            found: Mutex::new(Found { report, ..Found::default() }),
+            jobs: tokio::sync::Mutex::new(Jobs::new(agent.queue().clone())),
+        }
+    }
+
+    async fn run(self, show: &Show) -> anyhow::Result<u8> {
+        let Scoped { sides, at_once, patience, .. } = self.scoped;
+        let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
+        let compared = tokio::select! {
+            compared = side_by_side(sides, *at_once, patience, each) => compared,
+            () = ticker::tell(self.voice.clone(), || self.progress()), if !self.arguments.no_progress => Ok(()),
+        };
+        compared.context("the comparison broke off, so nothing is proven")?;
+        self.jobs.lock().await.flush().await.context("jobs could not be sent")?;
+        if let Some(report) = &mut self.found().report {
+            report.finish().context("the report could not be written")?;
+        }
+        if let Some(bar) = &self.voice.bar {
+            bar.finish_and_clear();
+        }
+        let sent = self.jobs.lock().await.sent();
+        self.tell(show, sent)
+    }
+
+    async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+        let mut judged = self.scoped.judge.judge(sides, pairs).await?;
+        if let Some(reading) = &self.reading {
+            reading.read(&mut judged.findings).await?;
+        }
+        {
+            let mut found = self.found();
+            found.tally.add(&judged);
+            judged.findings.iter().try_for_each(|finding| found.note(finding))?;
+        }
+        if !self.arguments.repair || self.arguments.dry_run {
+            return Ok(());
+        }
+        let wanting = |finding: &&Finding| finding.here.is_some() && matches!(finding.verdict, Verdict::Differs(_));
+        for finding in judged.findings.iter().filter(wanting) {
+            self.jobs.lock().await.send(finding.to_message()).await?;
+        }
+        Ok(())
+    }
+
+    /// What panicked elsewhere has been told there.
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn progress(&self) -> String {
+        let tally = &self.found().tally;
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        let rate = HumanCount((tally.seen() as f64 / seconds) as u64);
+        format!("{} compared, {rate}/s, {} differ", HumanCount(tally.seen()), HumanCount(tally.wanting()))
+    }
+
+    fn tell(&self, show: &Show, sent: u64) -> anyhow::Result<u8> {
+        let found = self.found();
+        let tally = &found.tally;
+        let extra = if self.scoped.settings.transfer.deletes { tally.differs(Why::Extra) } else { 0 };
+        let in_sync = tally.wanting() + extra == 0;
+        let as_of = Timestamp::from_second(self.scoped.began)?;
+        found.named.iter().try_for_each(|line| show.say(line))?;
+        let told = tally.wanting() + tally.differs(Why::Extra);
+        if told > found.named.len() as u64 {
+            show.say(&format!("and {} more (--report FILE has all)", HumanCount(told - found.named.len() as u64)))?;
+        }
+        show.say(tally.table().trim_end())?;
+        if tally.by(Basis::SizeAndTime) > 0 && !self.arguments.head {
+            show.say("(where nothing but size and time could be compared, --head looks closer)")?;
+        }
+        if self.arguments.repair {
+            show.say(&format!("{} jobs sent", HumanCount(sent)))?;
+        }
+        show.say(&match in_sync {
+            true => format!("in sync as of {as_of}"),
+            false => format!("NOT in sync as of {as_of}"),
+        })?;
+        if self.arguments.json {
+            let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            let line = Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds };
+            show.json(&serde_json::to_string(&line)?)?;
+        }
+        Ok(if in_sync { DONE } else { FAILED })
+    }
+}
+
+impl Found {
+    fn note(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        let Verdict::Differs(why) = finding.verdict else { return Ok(()) };
+        if self.named.len() < NAMED {
+            let place = if why == Why::Extra { &finding.destination } else { &finding.source };
+            self.named.push(format!("{:<9} {place}", why.name()));
+        }
+        self.report
+            .as_mut()
+            .map_or(Ok(()), |report| report.add(finding, why))
+            .context("the report could not be written")
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    in_sync: bool,
+    as_of: String,
+    sent: u64,
+    #[serde(flatten)]
+    tally: &'a Tally,
+    seconds: f64,
+}

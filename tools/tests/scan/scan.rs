@@ -1,0 +1,257 @@
+//! Journeys of `scan`.
+
+use http::Method;
+use sandbox::{Fault, Operation, Rule};
+use serde_json::json;
+
+use crate::stage::{SINK, SOURCE, Stage, refusal};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_sends_what_differs_and_after_the_agents_nothing_is_left() {
+    let stage = Stage::new("", "").await;
+    for key in ["a", "dir/b", "ü +%?", "dir//", "same"] {
+        stage.put(key, key);
+    }
+    stage.gcs.set_object(SINK, "same", "same").expect("a copy of somebody's");
+    stage.gcs.set_object(SINK, "dir/b", "another").expect("an older state");
+    stage.gcs.set_object(SINK, "theirs", "theirs").expect("an object");
+
+    let said = stage.scan(&[]).await;
+    assert_eq!((said.code, said.count("sent")), (Some(0), 4), "{said:?}");
+    assert_eq!((said.count("missing"), said.count("size"), said.count("extra")), (3, 1, 1), "{said:?}");
+    assert_eq!(said.count("equal_by_etag"), 1, "{said:?}");
+    let report = stage.drain().await;
+    assert_eq!((report.summary.copied, report.failed()), (4, false), "{report:?}");
+    assert_eq!(stage.copy("dir/b").as_deref(), Some("dir/b"));
+    assert_eq!(stage.copy("ü +%?").as_deref(), Some("ü +%?"));
+
+    let again = stage.scan(&[]).await;
+    assert_eq!((again.code, again.count("sent"), again.count("equal")), (Some(0), 0, 5), "{again:?}");
+    assert_eq!(stage.waiting().await, 0);
+    assert_eq!(stage.copy("theirs").as_deref(), Some("theirs"), "nobody was told to delete it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_what_the_predecessors_jobsender_sent() {
+    let stage = Stage::new(", source_prefix = \"in\", prefix = \"out\"", "").await;
+    stage.put("in/ä", "12345");
+    assert_eq!(stage.scan(&[]).await.count("sent"), 1);
+    let job = json!({
+        "Src_bucket": SOURCE, "Src_key": "in/ä", "Des_bucket": SINK, "Des_key": "out/in/ä", "Size": 5, "versionId": "null"
+    });
+    assert_eq!(stage.jobs().await, [job]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_knows_what_etags_do_not_tell() {
+    let stage = Stage::new("", "transfer = { multipart_threshold = \"5MiB\", part_size = \"5MiB\" }").await;
+    let large = "x".repeat(6 << 20);
+    stage.put("large", &large);
+    assert_eq!(stage.scan(&[]).await.count("sent"), 1);
+    assert_eq!(stage.drain().await.summary.copied, 1);
+    let said = stage.scan(&[]).await;
+    assert_eq!((said.count("sent"), said.count("equal_by_ledger")), (0, 1), "{said:?}");
+    // The same size, the same second, another body: neither ETags nor times would tell.
+    stage.s3.set_object(SOURCE, "large", "y".repeat(6 << 20)).expect("an object");
+    stage.s3.amend(SOURCE, "large", |object| object.modified -= std::time::Duration::from_secs(3600));
+    let said = stage.scan(&["--head"]).await;
+    assert_eq!((said.count("sent"), said.count("equal")), (1, 0), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn museum_10_prefixes_are_folders_and_a_failed_listing_sends_nothing() {
+    let stage = Stage::new(", source_prefix = \"sp\", prefix = \"dp/\"", "").await;
+    for key in ["sp/a", "sp/b", "sp2/c", "sp", "spx"] {
+        stage.put(key, key);
+    }
+    let first = stage.scan(&[]).await;
+    assert_eq!(first.count("sent"), 2, "sp2/ is none of sp: {first:?}");
+    stage.drain().await;
+    assert_eq!(stage.copy("dp/sp/a").as_deref(), Some("sp/a"));
+    let again = stage.scan(&[]).await;
+    assert_eq!((again.count("sent"), again.count("equal")), (0, 2), "under dp/ too they are found: {again:?}");
+
+    stage.gcs.faults().add(Rule::on(Operation::ListObjects, refusal()).always());
+    stage.put("sp/new", "new");
+    let denied = stage.scan(&[]).await;
+    assert_eq!((denied.code, stage.waiting().await), (Some(1), 0), "{denied:?}");
+    assert!(denied.stderr.contains("the comparison broke off") && denied.stderr.contains("copies"), "{denied:?}");
+    stage.gcs.faults().clear();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_are_sent_after_a_whole_comparison_and_never_for_most_objects() {
+    let stage = Stage::new("", "transfer = { deletes = true, max_delete_share = 30 }").await;
+    for n in 0..10 {
+        stage.put(&format!("k{n}"), "body");
+    }
+    stage.scan(&[]).await;
+    assert_eq!(stage.drain().await.summary.copied, 10);
+    stage.gcs.set_object(SINK, "theirs", "theirs").expect("an object");
+    stage.s3.remove_object(SOURCE, "k0");
+
+    let told = stage.scan(&[]).await;
+    assert_eq!((told.count("sent"), told.count("extra")), (0, 2), "{told:?}");
+    let dry = stage.scan(&["--deletes", "--dry-run"]).await;
+    assert_eq!((dry.code, dry.count("sent"), stage.waiting().await), (Some(0), 0, 0), "{dry:?}");
+    let sent = stage.scan(&["--deletes"]).await;
+    assert_eq!((sent.code, sent.count("sent")), (Some(0), 2), "{sent:?}");
+    stage.drain().await;
+    assert_eq!((stage.copy("k0"), stage.copy("theirs").as_deref()), (None, Some("theirs")), "only ours is deleted");
+
+    for n in 1..6 {
+        stage.s3.remove_object(SOURCE, &format!("k{n}"));
+    }
+    let blown = stage.scan(&["--deletes"]).await;
+    assert_eq!((blown.code, stage.waiting().await), (Some(1), 0), "{blown:?}");
+    assert!(blown.stderr.contains("max_delete_share (30 %)"), "{blown:?}");
+    stage.gcs.faults().add(Rule::on(Operation::ListObjects, refusal()).always());
+    assert_eq!(stage.scan(&["--deletes"]).await.code, Some(1));
+    assert_eq!(stage.waiting().await, 0, "nothing is deleted by half a comparison");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_need_the_agents_consent() {
+    let stage = Stage::new("", "").await;
+    let said = stage.scan(&["--deletes"]).await;
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("transfer.deletes = true"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_reckons_and_sends_nothing() {
+    let stage = Stage::new("", "").await;
+    for n in 0..100 {
+        stage.put(&format!("small/{n}"), "0123456789");
+    }
+    stage.s3.put_synthetic(SOURCE, "large", 1 << 30, 1).expect("an object");
+    let said = stage.scan(&["--dry-run", "--bandwidth", "1MiB", "--agents", "4"]).await;
+    assert_eq!((said.code, said.count("missing"), stage.waiting().await), (Some(0), 101, 0), "{said:?}");
+    let estimate = &said.json["estimate"];
+    assert_eq!(estimate["requests"]["source_get"], 164, "{said:?}");
+    assert_eq!(estimate["requests"]["destination_write"], 166);
+    assert_eq!(estimate["seconds_to_copy"], 256.0);
+    stage.write("prices.toml", "[source]\nget = 1\n");
+    let wrong = stage.scan(&["--dry-run", "--prices", "prices.toml"]).await;
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("prices.toml"), "{wrong:?}");
+    let human = stage.run(&["scan", "--config", "agent.toml", "--dry-run"]).await;
+    assert!(human.stdout.contains("would copy 101 objects") && human.stdout.contains("up to 16.00 KiB"), "{human:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_behaviour_waits_for_an_empty_queue() {
+    let stage = Stage::new("", "").await;
+    stage.put("a", "a");
+    assert_eq!(stage.scan(&["--if-queue-empty"]).await.count("sent"), 1);
+    stage.put("b", "b");
+    let said = stage.scan(&["--if-queue-empty"]).await;
+    assert_eq!((said.code, stage.waiting().await), (Some(0), 1), "{said:?}");
+    assert!(said.stderr.contains("not empty"), "{said:?}");
+    assert_eq!(stage.scan(&[]).await.count("sent"), 2, "otherwise it is no matter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prefixes_come_from_files_of_any_editor_and_flags_choose_among_their_objects() {
+    let stage = Stage::new("", "").await;
+    for key in ["2024/a.jpg", "2024/b.tmp", "2025/c.jpg", "2025/large.jpg", "2026/d.jpg"] {
+        stage.put(key, if key.contains("large") { "larger than ten bytes" } else { "small" });
+    }
+    stage.write("prefixes", "\u{feff}2024\r\n2024/\r\n\r\n# more\r\n2025/\r\n");
+    let said = stage.scan(&["--prefix-file", "prefixes", "--exclude", "*.tmp", "--max-size", "10"]).await;
+    assert_eq!((said.count("sent"), said.count("skipped")), (2, 2), "{said:?}");
+    let keys: Vec<_> = stage.jobs().await.iter().map(|job| job["Src_key"].clone()).collect();
+    assert!(keys.contains(&json!("2024/a.jpg")) && keys.contains(&json!("2025/c.jpg")), "{keys:?}");
+
+    stage.write("empty", "# nothing\n");
+    for (flag, value, word) in
+        [("--prefix-file", "empty", "no prefix"), ("--prefix-file", "none", "none"), ("--pairs", "none", "none")]
+    {
+        let wrong = stage.scan(&[flag, value]).await;
+        assert!(wrong.code == Some(1) && wrong.stderr.contains(word), "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bucket_pairs_from_a_parameter_are_listed_and_their_jobs_are_done() {
+    let stage = Stage::new(", source_prefix = \"other\"", "bucket_pairs = \"pairs.json\"").await;
+    stage.gcs.create_bucket("archive");
+    stage.write(
+        "pairs.json",
+        r#"[{"src_bucket":"photos","src_prefix":"p","des_bucket":"archive","des_prefix":"from-p"},
+            {"src_bucket":"photos","src_prefix":"p","des_bucket":"copies","des_prefix":"/"}]"#,
+    );
+    for key in ["p/a", "q/b"] {
+        stage.put(key, key);
+    }
+    let said = stage.scan(&[]).await;
+    assert_eq!(said.count("sent"), 2, "{said:?}");
+    assert_eq!(stage.drain().await.summary.copied, 2);
+    assert!(stage.gcs.object("archive", "from-p/p/a").is_some() && stage.copy("p/a").is_some());
+    assert_eq!(stage.scan(&[]).await.count("sent"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_ranges_find_the_same_as_one_listing() {
+    let stage = Stage::new("", "").await;
+    for n in 0..20_000 {
+        // Long common beginnings, a flat part and a deep one.
+        let key = if n % 3 == 0 { format!("logs/2026/{:02}/{n:05}", n % 28) } else { format!("images/{n:x}-ü.jpg") };
+        stage.put(&key, "body");
+        if n % 100 != 0 {
+            stage.gcs.set_object(SINK, &key, "body").expect("a copy");
+        }
+    }
+    stage.gcs.set_object(SINK, "zzz", "extra").expect("an object");
+    stage.gcs.set_object(SINK, "images/a", "extra").expect("an object");
+    for listers in ["1", "8"] {
+        let said = stage.scan(&["--dry-run", "--listers", listers]).await;
+        let counts = ["missing", "extra", "equal"].map(|name| said.count(name));
+        assert_eq!((said.code, counts), (Some(0), [200, 2, 19_800]), "{listers}: {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_breaks_off_is_told_and_what_was_found_stays_sent() {
+    let stage = Stage::new("", "").await;
+    for n in 0..2500 {
+        stage.put(&format!("{n:04}"), "body");
+    }
+    stage.s3.faults().add(Rule::on(Operation::ListObjects, refusal()).nth(2).always());
+    let said = stage.scan(&[]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("the same command finds the rest") && said.stderr.contains("photos"), "{said:?}");
+    assert_eq!(said.count("sent"), stage.waiting().await, "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_are_named_on_request_and_delete_markers_are_no_objects() {
+    let stage = Stage::new("", "").await;
+    let cloud = stage.cloud.endpoint();
+    let settings = std::fs::read_to_string(stage.path("agent.toml")).expect("settings");
+    stage.write("agent.toml", &settings.replace(&stage.s3.endpoint(), &cloud));
+    let put = async |path: &str, body: &str| stage.cloud.s3(Method::PUT, path, &[], body.to_owned().into()).await;
+    put("/photos", "").await.expect("a bucket");
+    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    put("/photos?versioning", on).await.expect("versions");
+    for (key, body) in [("a", "old"), ("a", "newer"), ("b", "gone"), ("c%20d", "one")] {
+        put(&format!("/photos/{key}"), body).await.expect("an object");
+    }
+    stage.cloud.s3(Method::DELETE, "/photos/b", &[], Default::default()).await.expect("deleted");
+    let said = stage.scan(&["--versions"]).await;
+    assert_eq!((said.code, said.count("sent")), (Some(0), 2), "{said:?}");
+    let jobs = stage.jobs().await;
+    let job = jobs.iter().find(|job| job["Src_key"] == "a").expect("a job");
+    assert_eq!(job["Size"], 5, "the newest: {job}");
+    assert!(job["versionId"].as_str().is_some_and(|id| id != "null"), "{job}");
+    assert!(jobs.iter().any(|job| job["Src_key"] == "c d"), "{jobs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_elsewhere_is_told_with_what_to_do() {
+    let stage = Stage::new("", "").await;
+    let elsewhere = Fault::Refuse { status: 301, code: "PermanentRedirect".into(), retry_after: None };
+    stage.s3.faults().add(Rule::on(Operation::ListObjects, elsewhere).always());
+    let said = stage.scan(&[]).await;
+    assert_eq!((said.code, stage.waiting().await), (Some(1), 0));
+    assert!(said.stderr.contains("photos") && said.stderr.contains("region"), "{said:?}");
+}

@@ -1,0 +1,117 @@
+//! Journeys of `verify`.
+
+use std::time::Duration;
+
+use sandbox::{Fault, Operation, Rule, Weed};
+
+use crate::stage::{SINK, SOURCE, Stage, refusal};
+
+/// Ten copies, made by an agent, and a large one.
+async fn copied() -> Stage {
+    let stage = Stage::new("", "transfer = { multipart_threshold = \"5MiB\", part_size = \"5MiB\" }").await;
+    for n in 0..10 {
+        stage.put(&format!("k{n}"), &format!("body {n}"));
+    }
+    stage.put("large", &"x".repeat(11 << 20));
+    stage.scan(&[]).await;
+    assert_eq!(stage.drain().await.summary.copied, 11);
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_copied_is_in_sync_by_what_both_sides_store() {
+    let stage = copied().await;
+    let said = stage.verify(&[]).await;
+    assert_eq!((said.code, said.json["in_sync"].as_bool(), said.count("equal")), (Some(0), Some(true), 11), "{said:?}");
+    assert!(said.stderr.contains("in sync as of 20"), "{said:?}");
+    let reads = stage.gcs.counts().of(Operation::GetObject);
+    assert_eq!(reads, 0, "no byte was read");
+
+    let read = stage.verify(&["--read", "all"]).await;
+    assert_eq!((read.code, read.count("equal_by_read")), (Some(0), 11), "{read:?}");
+    let half = stage.verify(&["--read", "0.0001%"]).await;
+    assert!(half.code == Some(0) && half.count("equal_by_read") < 11, "{half:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_difference_is_found_reported_and_repaired() {
+    let stage = copied().await;
+    stage.gcs.remove_object(SINK, "k0");
+    stage.gcs.set_object(SINK, "k1", "short").expect("another");
+    stage.gcs.set_object(SINK, "k2", "BODY 2").expect("another of the same size");
+    stage.gcs.set_object(SINK, "extra", "extra").expect("an object");
+    let said = stage.verify(&["--report", "differences.csv"]).await;
+    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+    let counts = ["missing", "size", "extra", "equal"].map(|name| said.count(name));
+    assert_eq!(counts, [1, 1, 1, 8], "{said:?}");
+    assert_eq!(said.count("etag") + said.count("checksum"), 1, "{said:?}");
+    assert!(said.stderr.contains("missing   photos/k0"), "{said:?}");
+    let report = std::fs::read_to_string(stage.path("differences.csv")).expect("a report");
+    assert_eq!(report.lines().count(), 5, "{report}");
+    assert!(report.contains("\nmissing,photos/k0,copies/k0,6,,"), "{report}");
+    let lines = stage.verify(&["--report", "differences.jsonl", "--repair"]).await;
+    assert_eq!((lines.code, lines.count("sent")), (Some(1), 3), "{lines:?}");
+    let report = std::fs::read_to_string(stage.path("differences.jsonl")).expect("a report");
+    assert!(report.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{report}");
+
+    assert_eq!(stage.drain().await.summary.copied, 3);
+    let repaired = stage.verify(&["--head"]).await;
+    assert_eq!((repaired.code, repaired.count("extra")), (Some(0), 1), "what deletes leave is no fault: {repaired:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_rotted_are_found_by_reading_alone() {
+    let stage = copied().await;
+    // The far side still tells the old checksum; only the bytes are others.
+    stage.gcs.faults().add(Rule::on(Operation::GetObject, Fault::FlipResponse(3)).key("k3").always());
+    assert_eq!(stage.verify(&["--head"]).await.code, Some(0));
+    let said = stage.verify(&["--read", "all"]).await;
+    assert_eq!((said.code, said.count("content")), (Some(1), 1), "{said:?}");
+    assert!(said.stderr.contains("content   photos/k3"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_it_is_compared_is_an_events_and_no_difference() {
+    let stage = copied().await;
+    stage.put("k5", "changed after the beginning");
+    stage.s3.amend(SOURCE, "k5", |object| object.modified += Duration::from_secs(3600));
+    let said = stage.verify(&[]).await;
+    assert_eq!((said.code, said.count("changing")), (Some(0), 1), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_breaks_off_proves_nothing() {
+    let stage = copied().await;
+    stage.gcs.faults().add(Rule::on(Operation::ListObjects, refusal()).always());
+    let said = stage.verify(&[]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("nothing is proven") && !said.stderr.contains("in sync as of"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lists_its_directories_is_compared_rightly_all_the_same() {
+    let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
+    let stage = Stage::new("", "").await;
+    let to = format!("kind = \"s3\", endpoint = \"{}\", path_style = true", weed.endpoint());
+    let settings = std::fs::read_to_string(stage.path("agent.toml")).expect("settings");
+    let at = settings.find(" destination = {").expect("a destination");
+    let line = settings[at..].lines().next().expect("a line");
+    let settings = settings.replace(line, &format!("destination = {{ bucket = \"{SINK}\", {to} }}"));
+    stage.write("agent.toml", &settings.replace("field = \"gcs\"", "field = \"weed\""));
+    let mut keys: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(stage.path("keys.json")).expect("keys")).expect("JSON");
+    keys["weed"] = serde_json::json!({
+        "aws_access_key_id": Weed::ACCESS_ID, "aws_secret_access_key": Weed::SECRET, "region": "us-east-1"
+    });
+    stage.write("keys.json", &keys.to_string());
+    // `a/x` is in a directory that is listed where `a` would stand: before `a-b`.
+    for key in ["a/x", "a-b", "a.c", "b", "b/y", "ü"] {
+        if key != "b" {
+            stage.put(key, key);
+        }
+    }
+    assert_eq!(stage.scan(&[]).await.count("sent"), 5);
+    assert_eq!(stage.drain().await.summary.copied, 5);
+    let said = stage.verify(&["--head"]).await;
+    assert_eq!((said.code, said.count("equal"), said.count("extra")), (Some(0), 5, 0), "{said:?}");
+}
