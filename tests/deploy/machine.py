@@ -66,8 +66,9 @@ class Machine:
         return self
 
     def __exit__(self, *_):
-        # Its first process takes all others with it.
+        # Its first process takes all others with it, and nothing is asked to end in order.
         os.kill(int(self.leader), signal.SIGKILL)
+        self.nspawn.kill()
         self.nspawn.wait()
         self.console.close()
         shutil.rmtree(self.root)
