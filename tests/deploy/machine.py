@@ -5,6 +5,7 @@ network of its own: ports are fixed here as they are on a real machine."""
 import base64
 import contextlib
 import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -24,6 +26,7 @@ DEPLOY = pathlib.Path(os.environ["DEPLOY"])
 DIST = DEPLOY / "dist"
 PACKAGE = pathlib.Path("deploy-ec2/package")
 CLOUD = "http://127.0.0.1:4566"
+METADATA = "http://127.0.0.1:4567"
 REGION = "us-east-1"
 AWAY = (urllib.error.URLError, OSError)
 
@@ -51,7 +54,7 @@ class Machine:
         subprocess.run(["cp", "-a", "--reflink=auto", f"{DEPLOY}/debian/.", self.root], check=True)
         self.write(
             "etc/systemd/system.conf.d/cloud.conf",
-            f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={CLOUD} AWS_EC2_METADATA_SERVICE_ENDPOINT={CLOUD}\n",
+            f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={CLOUD} AWS_EC2_METADATA_SERVICE_ENDPOINT={METADATA}\n",
         )
         command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe"]
         self.console = open(self.root / "console.log", "wb")
@@ -174,6 +177,35 @@ class Package(unittest.TestCase):
         self.assertEqual(control, "bbr")
 
 
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """ministack's metadata service, and what it does not know: what the group wants of the machine."""
+
+    target = "InService"
+
+    def do_GET(self):
+        if self.path.endswith("/autoscaling/target-lifecycle-state"):
+            return self.say(200, self.target.encode())
+        passed = {name: value for name, value in self.headers.items() if name.lower().startswith("x-aws-")}
+        request = urllib.request.Request(CLOUD + self.path, method=self.command, headers=passed)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                self.say(answer.status, answer.read())
+        except urllib.error.HTTPError as refused:
+            self.say(refused.code, refused.read())
+
+    do_PUT = do_GET
+
+    def say(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-aws-ec2-metadata-token-ttl-seconds", "300")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
 def client(service):
     return boto3.client(
         service, endpoint_url=CLOUD, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
@@ -202,6 +234,10 @@ class Fleet(unittest.TestCase):
         cls.ministack = subprocess.Popen([program], env=environment, stdout=cls.log, stderr=subprocess.STDOUT)
         cls.addClassCleanup(cls.end)
         eventually("ministack answers", 60, cls.answers)
+        metadata = http.server.ThreadingHTTPServer(("127.0.0.1", 4567), Metadata)
+        threading.Thread(target=metadata.serve_forever, daemon=True).start()
+        cls.addClassCleanup(metadata.server_close)
+        cls.addClassCleanup(metadata.shutdown)
         for bucket in ("photos", "copies", "packages"):
             client("s3").create_bucket(Bucket=bucket)
         package = only("*.tar.gz").read_bytes()
@@ -296,17 +332,24 @@ class Fleet(unittest.TestCase):
             machine.run("systemctl", "start", "skyferry-scan")
             self.assertEqual(machine.unit("skyferry-scan", "Result")["Result"], "exec-condition", "others scan")
 
-            machine.run("systemctl", "stop", "skyferry-agent")
+            # The group takes the machine out: the agent sees it, drains, and the machine says that it may go.
+            self.addCleanup(setattr, Metadata, "target", "InService")
+            Metadata.target = "Terminated"
+            eventually("it is out", 35, lambda: machine.unit("skyferry-agent", "MainPID")["MainPID"] == "0")
             ended = machine.unit("skyferry-agent", "ExecMainStatus", "Result")
             self.assertEqual(ended, {"ExecMainStatus": "143", "Result": "success"})
 
             # What its timer does twice a minute. The log's lines, and among them the metrics, without any other agent.
             machine.run("systemctl", "start", "skyferry-ec2")
+            self.assertIn("the agent has drained: this machine may go", machine.journal("skyferry-ec2"))
+            self.assertNotIn("error", machine.journal("skyferry-ec2"))
             lines = self.lines(outputs["LogGroup"])
             metrics = [json.loads(line) for line in lines if '"CloudWatchMetrics"' in line]
             self.assertEqual((sum(one["copied"] for one in metrics), metrics[-1]["Queue"]), (1, outputs["QueueName"]))
             self.assertTrue(any("route: photos" in line for line in lines), lines)
             self.assertNotIn("aws_secret_access_key", " ".join(lines))
+            # Had the group not asked for it, the machine would be of no use.
+            Metadata.target = "InService"
             for _ in range(6):
                 machine.run("systemctl", "start", "skyferry-ec2")
             self.assertIn("this machine is told to be unhealthy", machine.journal("skyferry-ec2"))
