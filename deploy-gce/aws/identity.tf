@@ -28,7 +28,7 @@ data "aws_iam_policy_document" "agent" {
   }
   statement {
     sid       = "Ledger"
-    actions   = ["dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:DescribeTable"]
+    actions   = ["dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan", "dynamodb:DescribeTable"]
     resources = [aws_dynamodb_table.this.arn]
   }
   dynamic "statement" {
