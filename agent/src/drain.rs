@@ -27,6 +27,7 @@ use crate::lease::{Keeper, Lease};
 use crate::metrics::Metrics;
 use crate::notice::Shutdown;
 use crate::pace::{Breaker, Pace, Slots};
+use crate::pause::Rest;
 use crate::queue::{Message, Queue, QueueError};
 
 use empty::Emptiness;
@@ -72,6 +73,7 @@ pub struct Drain {
     queue: Arc<dyn Queue>,
     pace: Arc<Pace>,
     breaker: Arc<Breaker>,
+    rest: Rest,
     metrics: Arc<Metrics>,
     work: Work,
     keeper: Keeper,
@@ -97,13 +99,14 @@ impl Drain {
         queue: Arc<dyn Queue>,
         pace: Arc<Pace>,
         breaker: Arc<Breaker>,
+        rest: Rest,
         metrics: Arc<Metrics>,
         work: Work,
     ) -> Drain {
         let keeper = Keeper::new(queue.clone());
         let (jobs, tally) = (TaskTracker::new(), Arc::default());
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        Drain { queue, pace, breaker, metrics, work, keeper, jobs, stop, abandon, tally }
+        Drain { queue, pace, breaker, rest, metrics, work, keeper, jobs, stop, abandon, tally }
     }
 
     /// Runs until the queue is empty (where that is asked for) or `shutdown`, and winds down within 25 s.
@@ -166,14 +169,15 @@ impl Drain {
         }
     }
 
-    /// Room for the next receive: a batch in fair weather, one message after a while in a storm.
+    /// Room for the next receive, when no pause stands: a batch in fair weather, one message after a while in a storm.
     async fn room(&self, probe: &mut Probe) -> Slots {
         loop {
+            self.rest.over().await;
             probe.wait(&self.breaker).await;
             let most = if self.is_storm() { 1 } else { self.batch() };
             let slots = self.pace.objects(most, PATIENCE).await;
             // The weather may have turned while everybody was busy failing.
-            if slots.count() == 1 || !self.is_storm() {
+            if (slots.count() == 1 || !self.is_storm()) && self.rest.pause().is_none() {
                 return slots;
             }
         }

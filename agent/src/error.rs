@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::object::{Key, Location};
 
+/// How the two verbs end that need rights of their own.
+const NOTIFICATION: &str = "NotificationConfiguration";
+
 /// Whose answer it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
@@ -69,6 +72,34 @@ pub enum Kind {
     Local,
     /// This agent is stopping, or the lease was lost.
     Cancelled,
+}
+
+impl Kind {
+    /// For people, and to count by.
+    pub fn words(self) -> &'static str {
+        match self {
+            Kind::NotFound => "not found",
+            Kind::BucketMissing => "no such bucket",
+            Kind::Denied => "access denied",
+            Kind::Credentials => "credentials refused",
+            Kind::WrongRegion => "the bucket is in another region",
+            Kind::Throttled => "throttled",
+            Kind::Unavailable => "unavailable",
+            Kind::Stalled => "no progress",
+            Kind::LostAnswer => "the answer was lost",
+            Kind::Precondition => "changed at the destination meanwhile",
+            Kind::SourceChanged => "changed at the source meanwhile",
+            Kind::UploadGone => "the upload is gone",
+            Kind::Corrupt => "bytes do not agree",
+            Kind::Archived => "archived",
+            Kind::Unreadable => "it may not be read",
+            Kind::CannotHold => "the destination cannot hold it",
+            Kind::Refused => "request refused",
+            Kind::Nonsense => "answer not understood",
+            Kind::Local => "local trouble",
+            Kind::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// What the job does about an error.
@@ -134,8 +165,13 @@ impl CopyError {
     pub fn advice(&self) -> &'static str {
         use Kind::*;
         match (self.kind, self.side) {
+            (BucketMissing, _) if self.operation.ends_with(NOTIFICATION) => "check its name, and whose keys these are",
             (BucketMissing, Side::Source) => "check the bucket's name in the event or the route, and the region",
             (BucketMissing, _) => "create the bucket, or correct [destination] bucket or the route",
+            (Denied, _) if self.operation.ends_with(NOTIFICATION) => {
+                "grant s3:GetBucketNotification and s3:PutBucketNotification on it to these credentials"
+            }
+            (Refused, _) if self.operation.ends_with(NOTIFICATION) => "change what S3 names there",
             (Denied, Side::Source) => "grant s3:GetObject (and s3:ListBucket) on it to the source credentials",
             (Denied, Side::Destination) => "grant the destination credentials write, read and delete on it",
             (Denied, _) => "grant the identity the missing permission",
@@ -153,28 +189,7 @@ impl CopyError {
     fn text(&self) -> String {
         let mut text = format!("{} {} {}/{}", self.side, self.operation, self.bucket, self.key);
         text.push_str(": ");
-        text.push_str(match self.kind {
-            Kind::NotFound => "not found",
-            Kind::BucketMissing => "no such bucket",
-            Kind::Denied => "access denied",
-            Kind::Credentials => "credentials refused",
-            Kind::WrongRegion => "the bucket is in another region",
-            Kind::Throttled => "throttled",
-            Kind::Unavailable => "unavailable",
-            Kind::Stalled => "no progress",
-            Kind::LostAnswer => "the answer was lost",
-            Kind::Precondition => "changed at the destination meanwhile",
-            Kind::SourceChanged => "changed at the source meanwhile",
-            Kind::UploadGone => "the upload is gone",
-            Kind::Corrupt => "bytes do not agree",
-            Kind::Archived => "archived",
-            Kind::Unreadable => "it may not be read",
-            Kind::CannotHold => "the destination cannot hold it",
-            Kind::Refused => "request refused",
-            Kind::Nonsense => "answer not understood",
-            Kind::Local => "local trouble",
-            Kind::Cancelled => "cancelled",
-        });
+        text.push_str(self.kind.words());
         if !self.answer.is_empty() {
             text.push_str(" (");
             text.push_str(&self.answer);

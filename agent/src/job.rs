@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::error::Kind;
 use crate::event::{self, Entry, Parsed, Record};
 use crate::lease::Lease;
 use crate::ledger::{Ledger, Subject};
@@ -27,6 +28,9 @@ use drive::{Drive, outcome_of};
 
 /// The object's own failures after which it is parked.
 const ATTEMPTS: u32 = 8;
+/// Why a record was parked that no store refused.
+const MALFORMED: &str = "malformed message";
+const NOT_ROUTED: &str = "no route";
 
 /// What all jobs of a queue share; those of several queues share all but the queue.
 pub struct Context {
@@ -87,7 +91,10 @@ impl Keys {
 enum Fate {
     Done(Outcome),
     /// In the ledger with this reason; the dead letters get it too.
-    Park(String),
+    Park {
+        why: &'static str,
+        reason: String,
+    },
     /// To be looked at again after this long.
     Again(Duration),
     /// The lease is lost: the message is somebody else's.
@@ -136,7 +143,7 @@ async fn work(context: &Context, message: &Message, stop: &CancellationToken) ->
         Parsed::Nothing(why) => debug!(message = %message.id, %why, "nothing to do"),
         Parsed::Malformed(reason) => {
             error!(message = %message.id, %reason, "malformed message, parked");
-            context.metrics.outcome(Outcome::Parked);
+            context.metrics.parked(MALFORMED);
             work.parked.push((message.body.to_string(), reason));
         }
         Parsed::Records(entries) => {
@@ -153,16 +160,17 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
         Entry::Record(record) => record,
         Entry::Malformed(bad) => {
             error!(message = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
-            context.metrics.outcome(Outcome::Parked);
+            context.metrics.parked(MALFORMED);
             work.parked.push((bad.body, bad.reason));
             return;
         }
     };
     let outcome = match reconcile(context, message, &record, stop).await {
         Fate::Done(outcome) => outcome,
-        Fate::Park(reason) => {
+        Fate::Park { why, reason } => {
             error!(object = %record.source, %reason, "parked");
             work.parked.push((record.to_message(), reason));
+            context.metrics.parked(why);
             Outcome::Parked
         }
         Fate::Again(after) => {
@@ -180,7 +188,9 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
         context.fuse.ended();
     }
     info!(object = %record.source, %outcome, "ended");
-    context.metrics.outcome(outcome);
+    if outcome != Outcome::Parked {
+        context.metrics.outcome(outcome);
+    }
     context.metrics.message_age(SystemTime::now().duration_since(message.sent).unwrap_or_default());
 }
 
@@ -193,13 +203,15 @@ async fn reconcile(context: &Context, message: &Message, record: &Record, stop: 
             return settle_without_looking(context, record, Outcome::Skipped, None).await;
         }
         Decision::NotRouted(why) => {
-            return settle_without_looking(context, record, Outcome::Parked, Some(why.to_string())).await;
+            let parked = Some((NOT_ROUTED, why.to_string()));
+            return settle_without_looking(context, record, Outcome::Parked, parked).await;
         }
     };
     if !context.sink.limits().takes_key(&destination.key) {
         let length = destination.key.as_bytes().len();
         let reason = format!("the destination takes no key of {length} bytes");
-        return settle_without_looking(context, record, Outcome::Parked, Some(reason)).await;
+        let parked = Some((Kind::CannotHold.words(), reason));
+        return settle_without_looking(context, record, Outcome::Parked, parked).await;
     }
     let _alone = context.keys.lock(&record.source).await;
     let subject = Subject { source: record.source.clone(), destination, primary: true };
@@ -214,7 +226,7 @@ async fn reconcile(context: &Context, message: &Message, record: &Record, stop: 
 fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fate {
     match end {
         End::Settled(settled) => Fate::Done(outcome_of(settled)),
-        End::Parked => Fate::Park(drive.reason()),
+        End::Parked => Fate::Park { why: drive.why(), reason: drive.reason() },
         End::Hold => Fate::Again(context.hold),
         End::Fenced => Fate::Again(context.hold.mul_f64(rand::random_range(0.5..1.0))),
         End::Again { .. } => Fate::Again(drive.wait(message.received)),
@@ -223,24 +235,29 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
 }
 
 /// What a rule decides needs no look at either side, but a line in the ledger like everything else.
-async fn settle_without_looking(context: &Context, record: &Record, outcome: Outcome, reason: Option<String>) -> Fate {
+async fn settle_without_looking(
+    context: &Context,
+    record: &Record,
+    outcome: Outcome,
+    parked: Option<(&'static str, String)>,
+) -> Fate {
     use crate::ledger::{Ending, Left};
     let subject = Subject { source: record.source.clone(), destination: record.source.clone(), primary: true };
     let writer = Writer::random();
-    let ending = match &reason {
-        Some(reason) => Ending::Parked { reason: reason.clone() },
+    let ending = match &parked {
+        Some((_, reason)) => Ending::Parked { reason: reason.clone() },
         None => Ending::Settled { outcome, published: None, digests: None, grade: None },
     };
     let recorded = match context.ledger.begin(&subject, writer).await {
         Ok(_) => context.ledger.finish(&subject, writer, &ending, Left::Nothing, &[]).await,
         Err(error) => Err(error),
     };
-    match (recorded, reason) {
+    match (recorded, parked) {
         (Err(error), _) => {
             warn!(object = %record.source, %error, "the ledger did not take it");
             Fate::Again(Duration::from_secs(5))
         }
-        (Ok(_), Some(reason)) => Fate::Park(reason),
+        (Ok(_), Some((why, reason))) => Fate::Park { why, reason },
         (Ok(_), None) => Fate::Done(outcome),
     }
 }

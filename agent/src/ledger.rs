@@ -175,4 +175,13 @@ pub trait Ledger: Send + Sync {
 
     /// The uploads that some open writer has recorded under a destination bucket: the janitor spares them.
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;
+
+    /// A few words that the whole fleet can read; the name is short and of plain letters. Notes are apart from records,
+    /// and never reaped: what shall end by itself says so in its value.
+    async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// Compare and set; `None` is no note. `false`: it was not `old`, and stays as it is. A request whose answer was lost is
+    /// sent again, and is taken to have been done if the note is `new`: who must know that it was their own puts
+    /// something of their own into the value.
+    async fn set_note(&self, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, LedgerError>;
 }

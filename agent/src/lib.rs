@@ -27,14 +27,18 @@
 //! | 2 | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
 //! | 2 | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
 //! | 2 | [`roots`] | which certificate authorities are trusted |
+//! | 3 | [`leader`] | one of the fleet at a time |
 //! | 3 | [`aws`] | keys, retries and the far clock of SQS and DynamoDB |
 //! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; SQS, DynamoDB; S3, GCS, directories |
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | 4 | [`job`] | one message's life |
 //! | 4 | [`janitor`] | ends uploads that nobody will finish |
+//! | 4 | [`pause`] | a fleet that rests, by a note in the ledger |
 //! | 5 | [`drain`] | permit, receive, spawn; storms; the bounded end |
+//! | 5 | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | 5 | [`notice`] | signals, spot and preemption notices → shutdown |
 //! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
+//! | 5 | [`emf`] | the metrics as lines of the log, for CloudWatch |
 //! | 5 | [`predecessor`] | the log as the predecessors wrote it |
 //! | 6 | [`wiring`] | the only place that names concrete types |
 
@@ -62,11 +66,15 @@ pub mod store;
 pub mod aws;
 pub mod copy;
 pub mod embedded;
+pub mod leader;
 
 pub mod janitor;
 pub mod job;
+pub mod pause;
 
+pub mod backlog;
 pub mod drain;
+pub mod emf;
 pub mod notice;
 pub mod predecessor;
 pub mod status;

@@ -137,7 +137,7 @@ impl Drop for Held {
 const AGES: [u64; 14] = [1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 345_600, 1_209_600];
 
 #[derive(Debug, Default)]
-struct Ages {
+struct Histogram {
     /// One for each bound and one beyond.
     buckets: [AtomicU64; AGES.len() + 1],
     sum_ms: AtomicU64,
@@ -152,7 +152,11 @@ pub struct Metrics {
     /// Copies by how much was proven of them.
     grades: Mutex<BTreeMap<&'static str, u64>>,
     retries: [AtomicU64; Cause::ALL.len()],
-    ages: Ages,
+    ages: Histogram,
+    /// Of the record that ended last: milliseconds and one; 0 before the first.
+    lag: AtomicU64,
+    /// Records that were parked, by why.
+    parked: Mutex<BTreeMap<&'static str, u64>>,
     /// Objects being worked on.
     pub inflight_objects: Gauge,
     /// Bytes held in memory for transfers.
@@ -192,6 +196,16 @@ impl Metrics {
         self.grades.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, count)| (*name, *count)).collect()
     }
 
+    /// A record was parked; why, in a few words of ours.
+    pub fn parked(&self, why: &'static str) {
+        self.outcome(Outcome::Parked);
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
+    }
+
+    pub fn parked_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn retry(&self, cause: Cause) {
         self.retries[cause as usize].fetch_add(1, Relaxed);
     }
@@ -199,8 +213,15 @@ impl Metrics {
     /// From a message's sending to its record's end.
     pub fn message_age(&self, age: Duration) {
         let bucket = AGES.iter().position(|bound| age <= Duration::from_secs(*bound)).unwrap_or(AGES.len());
+        let milliseconds = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.ages.buckets[bucket].fetch_add(1, Relaxed);
-        self.ages.sum_ms.fetch_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.ages.sum_ms.fetch_add(milliseconds, Relaxed);
+        self.lag.store(milliseconds.saturating_add(1), Relaxed);
+    }
+
+    /// How old the message was whose record ended last; `None` before the first.
+    pub fn lag(&self) -> Option<Duration> {
+        self.lag.load(Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
     /// The counts so far. Each is exact; taken together while work goes on, they may be of slightly different moments.
@@ -216,6 +237,12 @@ impl Metrics {
             bytes: self.bytes.load(Relaxed),
             retries: self.retries.iter().map(|n| n.load(Relaxed)).sum(),
         }
+    }
+
+    /// The messages' ages so far.
+    pub fn ages(&self) -> Ages {
+        let count = self.ages.buckets.iter().map(|n| n.load(Relaxed)).sum();
+        Ages { count, sum_ms: self.ages.sum_ms.load(Relaxed) }
     }
 
     /// The Prometheus text format.
@@ -259,6 +286,20 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What came after `earlier`.
+    pub fn since(&self, earlier: &Summary) -> Summary {
+        Summary {
+            copied: self.copied - earlier.copied,
+            deleted: self.deleted - earlier.deleted,
+            gone: self.gone - earlier.gone,
+            unchanged: self.unchanged - earlier.unchanged,
+            skipped: self.skipped - earlier.skipped,
+            parked: self.parked - earlier.parked,
+            bytes: self.bytes - earlier.bytes,
+            retries: self.retries - earlier.retries,
+        }
+    }
+
     /// `--json`'s line: names as fixed in the settings' reference, `seconds` with three decimals.
     pub fn to_json(&self, elapsed: Duration) -> String {
         #[derive(Serialize)]
@@ -270,6 +311,20 @@ impl Summary {
         let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
         // Ten numbers: nothing in it can fail to serialise.
         serde_json::to_string(&Line { counts: *self, seconds }).unwrap_or_default()
+    }
+}
+
+/// How many messages there were, and how old they were together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ages {
+    count: u64,
+    sum_ms: u64,
+}
+
+impl Ages {
+    /// Of those that came after `earlier`; none without any.
+    pub fn mean_since(&self, earlier: &Ages) -> Option<Duration> {
+        Some(Duration::from_millis((self.sum_ms - earlier.sum_ms).checked_div(self.count - earlier.count)?))
     }
 }
 
@@ -295,7 +350,7 @@ impl Page {
         let _ = writeln!(self.text, "{name} {value}");
     }
 
-    fn ages(&mut self, ages: &Ages) {
+    fn ages(&mut self, ages: &Histogram) {
         let name = self.name;
         let mut total = 0;
         for (bucket, count) in ages.buckets.iter().enumerate() {
@@ -361,6 +416,17 @@ mod tests {
         for (place, cause) in Cause::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, place);
         }
+    }
+
+    #[test]
+    fn the_lag_is_that_of_the_last_record_and_what_was_parked_is_counted_by_why() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.lag(), None);
+        [7, 0].into_iter().for_each(|seconds| metrics.message_age(Duration::from_secs(seconds)));
+        assert_eq!(metrics.lag(), Some(Duration::ZERO));
+        ["archived", "no route", "archived"].into_iter().for_each(|why| metrics.parked(why));
+        assert_eq!(metrics.parked_by_reason(), BTreeMap::from([("archived", 2), ("no route", 1)]));
+        assert_eq!(metrics.summary().parked, 3);
     }
 
     #[test]

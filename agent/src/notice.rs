@@ -2,13 +2,14 @@
 //! [`Shutdown`].
 //!
 //! The first signal asks for an orderly end: receive nothing more, end or checkpoint what is in hand, release the rest.
-//! The second one gives up at once; then messages come back when their visibility ends.
+//! The second one gives up at once; then messages come back when their visibility ends. A notice announces the signal that
+//! the machine sends when it goes down, which is therefore no second one.
 
 mod preemption;
 mod spot;
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,8 @@ pub enum Reason {
     Spot,
     /// This spot machine of Amazon may end soon.
     Rebalance,
+    /// Amazon's group takes this machine out.
+    ScaleIn,
     /// This machine of Google ends in 30 seconds.
     Preempted,
 }
@@ -33,8 +36,12 @@ impl Reason {
     pub fn exit_code(self) -> u8 {
         match self {
             Reason::Interrupt => 130,
-            Reason::Terminate | Reason::Spot | Reason::Rebalance | Reason::Preempted => 143,
+            Reason::Terminate | Reason::Spot | Reason::Rebalance | Reason::ScaleIn | Reason::Preempted => 143,
         }
+    }
+
+    fn is_signal(self) -> bool {
+        matches!(self, Reason::Interrupt | Reason::Terminate)
     }
 
     fn name(self) -> &'static str {
@@ -43,6 +50,7 @@ impl Reason {
             Reason::Terminate => "SIGTERM",
             Reason::Spot => "spot interruption notice",
             Reason::Rebalance => "rebalance recommendation",
+            Reason::ScaleIn => "the group's decision to end this machine",
             Reason::Preempted => "preemption notice",
         }
     }
@@ -55,6 +63,13 @@ pub struct Watched {
     pub google: Option<String>,
 }
 
+#[derive(Debug, Default)]
+struct Asked {
+    first: Option<Reason>,
+    /// By a signal, of which a second one is urgent.
+    signalled: bool,
+}
+
 /// Two requests, the second more urgent. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
@@ -62,16 +77,20 @@ pub struct Shutdown {
     pub stop: CancellationToken,
     /// Give up what is left.
     pub now: CancellationToken,
-    reason: Arc<OnceLock<Reason>>,
+    asked: Arc<Mutex<Asked>>,
 }
 
 impl Shutdown {
     /// Asks for an orderly end; asked once more, for an immediate one.
     pub fn request(&self, reason: Reason) {
-        if self.reason.set(reason).is_ok() {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = asked.signalled;
+        asked.signalled |= reason.is_signal();
+        if asked.first.is_none() {
+            asked.first = Some(reason);
             tracing::info!(reason = reason.name(), "stopping: no more messages are received");
             self.stop.cancel();
-        } else {
+        } else if again && reason.is_signal() {
             tracing::warn!(reason = reason.name(), "asked again: giving up what is in hand");
             self.now.cancel();
         }
@@ -79,10 +98,10 @@ impl Shutdown {
 
     /// The first reason.
     pub fn reason(&self) -> Option<Reason> {
-        self.reason.get().copied()
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).first
     }
 
-    /// Watches for notices until `end`. A notice never makes an orderly end an immediate one.
+    /// Watches for notices until `end`.
     pub fn watch(&self, watched: &Watched, end: &CancellationToken) {
         let Watched { amazon, google } = watched.clone();
         if let Some(endpoint) = amazon {
@@ -96,8 +115,7 @@ impl Shutdown {
     fn after(&self, notice: impl Future<Output = Reason> + Send + 'static, end: &CancellationToken) {
         let (shutdown, end) = (self.clone(), end.clone());
         tokio::spawn(async move {
-            let seen = end.run_until_cancelled(notice).await;
-            if let Some(reason) = seen.filter(|_| shutdown.reason().is_none()) {
+            if let Some(reason) = end.run_until_cancelled(notice).await {
                 shutdown.request(reason);
             }
         });
@@ -136,5 +154,17 @@ mod tests {
         shutdown.request(Reason::Interrupt);
         assert!(clone.now.is_cancelled());
         assert_eq!(clone.reason().map(Reason::exit_code), Some(143), "the first one counts");
+    }
+    #[test]
+    fn the_signal_that_a_notice_announces_is_no_second_request() {
+        let shutdown = Shutdown::default();
+        shutdown.request(Reason::Preempted);
+        shutdown.request(Reason::Terminate);
+        assert!(shutdown.stop.is_cancelled() && !shutdown.now.is_cancelled());
+        shutdown.request(Reason::Spot);
+        assert!(!shutdown.now.is_cancelled(), "a notice is never urgent");
+        shutdown.request(Reason::Terminate);
+        assert!(shutdown.now.is_cancelled());
+        assert_eq!(shutdown.reason(), Some(Reason::Preempted));
     }
 }

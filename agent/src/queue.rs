@@ -98,3 +98,44 @@ pub trait Queue: Send + Sync {
 
     async fn depth(&self) -> Result<Depth, QueueError>;
 }
+
+/// For how long a dead letter that somebody looks at is hidden from others, unless it is given back before.
+pub const HIDDEN: Duration = Duration::from_secs(60);
+
+/// A message that was given up, in somebody's hand for `HIDDEN`.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub id: Arc<str>,
+    pub receipt: Receipt,
+    pub body: Arc<str>,
+    /// Why it was parked. `None`: the queue itself gave it up, after too many deliveries.
+    pub reason: Option<Arc<str>>,
+    /// The message, to the queue.
+    pub sent: SystemTime,
+}
+
+/// The dead letters of one queue, for operators. To look at letters is to take them: whoever takes gives back. The
+/// contract is `tests/contracts/letters.rs`.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    fn name(&self) -> &str;
+    /// Whose they are.
+    fn queue(&self) -> &str;
+    /// After how many deliveries the queue itself gives a message up.
+    fn max_receives(&self) -> Option<u32>;
+
+    /// Up to `max` (1 to 10) that nobody has in hand; none: there are no others now. One that was taken comes again when
+    /// its time is over.
+    async fn take(&self, max: usize) -> Result<Vec<Letter>, QueueError>;
+
+    /// What is not in hand any more is no error.
+    async fn give_back(&self, receipts: &[Receipt]) -> Result<(), QueueError>;
+
+    /// Sends them to the queue, then deletes them here. If it fails in between, a message is there twice, never not at all.
+    async fn redrive(&self, letters: &[Letter]) -> Result<(), QueueError>;
+
+    /// Deletes them for good.
+    async fn discard(&self, letters: &[Letter]) -> Result<(), QueueError>;
+
+    async fn depth(&self) -> Result<Depth, QueueError>;
+}

@@ -5,6 +5,7 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::{Metrics, Summary};
 use crate::notice::Shutdown;
 use crate::pace::Breaker;
+use crate::pause::{Pause, Rest};
 
 pub use recent::{Recent, RecentError};
 
@@ -45,6 +47,7 @@ pub enum StatusError {
 pub struct View {
     pub metrics: Arc<Metrics>,
     pub breaker: Arc<Breaker>,
+    pub rest: Rest,
     pub shutdown: Shutdown,
     pub recent: Recent,
     pub queue: Arc<str>,
@@ -123,9 +126,10 @@ async fn page() -> impl IntoResponse {
 
 /// Nothing is served before the wiring is done: what is left to say is whether the agent drains.
 async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
-    match view.shutdown.stop.is_cancelled() {
-        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        false => (StatusCode::OK, "ready\n"),
+    match (view.shutdown.stop.is_cancelled(), view.rest.pause()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+        (false, Some(pause)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{pause}\n")),
+        (false, None) => (StatusCode::OK, "ready\n".to_owned()),
     }
 }
 
@@ -143,10 +147,16 @@ struct Report {
     version: &'static str,
     uptime_seconds: f64,
     draining: bool,
+    paused: Option<Pause>,
     #[serde(flatten)]
     summary: Summary,
+    /// These move while a large object does; what is tried again counts again.
+    bytes_passed: u64,
     inflight_objects: u64,
     inflight_bytes: u64,
+    /// The age of the message whose record ended last.
+    lag_seconds: Option<f64>,
+    parked_by_reason: BTreeMap<&'static str, u64>,
     queue: Queue,
     storm: Option<Storm>,
     errors: Vec<RecentError>,
@@ -176,9 +186,13 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: seconds(view.started.elapsed()),
             draining: view.shutdown.stop.is_cancelled(),
+            paused: view.rest.pause(),
             summary: metrics.summary(),
+            bytes_passed: metrics.bytes_passed(),
             inflight_objects: metrics.inflight_objects.get(),
             inflight_bytes: metrics.inflight_bytes.get(),
+            lag_seconds: metrics.lag().map(seconds),
+            parked_by_reason: metrics.parked_by_reason(),
             queue: Queue {
                 name: view.queue.to_string(),
                 visible: metrics.queue_visible.get(),

@@ -1,8 +1,10 @@
 //! The only file that names concrete types: from settings to an agent that runs. Everything else knows traits, so what
 //! stands behind what, and in which order decorators are stacked, is to be read here and nowhere else.
 
+mod apart;
 mod circles;
 mod keys;
+mod operator;
 mod queues;
 mod stores;
 #[cfg(test)]
@@ -19,16 +21,20 @@ use skyferry_providers::ProviderError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, ListAt, Metadata, Settings, Verify, Versions};
+use crate::backlog::{Backlog, Target};
+use crate::config::{self, ListAt, LogMetrics, Metadata, Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
+use crate::emf::Emf;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
+pub use crate::ledger::dynamodb::COLUMNS;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
 use crate::pace::{Breaker, Fuse, Pace};
+use crate::pause::Rest;
 use crate::plan::Cut;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Depth, Queue, QueueError};
@@ -36,9 +42,11 @@ use crate::route::{IgnoreList, Route, RouteError, Router};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
+pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
 pub use keys::cached;
 use keys::{KeyRing, Keys};
-pub use queues::{EMBEDDED_QUEUE, create_table};
+pub use operator::{dead_letters, owned_queue, source_s3};
+pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
 
@@ -108,10 +116,13 @@ pub struct Agent {
     embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
+    rest: Rest,
     description: Vec<String>,
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
     watched: Watched,
+    backlog: Option<Target>,
+    emf: bool,
 }
 
 impl Agent {
@@ -133,9 +144,12 @@ impl Agent {
             embedded,
             steady: steady(&settings.queues),
             recent: Recent::default(),
+            rest: Rest::default(),
             description,
             missing,
             watched: words::watched(settings),
+            backlog: keys::backlog(settings),
+            emf: settings.log.metrics == LogMetrics::Emf,
         })
     }
 }
@@ -218,18 +232,40 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        self.publish(&shutdown, &end)?;
+        let emf = self.emf.then(|| {
+            let emf = Emf::new(self.metrics().clone(), self.names());
+            tokio::spawn(emf.tell(end.clone()))
+        });
+        self.rest.first_look(self.ledger(), &end).await;
         let until = match until {
             Until::Stopped => drain::Until::Stopped,
             Until::Empty => drain::Until::Empty { steady: self.steady },
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown).await;
+        end.cancel();
+        if let Some(emf) = emf {
+            // Its last line; it cannot fail.
+            let _ = emf.await;
+        }
         Ok(Report {
             summary: self.metrics().summary(),
             grades: self.metrics().grades(),
             elapsed: started.elapsed(),
             drained,
         })
+    }
+
+    /// The backlog, from the agent that leads, until it is asked to stop: then another one can.
+    fn publish(&self, shutdown: &Shutdown, end: &CancellationToken) -> Result<(), WiringError> {
+        let Some(target) = self.backlog.clone() else { return Ok(()) };
+        let queues = self.contexts.iter().map(|context| context.queue.clone()).collect();
+        let wrong = |reason| WiringError::Section { section: "[status]", reason };
+        let backlog = Backlog::new(target, queues, self.ledger().clone()).map_err(wrong)?;
+        let (stop, end) = (shutdown.stop.clone(), end.clone());
+        tokio::spawn(async move { end.run_until_cancelled(backlog.keep(stop)).await });
+        Ok(())
     }
 
     /// Of the destinations that the routes lead to.
@@ -243,7 +279,8 @@ impl Agent {
     async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
         let mut total = Drained::default();
         loop {
-            let drains = self.contexts.iter().map(|context| drain(context).run(until.clone(), shutdown.clone()));
+            let drains =
+                self.contexts.iter().map(|context| drain(context, &self.rest).run(until.clone(), shutdown.clone()));
             for drained in join_all(drains).await {
                 total.panicked += drained.panicked;
                 total.aborted += drained.aborted;
@@ -264,22 +301,28 @@ impl Agent {
         View {
             metrics: self.shared().metrics.clone(),
             breaker: self.shared().breaker.clone(),
+            rest: self.rest.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            queue: self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into(),
+            queue: self.names(),
             started,
         }
     }
+
+    /// Of all queues.
+    fn names(&self) -> Arc<str> {
+        self.contexts.iter().map(|context| context.queue.name()).collect::<Vec<_>>().join(", ").into()
+    }
 }
 
-fn drain(context: &Arc<Context>) -> Drain {
+fn drain(context: &Arc<Context>, rest: &Rest) -> Drain {
     let shared = context.clone();
     let work: Work = Arc::new(move |message, lease, cancelled, stop| {
         let context = shared.clone();
         async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
     });
     let Context { queue, pace, breaker, metrics, .. } = &**context;
-    Drain::new(queue.clone(), pace.clone(), breaker.clone(), metrics.clone(), work)
+    Drain::new(queue.clone(), pace.clone(), breaker.clone(), rest.clone(), metrics.clone(), work)
 }
 
 async fn router(settings: &Settings) -> Result<Router, WiringError> {

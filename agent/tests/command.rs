@@ -47,3 +47,51 @@ fn an_ini_is_printed_as_the_toml_that_it_means() {
         "{printed}"
     );
 }
+
+/// One directory to another, with its log as CloudWatch would have it.
+#[test]
+fn a_running_agent_tells_its_metrics_as_cloudwatch_s_embedded_format_wants_them() {
+    let local = "[source]\nkind = \"directory\"\npath = \"from\"\n[destination]\nkind = \"directory\"\npath = \"to\"\nbucket = \"b\"\n\
+        [queue]\nkind = \"embedded\"\n[ledger]\nkind = \"embedded\"\n[status]\nlisten = \"off\"\n[log]\nmetrics = \"emf\"\n";
+    let folder = folder("agent.toml", local);
+    for name in ["from", "to"] {
+        std::fs::create_dir(folder.path().join(name)).expect("a directory");
+    }
+    let out = agent(folder.path(), "agent.toml", &["--until-empty"]);
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(0), "{told}");
+    let lines: Vec<serde_json::Value> = told
+        .lines()
+        .filter(|line| line.contains("CloudWatchMetrics"))
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect();
+    assert_eq!(lines.len(), 1, "an agent that ends within a minute tells once: {told}");
+    embedded_metric_format(&lines[0]);
+}
+
+/// What the specification requires: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+fn embedded_metric_format(line: &serde_json::Value) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now").as_millis() as u64;
+    let metadata = line["_aws"].as_object().expect("_aws");
+    assert!(metadata["Timestamp"].as_u64().expect("milliseconds").abs_diff(now) < 60_000, "{line}");
+    let directives = metadata["CloudWatchMetrics"].as_array().expect("directives");
+    assert!(!directives.is_empty());
+    for directive in directives {
+        let namespace = directive["Namespace"].as_str().expect("a namespace");
+        assert!((1..=1024).contains(&namespace.len()) && !namespace.starts_with("AWS/"));
+        for set in directive["Dimensions"].as_array().expect("sets of dimensions") {
+            let set = set.as_array().expect("a set");
+            assert!((1..=30).contains(&set.len()));
+            for name in set {
+                let value = line[name.as_str().expect("a name")].as_str().expect("a dimension is a text at the root");
+                assert!((1..=1024).contains(&value.len()) && value.is_ascii(), "{value:?}");
+            }
+        }
+        let metrics = directive["Metrics"].as_array().expect("metrics");
+        assert!((1..=100).contains(&metrics.len()));
+        for metric in metrics {
+            assert!(line[metric["Name"].as_str().expect("a name")].is_number(), "a number at the root: {metric}");
+            assert!(["Count", "Bytes", "Seconds"].contains(&metric["Unit"].as_str().expect("a unit")), "{metric}");
+        }
+    }
+}

@@ -93,6 +93,10 @@ impl Cached {
         self.0.provider.describe()
     }
 
+    pub(crate) fn provider(&self) -> &dyn Provider {
+        &*self.0.provider
+    }
+
     /// The credentials that hold now. If a refresh fails while the old ones still hold, those are used.
     pub async fn get(&self) -> Result<Arc<Credentials>, ProviderError> {
         match self.0.look() {

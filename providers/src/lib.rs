@@ -8,6 +8,7 @@
 
 mod aws;
 mod cache;
+mod caller;
 mod environment;
 mod file;
 mod google;

@@ -97,6 +97,17 @@ impl SecretManager {
             "NOT_FOUND" => {
                 ProviderError::lasting(self, problem, "create the secret and a version of it, or correct the name")
             }
+            "PERMISSION_DENIED" if status.message.contains("has not been used in project") => {
+                ProviderError::lasting(self, problem, "enable secretmanager.googleapis.com in that project")
+            }
+            // Of a project that does not exist Google says no more than this.
+            "PERMISSION_DENIED" if status.message.contains("Permission denied on resource project") => {
+                ProviderError::lasting(
+                    self,
+                    problem,
+                    "correct the project in the name, projects/P/secrets/S/versions/V",
+                )
+            }
             "PERMISSION_DENIED" => ProviderError::lasting(
                 self,
                 problem,

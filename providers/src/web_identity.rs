@@ -5,6 +5,8 @@
 use async_trait::async_trait;
 use aws_credential_types::Credentials as Pair;
 use aws_sdk_sts::config::{BehaviorVersion, Region};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use google_cloud_auth::credentials::idtoken::mds::{Builder, Format};
 use zeroize::Zeroizing;
 
@@ -49,6 +51,14 @@ impl WebIdentity {
     }
 }
 
+/// Whose token it is, which a trust policy has to name: told with every refusal, because it can be read nowhere else.
+fn whose(token: &str) -> String {
+    let claims = token.split('.').nth(1).and_then(|claims| BASE64_URL_SAFE_NO_PAD.decode(claims).ok());
+    let claims: serde_json::Value = claims.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let claim = |name: &str| claims[name].as_str().unwrap_or("unknown").to_owned();
+    format!("the token is of {}: sub and aud {}, oaud {}", claim("email"), claim("sub"), claim("aud"))
+}
+
 fn advice(code: &str) -> &'static str {
     match code {
         "AccessDenied" => {
@@ -80,7 +90,10 @@ impl Provider for WebIdentity {
             .role_arn(&self.role_arn)
             .role_session_name("skyferry")
             .web_identity_token(token.as_str());
-        let answer = request.send().await.map_err(|error| aws::failure(self, "STS", &error, advice))?;
+        let answer = request.send().await.map_err(|error| {
+            let failure = aws::failure(self, "STS", &error, advice);
+            ProviderError { problem: format!("{} ({})", failure.problem, whose(&token)), ..failure }
+        })?;
         let given = answer
             .credentials
             .ok_or_else(|| ProviderError::passing(self, "STS answered without credentials", "it is asked again"))?;

@@ -1,9 +1,11 @@
 //! The journeys through a cloud: a foreign client puts objects, S3 sends its events to SQS, the agent carries the objects
 //! across and tells DynamoDB. ministack is the cloud, the sandbox's strict GCS peer the destination.
 
+mod backlog;
 mod denied;
 mod dynamodb;
 mod journey;
+mod refused;
 mod sqs;
 mod stage;
 mod two;

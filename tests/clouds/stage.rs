@@ -129,6 +129,12 @@ impl Stage {
     }
 }
 
+/// The agent as it is built beside the tests.
+pub fn program() -> PathBuf {
+    let tests = std::env::current_exe().expect("a path");
+    tests.parent().and_then(|deps| deps.parent()).expect("target").join("skyferry-agent")
+}
+
 /// Until it holds, looked at now and again.
 pub async fn eventually(what: &str, within: Duration, holds: impl AsyncFn() -> bool) {
     let waiting = async {

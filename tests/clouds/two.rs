@@ -16,7 +16,7 @@ use sandbox::{Fault, Faults, ObjectInfo, Publication, Rule, S3Options, S3Peer, U
 use skyferry_agent::janitor::Begun;
 use tokio::process::{Child, Command};
 
-use crate::stage::{SINK, SOURCE, Stage, eventually};
+use crate::stage::{SINK, SOURCE, Stage, eventually, program};
 
 const TRANSFER: &str = "deletes = true\nmax_delete_share = \"100%\"";
 const KEYS: usize = 2_000;
@@ -127,8 +127,7 @@ impl Agents {
 
 /// The released program, beside the tests.
 fn start(settings: &PathBuf) -> Child {
-    let tests = std::env::current_exe().expect("a path");
-    let program = tests.parent().and_then(|deps| deps.parent()).expect("target").join("skyferry-agent");
+    let program = program();
     let log = settings.with_extension(format!("{}.log", rand::random::<u32>()));
     Command::new(&program)
         .arg("--config")

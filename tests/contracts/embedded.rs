@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use skyferry_agent::embedded::Embedded;
 use skyferry_agent::queue::QueueTraits;
+use skyferry_agent::queue::embedded::EmbeddedLetters;
 
-use crate::{ledger, queue};
+use crate::{ledger, letters, queue};
 
 fn open() -> (tempfile::TempDir, Embedded) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -14,16 +15,28 @@ fn open() -> (tempfile::TempDir, Embedded) {
     (dir, file)
 }
 
-pub async fn queue() -> queue::Subject {
-    let (dir, file) = open();
-    let tick = Duration::from_millis(200);
-    let traits = QueueTraits {
-        visibility: tick * 4,
+const TICK: Duration = Duration::from_millis(200);
+
+fn traits() -> QueueTraits {
+    QueueTraits {
+        visibility: TICK * 4,
         retention: Duration::from_secs(3600),
         max_receives: None,
         dead_letters: Some("dead".into()),
-    };
-    let queue = Arc::new(file.queue("q", traits).await.expect("a queue"));
+    }
+}
+
+pub async fn letters() -> letters::Subject {
+    let (dir, file) = open();
+    let letters = EmbeddedLetters::new(file.queue("q", traits()).await.expect("a queue"));
+    let queue = Arc::new(file.queue("q", traits()).await.expect("the same queue"));
+    letters::Subject { queue, letters: Arc::new(letters), _keep: Box::new(dir) }
+}
+
+pub async fn queue() -> queue::Subject {
+    let (dir, file) = open();
+    let tick = TICK;
+    let queue = Arc::new(file.queue("q", traits()).await.expect("a queue"));
     queue::Subject { queue, tick, patience: Duration::from_secs(10), can: queue::Can::ALL, _keep: Box::new(dir) }
 }
 

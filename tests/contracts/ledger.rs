@@ -279,3 +279,41 @@ pub async fn of_many_that_begin_at_once_one_remains_unfenced(on: Under) {
     seen.sort();
     assert_eq!(seen, (0..20).collect::<Vec<_>>());
 }
+
+pub async fn a_note_is_kept_changed_and_taken_away(on: Under) {
+    let mut old = None;
+    let values: [Option<&[u8]>; 6] = [Some(b"1"), Some(b"\x00\xff"), Some(b""), None, Some(b"2"), None];
+    for new in values {
+        assert_eq!(on.ledger.note("pause").await.expect("read").as_deref(), old);
+        assert!(on.ledger.set_note("pause", old, new).await.expect("set"), "{old:?} to {new:?}");
+        old = new;
+    }
+    assert_eq!(on.ledger.note("pause").await.expect("read"), None);
+}
+
+pub async fn a_note_changes_only_if_it_is_as_expected(on: Under) {
+    let set = async |old: Option<&[u8]>, new: Option<&[u8]>| on.ledger.set_note("lead", old, new).await.expect("set");
+    assert!(!set(Some(b"a"), Some(b"b")).await, "there is none");
+    assert!(!set(Some(b"a"), None).await && !set(Some(b""), None).await, "there is none");
+    assert!(set(None, Some(b"a")).await);
+    assert!(!set(None, Some(b"b")).await && !set(None, None).await && !set(Some(b"A"), Some(b"b")).await);
+    assert_eq!(on.ledger.note("lead").await.expect("read").as_deref(), Some(&b"a"[..]));
+    assert_eq!(on.ledger.note("leader").await.expect("read"), None);
+}
+
+pub async fn of_many_that_set_a_note_at_once_one_does(on: Under) {
+    let values: Vec<Vec<u8>> = (0..20).map(|n| vec![n]).collect();
+    let set = values.iter().map(|value| on.ledger.set_note("lead", None, Some(value)));
+    let set: Vec<bool> = futures_util::future::join_all(set).await.into_iter().map(|set| set.expect("set")).collect();
+    assert_eq!(set.iter().filter(|set| **set).count(), 1);
+    let first = set.iter().position(|set| *set).map(|at| values[at].clone());
+    assert_eq!(on.ledger.note("lead").await.expect("read"), first);
+}
+
+pub async fn notes_are_no_records(on: Under) {
+    let key = Subject { source: Location::new("note", "pause"), ..subject("") };
+    assert!(on.ledger.set_note("pause", None, Some(b"now")).await.expect("set"));
+    assert_eq!(on.begin(&key).await.1, Begun::default());
+    assert!(on.ledger.open_uploads("sink").await.expect("told").is_empty());
+    assert_eq!(on.ledger.note("pause").await.expect("read").as_deref(), Some(&b"now"[..]));
+}

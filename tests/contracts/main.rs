@@ -7,6 +7,7 @@ mod directory;
 mod embedded;
 mod foreign;
 mod ledger;
+mod letters;
 mod ministack;
 mod queue;
 mod remote;
@@ -51,6 +52,17 @@ macro_rules! a_queue {
     };
 }
 
+macro_rules! dead_letters {
+    ($name:ident, $make:path) => {
+        facts! { crate::letters, $name, $make;
+            a_parked_message_is_taken_once_with_its_reason
+            a_letter_that_is_given_back_can_be_taken_again_at_once
+            a_redriven_letter_is_a_message_again_and_the_others_stay_letters
+            a_discarded_letter_is_gone
+        }
+    };
+}
+
 macro_rules! a_ledger {
     ($name:ident, $make:path) => {
         facts! { crate::ledger, $name, $make;
@@ -72,6 +84,10 @@ macro_rules! a_ledger {
             open_uploads_are_told_by_destination_bucket
             records_of_different_keys_and_destinations_are_apart
             of_many_that_begin_at_once_one_remains_unfenced
+            a_note_is_kept_changed_and_taken_away
+            a_note_changes_only_if_it_is_as_expected
+            of_many_that_set_a_note_at_once_one_does
+            notes_are_no_records
         }
     };
 }
@@ -163,6 +179,11 @@ mod stores {
 mod queues {
     a_queue!(embedded, crate::embedded::queue);
     a_queue!(sqs_on_ministack, crate::ministack::queue);
+}
+
+mod dead_letters {
+    dead_letters!(embedded, crate::embedded::letters);
+    dead_letters!(sqs_on_ministack, crate::ministack::letters);
 }
 
 mod ledgers {

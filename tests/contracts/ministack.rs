@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use sandbox::Ministack;
 use skyferry_agent::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
 use skyferry_agent::queue::QueueError;
-use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsOptions};
+use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsLetters, SqsOptions};
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 
-use crate::{ledger, queue};
+use crate::{ledger, letters, queue};
 
 pub struct Keys;
 
@@ -45,6 +45,16 @@ pub async fn queue() -> queue::Subject {
         can: queue::Can { ends_with_visibility: false, deletes_again: false },
         _keep: Box::new(stack),
     }
+}
+
+pub async fn letters() -> letters::Subject {
+    let stack = Ministack::start().await.expect("ministack");
+    stack.create_queue_with_dead_letters("list", 4, 100).await.expect("a queue");
+    let name = || QueueName::Name("list".into());
+    let options = SqsOptions { queue: name(), region: None, endpoint: Some(stack.endpoint()) };
+    let letters = SqsLetters::open(options, Arc::new(Cached::new(Keys))).await.expect("opened");
+    let queue = Arc::new(open(&stack, name()).await.expect("opened"));
+    letters::Subject { queue, letters: Arc::new(letters), _keep: Box::new(stack) }
 }
 
 pub fn table(stack: &Ministack) -> DynamoOptions {

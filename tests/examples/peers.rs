@@ -5,7 +5,8 @@
 //!
 //! Prints one line of JSON: endpoints, keys, the certificate authorities' file. Then answers one line of stdin each:
 //! `compare SIDE TO_BUCKET FROM_BUCKET PREFIX` with how many objects, and of what size, are equal at both by size and
-//! CRC32C; `forget SIDE BUCKET` empties a bucket. Ends when stdin closes.
+//! CRC32C; `mirror SIDE TO_BUCKET FROM_BUCKET EVERY` puts all objects there but each EVERYth; `forget SIDE BUCKET` empties a
+//! bucket. Ends when stdin closes.
 
 use std::io::{BufRead, Write};
 
@@ -57,6 +58,14 @@ fn main() -> anyhow::Result<()> {
             ["compare", to, bucket, from, prefix] => {
                 let (equal, bytes) = compare(&source, from, prefix, side(to)?, bucket);
                 say(&json!({"equal": equal, "bytes": bytes}))?;
+            }
+            ["mirror", to, bucket, from, every] => {
+                let (at, every) = (side(to)?, every.parse::<usize>()?);
+                let mirrored = source.objects(from).into_iter().enumerate().filter(|(n, _)| n % every != 0);
+                for (_, object) in mirrored {
+                    at.set_object(bucket, &object.key, source.read(from, &object.key)?)?;
+                }
+                say(&json!({}))?;
             }
             ["forget", to, bucket] => {
                 let at = side(to)?;

@@ -22,7 +22,8 @@
 //!     everything again, and so did a failed listing of the destination
 //!     (`museum_10_prefixes_are_folders_and_a_failed_listing_sends_nothing`, with `scan`); `Failed` entries of a batch were
 //!     ignored: [`queued::museum_10_failed_entries_of_a_batch_are_sent_again`].
-//! 11. The event-trigger tool replaced the bucket's whole notification configuration.
+//! 11. The event-trigger tool replaced the bucket's whole notification configuration:
+//!     `museum_11_what_others_have_wired_stays_on_ministack` (of `skyferry trigger`).
 //! 12. The inventory tool read the size from a fixed column, which a versioned report shifts:
 //!     `museum_12_the_size_is_read_where_the_reports_own_schema_says` (of `skyferry inventory`).
 //! 13. Small files were never counted as complete by the metrics:

@@ -294,6 +294,13 @@ async fn an_agent_that_is_recommended_to_move_does_so() {
 }
 
 #[tokio::test]
+async fn an_agent_whose_group_takes_its_machine_out_is_out_in_time() {
+    let world = World::new();
+    let settings = on_amazon(&world);
+    noticed(&world, &settings, || world.amazon.metadata.take_out(), Reason::ScaleIn).await;
+}
+
+#[tokio::test]
 async fn a_metadata_server_that_is_away_gives_no_notice_and_no_trouble() {
     let world = World::new();
     world.s3.set_object("photos", "a", b"x").expect("an object");
@@ -301,6 +308,7 @@ async fn a_metadata_server_that_is_away_gives_no_notice_and_no_trouble() {
     let agent = built(&settings).await;
     world.amazon.metadata.weather("/spot/", sandbox::Weather::Status(500), 1000);
     world.amazon.metadata.weather("/rebalance", sandbox::Weather::Drop, 1000);
+    world.amazon.metadata.weather("/autoscaling/", sandbox::Weather::Status(500), 1000);
     agent.queue().send(&[created("a")]).await.expect("sent");
     let run = agent.run(Until::Empty, Shutdown::default());
     let report = tokio::time::timeout(Duration::from_secs(60), run).await.expect("an end").expect("a run");

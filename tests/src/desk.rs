@@ -25,6 +25,8 @@ const MOST: usize = 1 << 20;
 /// A whole request.
 pub(crate) struct Asked {
     pub(crate) method: Method,
+    /// Path and query as sent.
+    pub(crate) target: String,
     /// As sent, without the query.
     pub(crate) path: String,
     /// Decoded, in order.
@@ -193,6 +195,7 @@ async fn respond<C: Clerk>(
     }
     let body = Limited::new(body, MOST).collect().await.map_err(|_| HungUp)?.to_bytes();
     let asked = Asked {
+        target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         path: head.uri.path().to_owned(),
         query: pairs(head.uri.query().unwrap_or_default()),
         method: head.method,

@@ -44,6 +44,8 @@ struct State {
     region: String,
     spot: Option<String>,
     rebalance: Option<String>,
+    /// What its group wants of it.
+    target: &'static str,
 }
 
 impl Ec2Peer {
@@ -58,6 +60,7 @@ impl Ec2Peer {
             region: "us-west-2".into(),
             spot: None,
             rebalance: None,
+            target: "InService",
         };
         let machine = Arc::new(Machine {
             sessions: Mutex::default(),
@@ -90,6 +93,11 @@ impl Ec2Peer {
     /// Recommends to move elsewhere.
     pub fn rebalance(&self) {
         lock(&self.machine.told).rebalance = Some(stamp(Duration::ZERO));
+    }
+
+    /// Lets the machine's group take it out.
+    pub fn take_out(&self) {
+        lock(&self.machine.told).target = "Terminated";
     }
 
     /// Requests without a session's token: version 1.
@@ -153,6 +161,7 @@ impl Machine {
                 200,
                 &json!({"accountId": "123456789012", "instanceId": "i-0123456789abcdef0", "region": state.region}),
             ),
+            "meta-data/autoscaling/target-lifecycle-state" => Told::text(200, state.target),
             "meta-data/spot/instance-action" => state
                 .spot
                 .as_ref()

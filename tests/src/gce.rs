@@ -2,6 +2,7 @@
 //! answers 403, and so it does to what a proxy has passed on.
 
 use std::{
+    collections::BTreeMap,
     io,
     ops::Deref,
     sync::{Arc, Mutex},
@@ -18,6 +19,7 @@ use crate::{
 
 const ROOT: &str = "/computeMetadata/v1/";
 const ACCOUNT: &str = "instance/service-accounts/default/";
+const ATTRIBUTES: &str = "instance/attributes/";
 
 /// A running metadata server. What it was asked and its weather are on [`Desk`].
 #[derive(Debug)]
@@ -31,6 +33,7 @@ struct Machine {
     mint: Mint,
     lives: Mutex<Duration>,
     preempted: watch::Sender<bool>,
+    attributes: Mutex<BTreeMap<String, String>>,
 }
 
 impl Default for Machine {
@@ -39,6 +42,7 @@ impl Default for Machine {
             mint: Mint::default(),
             lives: Mutex::new(Duration::from_secs(3599)),
             preempted: watch::Sender::new(false),
+            attributes: Mutex::default(),
         }
     }
 }
@@ -58,6 +62,11 @@ impl GcePeer {
     /// Tells the machine that it is about to be taken away.
     pub fn preempt(&self) {
         self.machine.preempted.send_replace(true);
+    }
+
+    /// Of the machine's template: what its scripts and settings are made from.
+    pub fn set_attribute(&self, name: &str, value: &str) {
+        lock(&self.machine.attributes).insert(name.to_owned(), value.to_owned());
     }
 
     /// How long tokens live that are issued from now on.
@@ -108,6 +117,10 @@ impl Machine {
             "project/project-id" => Told::text(200, GcePeer::PROJECT),
             "universe/universe-domain" => Told::text(200, "googleapis.com"),
             "instance/preempted" => self.preempted(asked).await,
+            _ if path.starts_with(ATTRIBUTES) => match lock(&self.attributes).get(&path[ATTRIBUTES.len()..]) {
+                Some(value) => Told::text(200, value),
+                None => Told::text(404, "no such attribute"),
+            },
             _ => match path.strip_prefix(ACCOUNT) {
                 Some("token") => self.token(),
                 Some("identity") => identity(asked),

@@ -5,8 +5,9 @@
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
 //! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
-//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB.
+//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
+//!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!
 //! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
@@ -22,6 +23,7 @@ mod ec2;
 mod faults;
 mod files;
 mod foreign;
+mod front;
 mod gce;
 mod gcs;
 mod inside;
@@ -29,6 +31,7 @@ mod juice;
 mod listings;
 mod ministack;
 mod mint;
+mod monitoring;
 mod object;
 mod operation;
 mod proxy;
@@ -49,12 +52,14 @@ pub use ec2::Ec2Peer;
 pub use faults::{Fault, Faults, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
+pub use front::{Front, Hold};
 pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
 pub use juice::Juice;
 pub use ministack::Ministack;
 pub use mint::Mint;
+pub use monitoring::{MonitoringPeer, PointTaken};
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
 pub use s3source::{S3Options, S3Peer};

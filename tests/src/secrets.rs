@@ -42,6 +42,10 @@ struct Vault {
     /// By `projects/P/secrets/S`; versions count from 1.
     secrets: BTreeMap<String, Vec<Version>>,
     denied: BTreeSet<String>,
+    /// Projects where the service is not enabled.
+    disabled: BTreeSet<String>,
+    /// If any is named, there are no others.
+    projects: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,21 @@ impl SecretsPeer {
         if let Some(known) = vault.secrets.get_mut(secret).and_then(|versions| versions.get_mut(version - 1)) {
             known.state = state;
         }
+    }
+
+    /// This project has not enabled the service.
+    pub fn disable(&self, project: &str) {
+        lock(&self.keeper.vault).disabled.insert(project.to_owned());
+    }
+
+    /// Only this project, and others so named, exist.
+    pub fn only_project(&self, project: &str) {
+        lock(&self.keeper.vault).projects.insert(project.to_owned());
+    }
+
+    /// A secret that has no version yet.
+    pub fn create(&self, secret: &str) {
+        lock(&self.keeper.vault).secrets.entry(secret.to_owned()).or_default();
     }
 
     /// Nobody may read this secret from now on.
@@ -129,6 +148,15 @@ impl Clerk for Keeper {
 impl Keeper {
     fn access(&self, project: &str, secret: &str, version: &str) -> Told {
         let vault = lock(&self.vault);
+        if !vault.projects.is_empty() && !vault.projects.contains(project) {
+            return refused(403, "PERMISSION_DENIED", format!("Permission denied on resource project {project}."));
+        }
+        if vault.disabled.contains(project) {
+            let message = format!(
+                "Secret Manager API has not been used in project {project} before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/secretmanager.googleapis.com/overview?project={project} then retry."
+            );
+            return refused(403, "PERMISSION_DENIED", message);
+        }
         let name = format!("projects/{project}/secrets/{secret}");
         let Some(versions) = vault.secrets.get(&name).filter(|_| !vault.denied.contains(&name)) else {
             return if vault.denied.contains(&name) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{BinaryBytes, HumanCount, HumanDuration};
+use indicatif::{BinaryBytes, DecimalBytes, HumanCount, HumanDuration};
 use serde::{Deserialize, Serialize};
 use skyferry_agent::config::{self, Settings, Store};
 use skyferry_agent::plan::{Cut, Limits, Plan, plan};
@@ -177,7 +177,7 @@ impl Estimate {
         );
         let time = HumanDuration(Duration::from_secs_f64(seconds_to_copy.max(1.0)));
         let agents = if fleet.agents == 1 { "1 agent".into() } else { format!("{} agents", fleet.agents) };
-        text + &format!("about {time} with {agents} of {}/s, and about ${dollars:.2}", BinaryBytes(fleet.bandwidth))
+        text + &format!("about {time} with {agents} of {}/s, and about ${dollars:.2}", DecimalBytes(fleet.bandwidth))
     }
 }
 

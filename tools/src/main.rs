@@ -1,8 +1,11 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
+mod check;
 mod clean;
 mod compare;
+mod completions;
 mod copy;
+mod deadletters;
 #[cfg(feature = "demo")]
 mod demo;
 mod estimate;
@@ -10,14 +13,18 @@ mod inventory;
 mod jobs;
 mod pages;
 mod patience;
+mod pause;
 mod prefixes;
 mod remember;
 mod scan;
 mod scope;
 mod select;
 mod show;
+mod status;
 mod table;
 mod ticker;
+mod trigger;
+mod usage;
 mod verify;
 mod voice;
 
@@ -46,13 +53,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Check(check::Arguments),
     Clean(clean::Arguments),
+    Completions(completions::Arguments),
     Copy(Box<copy::Arguments>),
+    Deadletters(deadletters::Arguments),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     Inventory(Box<inventory::Arguments>),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Scan(Box<scan::Arguments>),
+    Status(status::Arguments),
     Table(table::Arguments),
+    Trigger(Box<trigger::Arguments>),
     Verify(Box<verify::Arguments>),
 }
 
@@ -72,17 +86,24 @@ fn main() -> ExitCode {
         }
     };
     let ended: anyhow::Result<u8> = match arguments.verb {
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Clean(arguments) => clean::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Copy(arguments) => copy::run(&arguments),
+        Verb::Deadletters(arguments) => deadletters::run(&arguments),
         #[cfg(feature = "demo")]
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Inventory(arguments) => inventory::run(&arguments),
+        Verb::Pause(arguments) => pause::pause(&arguments),
+        Verb::Resume(arguments) => pause::resume(&arguments),
         Verb::Scan(arguments) => scan::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Table(arguments) => table::run(&arguments),
+        Verb::Trigger(arguments) => trigger::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");
-        FAILED
+        if error.is::<usage::Usage>() { WRONG } else { FAILED }
     }))
 }

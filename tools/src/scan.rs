@@ -129,6 +129,7 @@ impl<'a> Scan<'a> {
         let depth = self.scoped.agent.queue().depth().await?;
         if self.arguments.if_queue_empty && !depth.is_empty() {
             show.say("the queue is not empty: nothing was listed")?;
+            self.line(show, Tally::default(), 0, None)?;
             return Ok(DONE);
         }
         let Scoped { sides, at_once, patience, .. } = self.scoped;
@@ -148,7 +149,10 @@ impl<'a> Scan<'a> {
         }
         self.tell(show).await?;
         flushed.context("jobs could not be sent")?;
-        let Some(compared) = compared else { return Ok(stopped(shutdown)) };
+        let Some(compared) = compared else {
+            self.voice.line("skyferry: stopped; the same command finds the rest");
+            return Ok(stopped(shutdown));
+        };
         compared.context(
             "the comparison broke off; what had been found until then was sent, the same command finds the rest",
         )?;
@@ -217,8 +221,19 @@ impl<'a> Scan<'a> {
             self.arguments.dry_run.then(|| locked(&self.estimate).reckon(tally.seen(), &self.arguments.fleet));
         match estimate {
             Some(_) => show.say(&format!("\n{}", locked(&self.estimate).words(tally.seen(), &self.arguments.fleet)))?,
-            None => show.say(&format!("{} jobs sent", HumanCount(sent)))?,
+            None => {
+                let seconds = self.began.elapsed().as_secs_f64();
+                show.say(&format!(
+                    "{} jobs sent; {} keys in {seconds:.1} s",
+                    HumanCount(sent),
+                    HumanCount(tally.seen())
+                ))?;
+            }
         }
+        self.line(show, tally, sent, estimate)
+    }
+
+    fn line(&self, show: &Show, tally: Tally, sent: u64, estimate: Option<Reckoned>) -> anyhow::Result<()> {
         if self.arguments.json {
             let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
             let line = Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds };

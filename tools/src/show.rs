@@ -26,6 +26,11 @@ impl Show {
     }
 }
 
+/// Stdout itself, for more than lines.
+pub fn out() -> impl std::io::Write {
+    std::io::BufWriter::new(std::io::stdout())
+}
+
 fn write(out: &mut impl std::io::Write, text: &str) -> std::io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")?;

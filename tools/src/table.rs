@@ -1,14 +1,17 @@
-//! `skyferry table`: the ledger's table on DynamoDB, as the predecessors' stacks made it.
+//! `skyferry table`: the ledger's table on DynamoDB, made as the predecessors' stacks made it, and told as their dump told it.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use skyferry_agent::wiring::create_table;
+use anyhow::Context as _;
+use skyferry_agent::config::Settings;
+use skyferry_agent::wiring::{COLUMNS, create_table, dump_table};
 
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
-/// Makes the ledger's table on DynamoDB with its index and its expiry, billed by request. What is there already stays,
-/// and what is missing of it is added.
+/// The ledger's table on DynamoDB.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
@@ -18,7 +21,9 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Makes it, or completes it.
+    /// Makes the table with its index and its expiry, billed by request. What is there already stays, and what is missing of it
+    /// is added.
+    #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
     Create {
         /// The agent's settings.
         #[arg(long, value_name = "FILE")]
@@ -27,17 +32,76 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Writes every record as a line of CSV: the predecessors' columns, and how it ended. Reads the whole table, page by page.
+    #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml --output objects.csv")]
+    Dump {
+        /// The agent's settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A file that is not there yet, instead of stdout.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// End with the count as a line of JSON on stdout; needs --output.
+        #[arg(long, requires = "output")]
+        json: bool,
+    },
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Verb::Create { config, json } = &arguments.verb;
+    let (config, json) = match &arguments.verb {
+        Verb::Create { config, json } | Verb::Dump { config, json, .. } => (config, *json),
+    };
     let Some(settings) = crate::settings(config) else { return Ok(WRONG) };
+    match &arguments.verb {
+        Verb::Create { .. } => create(&settings, &Show::new(json, false), json),
+        Verb::Dump { output: None, .. } => {
+            let mut lines = csv::Writer::from_writer(crate::show::out());
+            dump(&settings, &mut lines).map(|_| DONE)
+        }
+        Verb::Dump { output: Some(path), .. } if path.exists() => {
+            eprintln!("skyferry: {} is there already; name another file", path.display());
+            Ok(WRONG)
+        }
+        Verb::Dump { output: Some(path), .. } => dump_into(&settings, path, &Show::new(json, false), json),
+    }
+}
+
+fn create(settings: &Settings, show: &Show, json: bool) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let table = runtime.block_on(create_table(&settings))?;
-    let show = Show::new(*json, false);
+    let table = runtime.block_on(create_table(settings))?;
     show.say(&format!("the table {table} is there, with its index and its expiry"))?;
-    if *json {
+    if json {
         show.json(&serde_json::json!({ "table": table }).to_string())?;
     }
     Ok(DONE)
+}
+
+/// The file is whole or not there.
+fn dump_into(settings: &Settings, path: &Path, show: &Show, json: bool) -> anyhow::Result<u8> {
+    let file = File::create_new(path).with_context(|| path.display().to_string())?;
+    let told = dump(settings, &mut csv::Writer::from_writer(file));
+    let (table, records) = told.inspect_err(|_| drop(std::fs::remove_file(path)))?;
+    show.say(&format!("{records} records of {table} in {}", path.display()))?;
+    if json {
+        let told = serde_json::json!({ "table": table, "records": records, "output": path.display().to_string() });
+        show.json(&told.to_string())?;
+    }
+    Ok(DONE)
+}
+
+/// The table's name, and how many records there were.
+fn dump<W: Write>(settings: &Settings, lines: &mut csv::Writer<W>) -> anyhow::Result<(String, u64)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (mut records, mut failed) = (0, None);
+    lines.write_record(COLUMNS)?;
+    let table = runtime.block_on(dump_table(settings, |rows| {
+        records += rows.len() as u64;
+        failed = rows.iter().try_for_each(|row| lines.write_record(row)).err();
+        failed.is_none()
+    }))?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    lines.flush()?;
+    Ok((table, records))
 }

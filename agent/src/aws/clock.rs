@@ -47,6 +47,12 @@ impl ServerClock {
         now() + self.0.lock().unwrap_or_else(PoisonError::into_inner).most
     }
 
+    /// By how many milliseconds the service is ahead: at least, at most.
+    pub fn ahead(&self) -> (i64, i64) {
+        let bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (bounds.least, bounds.most)
+    }
+
     /// Reads the answer of a request that is about to be sent.
     pub fn reader(&self) -> DateReader {
         DateReader { clock: self.clone(), sent: now() }

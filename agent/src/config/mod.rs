@@ -15,6 +15,7 @@ mod provider;
 mod raw;
 mod resolve;
 mod sides;
+mod status;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub bucket_pairs: Option<ListAt>,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
+    /// `None`: not published.
+    pub backlog: Option<Backlog>,
     pub log: Log,
     pub metadata: Metadata,
     /// What became of each key of a predecessor's ini, a line each.
@@ -207,10 +210,21 @@ pub enum Versions {
     Exact,
 }
 
+/// The queues' backlog as a metric of Cloud Monitoring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Its type.
+    pub metric: String,
+    pub period: Duration,
+    /// Of Cloud Monitoring.
+    pub endpoint: Endpoint,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     pub format: LogFormat,
     pub level: Level,
+    pub metrics: LogMetrics,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +233,13 @@ pub enum LogFormat {
     Text,
     /// The predecessors' lines, for their metric filters.
     Predecessor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogMetrics {
+    Off,
+    /// CloudWatch's embedded metric format, a line a minute.
+    Emf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,5 +320,6 @@ words! {
     Verify: "auto" Auto, "md5" Md5;
     Versions: "latest" Latest, "exact" Exact;
     LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
+    LogMetrics: "off" Off, "emf" Emf;
     Level: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
 }

@@ -38,10 +38,17 @@ pub(super) fn print(settings: &Settings) -> String {
         root.put("bucket_pairs", list(at));
     }
     let listen = settings.listen.map_or("off".to_string(), |address| address.to_string());
-    root.put("status", Table::from_iter([("listen".to_string(), Value::String(listen))]));
+    let mut status = Table::from_iter([("listen".to_string(), Value::String(listen))]);
+    if let Some(backlog) = &settings.backlog {
+        status.put("backlog_metric", backlog.metric.as_str());
+        status.put("backlog_period", units::show_duration(backlog.period));
+        status.put_endpoint(Some(&backlog.endpoint));
+    }
+    root.put("status", status);
     let mut log = Table::new();
     log.put("format", settings.log.format.word());
     log.put("level", settings.log.level.word());
+    log.put("metrics", settings.log.metrics.word());
     root.put("log", log);
     let notes: String = settings.notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect();
     notes + &root.to_string()

@@ -29,8 +29,8 @@ tables! {
         max_delete_share, versions, metadata, tags, restore,
     }
     Filter { ignore_list }
-    Status { listen }
-    Log { format, level }
+    Status { listen, backlog_metric, backlog_period, endpoint, allow_http }
+    Log { format, level, metrics }
     /// The fields of all providers together; which belong to which is checked when the kind is known.
     Provider { provider, name, region, resource, field, prefix, path, role_arn, audience, endpoint, allow_http }
 }

@@ -154,6 +154,7 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
         ledger: matches!(ledger, Some(Ledger::DynamoDb { .. })),
     };
     let credentials = credentials(r, mode, raw.credentials, keys_for);
+    let backlog = status::backlog(r, raw.status.clone(), &ledger);
     let in_files = matches!(destination, Some(Store::Directory { .. }));
     let routes = sides::routes(r, raw.routes, raw.destination, in_files);
     Some(Settings {
@@ -162,15 +163,12 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
         ignore_list: list(r, "filter.ignore_list", raw.filter.ignore_list),
         bucket_pairs: list(r, "bucket_pairs", raw.bucket_pairs),
         notes: Vec::new(),
-        listen: r.value("status.listen", raw.status.listen, Some(([127, 0, 0, 1], 9180).into()), |text| match text {
-            "off" => Ok(None),
-            text => {
-                text.parse().map(Some).map_err(|_| "an address and port like \"127.0.0.1:9180\", or \"off\"".into())
-            }
-        }),
+        listen: status::listen(r, raw.status.listen.clone()),
+        backlog,
         log: Log {
             format: r.word("log.format", raw.log.format, LogFormat::Json),
             level: r.word("log.level", raw.log.level, Level::Info),
+            metrics: r.word("log.metrics", raw.log.metrics, LogMetrics::Off),
         },
         metadata: Metadata {
             google: r.metadata("GCE_METADATA_HOST", "http://"),

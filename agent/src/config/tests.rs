@@ -1,3 +1,4 @@
+mod backlog;
 mod drop_in;
 
 use proptest::prelude::*;
@@ -50,7 +51,8 @@ fn the_defaults_are_those_of_the_reference() {
         (Verify::Auto, Versions::Latest, false, true, false)
     );
     assert_eq!(s.listen, Some(([127, 0, 0, 1], 9180).into()));
-    assert_eq!((s.log.format, s.log.level, s.ignore_list), (LogFormat::Json, Level::Info, None));
+    assert_eq!((s.log.format, s.log.level, s.log.metrics), (LogFormat::Json, Level::Info, LogMetrics::Off));
+    assert_eq!(s.ignore_list, None);
 }
 
 #[test]

@@ -37,7 +37,8 @@ impl Bench {
 
     fn drain(&self, objects: usize, work: Work) -> Drain {
         let pace = Arc::new(Pace::new(64 << 20, 0).with_objects(objects));
-        Drain::new(self.queue.clone(), pace, self.breaker.clone(), self.metrics.clone(), work)
+        let (breaker, metrics) = (self.breaker.clone(), self.metrics.clone());
+        Drain::new(self.queue.clone(), pace, breaker, Rest::default(), metrics, work)
     }
 
     async fn left(&self) -> u64 {

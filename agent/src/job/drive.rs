@@ -135,6 +135,11 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// The same in words that many have in common.
+    pub fn why(&self) -> &'static str {
+        self.trouble.as_ref().map_or(Kind::Corrupt, |error| error.kind).words()
+    }
+
     /// Where the object was parked because it is archived: its event brings it back when it can be read.
     pub async fn ask_for_restore(&mut self) {
         let Some(error) = self.trouble.as_mut().filter(|error| error.kind == Kind::Archived) else { return };

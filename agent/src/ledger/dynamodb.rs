@@ -24,8 +24,10 @@
 
 mod batch;
 mod change;
+mod dump;
 mod item;
 mod name;
+mod note;
 mod pack;
 mod requests;
 mod table;
@@ -45,9 +47,10 @@ use crate::aws::{Aws, Patience, ServerClock};
 use crate::metrics::Outcome;
 use crate::object::{UploadId, Writer};
 use change::{Change, list, number, text};
+pub use dump::{COLUMNS, Row, dump};
 use item::{Item, Stamps};
 use requests::Refused;
-pub use table::create;
+pub use table::{TableSettings, create};
 
 /// Beside their attributes; a table that a newer version wrote is refused.
 const SCHEMA: u64 = 1;
@@ -301,5 +304,13 @@ impl Ledger for DynamoLedger {
                 return Ok(uploads);
             }
         }
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        note::read(self, name).await
+    }
+
+    async fn set_note(&self, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, LedgerError> {
+        note::set(self, name, old, new).await
     }
 }

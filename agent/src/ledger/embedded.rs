@@ -1,6 +1,7 @@
 //! The ledger on one machine, over the embedded file. A record is keyed by source *and* destination, `primary` or
 //! not: pointing a route at another bucket must not find the old bucket's "already copied".
 
+mod note;
 mod pack;
 
 use std::time::Duration;
@@ -210,6 +211,16 @@ impl Ledger for EmbeddedLedger {
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError> {
         let prefix = [destination_bucket.as_bytes(), b"/"].concat();
         self.run("OpenUploads", move |db| db.rows(UPLOADS, (&prefix,), |row| Ok(UploadId(row.get(0)?)))).await
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let name = note::name(name);
+        self.run("ReadNote", move |db| note::read(db, &name)).await
+    }
+
+    async fn set_note(&self, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, LedgerError> {
+        let (name, old, new) = (note::name(name), old.map(<[u8]>::to_vec), new.map(<[u8]>::to_vec));
+        self.run("SetNote", move |db| note::set(db, &name, old.as_deref(), new.as_deref())).await
     }
 }
 

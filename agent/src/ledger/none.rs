@@ -66,6 +66,15 @@ impl Ledger for NoLedger {
     async fn open_uploads(&self, _: &str) -> Result<Vec<UploadId>, LedgerError> {
         Ok(Vec::new())
     }
+
+    async fn note(&self, _: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(None)
+    }
+
+    /// Nothing is kept, and nobody is told that it was.
+    async fn set_note(&self, _: &str, _: Option<&[u8]>, _: Option<&[u8]>) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +97,7 @@ mod tests {
         finish(Ending::Parked { reason: "at last".into() }).await;
         assert_eq!(ledger.begin(&subject, writer).await.unwrap().failures, 0);
         assert_eq!(ledger.lookup(&subject).await.unwrap(), None);
+        assert!(!ledger.set_note("pause", None, Some(b"now")).await.unwrap(), "not kept");
+        assert_eq!(ledger.note("pause").await.unwrap(), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The two notices of an Amazon machine, asked for by version 2 of its metadata service: that a spot machine ends in two
-//! minutes, and before it that it may.
+//! The notices of an Amazon machine, asked for by version 2 of its metadata service: that a spot machine ends in two minutes,
+//! before it that it may, and that the group of machines ends this one.
 
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use super::Reason;
 const EVERY: Duration = Duration::from_secs(5);
 /// Where nothing answers there may be no such service.
 const WHILE_AWAY: Duration = Duration::from_secs(60);
+
+/// What the group has in mind for its machine, and the word for its end.
+const TARGET: &str = "/latest/meta-data/autoscaling/target-lifecycle-state";
+const ENDING: &str = "Terminated";
 
 /// Ends with the first notice.
 pub(super) async fn notice(endpoint: &str) -> Reason {
@@ -31,13 +35,14 @@ pub(super) async fn notice(endpoint: &str) -> Reason {
     let mut away = false;
     loop {
         let seen = [
-            (Reason::Spot, there(&client, "/latest/meta-data/spot/instance-action").await),
-            (Reason::Rebalance, there(&client, "/latest/meta-data/events/recommendations/rebalance").await),
+            (Reason::Spot, told(&client, "/latest/meta-data/spot/instance-action", |_| true).await),
+            (Reason::ScaleIn, told(&client, TARGET, |state| state == ENDING).await),
+            (Reason::Rebalance, told(&client, "/latest/meta-data/events/recommendations/rebalance", |_| true).await),
         ];
-        if let Some((reason, _)) = seen.iter().find(|(_, there)| *there == Some(true)) {
+        if let Some((reason, _)) = seen.iter().find(|(_, told)| *told == Some(true)) {
             return *reason;
         }
-        let answered = seen.iter().any(|(_, there)| there.is_some());
+        let answered = seen.iter().any(|(_, told)| told.is_some());
         if !answered && !away {
             tracing::info!(endpoint, "the metadata service does not answer, so there are no spot notices yet");
         }
@@ -47,9 +52,9 @@ pub(super) async fn notice(endpoint: &str) -> Reason {
 }
 
 /// `None`: no answer that means anything.
-async fn there(client: &Client, path: &str) -> Option<bool> {
+async fn told(client: &Client, path: &str, means: impl Fn(&str) -> bool) -> Option<bool> {
     match client.get(path).await {
-        Ok(_) => Some(true),
+        Ok(text) => Some(means(text.as_ref())),
         Err(ImdsError::ErrorResponse(answer)) if answer.response().status().as_u16() == 404 => Some(false),
         Err(_) => None,
     }

@@ -5,6 +5,7 @@
 //! one step, and the dead letters are a table of the same file.
 
 mod feed;
+mod letters;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -39,6 +40,7 @@ const DEAD: &str =
 const EXHUME: &str = "DELETE FROM dead_letters WHERE queue = ?1 AND id = ?2 RETURNING body";
 
 pub use feed::{Fed, Note};
+pub use letters::EmbeddedLetters;
 
 /// One named queue of an embedded file.
 pub struct EmbeddedQueue {

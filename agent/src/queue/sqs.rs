@@ -6,25 +6,31 @@
 //! hand comes back sooner.
 
 mod batch;
+mod found;
+mod letters;
 mod name;
+mod owned;
 mod refusal;
 mod send;
+mod settings;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use serde::Deserialize;
 use skyferry_providers::Cached;
 
 use super::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
-use crate::aws::{Aws, Patience};
+use crate::aws::Patience;
 use batch::{Batcher, Change};
-use name::Arn;
+use found::{Found, Redrive};
+pub use letters::SqsLetters;
+pub use name::Arn;
+pub use owned::Owned;
 use refusal::Refusals;
 use send::Outgoing;
+pub use settings::{DeadLetters, SqsSettings};
 
 /// How long SQS lets one delivery be invisible, all in all; less a little for clocks and ways.
 const LONGEST_IN_FLIGHT: Duration = Duration::from_secs(12 * 3600 - 60);
@@ -51,10 +57,7 @@ pub struct SqsOptions {
 }
 
 pub struct Sqs {
-    aws: Aws,
-    client: Client,
-    refusals: Refusals,
-    url: Arc<str>,
+    found: Found,
     traits: QueueTraits,
     outgoing: Outgoing,
     /// The dead letters' URL.
@@ -63,90 +66,32 @@ pub struct Sqs {
     visibilities: Batcher,
 }
 
-/// What a queue says of its dead letters. The count comes as a number or as text.
-#[derive(Deserialize)]
-struct Redrive {
-    #[serde(rename = "deadLetterTargetArn")]
-    target: String,
-    #[serde(rename = "maxReceiveCount")]
-    most: serde_json::Value,
-}
-
 impl Sqs {
     /// Finds the queue and reads its attributes. Needs a runtime.
     pub async fn open(options: SqsOptions, keys: Arc<Cached>) -> Result<Sqs, QueueError> {
-        let shown = match &options.queue {
-            QueueName::Name(name) | QueueName::Url(name) => name.clone(),
-        };
-        let refusals = Refusals::new(&shown);
-        let (of_url, endpoint_of_url) = match &options.queue {
-            QueueName::Url(url) => (name::region(url), name::own_endpoint(url)),
-            QueueName::Name(_) => (None, None),
-        };
-        if shown.ends_with(".fifo") {
-            return Err(refusals.fifo());
-        }
-        let region = match options.region.or(of_url) {
-            Some(region) => region,
-            None => {
-                let held = keys.get().await.map_err(|error| refusals.weather("credentials", error.to_string()))?;
-                held.region.clone().ok_or_else(|| refusals.no_region())?
-            }
-        };
-        let aws = Aws::new(keys, &region, options.endpoint.or(endpoint_of_url).as_deref());
-        let aws = aws.map_err(|error| refusals.no_tls(&error))?;
-        let client = Client::new(aws.config());
-        let url = match options.queue {
-            QueueName::Url(url) => url,
-            QueueName::Name(name) => {
-                let asked = aws.call(PATIENCE, || client.get_queue_url().queue_name(&name).send()).await;
-                let told = asked.map_err(|failure| refusals.told("GetQueueUrl", failure))?;
-                told.queue_url.ok_or_else(|| refusals.nonsense("GetQueueUrl", "no URL"))?
-            }
-        };
-        Sqs::read(aws, client, refusals, url.into()).await
-    }
-
-    async fn read(aws: Aws, client: Client, refusals: Refusals, url: Arc<str>) -> Result<Sqs, QueueError> {
-        let wanted = || client.get_queue_attributes().queue_url(&*url).attribute_names(QueueAttributeName::All);
-        let asked = aws.call(PATIENCE, || wanted().send()).await;
-        let told = asked.map_err(|failure| refusals.told("GetQueueAttributes", failure))?;
-        let attributes = told.attributes.unwrap_or_default();
-        let text = |name: QueueAttributeName| attributes.get(&name).map(String::as_str);
-        let number = |name| text(name).and_then(|text| text.parse::<u64>().ok());
-        if text(QueueAttributeName::FifoQueue) == Some("true") {
-            return Err(refusals.fifo());
-        }
-        let redrive = match text(QueueAttributeName::RedrivePolicy).filter(|text| !text.is_empty()) {
-            None => None,
-            Some(policy) => {
-                let read: Result<Redrive, _> = serde_json::from_str(policy);
-                Some(read.map_err(|_| refusals.nonsense("GetQueueAttributes", "a RedrivePolicy of another form"))?)
-            }
-        };
-        let dead = redrive.as_ref().and_then(|redrive| Arn::parse(&redrive.target));
-        let visibility = match number(QueueAttributeName::VisibilityTimeout) {
+        let found = Found::open(options, keys, Refusals::new).await?;
+        let redrive = found.redrive()?;
+        let dead = redrive.as_ref().and_then(Redrive::dead_letters);
+        let visibility = match found.number(QueueAttributeName::VisibilityTimeout) {
             Some(0) | None => NO_VISIBILITY,
             Some(seconds) => seconds.min(LONGEST_VISIBILITY),
         };
         let traits = QueueTraits {
             visibility: Duration::from_secs(visibility),
-            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600)),
-            max_receives: redrive.as_ref().and_then(|redrive| count(&redrive.most)),
+            retention: Duration::from_secs(found.number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600)),
+            max_receives: redrive.as_ref().and_then(Redrive::max_receives),
             dead_letters: dead.as_ref().map(|arn| arn.name.to_owned()),
         };
-        let most = number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
+        let most = found.number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
+        let Found { aws, client, refusals, url, .. } = &found;
         let changes = |change| Batcher::start(aws.clone(), client.clone(), refusals.clone(), url.clone(), change);
         Ok(Sqs {
             outgoing: Outgoing::new(aws.clone(), client.clone(), refusals.clone(), most),
-            dead_letters: dead.as_ref().map(|arn| arn.url_beside(&url)),
+            dead_letters: dead.as_ref().map(|arn| arn.url_beside(url)),
             deletes: changes(Change::Delete),
             visibilities: changes(Change::Visibility),
-            aws,
-            client,
-            refusals,
-            url,
             traits,
+            found,
         })
     }
 }
@@ -154,7 +99,7 @@ impl Sqs {
 #[async_trait]
 impl Queue for Sqs {
     fn name(&self) -> &str {
-        self.refusals.queue()
+        self.found.refusals.queue()
     }
 
     fn traits(&self) -> QueueTraits {
@@ -166,9 +111,10 @@ impl Queue for Sqs {
         let request = || {
             let names =
                 [MessageSystemAttributeName::ApproximateReceiveCount, MessageSystemAttributeName::SentTimestamp];
-            self.client
+            self.found
+                .client
                 .receive_message()
-                .queue_url(&*self.url)
+                .queue_url(&*self.found.url)
                 .max_number_of_messages(max.clamp(1, 10) as i32)
                 .wait_time_seconds(seconds(wait))
                 .visibility_timeout(seconds(self.traits.visibility))
@@ -177,8 +123,8 @@ impl Queue for Sqs {
         // The drain tries again by itself, and must hear of trouble to do it.
         let patience = Patience { attempt: wait + PATIENCE.attempt, total: Duration::ZERO };
         let asked = SystemTime::now();
-        let received = self.aws.call(patience, || request().send()).await;
-        let received = received.map_err(|failure| self.refusals.told("ReceiveMessage", failure))?;
+        let received = self.found.aws.call(patience, || request().send()).await;
+        let received = received.map_err(|failure| self.found.refusals.told("ReceiveMessage", failure))?;
         let messages = received.messages.unwrap_or_default();
         Ok(messages.into_iter().filter_map(|message| read(message, asked)).collect())
     }
@@ -200,7 +146,7 @@ impl Queue for Sqs {
     }
 
     async fn renew(&self, message: &Message, body: &str, delay: Duration) -> Result<(), QueueError> {
-        self.outgoing.one(&self.url, body, delay, None).await?;
+        self.outgoing.one(&self.found.url, body, delay, None).await?;
         self.delete(&message.receipt).await
     }
 
@@ -217,27 +163,11 @@ impl Queue for Sqs {
     }
 
     async fn send(&self, bodies: &[String]) -> Result<(), QueueError> {
-        self.outgoing.all(&self.url, bodies).await
+        self.outgoing.all(&self.found.url, bodies).await
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
-        use QueueAttributeName::{
-            ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
-            ApproximateNumberOfMessagesNotVisible as InFlight,
-        };
-        let wanted = || {
-            let names = vec![Visible, InFlight, Delayed];
-            self.client.get_queue_attributes().queue_url(&*self.url).set_attribute_names(Some(names))
-        };
-        let asked = self.aws.call(PATIENCE, || wanted().send()).await;
-        let told = asked.map_err(|failure| self.refusals.told("GetQueueAttributes", failure))?;
-        let attributes = told.attributes.unwrap_or_default();
-        // A count that is not told must not look like nothing.
-        let count = |name| {
-            let text = attributes.get(&name).and_then(|text| text.parse().ok());
-            text.ok_or_else(|| self.refusals.nonsense("GetQueueAttributes", "no count of messages"))
-        };
-        Ok(Depth { visible: count(Visible)?, in_flight: count(InFlight)?, delayed: count(Delayed)? })
+        self.found.depth().await
     }
 }
 
@@ -263,11 +193,6 @@ fn parse(receipt: &Receipt) -> Option<(Duration, &str)> {
     let received = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(received.parse().ok()?))?;
     let age = received.elapsed().unwrap_or_default();
     Some((LONGEST_IN_FLIGHT.saturating_sub(age), handle))
-}
-
-fn count(value: &serde_json::Value) -> Option<u32> {
-    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
-    u32::try_from(number).ok()
 }
 
 /// SQS counts in whole seconds: never less than asked for, at most what it takes.
@@ -298,10 +223,5 @@ mod tests {
         assert_eq!(handle, "a handle.with a dot");
         assert_eq!(parse(&receipt(13 * 3600)).unwrap().0, Duration::ZERO);
         assert_eq!(parse(&Receipt("nonsense".into())), None);
-    }
-
-    #[test]
-    fn a_receive_count_comes_as_number_or_text() {
-        assert_eq!([count(&3.into()), count(&"12".into()), count(&"x".into())], [Some(3), Some(12), None]);
     }
 }

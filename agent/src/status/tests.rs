@@ -10,6 +10,7 @@ fn view() -> View {
     View {
         metrics: Arc::default(),
         breaker: Arc::default(),
+        rest: Rest::default(),
         shutdown: Shutdown::default(),
         recent: Recent::default(),
         queue: "events".into(),

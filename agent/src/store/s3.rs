@@ -20,6 +20,7 @@ mod archive;
 mod chunked;
 mod endpoint;
 mod list;
+mod notification;
 mod profile;
 mod read;
 mod refusal;
@@ -36,6 +37,7 @@ use std::sync::{Arc, RwLock};
 use async_trait::async_trait;
 use skyferry_providers::Cached;
 
+pub use notification::Notification;
 pub use profile::{AWS, Addressing, PROFILES, Profile};
 
 use super::http::Transport;

@@ -7,7 +7,11 @@ use skyferry_providers::{
 };
 
 use super::WiringError;
-use crate::config::{Endpoint, Ledger, ListAt, Metadata, Provider, Queue, Settings, Store};
+use crate::backlog::Target;
+use crate::config::{self, Endpoint, Ledger, ListAt, Metadata, Provider, Queue, Settings, Store};
+
+/// Google's metadata server, where the environment does not say that it is elsewhere.
+pub(super) const METADATA: &str = "http://metadata.google.internal";
 
 /// A side's keys with the region that came with them. Asked for once now, so that a wrong name is told at the start;
 /// a service that does not answer is weather.
@@ -40,6 +44,12 @@ impl KeyRing {
         })
     }
 
+    /// The ledger's alone.
+    pub(super) async fn of_ledger(settings: &Settings) -> Result<Option<Keys>, WiringError> {
+        let mut made = Made { metadata: &settings.metadata, keys: Vec::new() };
+        made.keys("ledger", settings.credentials.ledger.as_ref()).await
+    }
+
     pub(super) fn roles(&self) -> [(&'static str, &Option<Keys>); 4] {
         let KeyRing { source, destination, queue, ledger } = self;
         [("source", source), ("destination", destination), ("queue", queue), ("ledger", ledger)]
@@ -52,13 +62,17 @@ impl KeyRing {
 }
 
 /// What was made so far.
-struct Made<'a> {
-    metadata: &'a Metadata,
-    keys: Vec<(Provider, Keys)>,
+pub(super) struct Made<'a> {
+    pub(super) metadata: &'a Metadata,
+    pub(super) keys: Vec<(Provider, Keys)>,
 }
 
 impl Made<'_> {
-    async fn keys(&mut self, role: &'static str, provider: Option<&Provider>) -> Result<Option<Keys>, WiringError> {
+    pub(super) async fn keys(
+        &mut self,
+        role: &'static str,
+        provider: Option<&Provider>,
+    ) -> Result<Option<Keys>, WiringError> {
         let Some(provider) = provider else { return Ok(None) };
         if let Some((_, keys)) = self.keys.iter().find(|(made, _)| made == provider) {
             return Ok(Some(keys.clone()));
@@ -129,6 +143,19 @@ pub fn cached(provider: &Provider, metadata: &Metadata) -> Cached {
         }
         Provider::Google { audience, endpoint } => Cached::new(Google { audience, endpoint: text(&endpoint), amazon }),
     }
+}
+
+/// Where the backlog is published, by Google's identity of this machine.
+pub(super) fn backlog(settings: &Settings) -> Option<Target> {
+    let config::Backlog { metric, period, endpoint } = settings.backlog.clone()?;
+    let metadata = settings.metadata.google.as_ref();
+    Some(Target {
+        metric,
+        period,
+        endpoint: endpoint.as_str().to_owned(),
+        metadata: metadata.map_or(METADATA, Endpoint::as_str).to_owned(),
+        identity: Arc::new(cached(&Provider::Google { audience: None, endpoint: None }, &settings.metadata)),
+    })
 }
 
 /// Amazon's services take key pairs only: told now and not by every request.

@@ -12,7 +12,7 @@ use super::keys::{KeyRing, Keys};
 use crate::config::{self, Endpoint, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
-use crate::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
+use crate::ledger::dynamodb::{self, DynamoLedger, DynamoOptions, Row};
 use crate::ledger::none::NoLedger;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::{QueueName, Sqs, SqsOptions};
@@ -60,19 +60,29 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
                 queue
             }
             config::Queue::Sqs { queue, region, endpoint } => {
-                let options = SqsOptions {
-                    queue: match queue {
-                        config::QueueName::Name(name) => QueueName::Name(name.clone()),
-                        config::QueueName::Url(url) => QueueName::Url(url.clone()),
-                    },
-                    region: region.clone(),
-                    endpoint: text(endpoint),
-                };
-                Arc::new(Sqs::open(options, needed(&keys.queue, "[queue]")?).await?)
+                Arc::new(sqs(queue, region, endpoint, &keys.queue).await?)
             }
         });
     }
     Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
+}
+
+/// The ledger alone, for who has a word for the fleet. Needs a runtime.
+pub async fn open_ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, WiringError> {
+    let keys = KeyRing::of_ledger(settings).await?;
+    ledger(settings, &keys, &mut Files::default()).await
+}
+
+pub(super) fn sqs_options(
+    queue: &config::QueueName,
+    region: &Option<String>,
+    endpoint: &Option<Endpoint>,
+) -> SqsOptions {
+    let queue = match queue {
+        config::QueueName::Name(name) => QueueName::Name(name.clone()),
+        config::QueueName::Url(url) => QueueName::Url(url.clone()),
+    };
+    SqsOptions { queue, region: region.clone(), endpoint: text(endpoint) }
 }
 
 async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
@@ -96,13 +106,7 @@ async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> 
             Arc::new(files.open(path)?.ledger())
         }
         config::Ledger::DynamoDb { table, region, endpoint } => {
-            let options = DynamoOptions {
-                table: table.clone(),
-                region: region.clone(),
-                endpoint: text(endpoint),
-                machine: machine(),
-            };
-            Arc::new(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?)
+            Arc::new(dynamodb(table, region, endpoint, keys).await?)
         }
         config::Ledger::None => {
             tracing::warn!(
@@ -115,8 +119,44 @@ async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> 
     })
 }
 
+pub(super) async fn sqs(
+    queue: &config::QueueName,
+    region: &Option<String>,
+    endpoint: &Option<Endpoint>,
+    keys: &Option<Keys>,
+) -> Result<Sqs, WiringError> {
+    Ok(Sqs::open(sqs_options(queue, region, endpoint), needed(keys, "[queue]")?).await?)
+}
+
+pub(super) async fn dynamodb(
+    table: &str,
+    region: &Option<String>,
+    endpoint: &Option<Endpoint>,
+    keys: &Option<Keys>,
+) -> Result<DynamoLedger, WiringError> {
+    let (table, machine) = (table.to_owned(), machine());
+    let options = DynamoOptions { table, region: region.clone(), endpoint: text(endpoint), machine };
+    Ok(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?)
+}
+
 /// Makes the ledger's table, its index and its expiry, or completes what is there; gives its name. Needs a runtime.
 pub async fn create_table(settings: &Settings) -> Result<String, WiringError> {
+    let (options, keys) = table(settings)?;
+    let table = options.table.clone();
+    dynamodb::create(options, keys).await?;
+    Ok(table)
+}
+
+/// Hands on every record of the ledger's table, page by page, until `take` has enough; gives the table's name. Needs a
+/// runtime.
+pub async fn dump_table(settings: &Settings, take: impl FnMut(Vec<Row>) -> bool) -> Result<String, WiringError> {
+    let (options, keys) = table(settings)?;
+    let table = options.table.clone();
+    dynamodb::dump(options, keys, take).await?;
+    Ok(table)
+}
+
+fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringError> {
     let wrong = |reason: &str| WiringError::Section { section: "[ledger]", reason: reason.into() };
     let config::Ledger::DynamoDb { table, region, endpoint } = &settings.ledger else {
         return Err(wrong("only kind = \"dynamodb\" has a table"));
@@ -124,17 +164,15 @@ pub async fn create_table(settings: &Settings) -> Result<String, WiringError> {
     let provider = settings.credentials.ledger.as_ref().ok_or_else(|| wrong("needs credentials"))?;
     let keys = Arc::new(super::cached(provider, &settings.metadata));
     let (table, machine) = (table.clone(), machine());
-    let options = DynamoOptions { table: table.clone(), region: region.clone(), endpoint: text(endpoint), machine };
-    dynamodb::create(options, keys).await?;
-    Ok(table)
+    Ok((DynamoOptions { table, region: region.clone(), endpoint: text(endpoint), machine }, keys))
 }
 
 /// Each embedded file is opened once, for it is locked.
 #[derive(Default)]
-struct Files(HashMap<PathBuf, Embedded>);
+pub(super) struct Files(HashMap<PathBuf, Embedded>);
 
 impl Files {
-    fn open(&mut self, path: &Path) -> Result<Embedded, WiringError> {
+    pub(super) fn open(&mut self, path: &Path) -> Result<Embedded, WiringError> {
         if let Some(open) = self.0.get(path) {
             return Ok(open.clone());
         }
@@ -144,7 +182,7 @@ impl Files {
     }
 }
 
-fn embedded_traits() -> QueueTraits {
+pub(super) fn embedded_traits() -> QueueTraits {
     QueueTraits {
         visibility: EMBEDDED_VISIBILITY,
         retention: Duration::MAX,

@@ -43,6 +43,22 @@ pub(super) fn source(
     })
 }
 
+/// The source as one that is written to: for a probe of its events.
+pub(super) fn source_written(
+    settings: &Settings,
+    keys: Option<Keys>,
+    transport: &Transport,
+) -> Result<Arc<dyn Sink>, WiringError> {
+    Ok(match &settings.source {
+        Store::S3(store) => Arc::new(s3(store, keys, Side::Source, transport)?),
+        Store::Gcs { endpoint } => Arc::new(gcs(endpoint, keys, Side::Source, transport)?),
+        Store::Directory { path } => {
+            let bucket = settings.routes.first().and_then(|route| route.source_bucket.as_deref());
+            Arc::new(directory(path, bucket, Side::Source)?)
+        }
+    })
+}
+
 /// The sink as jobs see it. A decorator would be stacked here.
 pub(super) fn sink(
     settings: &Settings,
@@ -69,7 +85,12 @@ fn directory(path: &Path, bucket: Option<&str>, side: Side) -> Result<Directory,
     Directory::open(options).map_err(|error| WiringError::Section { section: section(side), reason: error.to_string() })
 }
 
-fn s3(settings: &config::S3, keys: Option<Keys>, side: Side, transport: &Transport) -> Result<S3, WiringError> {
+pub(super) fn s3(
+    settings: &config::S3,
+    keys: Option<Keys>,
+    side: Side,
+    transport: &Transport,
+) -> Result<S3, WiringError> {
     let section = section(side);
     let name = match settings.profile {
         Dialect::Aws => "aws",

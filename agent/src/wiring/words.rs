@@ -1,5 +1,6 @@
 //! Settings in words: what was resolved, for the log and for `--validate`.
 
+use super::keys::METADATA;
 use super::{KeyRing, Keys};
 use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
 use crate::notice::Watched;
@@ -34,6 +35,9 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &KeyRing) -> 
         }
         config::Ledger::None => "ledger: none, so several promises are weaker".into(),
     });
+    if let Some(backlog) = &settings.backlog {
+        lines.push(format!("backlog: as {} to {}, by one agent at a time", backlog.metric, backlog.endpoint));
+    }
     lines
 }
 
@@ -83,6 +87,7 @@ pub(super) fn watched(settings: &Settings) -> Watched {
     };
     Watched {
         amazon: amazon.then(|| at(&settings.metadata.amazon, "http://169.254.169.254")),
-        google: google.then(|| at(&settings.metadata.google, "http://metadata.google.internal")),
+        // Only a machine of Google's publishes there.
+        google: (google || settings.backlog.is_some()).then(|| at(&settings.metadata.google, METADATA)),
     }
 }

@@ -1,5 +1,7 @@
 //! Journeys of `scan`.
 
+use std::time::Duration;
+
 use http::Method;
 use sandbox::{Fault, Operation, Rule};
 use serde_json::json;
@@ -254,4 +256,25 @@ async fn a_bucket_elsewhere_is_told_with_what_to_do() {
     let said = stage.scan(&[]).await;
     assert_eq!((said.code, stage.waiting().await), (Some(1), 0));
     assert!(said.stderr.contains("photos") && said.stderr.contains("region"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_is_stopped_says_so_and_loses_no_job_that_it_counted() {
+    let stage = Stage::new("", "").await;
+    for n in 0..3000 {
+        stage.put(&format!("{n:04}"), "body");
+    }
+    // The last page never comes.
+    stage.s3.faults().add(Rule::on(Operation::ListObjects, Fault::Stall(Duration::from_secs(600))).nth(3).always());
+    let child = stage.command(&["scan", "--config", "agent.toml", "--json"]).spawn().expect("started");
+    while stage.waiting().await < 900 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let id = nix::unistd::Pid::from_raw(child.id().expect("it runs") as i32);
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("signalled");
+    let said = child.wait_with_output().await.expect("it ended");
+    assert_eq!(said.status.code(), Some(143));
+    let line: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(line["sent"].as_u64(), Some(stage.waiting().await));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("stopped; the same command finds the rest"));
 }

@@ -62,6 +62,10 @@ impl Item {
         Item(attributes)
     }
 
+    pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {
+        self.0.get(name)
+    }
+
     pub fn is_there(&self) -> bool {
         !self.0.is_empty()
     }

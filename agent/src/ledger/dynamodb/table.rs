@@ -131,3 +131,32 @@ async fn expire(ledger: &DynamoLedger) -> Result<(), LedgerError> {
     let done = ledger.aws.call(PATIENCE, request).await;
     done.map(|_| ()).map_err(|failure| ledger.told("UpdateTimeToLive", failure))
 }
+
+/// What the owner of a table decided about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSettings {
+    /// Some hours old.
+    pub items: u64,
+    /// The attribute by which items expire, where they do.
+    pub expiry: Option<String>,
+}
+
+impl DynamoLedger {
+    /// Asks now. `None`: these keys may not look, which work does not need.
+    pub async fn settings(&self) -> Result<Option<TableSettings>, LedgerError> {
+        let request = || self.client.describe_table().table_name(&*self.table).send();
+        let table = match self.aws.call(PATIENCE, request).await {
+            Ok(output) => output.table,
+            Err(failure) if failure.cause == Cause::Denied => return Ok(None),
+            Err(failure) => return Err(self.told("DescribeTable", failure)),
+        };
+        let request = || self.client.describe_time_to_live().table_name(&*self.table).send();
+        let told = match self.aws.call(PATIENCE, request).await {
+            Ok(output) => output.time_to_live_description,
+            Err(failure) if failure.cause == Cause::Denied => return Ok(None),
+            Err(failure) => return Err(self.told("DescribeTimeToLive", failure)),
+        };
+        let items = table.and_then(|table| table.item_count).unwrap_or(0);
+        Ok(Some(TableSettings { items: items.unsigned_abs(), expiry: told.and_then(|told| told.attribute_name) }))
+    }
+}

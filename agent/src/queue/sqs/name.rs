@@ -2,7 +2,10 @@
 
 /// `arn:aws:sqs:us-west-2:123456789012:name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arn<'a> {
+pub struct Arn<'a> {
+    /// `aws`, or `aws-cn`.
+    pub partition: &'a str,
+    pub region: &'a str,
     pub account: &'a str,
     pub name: &'a str,
 }
@@ -10,8 +13,20 @@ pub(super) struct Arn<'a> {
 impl<'a> Arn<'a> {
     pub fn parse(text: &'a str) -> Option<Arn<'a>> {
         let fields: Vec<&str> = text.splitn(6, ':').collect();
-        let &["arn", _, "sqs", _, account, name] = &fields[..] else { return None };
-        (!account.is_empty() && !name.is_empty() && !name.contains('/')).then_some(Arn { account, name })
+        let &["arn", partition, "sqs", region, account, name] = &fields[..] else { return None };
+        (!account.is_empty() && !name.is_empty() && !name.contains('/')).then_some(Arn {
+            partition,
+            region,
+            account,
+            name,
+        })
+    }
+
+    /// Its URL, at this endpoint or at its region's own. This too needs no question.
+    pub fn url(&self, endpoint: Option<&str>) -> String {
+        let suffix = if self.partition == "aws-cn" { ".cn" } else { "" };
+        let host = endpoint.map_or_else(|| format!("https://sqs.{}.amazonaws.com{suffix}", self.region), str::to_owned);
+        format!("{host}/{}/{}", self.account, self.name)
     }
 
     /// Its URL, as that of the queue beside it is written. SQS has a queue and its dead letters in one region and one
@@ -53,6 +68,8 @@ mod tests {
         let url = arn.url_beside("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/list");
         assert_eq!(url, "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/dead");
         assert_eq!(arn.url_beside("http://127.0.0.1:4566/1/q"), "http://127.0.0.1:4566/123456789012/dead");
+        assert_eq!(arn.url(None), "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/dead");
+        assert_eq!(arn.url(Some("http://127.0.0.1:1")), "http://127.0.0.1:1/123456789012/dead");
         for wrong in ["", "dead", "arn:aws:sns:r:1:t", "arn:aws:sqs:r:1:", "arn:aws:sqs:r::q", "arn:aws:sqs:r:1:a/b"] {
             assert_eq!(Arn::parse(wrong), None, "{wrong}");
         }

@@ -5,46 +5,72 @@ use std::sync::Arc;
 use super::QueueError;
 use crate::aws::{Cause, Failure, TlsError};
 
-/// Knows the queue as its operators do.
+/// Knows the queue as its operators do, and what it is wanted for.
 #[derive(Clone)]
-pub(super) struct Refusals(Arc<str>);
+pub(super) struct Refusals {
+    queue: Arc<str>,
+    missing: &'static str,
+    denied: &'static str,
+}
 
 impl Refusals {
+    /// For the agent: to work on it.
     pub fn new(queue: &str) -> Refusals {
-        Refusals(queue.into())
+        Refusals {
+            queue: queue.into(),
+            missing: "check [queue] name and region; a queue of another account needs url instead of name, and a queue \
+                      policy that lets these keys in",
+            denied: "grant the queue's keys sqs:GetQueueUrl, GetQueueAttributes, ReceiveMessage, DeleteMessage, \
+                     ChangeMessageVisibility and SendMessage on it, and SendMessage on its dead-letter queue; of another \
+                     account the queue policy has to allow them too",
+        }
+    }
+
+    /// For whoever sets its policy.
+    pub fn of_owner(queue: &str) -> Refusals {
+        Refusals {
+            queue: queue.into(),
+            missing: "check its ARN: region, account and name",
+            denied: "grant these keys sqs:GetQueueAttributes and sqs:SetQueueAttributes on it; or let its owner set the \
+                     policy, and take --keep-policy",
+        }
+    }
+
+    /// For whoever looks through the dead letters.
+    pub fn of_dead_letters(queue: &str) -> Refusals {
+        Refusals {
+            queue: queue.into(),
+            missing: "the RedrivePolicy of the queue names it: make it again, or name another there",
+            denied: "grant the queue's keys sqs:GetQueueAttributes, ReceiveMessage, DeleteMessage and \
+                     ChangeMessageVisibility on this dead-letter queue",
+        }
     }
 
     pub fn queue(&self) -> &str {
-        &self.0
+        &self.queue
     }
 
     pub fn told<E>(&self, operation: &'static str, failure: Failure<E>) -> QueueError {
         if failure.is("NonExistentQueue") || failure.is("QueueDoesNotExist") {
             return self.unusable(
                 format!("there is no such queue for these keys ({operation}: {})", failure.answer),
-                "check [queue] name and region; a queue of another account needs url instead of name, and a queue policy \
-                 that lets these keys in",
+                self.missing,
             );
         }
         match failure.cause {
-            Cause::Denied => self.unusable(
-                format!("{operation} is denied ({})", failure.answer),
-                "grant the queue's keys sqs:GetQueueUrl, GetQueueAttributes, ReceiveMessage, DeleteMessage, \
-                 ChangeMessageVisibility and SendMessage on it, and SendMessage on its dead-letter queue; of another \
-                 account the queue policy has to allow them too",
-            ),
+            Cause::Denied => self.unusable(format!("{operation} is denied ({})", failure.answer), self.denied),
             Cause::Refused => self.unusable(
                 format!("{operation} is refused ({})", failure.answer),
                 "check the [queue] section; if it is right, please report this",
             ),
             Cause::Throttled | Cause::Unavailable | Cause::Credentials => {
-                QueueError::Weather { queue: self.0.to_string(), operation, answer: failure.answer }
+                QueueError::Weather { queue: self.queue.to_string(), operation, answer: failure.answer }
             }
         }
     }
 
     pub fn weather(&self, operation: &'static str, answer: String) -> QueueError {
-        QueueError::Weather { queue: self.0.to_string(), operation, answer }
+        QueueError::Weather { queue: self.queue.to_string(), operation, answer }
     }
 
     pub fn nonsense(&self, operation: &'static str, what: &str) -> QueueError {
@@ -58,6 +84,14 @@ impl Refusals {
         )
     }
 
+    pub fn no_dead_letters(&self) -> QueueError {
+        self.unusable(
+            "it has no dead letters, for its RedrivePolicy names no queue: what is parked stands in the ledger alone"
+                .into(),
+            "make a queue, and name it in this one's RedrivePolicy with a maxReceiveCount of about 12",
+        )
+    }
+
     pub fn no_tls(&self, error: &TlsError) -> QueueError {
         self.unusable(error.to_string(), "correct SSL_CERT_FILE or AWS_CA_BUNDLE")
     }
@@ -67,6 +101,6 @@ impl Refusals {
     }
 
     pub fn unusable(&self, problem: String, advice: &str) -> QueueError {
-        QueueError::Unusable { queue: self.0.to_string(), problem, advice: advice.into() }
+        QueueError::Unusable { queue: self.queue.to_string(), problem, advice: advice.into() }
     }
 }

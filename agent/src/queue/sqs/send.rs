@@ -20,7 +20,7 @@ const FULL_BYTES: usize = 256 << 10;
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(15), total: Duration::from_secs(30) };
 /// The attribute of a dead letter that says why. Its name and type count towards the message's size.
-const REASON: &str = "SkyferryReason";
+pub(super) const REASON: &str = "SkyferryReason";
 const REASON_TYPE: &str = "String";
 /// What an operator reads in a console; the whole reason is in the ledger.
 const REASON_BYTES: usize = 1000;

@@ -1,0 +1,244 @@
+//! A fleet that rests because somebody said so: a note in the ledger, at which every agent looks a few times a minute. While it
+//! stands nothing is received, and what is in hand ends as usual. It is no weather: nothing is tried meanwhile.
+//!
+//! A look that fails changes nothing: who works goes on working, who rests goes on resting for as long as it was told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{Ledger, LedgerError};
+
+const NOTE: &str = "pause";
+/// Between two looks: one read of one small item.
+const PERIOD: Duration = Duration::from_secs(15);
+/// An agent that starts looks before it receives anything, but does not wait long for a ledger that is away.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How often a change is tried against others who change it too.
+const ATTEMPTS: usize = 5;
+
+/// What the note says. Times are in seconds since the epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub since: i64,
+    /// When it ends by itself; `None`: when somebody ends it.
+    pub until: Option<i64>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PauseError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("ledger {ledger}: the note about the pause cannot be read ({problem}); `skyferry resume` takes it away")]
+    Unreadable { ledger: String, problem: String },
+    #[error("ledger {0} did not take the note: others change it at the same time; try again")]
+    NotTaken(String),
+}
+
+impl Pause {
+    /// From now on, for so long or until somebody ends it.
+    pub fn new(length: Option<Duration>, reason: Option<String>) -> Pause {
+        let since = now();
+        let until = length.map(|length| since.saturating_add(i64::try_from(length.as_secs()).unwrap_or(i64::MAX)));
+        Pause { since, until, reason }
+    }
+
+    pub fn stands(&self) -> bool {
+        self.until.is_none_or(|until| now() < until)
+    }
+
+    /// The one that stands.
+    pub async fn read(ledger: &dyn Ledger) -> Result<Option<Pause>, PauseError> {
+        let Some(note) = ledger.note(NOTE).await? else { return Ok(None) };
+        let pause: Pause = serde_json::from_slice(&note).map_err(|error| {
+            let (ledger, problem) = (ledger.name().to_owned(), error.to_string());
+            PauseError::Unreadable { ledger, problem }
+        })?;
+        Ok(Some(pause).filter(Pause::stands))
+    }
+
+    /// Puts it in the place of what is there, or takes that away; back comes what stood.
+    pub async fn write(ledger: &dyn Ledger, pause: Option<&Pause>) -> Result<Option<Pause>, PauseError> {
+        // Two numbers and a text: nothing in it can fail to serialise.
+        let new = pause.map(|pause| serde_json::to_vec(pause).unwrap_or_default());
+        for _ in 0..ATTEMPTS {
+            let old = ledger.note(NOTE).await?;
+            if ledger.set_note(NOTE, old.as_deref(), new.as_deref()).await? {
+                let stood = old.and_then(|old| serde_json::from_slice(&old).ok());
+                return Ok(stood.filter(Pause::stands));
+            }
+        }
+        Err(PauseError::NotTaken(ledger.name().to_owned()))
+    }
+}
+
+/// `paused since …, until …: reason`.
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused since {}, until ", time(self.since))?;
+        match self.until {
+            Some(until) => f.write_str(&time(until))?,
+            None => f.write_str("it is resumed")?,
+        }
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
+}
+
+/// Whether this agent rests. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Rest(Arc<watch::Sender<Option<Pause>>>);
+
+impl Rest {
+    /// The pause that stands, as far as is known.
+    pub fn pause(&self) -> Option<Pause> {
+        self.0.borrow().clone().filter(Pause::stands)
+    }
+
+    /// Waits until no pause stands.
+    pub async fn over(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let known = changes.borrow_and_update().clone();
+            let Some(pause) = known.filter(Pause::stands) else { return };
+            // By looks of its own: the clock of the machine may be stepped meanwhile.
+            let left = pause.until.map_or(PERIOD, |until| Duration::from_secs(until.abs_diff(now())).min(PERIOD));
+            let _ = tokio::time::timeout(left, changes.changed()).await;
+        }
+    }
+
+    /// Looks at once, and then now and then until `end`.
+    pub async fn first_look(&self, ledger: &Arc<dyn Ledger>, end: &CancellationToken) {
+        if tokio::time::timeout(FIRST_LOOK, self.look(&**ledger)).await.is_err() {
+            tracing::warn!(ledger = ledger.name(), "whether the fleet is paused is not known yet; working");
+        }
+        let (rest, ledger, end) = (self.clone(), ledger.clone(), end.clone());
+        tokio::spawn(async move { end.run_until_cancelled(rest.keep(&*ledger)).await });
+    }
+
+    async fn keep(&self, ledger: &dyn Ledger) {
+        let mut rests = self.pause().is_some();
+        loop {
+            tokio::time::sleep(PERIOD.mul_f64(rand::random_range(0.8..1.2))).await;
+            self.look(ledger).await;
+            let over = rests && self.pause().is_none();
+            rests = self.pause().is_some();
+            if over {
+                tracing::info!("the pause is over; going on");
+            }
+        }
+    }
+
+    async fn look(&self, ledger: &dyn Ledger) {
+        match Pause::read(ledger).await {
+            Ok(found) => {
+                let news = self.0.send_if_modified(|known| {
+                    let news = *known != found;
+                    known.clone_from(&found);
+                    news
+                });
+                if let Some(pause) = found.filter(|_| news) {
+                    tracing::info!("{pause}; nothing is received, what is in hand ends as usual");
+                }
+            }
+            Err(PauseError::Ledger(error)) => tracing::debug!(%error, "whether the fleet is paused cannot be told"),
+            Err(error) => tracing::warn!(%error, "not paused by what cannot be read"),
+        }
+    }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// A moment for people.
+pub fn time(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds}"), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::embedded::Embedded;
+    use crate::ledger::none::NoLedger;
+
+    fn ledger() -> (tempfile::TempDir, Arc<dyn Ledger>) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = Embedded::open(&dir.path().join("state")).expect("opened");
+        (dir, Arc::new(file.ledger()))
+    }
+
+    fn because(reason: &str) -> Option<String> {
+        Some(reason.into())
+    }
+
+    #[tokio::test]
+    async fn an_agent_rests_while_a_pause_stands_and_no_longer() {
+        let (_dir, ledger) = ledger();
+        let rest = Rest::default();
+        rest.look(&*ledger).await;
+        assert_eq!((rest.pause(), rest.over().now_or_never()), (None, Some(())));
+        let pause = Pause::new(None, because("moving house"));
+        assert_eq!(Pause::write(&*ledger, Some(&pause)).await.expect("written"), None);
+        rest.look(&*ledger).await;
+        assert_eq!((rest.pause(), rest.over().now_or_never()), (Some(pause.clone()), None));
+        let going_on = tokio::spawn({
+            let rest = rest.clone();
+            async move { rest.over().await }
+        });
+        assert_eq!(Pause::write(&*ledger, None).await.expect("written"), Some(pause));
+        rest.look(&*ledger).await;
+        going_on.await.expect("at once");
+        assert_eq!(rest.pause(), None);
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_by_itself_and_another_takes_its_place() {
+        let (_dir, ledger) = ledger();
+        let over = Pause::new(Some(Duration::ZERO), None);
+        Pause::write(&*ledger, Some(&over)).await.expect("written");
+        assert_eq!(Pause::read(&*ledger).await.expect("read"), None);
+        let long = Pause::new(Some(Duration::MAX), because("a"));
+        assert_eq!(Pause::write(&*ledger, Some(&long)).await.expect("written"), None, "the other was over");
+        let other = Pause::new(Some(Duration::from_secs(60)), because("b"));
+        assert_eq!(Pause::write(&*ledger, Some(&other)).await.expect("written"), Some(long));
+        assert_eq!(Pause::read(&*ledger).await.expect("read"), Some(other));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_pauses_nobody_and_is_taken_away_by_resuming() {
+        let (_dir, ledger) = ledger();
+        assert!(ledger.set_note(NOTE, None, Some(b"tomorrow")).await.expect("set"));
+        let rest = Rest::default();
+        rest.look(&*ledger).await;
+        assert_eq!(rest.pause(), None);
+        assert!(matches!(Pause::read(&*ledger).await, Err(PauseError::Unreadable { .. })));
+        assert_eq!(Pause::write(&*ledger, None).await.expect("written"), None);
+        assert_eq!(Pause::read(&*ledger).await.expect("read"), None);
+    }
+
+    #[tokio::test]
+    async fn without_a_ledger_nobody_can_be_paused() {
+        let ledger = NoLedger::default();
+        let told = Pause::write(&ledger, Some(&Pause::new(None, None))).await;
+        assert!(matches!(told, Err(PauseError::NotTaken(_))));
+        let rest = Rest::default();
+        rest.look(&ledger).await;
+        assert_eq!(rest.pause(), None);
+    }
+
+    #[test]
+    fn a_pause_says_since_when_until_when_and_why() {
+        let pause = Pause { since: 1_700_000_000, until: Some(1_700_003_600), reason: because("moving house") };
+        let text = "paused since 2023-11-14T22:13:20Z, until 2023-11-14T23:13:20Z: moving house";
+        assert_eq!(pause.to_string(), text);
+        let pause = Pause { until: None, reason: None, ..pause };
+        assert_eq!(pause.to_string(), "paused since 2023-11-14T22:13:20Z, until it is resumed");
+    }
+}

@@ -1,0 +1,214 @@
+//! The parts of an agent, each opened by itself: for who wants to know of every one whether it works.
+
+use std::sync::Arc;
+
+use skyferry_providers::ProviderError;
+
+use super::keys::{Keys, Made};
+use super::{EMBEDDED_QUEUE, WiringError, circles, queues, router, stores};
+use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
+use crate::ledger::Ledger;
+use crate::ledger::dynamodb::TableSettings;
+use crate::ledger::none::NoLedger;
+use crate::queue::Queue;
+use crate::queue::sqs::Sqs;
+use crate::route::Router;
+use crate::store::{Sink, Source};
+
+pub struct Apart {
+    pub identities: Vec<Identity>,
+    pub router: Result<Router, WiringError>,
+    pub source: Result<Arc<dyn Source>, WiringError>,
+    /// The source as one that is written to, with the source's own keys: for a probe of its events.
+    pub source_written: Result<Arc<dyn Sink>, WiringError>,
+    pub sink: Result<Arc<dyn Sink>, WiringError>,
+    /// In the settings' order, each by the name that it has there.
+    pub queues: Vec<(String, Result<QueueApart, WiringError>)>,
+    pub ledger: Result<LedgerApart, WiringError>,
+}
+
+/// Whose keys a role uses.
+pub struct Identity {
+    pub role: &'static str,
+    /// The provider, in plain words.
+    pub from: String,
+    /// Amazon's word for who that is, where it was asked.
+    pub caller: Result<Option<String>, ProviderError>,
+}
+
+pub struct QueueApart {
+    pub queue: Arc<dyn Queue>,
+    /// The same, where it is one of SQS: it has settings of its own.
+    pub sqs: Option<Arc<Sqs>>,
+}
+
+pub struct LedgerApart {
+    pub ledger: Arc<dyn Ledger>,
+    /// Of DynamoDB, where these keys may look.
+    pub table: Option<TableSettings>,
+}
+
+/// A role's provider, and where Amazon is asked about its keys.
+struct Role<'a> {
+    name: &'static str,
+    provider: Option<&'a Provider>,
+    region: Option<&'a str>,
+    amazon: bool,
+}
+
+impl Apart {
+    /// `sts`: where STS is, if not at its region's own place; then it is asked about every key pair for a service that
+    /// speaks Amazon's tongue, else only about those for Amazon's own. Needs a runtime.
+    pub async fn open(settings: &Settings, sts: Option<String>) -> Result<Apart, WiringError> {
+        let transport = stores::transport(settings)?;
+        let mut made = Made { metadata: &settings.metadata, keys: Vec::new() };
+        let mut identities = Vec::new();
+        let mut keys = async |role: Role<'_>| {
+            let had = made.keys(role.name, role.provider).await;
+            identities.extend(identity(&role, &had, settings, sts.clone()).await);
+            let without = |_| WiringError::Section {
+                section: "[credentials]",
+                reason: format!("{} has none, so it is not tried", role.name),
+            };
+            had.map_err(without)
+        };
+        let [source, destination, queue, ledger] = roles(settings, sts.is_some());
+        let (source, destination) = (keys(source).await, keys(destination).await);
+        let (queue, ledger) = (keys(queue).await, keys(ledger).await);
+        let router = router(settings).await.and_then(|router| {
+            let [from, to] = [&source, &destination].map(|keys| keys.as_ref().ok().cloned().flatten());
+            circles::refuse_circles(settings, &router, [&from, &to]).map(|()| router)
+        });
+        let mut files = queues::Files::default();
+        let opened = each_queue(settings, &queue, &mut files).await;
+        let again = |keys: &Result<Option<Keys>, WiringError>| match keys {
+            Ok(keys) => Ok(keys.clone()),
+            Err(error) => Err(WiringError::Section { section: "[credentials]", reason: error.to_string() }),
+        };
+        Ok(Apart {
+            source_written: again(&source).and_then(|keys| stores::source_written(settings, keys, &transport)),
+            source: source.and_then(|keys| stores::source(settings, keys, &transport)),
+            sink: destination.and_then(|keys| stores::sink(settings, keys, &transport)),
+            router,
+            queues: opened,
+            ledger: open_ledger(settings, ledger, &mut files).await,
+            identities,
+        })
+    }
+}
+
+/// The queues alone, for who counts what waits. Needs a runtime.
+pub async fn open_queues(settings: &Settings) -> Vec<(String, Result<QueueApart, WiringError>)> {
+    let mut made = Made { metadata: &settings.metadata, keys: Vec::new() };
+    let keys = made.keys("queue", settings.credentials.queue.as_ref()).await;
+    each_queue(settings, &keys, &mut queues::Files::default()).await
+}
+
+async fn each_queue(
+    settings: &Settings,
+    keys: &Result<Option<Keys>, WiringError>,
+    files: &mut queues::Files,
+) -> Vec<(String, Result<QueueApart, WiringError>)> {
+    let mut opened = Vec::new();
+    for queue in &settings.queues {
+        opened.push((name(queue), open_queue(queue, keys, files).await));
+    }
+    opened
+}
+
+fn roles(settings: &Settings, everywhere: bool) -> [Role<'_>; 4] {
+    let given = &settings.credentials;
+    let amazon = |endpoint: &Option<Endpoint>| {
+        everywhere || endpoint.as_ref().is_none_or(|endpoint| endpoint.host().contains(".amazonaws.com"))
+    };
+    let [source, destination] = [&settings.source, &settings.destination].map(|store| match store {
+        Store::S3(s3) => (s3.region.as_deref(), s3.profile == config::Dialect::Aws && amazon(&s3.endpoint)),
+        Store::Gcs { .. } | Store::Directory { .. } => (None, false),
+    });
+    let queue = match settings.queues.first() {
+        Some(config::Queue::Sqs { region, endpoint, .. }) => (region.as_deref(), amazon(endpoint)),
+        _ => (None, false),
+    };
+    let ledger = match &settings.ledger {
+        config::Ledger::DynamoDb { region, endpoint, .. } => (region.as_deref(), amazon(endpoint)),
+        _ => (None, false),
+    };
+    [
+        Role { name: "source", provider: given.source.as_ref(), region: source.0, amazon: source.1 },
+        Role {
+            name: "destination",
+            provider: given.destination.as_ref(),
+            region: destination.0,
+            amazon: destination.1,
+        },
+        Role { name: "queue", provider: given.queue.as_ref(), region: queue.0, amazon: queue.1 },
+        Role { name: "ledger", provider: given.ledger.as_ref(), region: ledger.0, amazon: ledger.1 },
+    ]
+}
+
+async fn identity(
+    role: &Role<'_>,
+    had: &Result<Option<Keys>, WiringError>,
+    settings: &Settings,
+    sts: Option<String>,
+) -> Option<Identity> {
+    let from = super::cached(role.provider?, &settings.metadata).describe();
+    let caller = match had {
+        Err(WiringError::Credentials { error, .. }) => Err(error.clone()),
+        Err(_) | Ok(None) => return None,
+        Ok(Some(Keys { missing: Some(error), .. })) => Err(error.clone()),
+        Ok(Some(_)) if !role.amazon => Ok(None),
+        Ok(Some(keys)) => {
+            let region = role.region.or(keys.region.as_deref()).unwrap_or("us-east-1");
+            keys.cached.caller(region, sts).await
+        }
+    };
+    Some(Identity { role: role.name, from, caller })
+}
+
+fn name(queue: &config::Queue) -> String {
+    match queue {
+        config::Queue::Sqs { queue: QueueName::Name(name) | QueueName::Url(name), .. } => name.clone(),
+        config::Queue::Embedded { path } => path.display().to_string(),
+    }
+}
+
+async fn open_queue(
+    queue: &config::Queue,
+    keys: &Result<Option<Keys>, WiringError>,
+    files: &mut queues::Files,
+) -> Result<QueueApart, WiringError> {
+    match queue {
+        config::Queue::Embedded { path } => {
+            let queue = files.open(path)?.queue(EMBEDDED_QUEUE, queues::embedded_traits()).await?;
+            Ok(QueueApart { queue: Arc::new(queue), sqs: None })
+        }
+        config::Queue::Sqs { queue, region, endpoint } => {
+            let keys = keys.as_ref().map_err(|error| section("[queue]", error))?;
+            let sqs = Arc::new(queues::sqs(queue, region, endpoint, keys).await?);
+            Ok(QueueApart { queue: sqs.clone(), sqs: Some(sqs) })
+        }
+    }
+}
+
+async fn open_ledger(
+    settings: &Settings,
+    keys: Result<Option<Keys>, WiringError>,
+    files: &mut queues::Files,
+) -> Result<LedgerApart, WiringError> {
+    match &settings.ledger {
+        config::Ledger::Embedded { path } => {
+            Ok(LedgerApart { ledger: Arc::new(files.open(path)?.ledger()), table: None })
+        }
+        config::Ledger::DynamoDb { table, region, endpoint } => {
+            let ledger = queues::dynamodb(table, region, endpoint, &keys?).await?;
+            let table = ledger.settings().await?;
+            Ok(LedgerApart { ledger: Arc::new(ledger), table })
+        }
+        config::Ledger::None => Ok(LedgerApart { ledger: Arc::new(NoLedger::default()), table: None }),
+    }
+}
+
+fn section(section: &'static str, error: &WiringError) -> WiringError {
+    WiringError::Section { section, reason: error.to_string() }
+}

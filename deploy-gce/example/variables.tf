@@ -1,0 +1,37 @@
+variable "project" {
+  type = string
+}
+
+variable "region" {
+  type = string
+}
+
+variable "aws_region" {
+  type = string
+}
+
+variable "source_buckets" {
+  type = list(string)
+}
+
+variable "destination_bucket" {
+  type = string
+}
+
+variable "package" {
+  type = object({ url = string, sha256 = string })
+}
+
+variable "keyless" {
+  type = bool
+}
+
+variable "notify" {
+  type    = bool
+  default = false
+}
+
+variable "max_instances" {
+  type    = number
+  default = 10
+}

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Makes a machine of the group an agent: installs the package, writes the settings, starts the service, waits until it
+# answers. Runs at every boot, and changes nothing that is so already. All it knows comes from the metadata server; no
+# secret is in it.
+set -euo pipefail
+
+readonly METADATA=http://${GCE_METADATA_HOST:-metadata.google.internal}/computeMetadata/v1
+readonly STORAGE=${STORAGE_EMULATOR_HOST:-https://storage.googleapis.com}
+readonly SETTINGS=/etc/skyferry/agent.toml
+readonly INSTALLED=/var/lib/skyferry-package.sha256
+# The group replaces a machine that does not answer after 300 s.
+readonly PATIENCE=120
+
+say() {
+    echo "skyferry start-up: $*"
+}
+
+fail() {
+    echo "skyferry start-up: $*" >&2
+    exit 1
+}
+
+fetch() {
+    curl --silent --show-error --fail --retry 6 --retry-connrefused --connect-timeout 5 "$@"
+}
+
+metadata() {
+    fetch --max-time 10 --header "Metadata-Flavor: Google" "$METADATA/$1"
+}
+
+attribute() {
+    metadata "instance/attributes/$1" || fail "this machine's metadata has no $1: make its template with deploy-gce"
+}
+
+# By a header on stdin, so that the token is in no process's arguments.
+download() {
+    local url=$STORAGE/${1#gs://} token
+    token=$(metadata instance/service-accounts/default/token | sed -n 's/.*"access_token" *: *"\([^"]*\)".*/\1/p')
+    [[ -n $token ]] || fail "this machine has no service account: give its template one"
+    echo "Authorization: Bearer $token" | fetch --header @- --max-time 300 --output "$2" "$url" ||
+        fail "$1 cannot be read: upload the package, and grant roles/storage.objectViewer on its bucket to this machine's service account"
+}
+
+install_package() {
+    local package sum file
+    package=$(attribute skyferry-package)
+    sum=$(attribute skyferry-package-sha256)
+    [[ $(cat "$INSTALLED" 2>/dev/null || true) != "$sum" ]] || return 0
+    # Not under a directory that only root may enter: apt reads it as a user of its own.
+    file=$(mktemp --suffix=.deb --tmpdir=/var/tmp)
+    download "$package" "$file"
+    echo "$sum  $file" | sha256sum --check --status ||
+        fail "$package is not what was asked for: its SHA-256 is $(sha256sum <"$file" | cut -d' ' -f1), not $sum"
+    chmod 0644 "$file"
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends --allow-downgrades \
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$file"
+    rm "$file"
+    echo "$sum" >"$INSTALLED"
+    changed=true
+    say "installed $package"
+}
+
+write_settings() {
+    local new
+    new=$(attribute skyferry-settings)
+    [[ $new != "$(cat "$SETTINGS" 2>/dev/null || true)" ]] || return 0
+    install -m 0640 -o root -g skyferry /dev/stdin "$SETTINGS" <<<"$new"
+    changed=true
+    say "wrote $SETTINGS"
+}
+
+answers() {
+    curl --silent --fail --max-time 2 "$health" >/dev/null
+}
+
+wait_until_it_answers() {
+    while ((SECONDS < PATIENCE)) && ! answers; do
+        sleep 1
+    done
+}
+
+# Logs and metrics to Google. After the agent and never in its way; and where it does not start, so that its log tells why.
+install_ops_agent() {
+    [[ $(metadata instance/attributes/skyferry-ops-agent || true) == true ]] || return 0
+    ! systemctl is-active --quiet google-cloud-ops-agent || return 0
+    local script=/var/tmp/add-google-cloud-ops-agent-repo.sh endpoint=${health#http://}
+    endpoint=${endpoint%%/*}
+    mkdir -p /etc/google-cloud-ops-agent
+    cat >/etc/google-cloud-ops-agent/config.yaml <<YAML
+logging:
+  receivers:
+    skyferry:
+      type: systemd_journald
+  service:
+    pipelines:
+      skyferry:
+        receivers: [skyferry]
+metrics:
+  receivers:
+    skyferry:
+      type: prometheus
+      config:
+        scrape_configs:
+          - job_name: skyferry
+            scrape_interval: 60s
+            static_configs:
+              - targets: ["$endpoint"]
+  service:
+    pipelines:
+      skyferry:
+        receivers: [skyferry]
+YAML
+    if ! fetch --max-time 60 --output "$script" https://dl.google.com/cloudagents/add-google-cloud-ops-agent-repo.sh ||
+        ! bash "$script" --also-install; then
+        say "the Ops Agent could not be installed: no logs and no metrics leave this machine, but the agent works"
+    fi
+}
+
+health=$(attribute skyferry-health)
+changed=false
+install_package
+write_settings
+systemctl enable --quiet skyferry-agent
+if $changed; then systemctl restart skyferry-agent; else systemctl start skyferry-agent; fi
+wait_until_it_answers
+install_ops_agent
+if ! answers; then
+    journalctl --unit skyferry-agent --lines 20 --no-pager >&2
+    fail "the agent does not answer at $health: its last lines are above"
+fi
+say "the agent answers"

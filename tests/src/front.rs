@@ -1,0 +1,118 @@
+//! In front of a foreign server: passes whole requests on, and lets a test refuse some, hold one back until it has done
+//! something, and see what was asked. For services of short texts.
+
+use std::{
+    io,
+    net::SocketAddr,
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::oneshot};
+
+use crate::desk::{Asked, Clerk, Desk, Told, lock};
+
+/// A running front. It ends when it is dropped. Weather is scripted as on any desk.
+#[derive(Debug)]
+pub struct Front {
+    desk: Desk,
+    porter: Arc<Porter>,
+}
+
+#[derive(Debug)]
+struct Porter {
+    target: SocketAddr,
+    held: Mutex<Vec<Held>>,
+}
+
+/// The n-th request of its kind is to wait.
+#[derive(Debug)]
+struct Held {
+    method: Method,
+    path: String,
+    left: usize,
+    arrived: oneshot::Sender<()>,
+    go: oneshot::Receiver<()>,
+}
+
+/// A request that is, or will be, held back.
+#[derive(Debug)]
+pub struct Hold {
+    arrived: oneshot::Receiver<()>,
+    go: oneshot::Sender<()>,
+}
+
+impl Hold {
+    /// Until the request has come. It goes on when what is given back is sent to, or dropped.
+    pub async fn arrived(self) -> oneshot::Sender<()> {
+        let _ = self.arrived.await;
+        self.go
+    }
+}
+
+impl Front {
+    /// Must be called within a tokio runtime.
+    pub fn start(target: SocketAddr) -> io::Result<Front> {
+        let porter = Arc::new(Porter { target, held: Mutex::default() });
+        Ok(Front { desk: Desk::start(Arc::clone(&porter))?, porter })
+    }
+
+    /// The n-th request from now on, counted from 1, with this method and path waits before it is passed on.
+    pub fn hold(&self, method: Method, path: &str, nth: usize) -> Hold {
+        let (arrived, comes) = oneshot::channel();
+        let (go, goes) = oneshot::channel();
+        lock(&self.porter.held).push(Held { method, path: path.to_owned(), left: nth, arrived, go: goes });
+        Hold { arrived: comes, go }
+    }
+}
+
+impl Deref for Front {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
+}
+
+impl Clerk for Porter {
+    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+        let held = due(&mut lock(&self.held), &asked);
+        if let Some(Held { arrived, go, .. }) = held {
+            let _ = arrived.send(());
+            let _ = go.await;
+        }
+        pass_on(self.target, asked).await.unwrap_or_else(|error| Told::text(502, error.to_string()))
+    }
+}
+
+fn due(held: &mut Vec<Held>, asked: &Asked) -> Option<Held> {
+    let place = held.iter_mut().position(|held| {
+        let this = held.method == asked.method && held.path == asked.path;
+        held.left -= usize::from(this);
+        this && held.left == 0
+    });
+    place.map(|place| held.swap_remove(place))
+}
+
+async fn pass_on(target: SocketAddr, asked: Asked) -> io::Result<Told> {
+    let stream = TcpStream::connect(target).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let connection = tokio::spawn(connection);
+    let Asked { method, target: uri, headers, body, .. } = asked;
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    (*request.method_mut(), *request.headers_mut()) = (method, headers);
+    *request.uri_mut() = uri.parse().map_err(io::Error::other)?;
+    request.headers_mut().remove(header::TRANSFER_ENCODING);
+    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    let status = answer.status().as_u16();
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+    let body = answer.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    connection.abort();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Ok(Told { status, headers: kind.map(|kind| ("content-type", kind)).into_iter().collect(), body })
+}

@@ -1,0 +1,240 @@
+//! `skyferry check`: what an agent with these settings would meet, found out by trying it, before one runs.
+
+mod events;
+mod finding;
+mod folder;
+mod ledger;
+mod parts;
+mod promises;
+mod queue;
+mod single;
+mod source;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skyferry_agent::config::{self, Settings};
+use skyferry_agent::ledger::Subject;
+use skyferry_agent::object::Key;
+use skyferry_agent::route::{Decision, Route};
+use skyferry_agent::store::Sink;
+use skyferry_agent::wiring::Apart;
+
+use crate::show::Show;
+use crate::{DONE, FAILED, WRONG};
+use events::Ears;
+use finding::{Findings, Verdict};
+use folder::Folder;
+
+/// Ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+/// Where STS is, if not at its region's own place: as Amazon's own programs read it.
+const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
+
+/// Tries what an agent with these settings will do, and says what is wrong and what to do about it.
+///
+/// Keys, source, destination, queue and ledger, each by itself, a fact a line: `ok`, `warning` or `FAILED`. At the destination
+/// some objects and uploads of 5 MiB in all are written below the probe prefix, in a folder of a random name, and removed
+/// again, also after Ctrl-C; nothing else is touched. (A versioned bucket keeps the removed versions.) At the end stands which of the promises this bucket supports. The exit
+/// code is 1 if something failed; warnings are none.
+#[derive(clap::Args)]
+#[command(after_help = "Example: skyferry check --config /etc/skyferry/agent.toml")]
+pub struct Arguments {
+    /// The agent's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where probes are written, below the destination's own prefix.
+    #[arg(long, value_name = "PREFIX", default_value = ".skyferry-check/")]
+    probe_prefix: String,
+    /// Write nothing, neither at the destination nor in the ledger.
+    #[arg(long, visible_alias = "dry-run")]
+    no_write: bool,
+    /// Also put an object at the source, below the probe prefix, and wait for its event, up to 90 s or so long:
+    /// in the ledger where an agent works, else in the queue, if that is nearly empty.
+    #[arg(long, value_name = "TIME", conflicts_with = "no_write", value_parser = config::duration)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "90s")]
+    notification_probe: Option<Duration>,
+    /// End with all facts as a line of JSON on stdout; what else is said goes to stderr.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let prefix = arguments.probe_prefix.trim_end_matches('/');
+    if prefix.is_empty() || prefix.starts_with('/') {
+        eprintln!("skyferry: --probe-prefix is a folder of its own, like .skyferry-check/");
+        return Ok(WRONG);
+    }
+    let show = Show::new(arguments.json, false);
+    let mut findings = Findings::new(&show);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let finished = runtime.block_on(check(&settings, arguments, &format!("{prefix}/"), &mut findings))?;
+    conclude(&findings, &show, arguments.json)?;
+    Ok(match (finished, findings.count(Verdict::Failed)) {
+        (false, _) => INTERRUPTED,
+        (true, 0) => DONE,
+        (true, _) => FAILED,
+    })
+}
+
+/// `false`: interrupted.
+async fn check(
+    settings: &Settings,
+    arguments: &Arguments,
+    prefix: &str,
+    findings: &mut Findings<'_>,
+) -> anyhow::Result<bool> {
+    let write = !arguments.no_write;
+    let sts = STS.iter().find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+    let apart = Apart::open(settings, sts).await?;
+    let mut routes: Vec<&Route> = apart.router.iter().flat_map(|router| router.routes()).collect();
+    let folders = folders(&apart, &routes, prefix);
+    let heard = if arguments.notification_probe.is_some() { to_be_heard(&apart, &routes, prefix) } else { Vec::new() };
+    routes.sort_by_key(|route| (route.source_bucket.clone(), route.source_prefix.clone()));
+    let looked = async {
+        identities(&apart, findings);
+        for (name, queue) in &apart.queues {
+            queue::probe(name, queue, findings).await;
+        }
+        let kept = !matches!(settings.ledger, config::Ledger::None);
+        ledger::probe(&apart.ledger, kept, write, findings).await;
+        match &apart.source {
+            Ok(source) => {
+                for route in &routes {
+                    source::probe(&**source, route, settings, findings).await;
+                }
+            }
+            Err(error) => {
+                findings.about("source");
+                findings.fail("open", error, &[]);
+            }
+        }
+        for heard in &heard {
+            events_of(&apart, heard, arguments.notification_probe.unwrap_or_default(), findings).await;
+        }
+        destination(&apart, &folders, write, findings).await;
+    };
+    let finished = tokio::select! {
+        () = looked => true,
+        _ = tokio::signal::ctrl_c() => false,
+    };
+    // What is gone at the source is copied no more.
+    for Heard { source, copies, .. } in &heard {
+        clear(source, findings).await;
+        clear(copies, findings).await;
+    }
+    for (folder, _) in folders.iter().filter(|_| write) {
+        clear(folder, findings).await;
+    }
+    Ok(finished)
+}
+
+fn identities(apart: &Apart, findings: &mut Findings<'_>) {
+    findings.about("keys");
+    for identity in &apart.identities {
+        match &identity.caller {
+            Ok(Some(caller)) => findings.fine(identity.role, format!("{caller}, from {}", identity.from)),
+            Ok(None) => findings.fine(identity.role, format!("from {}", identity.from)),
+            Err(error) => findings.fail(identity.role, error, &[]),
+        }
+    }
+    if let Err(error) = &apart.router {
+        findings.about("routes");
+        findings.fail("routes", error, &[]);
+    }
+}
+
+/// A folder for each place that routes write to, with the storage class that they write.
+fn folders<'a>(apart: &Apart, routes: &[&'a Route], prefix: &str) -> Vec<(Folder, &'a Route)> {
+    let Ok(sink) = &apart.sink else { return Vec::new() };
+    let mut places: Vec<&Route> = routes.to_vec();
+    places.sort_by_key(|route| (route.bucket.clone(), route.prefix.clone()));
+    places.dedup_by_key(|route| (route.bucket.clone(), route.prefix.clone()));
+    let folder = |route: &Route| Folder::new(sink.clone(), route.bucket.clone(), &route.prefix, prefix);
+    places.into_iter().map(|route| (folder(route), route)).collect()
+}
+
+async fn destination(apart: &Apart, folders: &[(Folder, &Route)], write: bool, findings: &mut Findings<'_>) {
+    let sink: &Arc<dyn Sink> = match &apart.sink {
+        Ok(sink) => sink,
+        Err(error) => {
+            findings.about("destination");
+            return findings.fail("open", error, &[]);
+        }
+    };
+    for (folder, route) in folders {
+        findings.about(format!("destination {}/{}", route.bucket, route.prefix));
+        if !write {
+            findings.warn("write", ("not tried (--no-write)", "leave it out, and all of it is tried"), &[]);
+            continue;
+        }
+        let class = route.storage_class.as_deref();
+        if single::probe(&**sink, folder, class, findings).await {
+            parts::probe(&**sink, folder, class, findings).await;
+        }
+    }
+}
+
+/// A probe of a bucket's events, with the two places where it may leave something.
+struct Heard {
+    subject: Subject,
+    source: Folder,
+    copies: Folder,
+}
+
+fn to_be_heard(apart: &Apart, routes: &[&Route], prefix: &str) -> Vec<Heard> {
+    let (Ok(router), Ok(written), Ok(sink)) = (&apart.router, &apart.source_written, &apart.sink) else {
+        return Vec::new();
+    };
+    let heard = |route: &&Route| {
+        let bucket = route.source_bucket.clone()?;
+        let source = Folder::new(written.clone(), bucket, &route.source_prefix, prefix);
+        let at = source.at("event");
+        let Decision::Go { destination, .. } = router.decide(&at, None) else { return None };
+        let under = destination.key.as_bytes().strip_suffix(b"event")?.to_vec();
+        let copies = Folder::of(sink.clone(), destination.bucket.clone(), Key::new(under));
+        copies.at("event");
+        Some(Heard { subject: Subject { source: at, destination, primary: true }, source, copies })
+    };
+    routes.iter().filter_map(heard).collect()
+}
+
+async fn events_of(apart: &Apart, heard: &Heard, patience: Duration, findings: &mut Findings<'_>) {
+    findings.about(format!("source {}", heard.subject.source.bucket));
+    let (Ok(written), Ok(ledger)) = (&apart.source_written, &apart.ledger) else {
+        return findings.warn("events", ("not tried: see above", ""), &[]);
+    };
+    let Some((_, Ok(queue))) = apart.queues.iter().find(|(_, queue)| queue.is_ok()) else {
+        return findings.warn("events", ("not tried: no queue answers", ""), &[]);
+    };
+    let ears = Ears { queue: &*queue.queue, ledger: &*ledger.ledger, patience };
+    events::probe(&**written, &heard.subject, &ears, findings).await;
+}
+
+async fn clear(folder: &Folder, findings: &mut Findings<'_>) {
+    findings.about(format!("probe {}/{}", folder.bucket(), folder.prefix()));
+    let stays = tokio::select! {
+        stays = folder.clear() => stays,
+        _ = tokio::signal::ctrl_c() => vec!["whatever is there".to_owned()],
+    };
+    match &stays[..] {
+        [] => findings.fine("cleaning up", "nothing of it is left"),
+        stays => findings.fail("cleaning up", (format!("left: {}", stays.join(", ")), "remove it by hand"), &[]),
+    }
+}
+
+fn conclude(findings: &Findings<'_>, show: &Show, json: bool) -> anyhow::Result<()> {
+    let promises = promises::promises(&findings.facts);
+    let (failed, warnings) = (findings.count(Verdict::Failed), findings.count(Verdict::Warning));
+    show.say(&promises::words(&promises, failed > 0))?;
+    show.say(&format!("{} facts, {failed} failed, {warnings} warnings", findings.facts.len()))?;
+    if json {
+        let told = serde_json::json!({
+            "facts": findings.facts, "promises": promises, "failed": failed, "warnings": warnings,
+        });
+        show.json(&told.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! The ledger: that it answers, keeps what is written, and forgets what has ended.
+
+use skyferry_agent::ledger::{Ledger, LedgerError};
+use skyferry_agent::object::Token;
+use skyferry_agent::pause::Pause;
+use skyferry_agent::wiring::{LedgerApart, WiringError};
+
+use super::finding::Findings;
+
+/// The name of a note of its own.
+const NOTE: &str = "check";
+/// By which items expire.
+const EXPIRY: &str = "endTime";
+
+pub async fn probe(opened: &Result<LedgerApart, WiringError>, kept: bool, write: bool, findings: &mut Findings<'_>) {
+    let LedgerApart { ledger, table } = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            findings.about("ledger");
+            return findings.fail("open", error, &[]);
+        }
+    };
+    findings.about(format!("ledger {}", ledger.name()));
+    if !kept {
+        let advice = "name a table or a file under [ledger], unless weaker promises will do";
+        return findings.warn("kind", ("none: nothing is remembered", advice), &[1, 4, 5, 6, 7, 8, 10]);
+    }
+    match Pause::read(&**ledger).await {
+        Ok(None) => findings.fine("read", "nothing is paused"),
+        Ok(Some(pause)) => findings.warn("read", (format!("the fleet is {pause}"), "`skyferry resume` ends it"), &[]),
+        Err(error) => return findings.fail("read", (error.to_string(), ""), &[]),
+    }
+    if write {
+        match written(&**ledger).await {
+            Ok(true) => findings.fine("write", "compared and set"),
+            Ok(false) => findings.warn("write", ("another check is at it", "check again"), &[]),
+            Err(error) => findings.fail("write", &error, &[]),
+        }
+    }
+    if let Some(table) = table {
+        let found = format!("{} items some hours ago", table.items);
+        match table.expiry.as_deref() {
+            Some(EXPIRY) => findings.fine("expiry", format!("by {EXPIRY}; {found}")),
+            Some(other) => {
+                let advice = "records are never removed: let the table expire by endTime";
+                findings.warn("expiry", (format!("by {other} instead of {EXPIRY}; {found}"), advice), &[]);
+            }
+            None => {
+                let advice = "records are never removed: `skyferry table create` switches it on";
+                findings.warn("expiry", (format!("none; {found}"), advice), &[]);
+            }
+        }
+    }
+}
+
+async fn written(ledger: &dyn Ledger) -> Result<bool, LedgerError> {
+    let value = Token::random().to_string();
+    let old = ledger.note(NOTE).await?;
+    let set = ledger.set_note(NOTE, old.as_deref(), Some(value.as_bytes())).await?;
+    Ok(set && ledger.set_note(NOTE, Some(value.as_bytes()), None).await?)
+}

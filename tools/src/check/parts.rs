@@ -1,0 +1,176 @@
+//! Probes of uploads in parts: what is told of parts and of the whole, and what becomes of one that was aborted.
+
+use bytes::Bytes;
+use skyferry_agent::digest::{Digests, Select, Sum};
+use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::object::{Expected, Location, UploadId};
+use skyferry_agent::store::{FinishedPart, Part, Payload, Sink};
+
+use super::finding::Findings;
+use super::folder::Folder;
+use super::single::{attributes, body};
+
+/// One of its uploads.
+struct Upload<'a> {
+    sink: &'a dyn Sink,
+    at: Location,
+    id: UploadId,
+}
+
+impl Upload<'_> {
+    async fn part(&self, number: u32, bytes: &Bytes) -> Result<Part, CopyError> {
+        self.sink.part(&self.at, &self.id, number, Payload::Whole(bytes.clone())).await
+    }
+
+    async fn finish(&self, sent: &[(Part, Digests)], expected: &Expected) -> Result<Option<u32>, CopyError> {
+        let parts: Vec<FinishedPart> = sent
+            .iter()
+            .map(|(part, digests)| FinishedPart {
+                number: part.number,
+                etag: part.etag.clone(),
+                crc32c: digests.crc32c,
+            })
+            .collect();
+        let whole = sent.iter().fold(Digests::default(), |whole, (_, part)| whole.then(part));
+        let published = self.sink.finish(&self.at, &self.id, &parts, &whole, expected).await?;
+        if let Some(Sum::Full(crc)) = published.stored.crc32c {
+            return Ok(Some(crc));
+        }
+        let object = self.sink.head(&self.at).await?;
+        Ok(object.and_then(|object| object.stored.crc32c).and_then(|sum| sum.full()))
+    }
+}
+
+async fn begin<'a>(
+    sink: &'a dyn Sink,
+    folder: &Folder,
+    name: &str,
+    storage_class: Option<&str>,
+) -> Result<Upload<'a>, CopyError> {
+    let at = folder.at(name);
+    let mut with = attributes(&at, &body(1), storage_class);
+    // Of an object in parts it is not known beforehand.
+    with.provenance.crc32c = None;
+    let id = sink.begin(&at, &with).await?;
+    folder.began(&at, &id);
+    Ok(Upload { sink, at, id })
+}
+
+pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+    let upload = match begin(sink, folder, "parts", storage_class).await {
+        Ok(upload) => upload,
+        Err(error) => return findings.fail("begin an upload", &error, &[]),
+    };
+    uploads_are_listed(sink, folder, &upload, findings).await;
+    let least = usize::try_from(sink.limits().min_part).unwrap_or(5 << 20);
+    let mut sent = Vec::new();
+    for (number, length) in [(1, least), (2, 1000)] {
+        let bytes = body(length);
+        match upload.part(number, &bytes).await {
+            Ok(part) => sent.push((part, Digests::of(&bytes, Select::default()))),
+            Err(error) => return findings.fail("send a part", &error, &[]),
+        }
+    }
+    parts_are_told(&sent, sink, findings);
+    match sink.parts(&upload.at, &upload.id).await {
+        Ok(Some(parts)) if parts.len() == sent.len() => findings.fine("list parts", "shows them"),
+        Ok(_) => findings.warn("list parts", ("does not show what was sent", "nothing can be resumed"), &[7]),
+        Err(error) => findings.warn("list parts", &error, &[7]),
+    }
+    let expected = sent.iter().fold(Digests::default(), |whole, (_, part)| whole.then(part));
+    let finished = upload.finish(&sent, &Expected::Absent).await;
+    match (finished, sink.capabilities().checksums) {
+        (Ok(Some(crc)), _) if crc == expected.crc32c => {
+            findings.fine("complete", "the CRC32C of the whole is told, and it is that of the parts together");
+        }
+        (Ok(Some(_)), _) => findings.fail("complete", ("another CRC32C than that of the parts", "do not use it"), &[3]),
+        (Ok(None), false) => findings.fine("complete", "no CRC32C is told; parts are compared by their ETags"),
+        (Ok(None), true) => {
+            let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
+            findings.warn("complete", ("no CRC32C of the whole is told", advice), &[3]);
+        }
+        (Err(error), _) => return findings.fail("complete", &error, &[]),
+    }
+    conditional(sink, folder, storage_class, findings).await;
+    after_abort(sink, folder, storage_class, findings).await;
+}
+
+async fn uploads_are_listed(sink: &dyn Sink, folder: &Folder, upload: &Upload<'_>, findings: &mut Findings<'_>) {
+    let advice =
+        "grant it (s3:ListBucketMultipartUploads, storage.multipartUploads.list): left-over uploads are not found";
+    match sink.uploads(folder.bucket(), folder.prefix()).await {
+        Ok(found) if found.iter().any(|open| open.id == upload.id) => findings.fine("list uploads", "shows it"),
+        Ok(_) => {
+            findings.warn("list uploads", ("does not show one that is open", "clean up by a rule of the bucket"), &[10])
+        }
+        Err(error) if error.kind == Kind::Denied => {
+            findings.warn("list uploads", ("access denied".to_owned(), advice), &[10]);
+        }
+        Err(error) => findings.warn("list uploads", &error, &[10]),
+    }
+}
+
+fn parts_are_told(sent: &[(Part, Digests)], sink: &dyn Sink, findings: &mut Findings<'_>) {
+    let told: Vec<_> = sent.iter().filter_map(|(part, _)| part.stored.crc32c).collect();
+    let right =
+        sent.iter().all(|(part, digests)| part.stored.crc32c.is_none_or(|crc| crc == Sum::Full(digests.crc32c)));
+    match (told.len() == sent.len(), right) {
+        (_, false) => findings.fail("checksums of parts", ("others than those of the bytes", "do not use it"), &[3]),
+        (true, true) => findings.fine("checksums of parts", "every part's CRC32C is in its answer"),
+        (false, true) if sink.capabilities().checksums => {
+            let advice = "a wrong part is seen only when the whole is complete, and then all is sent again";
+            findings.warn("checksums of parts", ("answers tell none", advice), &[]);
+        }
+        (false, true) => findings.fine("checksums of parts", "answers tell none; ETags are compared"),
+    }
+}
+
+async fn conditional(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+    if !sink.capabilities().conditional_finish {
+        return findings
+            .fine("conditional complete", "this service has none: large objects are kept in order by the ledger");
+    }
+    let bytes = body(1000);
+    let answered = async {
+        let upload = begin(sink, folder, "parts", storage_class).await?;
+        let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, Select::default()))];
+        let answered = upload.finish(&sent, &Expected::Absent).await;
+        sink.abort(&upload.at, &upload.id).await?;
+        answered
+    };
+    match answered.await {
+        Err(error) if error.kind == Kind::Precondition => {
+            findings.fine("conditional complete", "an object that is there is not replaced");
+        }
+        Ok(_) => {
+            let advice = "check [destination] profile: with generic no condition is relied on";
+            findings.fail("conditional complete", ("ignored: what was there was replaced", advice), &[4]);
+        }
+        Err(error) => findings.fail("conditional complete", &error, &[4]),
+    }
+}
+
+/// The fence of the write protocol: what was aborted must not be published any more.
+async fn after_abort(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+    let bytes = body(1000);
+    let answered = async {
+        let upload = begin(sink, folder, "aborted", storage_class).await?;
+        let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, Select::default()))];
+        sink.abort(&upload.at, &upload.id).await?;
+        sink.abort(&upload.at, &upload.id).await?;
+        let gone = sink.parts(&upload.at, &upload.id).await?.is_none();
+        let finished = upload.finish(&sent, &Expected::Any).await;
+        Ok::<_, CopyError>((gone, finished.err(), sink.head(&upload.at).await?.is_some()))
+    };
+    let what = "complete after abort";
+    match answered.await {
+        Ok((_, _, true)) => {
+            let advice = "an agent that was held up can publish an old state: let one agent work on this destination";
+            findings.fail(what, ("publishes what was aborted", advice), &[4]);
+        }
+        Ok((true, Some(error), false)) if error.kind == Kind::UploadGone => findings.fine(what, "is refused"),
+        Ok((true, Some(error), false)) => findings.fine(what, format!("is refused ({})", error.answer)),
+        Ok(_) => findings.warn(what, ("an aborted upload is still shown", "look again with `skyferry clean`"), &[10]),
+        Err(error) => findings.fail(what, &error, &[4]),
+    }
+}

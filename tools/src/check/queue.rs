@@ -1,0 +1,143 @@
+//! The queue: that it answers, and what its owner decided about it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use skyferry_agent::queue::sqs::{DeadLetters, SqsSettings};
+use skyferry_agent::wiring::{QueueApart, WiringError};
+
+use super::finding::Findings;
+
+/// A heartbeat needs room; a queue set to less is hard to hold.
+const SHORT_VISIBILITY: Duration = Duration::from_secs(30);
+/// Over a weekend somebody has to notice.
+const SHORT_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
+const FEW_RECEIVES: u32 = 3;
+/// S3 demands it.
+const SMALLEST_MESSAGE: u64 = 64 << 10;
+/// Signatures are refused beyond a few minutes.
+const FAR_OFF: i64 = 60_000;
+
+pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, findings: &mut Findings<'_>) {
+    findings.about(format!("queue {name}"));
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => return findings.fail("open", error, &[]),
+    };
+    match opened.queue.depth().await {
+        Ok(depth) => {
+            let (visible, in_flight, delayed) = (depth.visible, depth.in_flight, depth.delayed);
+            findings.fine("messages", format!("{visible} visible, {in_flight} in flight, {delayed} delayed"));
+        }
+        Err(error) => findings.fail("messages", &error, &[]),
+    }
+    let Some(sqs) = &opened.sqs else { return };
+    match sqs.settings().await {
+        Ok(settings) => settled(&settings, findings),
+        Err(error) => findings.fail("settings", &error, &[]),
+    }
+}
+
+fn settled(settings: &SqsSettings, findings: &mut Findings<'_>) {
+    let SqsSettings { visibility, retention, delay, max_message, .. } = settings;
+    let found = words(*visibility);
+    match visibility < &SHORT_VISIBILITY {
+        true => {
+            findings.warn("visibility", (found, "set 30 s or more: an agent that is held up loses its lease"), &[9])
+        }
+        false => findings.fine("visibility", found),
+    }
+    let found = words(*retention);
+    match retention < &SHORT_RETENTION {
+        true => findings.warn("retention", (found, "set 14 days: an outage over a weekend must not lose events"), &[9]),
+        false => findings.fine("retention", found),
+    }
+    if !delay.is_zero() {
+        findings.warn("delay", (words(*delay), "set 0: every event waits so long"), &[]);
+    }
+    let found = format!("{} KiB", max_message >> 10);
+    match max_message < &SMALLEST_MESSAGE {
+        true => {
+            findings.fail("message size", (found, "set MaximumMessageSize to 64 KiB or more, which S3 demands"), &[1])
+        }
+        false => findings.fine("message size", found),
+    }
+    dead_letters(settings.dead_letters.as_ref(), *retention, findings);
+    policy(settings.policy.as_deref(), findings);
+    let (least, most) = settings.clock_ahead;
+    let found = format!(
+        "this machine's differs from the queue's by {:.1} s at most",
+        least.abs().max(most.abs()) as f64 / 1000.0
+    );
+    match least > FAR_OFF || most < -FAR_OFF {
+        true => findings.fail("clock", (found, "set this machine's clock: chrony, or systemd-timesyncd"), &[]),
+        false => findings.fine("clock", found),
+    }
+}
+
+fn dead_letters(named: Option<&DeadLetters>, retention: Duration, findings: &mut Findings<'_>) {
+    let what = "dead letters";
+    let Some(DeadLetters { name, max_receives, found }) = named else {
+        let advice = "give the queue a redrive policy (12 receives or more): what is parked is in the ledger alone";
+        return findings.warn(what, ("none", advice), &[1]);
+    };
+    let (kept, waiting) = match found {
+        Ok(found) => *found,
+        Err(error) => {
+            let found = format!("{name} cannot be looked at: {error}");
+            return findings.fail(
+                what,
+                (found, "make that queue, or let these keys look (sqs:GetQueueAttributes)"),
+                &[1],
+            );
+        }
+    };
+    let receives = max_receives.map_or("?".to_owned(), |most| most.to_string());
+    let found = format!("{name}, after {receives} receives; {waiting} there, kept for {}", words(kept));
+    if kept < retention {
+        return findings.warn(
+            what,
+            (found, "keep them longer than the queue does: a message's age goes with it"),
+            &[1],
+        );
+    }
+    if max_receives.is_some_and(|most| most < FEW_RECEIVES) {
+        return findings.warn(what, (found, "set maxReceiveCount to 12: kills count as receives"), &[9]);
+    }
+    findings.fine(what, found);
+}
+
+/// S3 needs to be let in, and nobody else's bucket.
+fn policy(policy: Option<&str>, findings: &mut Findings<'_>) {
+    let advice = "let s3.amazonaws.com send, with aws:SourceArn and aws:SourceAccount; `skyferry trigger` does";
+    let Some(policy) = policy else {
+        return findings.warn("policy", ("none: S3 cannot send its events to it", advice), &[]);
+    };
+    let Ok(policy) = serde_json::from_str::<Value>(policy) else {
+        return findings.warn("policy", ("it is no JSON", advice), &[]);
+    };
+    let statements = policy["Statement"].as_array().cloned().unwrap_or_else(|| vec![policy["Statement"].clone()]);
+    let of_s3 = statements.iter().filter(|statement| {
+        statement["Effect"] == "Allow" && statement["Principal"].to_string().contains("s3.amazonaws.com")
+    });
+    let of_s3: Vec<&Value> = of_s3.collect();
+    if of_s3.is_empty() {
+        return findings.warn("policy", ("it does not name S3, which cannot send its events then", advice), &[]);
+    }
+    let pinned =
+        of_s3.iter().all(|statement| statement["Condition"].to_string().to_ascii_lowercase().contains("aws:source"));
+    match pinned {
+        true => findings.fine("policy", "S3 may send, for the buckets that it names"),
+        false => findings.warn("policy", ("S3 may send for anybody's bucket", advice), &[11]),
+    }
+}
+
+fn words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

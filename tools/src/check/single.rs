@@ -1,0 +1,238 @@
+//! Probes of objects that are written in one request: what is read back, what is refused, what a condition is worth.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use md5::{Digest as _, Md5};
+use skyferry_agent::digest::{Digests, Select, Sum};
+use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::object::{Expected, Location, Revision, SourceIdentity, Token};
+use skyferry_agent::store::{Attributes, ListFrom, Metadata, Object, Payload, Provenance, Sink};
+
+use super::finding::{Findings, Trouble};
+use super::folder::Folder;
+
+/// Beyond this a service begins to refuse signatures, which it does at 15 minutes (Google, Amazon).
+const FAR_OFF: i64 = 300;
+const A_LITTLE_OFF: i64 = 30;
+
+/// A probe's object.
+pub fn body(length: usize) -> Bytes {
+    b"Skyferry looks whether this bucket does as it should.\n".iter().copied().cycle().take(length).collect()
+}
+
+pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> Attributes {
+    let size = body.len() as u64;
+    let (etag, last_modified) = ("check".into(), now());
+    Attributes {
+        metadata: Metadata { storage_class: storage_class.map(str::to_owned), ..Metadata::default() },
+        provenance: Provenance {
+            source: Location::new("skyferry-check", at.key.clone()),
+            identity: SourceIdentity { etag, size, last_modified, version: None },
+            token: Token::random(),
+            crc32c: Some(Digests::of(body, Select::default()).crc32c),
+        },
+        size,
+    }
+}
+
+/// `false`: nothing can be written, so that nothing else need be tried.
+pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) -> bool {
+    let (at, body) = (folder.at("single"), body(1000));
+    let with = attributes(&at, &body, storage_class);
+    let sent = now();
+    let first = match sink.put(&at, Payload::Whole(body.clone()), &with, &Expected::Absent).await {
+        Ok(published) => published.revision,
+        Err(error) => {
+            if error.kind != Kind::LostAnswer {
+                folder.forget(&at);
+            }
+            findings.fail("write", &error, &[]);
+            return false;
+        }
+    };
+    findings.fine("write", format!("{} bytes to {at}", body.len()));
+    match sink.head(&at).await {
+        Ok(Some(object)) => described(&object, &with, &body, sent, sink, findings),
+        Ok(None) => findings.fail("look", ("what was written is not there", "check who else writes there"), &[3]),
+        Err(error) => findings.fail("look", &error, &[3, 5]),
+    }
+    read_back(sink, &at, &body, findings).await;
+    listed(sink, folder, findings).await;
+    wrong_bytes(sink, folder, storage_class, findings).await;
+    let last = conditional(sink, &at, storage_class, first.clone(), findings).await;
+    delete(sink, &at, first, last, findings).await;
+    true
+}
+
+fn described(
+    object: &Object,
+    with: &Attributes,
+    body: &Bytes,
+    sent: i64,
+    sink: &dyn Sink,
+    findings: &mut Findings<'_>,
+) {
+    let can = sink.capabilities();
+    match (object.provenance == Some(with.provenance.clone()), can.metadata) {
+        (true, _) => findings.fine("metadata", "comes back as it was sent"),
+        (false, true) => {
+            let advice = "is something between that takes headers away? Skyferry tells its own objects by it";
+            findings.fail("metadata", ("does not come back", advice), &[4, 5, 11]);
+        }
+        (false, false) => findings.warn("metadata", ("is not kept here", "the ledger alone knows"), &[5]),
+    }
+    match (object.stored.crc32c, can.checksums) {
+        (Some(Sum::Full(crc)), _) if Some(crc) == with.provenance.crc32c => {
+            findings.fine("stored checksum", "the CRC32C of the object, and it is right");
+        }
+        (None, false) => {
+            let advice = "what is written is compared by its ETag where that is an MD5, else read back";
+            findings.warn("stored checksum", ("none is told", advice), &[]);
+        }
+        (None, true) => {
+            let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
+            findings.warn("stored checksum", ("none is told, although this service stores one", advice), &[3]);
+        }
+        (Some(_), _) => findings.fail("stored checksum", ("another than that of the bytes", "do not use it"), &[3]),
+    }
+    let md5: [u8; 16] = Md5::digest(body).into();
+    let is_md5 = object.stored.md5 == Some(Sum::Full(md5));
+    findings.fine("ETag", if is_md5 { "an MD5" } else { "opaque; it is never taken for an MD5" });
+    let ahead = object.identity.last_modified - sent;
+    let found = match ahead {
+        0 => "the destination's is this machine's, to the second".to_owned(),
+        1.. => format!("the destination's is {ahead} s ahead of this machine's"),
+        _ => format!("the destination's is {} s behind this machine's", -ahead),
+    };
+    match ahead.abs() {
+        FAR_OFF.. => findings.fail("clock", (found, "set this machine's clock: chrony, or systemd-timesyncd"), &[4]),
+        A_LITTLE_OFF.. => findings.warn("clock", (found, "set this machine's clock"), &[]),
+        _ => findings.fine("clock", found),
+    }
+}
+
+async fn read_back(sink: &dyn Sink, at: &Location, body: &Bytes, findings: &mut Findings<'_>) {
+    let read = async {
+        let Some(opened) = sink.open(at).await? else { return Ok(None) };
+        let chunks: Vec<Result<Bytes, CopyError>> = opened.chunks.collect().await;
+        let chunks = chunks.into_iter().collect::<Result<Vec<Bytes>, CopyError>>()?;
+        Ok::<_, CopyError>(Some(chunks.concat()))
+    };
+    match read.await {
+        Ok(Some(bytes)) if bytes == *body => findings.fine("read back", "every byte as it was sent"),
+        Ok(_) => findings.fail("read back", ("other bytes than were sent", "do not use it"), &[3]),
+        Err(error) => findings.warn("read back", &error, &[3]),
+    }
+}
+
+async fn listed(sink: &dyn Sink, folder: &Folder, findings: &mut Findings<'_>) {
+    match sink.list(folder.bucket(), folder.prefix(), ListFrom::Start).await {
+        Ok(page) if page.objects.len() == 1 => findings.fine("list", "shows it"),
+        Ok(page) => {
+            let found = format!("shows {} objects instead of one", page.objects.len());
+            findings.warn("list", (found, "`copy`, `scan` and `verify` compare by listings"), &[]);
+        }
+        Err(error) => {
+            let Trouble { found, .. } = Trouble::from(&error);
+            findings.warn("list", (found, "the agent needs none; `copy`, `scan` and `verify` do"), &[]);
+        }
+    }
+}
+
+/// A body that comes with another's checksum.
+async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+    if !sink.capabilities().checksums {
+        return;
+    }
+    let (at, body) = (folder.at("wrong"), body(1000));
+    let mut with = attributes(&at, &body, storage_class);
+    with.provenance.crc32c = with.provenance.crc32c.map(|crc| !crc);
+    let answered = sink.put(&at, Payload::Whole(body), &with, &Expected::Any).await;
+    let there = sink.head(&at).await.is_ok_and(|object| object.is_some());
+    match answered {
+        Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Refused) && !there => {
+            folder.forget(&at);
+            findings.fine("wrong bytes", "are refused before anything is published");
+        }
+        Ok(_) => {
+            let advice = "checksums are ignored here: set [destination] profile to what it is, or use another endpoint";
+            findings.fail("wrong bytes", ("a body with another's CRC32C was published", advice), &[3]);
+        }
+        Err(_) if there => {
+            let advice = "a wrong body is seen for a moment";
+            findings.fail("wrong bytes", ("are refused, and published all the same", advice), &[2, 3]);
+        }
+        Err(error) => findings.warn("wrong bytes", &error, &[3]),
+    }
+}
+
+/// Back comes the revision that is there at last.
+async fn conditional(
+    sink: &dyn Sink,
+    at: &Location,
+    storage_class: Option<&str>,
+    first: Revision,
+    findings: &mut Findings<'_>,
+) -> Revision {
+    if !sink.capabilities().conditional_put {
+        let advice = "an older state can replace a newer one when two agents work on one key; `scan` repairs it";
+        findings.warn("conditional write", ("this service has none", advice), &[4]);
+        return first;
+    }
+    let advice = "check [destination] profile: with generic no condition is relied on";
+    // Other bytes than the first time: an ETag may be that of the bytes alone.
+    let body = body(999);
+    let with = attributes(at, &body, storage_class);
+    let put = async |expected: &Expected| sink.put(at, Payload::Whole(body.clone()), &with, expected).await;
+    match put(&Expected::Absent).await {
+        Err(error) if error.kind == Kind::Precondition => {}
+        Ok(published) => {
+            findings.fail("conditional write", ("ignored: what was there was replaced", advice), &[4]);
+            return published.revision;
+        }
+        Err(error) => {
+            findings.fail("conditional write", &error, &[4]);
+            return first;
+        }
+    }
+    match put(&Expected::Revision(first.clone())).await {
+        Ok(published) => {
+            findings.fine("conditional write", "what is there is replaced only if it is what it was thought to be");
+            published.revision
+        }
+        Err(error) => {
+            findings.fail("conditional write", &error, &[4]);
+            first
+        }
+    }
+}
+
+async fn delete(sink: &dyn Sink, at: &Location, first: Revision, last: Revision, findings: &mut Findings<'_>) {
+    if sink.capabilities().conditional_delete && first != last {
+        match sink.delete(at, &Expected::Revision(first)).await {
+            Err(error) if error.kind == Kind::Precondition => {
+                findings.fine("conditional delete", "what was replaced meanwhile stays");
+            }
+            Ok(()) => {
+                let advice = "leave `deletes` off: it could remove a newer object";
+                findings.warn("conditional delete", ("ignored: a newer object was removed", advice), &[]);
+            }
+            Err(error) => findings.warn("conditional delete", &error, &[]),
+        }
+    }
+    let gone = async {
+        sink.delete(at, &Expected::Any).await?;
+        sink.head(at).await
+    };
+    match gone.await {
+        Ok(None) => findings.fine("delete", "its own object is gone"),
+        Ok(Some(_)) => findings.fail("delete", ("the object is still there", "check holds and retention"), &[3]),
+        Err(error) => findings.fail("delete", &error, &[3]),
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}

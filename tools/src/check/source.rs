@@ -1,0 +1,114 @@
+//! What the source's keys may do, by doing it: list, look, read, versions, tags.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use skyferry_agent::config::{Settings, Versions};
+use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::object::{Key, Location, Token};
+use skyferry_agent::route::Route;
+use skyferry_agent::store::{ListFrom, Listed, Object, Pin, Source};
+
+use super::finding::{Findings, Trouble};
+
+pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, findings: &mut Findings<'_>) {
+    let Some(bucket) = &route.source_bucket else {
+        findings.about("source");
+        let advice = "name it in [[routes]]: then it can be looked at, and nothing else is touched";
+        return findings.warn("bucket", ("any whose events reach the queue", advice), &[]);
+    };
+    findings.about(format!("source {bucket}/{}", route.source_prefix));
+    let listed = match source.list(bucket, &route.source_prefix, ListFrom::Start).await {
+        Ok(page) => {
+            findings.fine("list", format!("{} objects on the first page", page.objects.len()));
+            page.objects
+        }
+        Err(error) if error.kind == Kind::BucketMissing => return findings.fail("list", &error, &[]),
+        Err(error) => {
+            let Trouble { found, .. } = Trouble::from(&error);
+            findings.warn("list", (found, "the agent needs none; `copy`, `scan` and `verify` do (s3:ListBucket)"), &[]);
+            Vec::new()
+        }
+    };
+    nothing_there(source, bucket, route, findings).await;
+    let readable = |object: &&Listed| object.size > 0 && !is_archived(object.storage_class.as_deref());
+    let Some(first) = listed.iter().find(readable) else {
+        return findings.warn("read", ("there is nothing to read", "put an object there and check again"), &[]);
+    };
+    let at = Location { bucket: bucket.clone(), key: first.key.clone() };
+    match read(source, &at).await {
+        Ok(Some(object)) => read_of(source, &at, &object, settings, findings).await,
+        Ok(None) => findings.warn("read", (format!("{at} is gone meanwhile"), "check again"), &[]),
+        Err(error) => findings.fail("read", &error, &[]),
+    }
+}
+
+/// A key that was removed has to look so, or its message waits for a permission that never comes.
+async fn nothing_there(source: &dyn Source, bucket: &str, route: &Route, findings: &mut Findings<'_>) {
+    let name = Token::random().to_string();
+    let key = Key::new([route.source_prefix.as_bytes(), b"skyferry-check-", name.as_bytes()].concat());
+    match source.head(&Location::new(bucket, key), &Pin::Newest).await {
+        Ok(_) => findings.fine("a missing key", "is told as missing"),
+        Err(error) if error.kind == Kind::Denied => {
+            let advice = "grant s3:ListBucket: else what was removed looks denied, and its messages wait";
+            findings.warn("a missing key", ("looks denied", advice), &[9]);
+        }
+        Err(error) => findings.fail("a missing key", &error, &[]),
+    }
+}
+
+/// Its first byte.
+async fn read(source: &dyn Source, at: &Location) -> Result<Option<Object>, CopyError> {
+    let Some(opened) = source.open(at, &Pin::Newest, Some(0..1)).await? else { return Ok(None) };
+    let chunks: Vec<Result<Bytes, CopyError>> = opened.chunks.collect().await;
+    chunks.into_iter().collect::<Result<Vec<Bytes>, CopyError>>()?;
+    // A range tells no checksum of the whole.
+    source.head(at, &Pin::Newest).await
+}
+
+async fn read_of(
+    source: &dyn Source,
+    at: &Location,
+    object: &Object,
+    settings: &Settings,
+    findings: &mut Findings<'_>,
+) {
+    findings.fine("read", format!("the first byte of {at}"));
+    let stored = &object.stored;
+    let sums = [
+        ("CRC64NVME", stored.crc64nvme.is_some_and(|sum| sum.is_full())),
+        ("CRC32C", stored.crc32c.is_some_and(|sum| sum.is_full())),
+        ("CRC32", stored.crc32.is_some_and(|sum| sum.is_full())),
+        ("SHA-256", stored.sha256.is_some_and(|sum| sum.is_full())),
+        ("MD5", stored.md5.is_some_and(|sum| sum.is_full())),
+    ];
+    match sums.iter().find(|(_, there)| *there) {
+        Some((name, _)) => findings.fine("stored checksum", format!("{name} of that object")),
+        None => findings.fine("stored checksum", "none of that object: such copies are graded in-transit"),
+    }
+    let exact = settings.transfer.versions == Versions::Exact;
+    match &object.identity.version {
+        None if exact => {
+            let advice = "versions = \"exact\" needs a versioned bucket";
+            findings.warn("versions", ("the bucket has none", advice), &[]);
+        }
+        None => findings.fine("versions", "the bucket has none"),
+        Some(version) => match source.head(at, &Pin::Version(version.clone())).await {
+            Ok(_) => findings.fine("versions", "can be read"),
+            Err(error) if exact => findings.fail("versions", &error, &[]),
+            Err(_) => findings.fine("versions", "cannot be read, which only versions = \"exact\" needs"),
+        },
+    }
+    if settings.transfer.tags {
+        match source.tags(at, None).await {
+            Ok(_) => findings.fine("tags", "can be read"),
+            Err(error) => {
+                let Trouble { found, .. } = Trouble::from(&error);
+                findings.fail("tags", (found, "grant s3:GetObjectTagging, or set tags = false"), &[]);
+            }
+        }
+    }
+}
+
+fn is_archived(class: Option<&str>) -> bool {
+    class.is_some_and(|class| matches!(class, "GLACIER" | "DEEP_ARCHIVE"))
+}

@@ -1,0 +1,25 @@
+//! `skyferry completions`: what a shell needs to know to complete the words of this program.
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::DONE;
+use crate::show::Show;
+
+/// Writes a shell's completions of this program to stdout.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  source <(skyferry completions bash)
+  skyferry completions zsh > ~/.zfunc/_skyferry
+  skyferry completions fish > ~/.config/fish/completions/skyferry.fish")]
+pub struct Arguments {
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut crate::Arguments::command(), "skyferry", &mut script);
+    Show::new(false, false).say(String::from_utf8(script)?.trim_end())?;
+    Ok(DONE)
+}

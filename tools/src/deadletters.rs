@@ -1,0 +1,230 @@
+//! `skyferry deadletters`: what was given up, why, and what becomes of it now.
+
+mod arguments;
+mod known;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+use skyferry_agent::notice::Shutdown;
+use skyferry_agent::queue::{DeadLetters, Letter};
+use skyferry_agent::wiring::dead_letters;
+
+use crate::show::Show;
+use crate::usage::Usage;
+use crate::{DONE, FAILED, WRONG};
+pub use arguments::Arguments;
+use arguments::{Drop, List, Redrive, Verb, Which};
+use known::Known;
+use walk::{Met, Walk};
+
+/// Letters shown of each kind.
+const EXAMPLES: usize = 3;
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let place = match &arguments.verb {
+        Verb::List(List { place, .. })
+        | Verb::Show(arguments::Show { place, .. })
+        | Verb::Redrive(Redrive { place, .. })
+        | Verb::Drop(Drop { place, .. }) => place,
+    };
+    if matches!(&arguments.verb, Verb::Drop(drop) if !drop.yes && !drop.dry_run) {
+        return Err(Usage("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
+    }
+    let Some(settings) = crate::settings(&place.config) else { return Ok(WRONG) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        let mut all = dead_letters(&settings).await?;
+        all.retain(|letters| place.queue.as_ref().is_none_or(|name| *name == *letters.queue()));
+        if all.is_empty() {
+            return Err(Usage("none of the settings' queues is called so".into()).into());
+        }
+        let desk = Desk { all, shutdown, show: Show::new(place.json, false), json: place.json };
+        let code = match &arguments.verb {
+            Verb::List(list) => desk.list(list).await?,
+            Verb::Show(show) => desk.show(&show.wanted).await?,
+            Verb::Redrive(Redrive { which, dry_run, rate, .. }) => {
+                desk.settle(&Settling { which, dry_run: *dry_run, again: true, rate: *rate }).await?
+            }
+            Verb::Drop(Drop { which, dry_run, .. }) => {
+                desk.settle(&Settling { which, dry_run: *dry_run, again: false, rate: None }).await?
+            }
+        };
+        Ok(desk.shutdown.reason().map_or(code, |reason| reason.exit_code()))
+    })
+}
+
+/// The queues' dead letters, and how to speak of them.
+struct Desk {
+    all: Vec<Box<dyn DeadLetters>>,
+    shutdown: Shutdown,
+    show: Show,
+    json: bool,
+}
+
+/// Letters with one reason.
+#[derive(Default)]
+struct Kind {
+    count: u64,
+    examples: Vec<String>,
+}
+
+impl Desk {
+    fn walk<'a>(&'a self, letters: &'a dyn DeadLetters) -> Walk<'a> {
+        Walk { letters, shutdown: &self.shutdown, show: &self.show, rate: None }
+    }
+
+    async fn list(&self, arguments: &List) -> anyhow::Result<u8> {
+        let (mut listed, mut elsewhere) = (0, 0);
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        for letters in &self.all {
+            let mut kinds: BTreeMap<String, Kind> = BTreeMap::new();
+            let walk = self.walk(&**letters);
+            let met = walk.all(async |new| {
+                for letter in new.iter().filter(|letter| letter.matches(&arguments.which)) {
+                    if self.json {
+                        self.show.json(&letter.json().to_string())?;
+                    }
+                    let kind = kinds.entry(letter.kind()).or_default();
+                    kind.count += 1;
+                    if kind.examples.len() < EXAMPLES {
+                        kind.examples.push(example(letter));
+                    }
+                }
+                Ok(Vec::new())
+            });
+            let met = met.await?;
+            let count: u64 = kinds.values().map(|kind| kind.count).sum();
+            self.show.say(&text(&**letters, &kinds, count))?;
+            listed += count;
+            elsewhere += self.tell_elsewhere(&**letters, met);
+            for (reason, kind) in kinds {
+                *reasons.entry(reason).or_default() += kind.count;
+            }
+        }
+        self.end(json!({ "letters": listed, "reasons": reasons, "elsewhere": elsewhere }))
+    }
+
+    async fn show(&self, wanted: &str) -> anyhow::Result<u8> {
+        let mut found = 0;
+        for letters in &self.all {
+            let walk = self.walk(&**letters);
+            let met = walk.all(async |new| {
+                for letter in new.iter().filter(|letter| letter.is(wanted)) {
+                    found += 1;
+                    let Known { letter: whole, reason, .. } = letter;
+                    let (id, body, of) = (&whole.id, &whole.body, letters.name());
+                    if self.json {
+                        let mut line = letter.json();
+                        line["body"] = (**body).into();
+                        self.show.json(&line.to_string())?;
+                    }
+                    self.show.say(&format!(
+                        "{}\n  id      {id}\n  in      {of}, for {}\n  reason  {reason}\n  body    {body}",
+                        letter.name(),
+                        letter.age()
+                    ))?;
+                }
+                Ok(Vec::new())
+            });
+            let met = met.await?;
+            self.tell_elsewhere(&**letters, met);
+        }
+        if found == 0 {
+            eprintln!("skyferry: no dead letter is of {wanted}");
+        }
+        let code = self.end(json!({ "letters": found }))?;
+        Ok(if found == 0 { FAILED } else { code })
+    }
+
+    async fn settle(&self, settling: &Settling<'_>) -> anyhow::Result<u8> {
+        let Settling { which, dry_run, again, rate } = *settling;
+        let done = if again { "sent again" } else { "dropped" };
+        let (mut settled, mut left, mut elsewhere) = (0, 0, 0);
+        for letters in &self.all {
+            let walk = Walk { rate, ..self.walk(&**letters) };
+            let met = walk.all(async |new| {
+                let meant = new.into_iter().filter(|letter| letter.matches(which));
+                if dry_run {
+                    meant.for_each(|letter| {
+                        settled += 1;
+                        eprintln!("would be {done}: {}  {}", letter.name(), letter.kind());
+                    });
+                    return Ok(Vec::new());
+                }
+                let meant: Vec<Letter> = meant.map(|known| known.letter).collect();
+                if again {
+                    letters.redrive(&meant).await?
+                } else {
+                    letters.discard(&meant).await?
+                };
+                settled += meant.len() as u64;
+                Ok(meant.into_iter().map(|letter| letter.id).collect())
+            });
+            let met = met.await.with_context(|| format!("of {}, the rest is kept", letters.name()));
+            let met = met.with_context(|| format!("{settled} letters were {done}"))?;
+            left += met.left;
+            elsewhere += self.tell_elsewhere(&**letters, met);
+        }
+        let would = if dry_run { "would be " } else { "" };
+        self.show.say(&format!("{settled} letters {would}{done}, {left} kept"))?;
+        let name = if again { "redriven" } else { "dropped" };
+        self.end(json!({ "dry_run": dry_run, name: settled, "left": left, "elsewhere": elsewhere }))
+    }
+
+    /// What others have in hand cannot be seen, and must not look like nothing.
+    fn tell_elsewhere(&self, letters: &dyn DeadLetters, met: Met) -> u64 {
+        if met.elsewhere > 0 {
+            eprintln!(
+                "skyferry: about {} letters of {} are in other hands and not among these: ask again in a minute",
+                met.elsewhere,
+                letters.name()
+            );
+        }
+        met.elsewhere
+    }
+
+    fn end(&self, result: serde_json::Value) -> anyhow::Result<u8> {
+        if self.shutdown.reason().is_some() {
+            eprintln!("skyferry: interrupted; what was not settled is given back");
+        }
+        if self.json {
+            self.show.json(&result.to_string())?;
+        }
+        Ok(DONE)
+    }
+}
+
+/// What becomes of letters.
+#[derive(Clone, Copy)]
+struct Settling<'a> {
+    which: &'a Which,
+    dry_run: bool,
+    /// To their queue; else nowhere.
+    again: bool,
+    rate: Option<Duration>,
+}
+
+fn example(letter: &Known) -> String {
+    format!("{}  {} old  id {}", letter.name(), letter.age(), letter.letter.id)
+}
+
+fn text(letters: &dyn DeadLetters, kinds: &BTreeMap<String, Kind>, count: u64) -> String {
+    let mut lines = Vec::new();
+    let mut kinds: Vec<_> = kinds.iter().collect();
+    kinds.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.count));
+    for (reason, Kind { count, examples }) in kinds {
+        lines.push(format!("{count:>6}  {reason}"));
+        lines.extend(examples.iter().map(|example| format!("          {example}")));
+        if let Some(more) = count.checked_sub(examples.len() as u64).filter(|more| *more > 0) {
+            lines.push(format!("          and {more} more"));
+        }
+    }
+    lines.push(format!("{}, the dead letters of {}: {count}", letters.name(), letters.queue()));
+    lines.join("\n")
+}

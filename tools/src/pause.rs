@@ -1,0 +1,109 @@
+//! `skyferry pause` and `skyferry resume`: a whole fleet rests and goes on, by a note in the ledger that every agent reads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use skyferry_agent::config::{self, Settings};
+use skyferry_agent::ledger::Ledger;
+use skyferry_agent::pause::Pause;
+use skyferry_agent::wiring::{WiringError, open_ledger};
+
+use crate::show::Show;
+use crate::{DONE, WRONG};
+
+/// Lets every agent of this ledger stop receiving; what is in hand ends as usual.
+///
+/// Agents look at the ledger about every 15 seconds, and a poll that is under way may last another 20. They go on by
+/// themselves when the time is over or after `skyferry resume`. A second pause takes the place of the first. Messages stay in
+/// the queue, and its retention goes on.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: skyferry pause --config /etc/skyferry/agent.toml --for 2h --reason 'the bucket moves'"
+)]
+pub struct PauseArguments {
+    /// The agent's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How long: 90s, 30m, 2h, 1d. Without it until `skyferry resume`.
+    #[arg(long = "for", value_name = "TIME", value_parser = config::duration)]
+    length: Option<Duration>,
+    /// Why, for whoever looks at an agent meanwhile.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Lets the agents of this ledger go on, within about 15 seconds.
+#[derive(clap::Args)]
+#[command(after_help = "Example: skyferry resume --config /etc/skyferry/agent.toml")]
+pub struct ResumeArguments {
+    /// The agent's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(clap::Args)]
+struct How {
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// End with a line of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn pause(arguments: &PauseArguments) -> anyhow::Result<u8> {
+    let pause = Pause::new(arguments.length, arguments.reason.clone());
+    change(&arguments.config, Some(&pause), &arguments.how)
+}
+
+pub fn resume(arguments: &ResumeArguments) -> anyhow::Result<u8> {
+    change(&arguments.config, None, &arguments.how)
+}
+
+/// To this pause, or to none.
+fn change(config: &Path, to: Option<&Pause>, how: &How) -> anyhow::Result<u8> {
+    let Some(settings) = crate::settings(config) else { return Ok(WRONG) };
+    if matches!(settings.ledger, config::Ledger::None) {
+        eprintln!("skyferry: [ledger] kind = \"none\" keeps no note that agents could read: stop them instead");
+        return Ok(WRONG);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let before = runtime.block_on(async {
+        let ledger = open(&settings).await?;
+        let before = if how.dry_run { Pause::read(&*ledger).await } else { Pause::write(&*ledger, to).await };
+        anyhow::Ok(before?)
+    })?;
+    let show = Show::new(how.json, false);
+    show.say(&words(to, before.as_ref(), how.dry_run))?;
+    if how.json {
+        let told = serde_json::json!({ "dry_run": how.dry_run, "paused": to, "before": before });
+        show.json(&told.to_string())?;
+    }
+    Ok(DONE)
+}
+
+fn words(to: Option<&Pause>, before: Option<&Pause>, dry_run: bool) -> String {
+    let now = match (to, before) {
+        (Some(pause), None) => pause.to_string(),
+        (Some(pause), Some(before)) => format!("{pause} (before: {before})"),
+        (None, Some(before)) => format!("resumed; it was {before}"),
+        (None, None) => "nothing was paused".into(),
+    };
+    if dry_run { format!("would be written: {now}") } else { now }
+}
+
+/// An embedded ledger belongs to the one process that has it open.
+async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Ledger>> {
+    match open_ledger(settings).await {
+        Err(error @ WiringError::Embedded(_)) => {
+            bail!("{error}\nAn agent with an embedded ledger is a fleet of one: stop it instead of pausing it.")
+        }
+        opened => Ok(opened?),
+    }
+}

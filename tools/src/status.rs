@@ -1,0 +1,93 @@
+//! `skyferry status`: how a fleet is doing, from its queue, its ledger and its agents' own words. One look, or one every two
+//! seconds.
+
+mod agents;
+mod sight;
+mod words;
+
+use std::collections::VecDeque;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use skyferry_agent::config::Settings;
+use tokio::time::{Instant, sleep};
+
+use crate::show::Show;
+use crate::{DONE, FAILED, WRONG};
+use agents::Agents;
+use sight::{Sight, Totals};
+
+/// Between two looks; and what a rate is measured over at least.
+const PERIOD: Duration = Duration::from_secs(2);
+/// A rate is that of the last half minute.
+const LOOKS: usize = 15;
+
+/// Shows how a fleet is doing: the queue's depth, what is under way, throughput, lag, what was parked and why, time to empty.
+///
+/// The queue and the ledger are asked with the settings' keys, and each agent for its /status.json. An agent that does not
+/// answer is shown as such. Rates are measured over two seconds, or with --watch over the last half minute. SQS does not tell
+/// how old its oldest message is: the lag is the age of the message that an agent ended last.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: skyferry status --config /etc/skyferry/agent.toml --agent http://10.0.0.7:9180 --watch"
+)]
+pub struct Arguments {
+    /// The agent's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where an agent tells its status; several times for several. Without it, where the settings' listens, on this machine.
+    #[arg(long = "agent", value_name = "URL")]
+    agents: Vec<String>,
+    /// Look again every two seconds, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+    /// A line of JSON on stdout for each look.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let agents = match Agents::new(&arguments.agents, settings.listen) {
+        Ok(agents) => agents,
+        Err(error) => {
+            eprintln!("skyferry: {error:#}");
+            return Ok(WRONG);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(look(arguments, &settings, &agents))
+}
+
+async fn look(arguments: &Arguments, settings: &Settings, agents: &Agents) -> anyhow::Result<u8> {
+    let show = Show::new(arguments.json, false);
+    let repaint = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
+    let places = sight::Places::open(settings).await;
+    let mut before: VecDeque<(Instant, Totals)> = VecDeque::new();
+    loop {
+        let (at, seen) = (Instant::now(), agents.ask().await);
+        let totals = Totals::of(&seen);
+        // Nothing to measure a rate against yet.
+        if before.is_empty() && totals.answering > 0 {
+            before.push_back((at, totals));
+            sleep(PERIOD).await;
+            continue;
+        }
+        let rate = before.front().map(|(then, old)| totals.since(old, at - *then)).unwrap_or_default();
+        let sight = Sight::new(places.look().await, seen, totals, rate);
+        let text = words::words(&sight);
+        show.say(&if repaint { format!("\x1b[H\x1b[J{text}") } else { text })?;
+        if arguments.json {
+            show.json(&serde_json::to_string(&sight)?)?;
+        }
+        if !arguments.watch {
+            return Ok(if sight.queues.iter().any(|queue| queue.error.is_some()) { FAILED } else { DONE });
+        }
+        before.push_back((at, totals));
+        if before.len() > LOOKS {
+            before.pop_front();
+        }
+        sleep(PERIOD).await;
+    }
+}

@@ -1,0 +1,132 @@
+//! What agents say of themselves.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use reqwest::{Client, Url};
+use serde::{Deserialize, Serialize};
+use skyferry_agent::pause::Pause;
+
+/// Of one agent: it answers at once or it does not.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where they are.
+pub struct Agents {
+    client: Client,
+    pages: Vec<(String, Url)>,
+}
+
+/// One of them, asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    pub url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
+}
+
+/// `/status.json`, as far as it is needed here. What an older agent does not tell is nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Said {
+    pub version: String,
+    pub uptime_seconds: f64,
+    pub draining: bool,
+    pub paused: Option<Pause>,
+    pub copied: u64,
+    pub deleted: u64,
+    pub gone: u64,
+    pub unchanged: u64,
+    pub skipped: u64,
+    pub parked: u64,
+    pub bytes: u64,
+    pub bytes_passed: u64,
+    pub retries: u64,
+    pub inflight_objects: u64,
+    pub inflight_bytes: u64,
+    pub lag_seconds: Option<f64>,
+    pub parked_by_reason: BTreeMap<String, u64>,
+    pub queue: Option<Queue>,
+    pub storm: Option<Storm>,
+    pub errors: Vec<Logged>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Queue {
+    pub name: String,
+    pub visible: u64,
+    pub in_flight: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Storm {
+    pub side: String,
+    pub cause: String,
+    pub seconds: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Logged {
+    pub at: i64,
+    pub level: String,
+    pub text: String,
+}
+
+impl Said {
+    /// Records that ended.
+    pub fn ended(&self) -> u64 {
+        self.copied + self.deleted + self.gone + self.unchanged + self.skipped + self.parked
+    }
+}
+
+impl Agents {
+    /// `named`, else the one of the settings.
+    pub fn new(named: &[String], listen: Option<SocketAddr>) -> anyhow::Result<Agents> {
+        let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
+        let own = listen.filter(|_| named.is_empty()).map(|address| format!("http://{}", reachable(address)));
+        let page = |url: String| -> anyhow::Result<(String, Url)> {
+            let wrong = || format!("--agent {url}: give a URL like http://10.0.0.7:9180");
+            let base = Url::parse(&url).with_context(wrong)?;
+            anyhow::ensure!(matches!(base.scheme(), "http" | "https") && base.host().is_some(), wrong());
+            let page = base.join("status.json").with_context(wrong)?;
+            Ok((url.trim_end_matches('/').to_owned(), page))
+        };
+        let pages = named.iter().cloned().chain(own).map(page).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Agents { client, pages })
+    }
+
+    pub async fn ask(&self) -> Vec<Asked> {
+        join_all(self.pages.iter().map(|(url, page)| async move {
+            let (said, error) = match self.one(page).await {
+                Ok(said) => (Some(said), None),
+                Err(error) => (None, Some(format!("{error:#}"))),
+            };
+            Asked { url: url.clone(), error, said }
+        }))
+        .await
+    }
+
+    async fn one(&self, page: &Url) -> anyhow::Result<Said> {
+        let answer = self.client.get(page.clone()).send().await.map_err(reqwest::Error::without_url)?;
+        anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
+        let body = answer.text().await.map_err(reqwest::Error::without_url)?;
+        serde_json::from_str(&body).context("what it says is no agent's status")
+    }
+}
+
+/// An agent that listens everywhere is asked on this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

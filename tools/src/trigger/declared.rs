@@ -1,0 +1,67 @@
+//! The file of `skyferry trigger apply`: the triggers that there are to be.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::entry::{self, Entry, Filter};
+use crate::usage::Usage;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    triggers: Vec<Trigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trigger {
+    bucket: String,
+    queue: String,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    /// Relative to this file.
+    prefix_file: Option<PathBuf>,
+    #[serde(default)]
+    suffix: String,
+    #[serde(default)]
+    events: Vec<String>,
+}
+
+/// By bucket.
+pub fn read(file: &Path, default_events: &[String]) -> Result<BTreeMap<String, Vec<Entry>>, Usage> {
+    let wrong = |what: String| Usage(format!("{}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let File { triggers } = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    if triggers.is_empty() {
+        return Err(wrong("there is no [[triggers]] in it".into()));
+    }
+    let mut wanted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for trigger in triggers {
+        let Trigger { bucket, queue, prefixes, prefix_file, suffix, events } = trigger;
+        let names = if events.is_empty() { default_events } else { &events };
+        let events = entry::events(names).map_err(|Usage(what)| wrong(what))?;
+        let mut filters = Vec::new();
+        for prefix in &prefixes {
+            filters.push(Filter::new(prefix, &suffix).map_err(|Usage(what)| wrong(what))?);
+        }
+        if let Some(list) = prefix_file {
+            let beside = file.parent().unwrap_or(Path::new("")).join(list);
+            filters.extend(Filter::of_file(&beside, &suffix)?);
+        }
+        if filters.is_empty() {
+            filters.push(Filter::new("", &suffix).map_err(|Usage(what)| wrong(what))?);
+        }
+        let all = wanted.entry(bucket).or_default();
+        for entry in filters.into_iter().map(|filter| Entry::ours(&queue, filter, events.clone())) {
+            match all.iter_mut().find(|known| known.id == entry.id) {
+                Some(known) => known.events.extend(entry.events),
+                None => all.push(entry),
+            }
+        }
+    }
+    Ok(wanted)
+}

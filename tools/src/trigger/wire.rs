@@ -1,0 +1,141 @@
+//! What every verb begins with: from the flags, or the settings file, to the bucket's S3 and the queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use skyferry_agent::config::{Provider, Settings, Store};
+use skyferry_agent::queue::sqs::{Arn, Owned};
+use skyferry_agent::store::s3::S3;
+use skyferry_agent::wiring::{owned_queue, source_s3};
+
+use super::arguments::Connection;
+use super::configuration::Configuration;
+use super::entry::Spelling;
+use crate::usage::Usage;
+
+pub struct Wire {
+    settings: Settings,
+    pub s3: S3,
+    spelling: Spelling,
+}
+
+/// A bucket's configuration as it was read.
+pub struct Read {
+    pub configuration: Configuration,
+    /// Where the bucket is, if that is known.
+    pub region: Option<String>,
+}
+
+impl Wire {
+    pub fn open(connection: &Connection) -> anyhow::Result<Wire> {
+        let settings = match &connection.config {
+            Some(file) => Settings::load(file, std::env::vars_os()).map_err(|error| Usage(error.to_string()))?,
+            None => typed(connection)?,
+        };
+        let s3 = source_s3(&settings).map_err(|error| Usage(error.to_string()))?;
+        let own = match &settings.source {
+            Store::S3(s3) => s3.endpoint.as_ref().map(|endpoint| endpoint.host().to_owned()),
+            _ => None,
+        };
+        let amazon = own.is_none_or(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"));
+        let spelling = if amazon { Spelling::Form } else { Spelling::Plain };
+        Ok(Wire { settings, s3, spelling })
+    }
+
+    /// The one that was named, else that of the settings.
+    pub fn bucket(&self, named: Option<&str>) -> Result<String, Usage> {
+        if let Some(bucket) = named {
+            return Ok(bucket.to_owned());
+        }
+        let routed: BTreeSet<&str> =
+            self.settings.routes.iter().filter_map(|route| route.source_bucket.as_deref()).collect();
+        match (routed.first(), routed.len()) {
+            (Some(bucket), 1) => Ok((*bucket).to_owned()),
+            _ => Err(Usage("which bucket? Say it with --bucket".into())),
+        }
+    }
+
+    pub async fn read(&self, bucket: &str) -> anyhow::Result<Read> {
+        let notification = self.s3.notification(bucket).await?;
+        let configuration = self.parse(&notification.document);
+        let configuration =
+            configuration.map_err(|what| anyhow!("the notification configuration of {bucket} {what}"))?;
+        Ok(Read { configuration, region: notification.region.map(|region| region.to_string()) })
+    }
+
+    pub fn parse(&self, document: &str) -> Result<Configuration, String> {
+        Configuration::read(document, self.spelling)
+    }
+
+    /// The queue of this ARN, else that of the settings.
+    pub async fn queue(&self, arn: Option<&str>) -> anyhow::Result<Owned> {
+        let arn = arn.map(standard_queue).transpose()?;
+        Ok(owned_queue(&self.settings, arn.as_ref()).await?)
+    }
+
+    /// The bucket's account, as far as the settings know it.
+    pub fn expected_owner(&self) -> Option<&str> {
+        match &self.settings.source {
+            Store::S3(s3) => s3.expected_owner.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What the agent of these settings has to hear of.
+    pub fn default_events(&self) -> Vec<String> {
+        let transfer = &self.settings.transfer;
+        let wanted = [
+            (true, "s3:ObjectCreated:*"),
+            (transfer.deletes, "s3:ObjectRemoved:*"),
+            (transfer.deletes, "s3:LifecycleExpiration:*"),
+            (transfer.restore, "s3:ObjectRestore:Completed"),
+        ];
+        wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, event)| event.to_owned()).collect()
+    }
+}
+
+/// An ARN to which S3 can send.
+pub fn standard_queue(text: &str) -> Result<Arn<'_>, Usage> {
+    let wanted = "a queue's ARN is like arn:aws:sqs:us-west-2:123456789012:name";
+    let arn = Arn::parse(text).ok_or_else(|| Usage(format!("{text:?} is no ARN of an SQS queue: {wanted}")))?;
+    if arn.name.ends_with(".fifo") {
+        return Err(Usage(format!("{text} is a FIFO queue, and S3 sends its events to standard queues only")));
+    }
+    Ok(arn)
+}
+
+/// The flags as settings, so that there is one place that knows defaults.
+fn typed(connection: &Connection) -> anyhow::Result<Settings> {
+    let mut text = String::from(
+        "ledger.kind = \"none\"\ndestination.kind = \"directory\"\ndestination.path = \"none\"\n\
+         credentials.source.provider = \"environment\"\n",
+    );
+    let Connection { region, endpoint, queue_endpoint, .. } = connection;
+    for (table, name, value) in
+        [("source", "region", region), ("source", "endpoint", endpoint), ("queue", "endpoint", queue_endpoint)]
+    {
+        if let Some(value) = value {
+            // What JSON says of a text, TOML says too.
+            let _ = writeln!(text, "{table}.{name} = {}", serde_json::Value::from(value.as_str()));
+        }
+    }
+    let here = std::env::current_dir().context("the current directory")?;
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !name.starts_with("SKYFERRY__"))
+        .collect();
+    let parsed = Settings::parse(&here.join("command line"), &text, &environment);
+    let mut settings = parsed.map_err(|error| {
+        let text = error.to_string();
+        Usage(text.replace("source.", "--").replace("queue.endpoint", "--queue-endpoint"))
+    })?;
+    if let Some(text) = &connection.credentials {
+        let provider = Provider::from_argument(text, Path::new(&here));
+        let provider = provider.map_err(|wanted| Usage(format!("--credentials {text}: {wanted}")))?;
+        settings.credentials.source = Some(provider.clone());
+        settings.credentials.queue = Some(provider);
+    }
+    Ok(settings)
+}

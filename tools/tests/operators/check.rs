@@ -1,0 +1,270 @@
+//! The preflight, where all is well and where something is not.
+
+use std::process::Output;
+
+use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, Weed};
+use serde_json::{Value, json};
+
+use crate::stage::{LIST, SINK, SOURCE, Stage, errors, last_line};
+
+/// The facts of one section with one name.
+fn fact<'a>(told: &'a Value, about: &str, what: &str) -> &'a Value {
+    let facts = told["facts"].as_array().expect("facts");
+    let found =
+        facts.iter().find(|fact| fact["about"].as_str().is_some_and(|a| a.starts_with(about)) && fact["what"] == what);
+    found.unwrap_or_else(|| panic!("no fact {about}, {what}: {told:#}"))
+}
+
+fn verdict<'a>(told: &'a Value, about: &str, what: &str) -> &'a str {
+    fact(told, about, what)["verdict"].as_str().expect("a verdict")
+}
+
+fn failed(told: &Value) -> Vec<String> {
+    let facts = told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "failed");
+    facts.map(|fact| format!("{}, {}", fact["about"].as_str().unwrap(), fact["what"].as_str().unwrap())).collect()
+}
+
+fn weaker(told: &Value) -> Vec<u64> {
+    let promises = told["promises"].as_array().expect("promises").iter();
+    let weaker = promises.filter(|promise| promise["weaker"].as_array().is_some_and(|why| !why.is_empty()));
+    weaker.map(|promise| promise["number"].as_u64().expect("a number")).collect()
+}
+
+fn check(stage: &Stage, more: &[&str]) -> (Output, Value) {
+    let output = stage.run(&[&["check", "--json"], more].concat());
+    let told = last_line(&output);
+    (output, told)
+}
+
+/// What is in the destination bucket, uploads too.
+fn left(stage: &Stage) -> Vec<String> {
+    let objects = stage.gcs.objects(SINK).into_iter().map(|object| object.key.clone());
+    objects.chain(stage.gcs.open_uploads(SINK).into_iter().map(|upload| upload.key)).collect()
+}
+
+fn nothing_but_probes(stage: &Stage) {
+    let keys: Vec<String> = stage.gcs.publications().into_iter().map(|publication| publication.key).collect();
+    assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("backup/.skyferry-check/")), "{keys:?}");
+    assert_eq!(left(stage), [""; 0]);
+}
+
+/// As `skyferry trigger` sets it.
+async fn let_s3_in(stage: &Stage) {
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "sqs:SendMessage",
+        "Resource": Ministack::queue_arn(LIST),
+        "Condition": { "ArnLike": { "aws:SourceArn": format!("arn:aws:s3:::{SOURCE}") } },
+    }]});
+    set(stage, LIST, json!({ "Policy": policy.to_string(), "MessageRetentionPeriod": "1209600" })).await;
+    set(stage, "list-dead", json!({ "MessageRetentionPeriod": "1209600" })).await;
+}
+
+async fn set(stage: &Stage, queue: &str, attributes: Value) {
+    let asked = json!({ "QueueUrl": stage.cloud.queue_url(queue), "Attributes": attributes });
+    stage.cloud.call("AmazonSQS.SetQueueAttributes", asked).await.expect("set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_left() {
+    let stage = Stage::new().await;
+    let_s3_in(&stage).await;
+    stage.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
+    let (output, told) = check(&stage, &[]);
+    assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
+    assert_eq!((&told["warnings"], weaker(&told)), (&json!(0), Vec::new()), "{}", errors(&output));
+    for (about, what) in [
+        ("keys", "source"),
+        ("queue", "dead letters"),
+        ("queue", "policy"),
+        ("queue", "clock"),
+        ("ledger", "write"),
+        ("source photos", "read"),
+        ("source photos", "a missing key"),
+        ("destination copies/backup/", "wrong bytes"),
+        ("destination copies/backup/", "conditional write"),
+        ("destination copies/backup/", "conditional delete"),
+        ("destination copies/backup/", "checksums of parts"),
+        ("destination copies/backup/", "complete"),
+        ("destination copies/backup/", "complete after abort"),
+        ("probe copies/backup/.skyferry-check/", "cleaning up"),
+    ] {
+        assert_eq!(verdict(&told, about, what), "ok", "{about}, {what}");
+    }
+    nothing_but_probes(&stage);
+    assert_eq!(
+        stage.cloud.item(LIST, "/note/check").await.expect("asked").map(|item| item["sfNote"].clone()),
+        Some(Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seaweedfs_keeps_what_it_is_asked_for() {
+    let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
+    let stage = Stage::new().await;
+    let keys = std::fs::read_to_string(stage.folder.path().join("keys.json")).expect("keys");
+    let keys =
+        keys.replace(sandbox::GcsPeer::ACCESS_ID, Weed::ACCESS_ID).replace(sandbox::GcsPeer::SECRET, Weed::SECRET);
+    std::fs::write(stage.folder.path().join("keys.json"), keys).expect("written");
+    let gcs = format!("endpoint = \"{}\"", stage.gcs.endpoint());
+    let to_weed = format!("kind = \"s3\"\nregion = \"us-east-1\"\nendpoint = \"{}\"", weed.endpoint());
+    stage.write(&stage.settings().replace(&gcs, &to_weed));
+    let (output, told) = check(&stage, &[]);
+    assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
+    assert_eq!(verdict(&told, "probe", "cleaning up"), "ok");
+    for what in ["metadata", "read back", "wrong bytes", "conditional write", "complete after abort", "delete"] {
+        assert_eq!(verdict(&told, "destination copies/backup/", what), "ok", "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_writes_nothing_and_says_so() {
+    let stage = Stage::new().await;
+    let (output, told) = check(&stage, &["--no-write"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert_eq!(verdict(&told, "destination", "write"), "warning");
+    assert!(stage.gcs.publications().is_empty());
+    assert!(stage.cloud.item(LIST, "/note/check").await.expect("asked").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_write_fails_and_says_what_to_grant() {
+    let stage = Stage::new().await;
+    stage.gcs.set_access(SINK, Access::ReadOnly);
+    let (output, told) = check(&stage, &[]);
+    assert_eq!((failed(&told), output.status.code()), (vec!["destination copies/backup/, write".to_owned()], Some(1)));
+    let advice = fact(&told, "destination", "write")["advice"].as_str().expect("advice");
+    assert!(advice.starts_with("grant the destination credentials"), "{advice}");
+    assert_eq!(verdict(&told, "probe", "cleaning up"), "ok", "nothing was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_queue_a_missing_bucket_and_a_missing_table_are_each_told() {
+    let stage = Stage::new().await;
+    let settings = stage.settings();
+    stage.write(
+        &settings
+            .replace("name = \"list\"", "name = \"lost\"")
+            .replace("table = \"list\"", "table = \"lost\"")
+            .replace("bucket = \"copies\"", "bucket = \"lost\""),
+    );
+    let (output, told) = check(&stage, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert_eq!(failed(&told), ["queue lost, open", "ledger, open", "destination lost/backup/, write"]);
+    for (about, word) in [("queue", "[queue] name"), ("ledger", "[ledger] table"), ("destination", "create the bucket")]
+    {
+        let what = if about == "destination" { "write" } else { "open" };
+        let advice = fact(&told, about, what)["advice"].as_str().expect("advice");
+        assert!(advice.contains(word), "{advice}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_without_dead_letters_of_short_patience_is_warned_of() {
+    let stage = Stage::new().await;
+    let attributes = [("VisibilityTimeout", "5".to_owned()), ("MessageRetentionPeriod", "3600".to_owned())];
+    stage.cloud.create_queue("bare", &attributes).await.expect("a queue");
+    stage.write(&stage.settings().replace("name = \"list\"", "name = \"bare\""));
+    let (output, told) = check(&stage, &[]);
+    assert_eq!(output.status.code(), Some(0), "warnings fail nothing: {}", errors(&output));
+    for what in ["visibility", "retention", "dead letters", "policy"] {
+        assert_eq!(verdict(&told, "queue bare", what), "warning", "{what}");
+    }
+    assert_eq!(weaker(&told), [1, 9]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_queue_that_is_gone_fails() {
+    let stage = Stage::new().await;
+    let asked = json!({ "QueueUrl": stage.cloud.queue_url("list-dead") });
+    stage.cloud.call("AmazonSQS.DeleteQueue", asked).await.expect("deleted");
+    let (output, told) = check(&stage, &["--no-write"]);
+    assert_eq!((verdict(&told, "queue", "dead letters"), output.status.code()), ("failed", Some(1)));
+    assert_eq!(weaker(&told), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_lies_is_found_out() {
+    let stage = Stage::with(GcsOptions { answer_hashes: false, ..GcsOptions::default() }).await;
+    // A complete after the abort lands all the same.
+    stage.gcs.faults().add(
+        Rule::on(Operation::AbortUpload, Fault::Refuse { status: 403, code: "AccessDenied".into(), retry_after: None })
+            .always(),
+    );
+    let (output, told) = check(&stage, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert_eq!(verdict(&told, "destination", "complete after abort"), "failed");
+    assert_eq!(verdict(&told, "destination", "stored checksum"), "warning");
+    assert_eq!(verdict(&told, "probe", "cleaning up"), "failed", "an upload stays, and is named");
+    let stays = fact(&told, "probe", "cleaning up")["found"].as_str().expect("words");
+    assert!(stays.contains("copies/backup/.skyferry-check/"), "{stays}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_far_off_is_told() {
+    let stage = Stage::new().await;
+    let long_ago = Fault::Header("last-modified", "Fri, 20 Nov 2026 07:00:00 GMT".into());
+    stage.gcs.faults().add(Rule::on(Operation::HeadObject, long_ago).always());
+    let (output, told) = check(&stage, &[]);
+    assert_eq!(
+        (verdict(&told, "destination", "clock"), output.status.code()),
+        ("failed", Some(1)),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_it_cleans_up_after_itself() {
+    let stage = Stage::new().await;
+    let slow = Fault::Stall(std::time::Duration::from_secs(120));
+    stage.gcs.faults().add(Rule::on(Operation::UploadPart, slow));
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_skyferry"));
+    command.args(["check", "--config", "agent.toml"]).current_dir(stage.folder.path());
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("started");
+    let pid = child.id().expect("it runs").to_string();
+    crate::stage::eventually("an upload is open", async || stage.gcs.open_uploads(SINK).len() == 1).await;
+    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill");
+    assert!(sent.success());
+    let output = child.wait_with_output().await.expect("it ended");
+    assert_eq!((output.status.code(), left(&stage)), (Some(130), Vec::new()), "{}", errors(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_prefix_of_nothing_is_refused() {
+    let stage = Stage::new().await;
+    for prefix in ["", "/", "//x"] {
+        let output = stage.run(&["check", "--probe-prefix", prefix]);
+        assert_eq!(output.status.code(), Some(2), "{prefix}");
+    }
+    assert!(stage.gcs.publications().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_the_source_is_heard_in_the_queue_and_by_way_of_an_agent() {
+    let stage = Stage::new().await;
+    let (output, told) = check(&stage, &["--notification-probe"]);
+    assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
+    let found = |told: &Value| fact(told, "source photos", "events")["found"].as_str().expect("words").to_owned();
+    assert!(found(&told).contains("it is in the queue"), "{}", found(&told));
+    let agent = stage.agent().await;
+    let (_, told) = check(&stage, &["--notification-probe"]);
+    assert!(
+        found(&told).contains("an agent has copied it") || found(&told).contains("it is in the queue"),
+        "{}",
+        found(&told)
+    );
+    agent.stop().await;
+    let listed = stage.cloud.s3(http::Method::GET, &format!("/{SOURCE}?list-type=2"), &[], bytes::Bytes::new()).await;
+    let listed = String::from_utf8_lossy(&listed.expect("listed")).into_owned();
+    assert!(!listed.contains("<Key>"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_whose_events_go_nowhere_is_told() {
+    let stage = Stage::new().await;
+    stage.cloud.s3(http::Method::PUT, "/silent", &[], bytes::Bytes::new()).await.expect("a bucket");
+    stage.write(&stage.settings().replace(&format!("source_bucket = \"{SOURCE}\""), "source_bucket = \"silent\""));
+    let (output, told) = check(&stage, &["--notification-probe=4s"]);
+    assert_eq!((failed(&told), output.status.code()), (vec!["source silent, events".to_owned()], Some(1)));
+}

@@ -1,0 +1,7 @@
+//! What people do with a fleet: pause and resume, status, check, the table's dump. Against ministack, SeaweedFS and the GCS peer.
+
+mod check;
+mod dump;
+mod pause;
+mod stage;
+mod status;

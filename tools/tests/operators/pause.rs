@@ -1,0 +1,92 @@
+//! A fleet that is paused rests, says so, and goes on.
+
+use sandbox::Ministack;
+use serde_json::{Value, json};
+
+use crate::stage::{LIST, SOURCE, Stage, errors, eventually, skyferry};
+
+async fn status(stage: &Stage) -> Value {
+    let (_, body) = stage.get("/status.json").await.expect("an answer");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_agent_receives_nothing_says_why_and_goes_on_when_it_is_resumed() {
+    let stage = Stage::new().await;
+    let told = stage.told(&["pause", "--for", "1h", "--reason", "the bucket moves", "--dry-run"]);
+    assert_eq!((&told["before"], &told["paused"]["reason"]), (&Value::Null, &json!("the bucket moves")));
+    assert_eq!(stage.told(&["resume"])["before"], Value::Null, "the dry run wrote nothing");
+    let told = stage.told(&["pause", "--for", "1h", "--reason", "the bucket moves"]);
+    let (since, until) = (&told["paused"]["since"], &told["paused"]["until"]);
+    assert_eq!(until.as_i64().expect("a time") - since.as_i64().expect("a time"), 3600);
+
+    // One that starts meanwhile rests before it receives anything.
+    stage.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
+    let agent = stage.agent().await;
+    eventually("it says that it rests", async || !status(&stage).await["paused"].is_null()).await;
+    assert_eq!(status(&stage).await["paused"]["reason"], "the bucket moves");
+    let (code, words) = stage.get("/readyz").await.expect("an answer");
+    assert!(code == 503 && words.starts_with("paused since 20") && words.ends_with(": the bucket moves\n"), "{words}");
+    assert!(status(&stage).await["storm"].is_null(), "it is no weather");
+    // The bucket's test event is in the queue, too.
+    assert_eq!((stage.cloud.depth(LIST).await.expect("a depth"), stage.is_copied("a")), ([2, 0, 0], false));
+
+    let told = stage.run(&["resume"]);
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(said.starts_with("resumed; it was paused since 20"), "{said}");
+    eventually("what waited is copied", async || stage.is_copied("a")).await;
+    assert_eq!(stage.get("/readyz").await.expect("an answer").0, 200);
+
+    // One that works is paused at its next look.
+    stage.told(&["pause"]);
+    eventually("it says that it rests", async || {
+        status(&stage).await["paused"]["until"].is_null() && !status(&stage).await["paused"].is_null()
+    })
+    .await;
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_in_the_past_and_a_ledger_that_is_away_hold_nobody() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.run(&["pause", "--for", "0s"]).status.code(), Some(0));
+    stage.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
+    let agent = stage.agent().await;
+    eventually("it is copied", async || stage.is_copied("a")).await;
+    agent.stop().await;
+
+    let proxy = sandbox::Proxy::start(stage.cloud.address()).expect("a proxy");
+    let ledger =
+        |endpoint: String| format!("[ledger]\n            table = \"{LIST}\"\n            endpoint = \"{endpoint}\"");
+    stage.write(&stage.settings().replace(&ledger(stage.cloud.endpoint()), &ledger(proxy.endpoint())));
+    let agent = stage.agent().await;
+    proxy.set_open(false);
+    proxy.cut_all();
+    let told = stage.run(&["pause"]);
+    assert_eq!(told.status.code(), Some(1), "{}", errors(&told));
+    assert!(errors(&told).contains("ledger list: "), "{}", errors(&told));
+    assert!(status(&stage).await["paused"].is_null());
+    agent.stop().await;
+}
+
+#[test]
+fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = |ledger: &str| {
+        let text = format!(
+            "[credentials]\nsource = {{ provider = \"environment\" }}\n[queue]\nkind = \"embedded\"\npath = \"q.db\"\n\
+             [ledger]\n{ledger}\n[source]\nregion = \"{}\"\n[destination]\nkind = \"directory\"\npath = \"copies\"\n\
+             [[routes]]\nsource_bucket = \"photos\"\n",
+            Ministack::REGION
+        );
+        std::fs::write(folder.path().join("agent.toml"), text).expect("written");
+        skyferry(folder.path(), &["pause", "--config", "agent.toml"])
+    };
+    let none = settings("kind = \"none\"");
+    assert_eq!(none.status.code(), Some(2), "{}", errors(&none));
+    assert!(errors(&none).contains("keeps no note"), "{}", errors(&none));
+    let _open = skyferry_agent::embedded::Embedded::open(&folder.path().join("l.db")).expect("a file");
+    let held = settings("kind = \"embedded\"\npath = \"l.db\"");
+    assert_eq!(held.status.code(), Some(1), "{}", errors(&held));
+    assert!(errors(&held).contains("stop it instead"), "{}", errors(&held));
+}
