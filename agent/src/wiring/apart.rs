@@ -81,12 +81,11 @@ impl Apart {
         });
         let mut files = queues::Files::default();
         let opened = each_queue(settings, &queue, &mut files).await;
-        let again = |keys: &Result<Option<Keys>, WiringError>| match keys {
-            Ok(keys) => Ok(keys.clone()),
-            Err(error) => Err(WiringError::Section { section: "[credentials]", reason: error.to_string() }),
-        };
         Ok(Apart {
-            source_written: again(&source).and_then(|keys| stores::source_written(settings, keys, &transport)),
+            source_written: match &source {
+                Ok(keys) => stores::source_written(settings, keys.clone(), &transport),
+                Err(error) => Err(again(error)),
+            },
             source: source.and_then(|keys| stores::source(settings, keys, &transport)),
             sink: destination.and_then(|keys| stores::sink(settings, keys, &transport)),
             router,
@@ -184,7 +183,7 @@ async fn open_queue(
             Ok(QueueApart { queue: Arc::new(queue), sqs: None })
         }
         config::Queue::Sqs { queue, region, endpoint } => {
-            let keys = keys.as_ref().map_err(|error| section("[queue]", error))?;
+            let keys = keys.as_ref().map_err(again)?;
             let sqs = Arc::new(queues::sqs(queue, region, endpoint, keys).await?);
             Ok(QueueApart { queue: sqs.clone(), sqs: Some(sqs) })
         }
@@ -209,6 +208,11 @@ async fn open_ledger(
     }
 }
 
-fn section(section: &'static str, error: &WiringError) -> WiringError {
-    WiringError::Section { section, reason: error.to_string() }
+/// The same error for another who lacks these keys.
+fn again(error: &WiringError) -> WiringError {
+    match error {
+        WiringError::Credentials { role, error } => WiringError::Credentials { role, error: error.clone() },
+        WiringError::Section { section, reason } => WiringError::Section { section, reason: reason.clone() },
+        other => WiringError::Section { section: "[credentials]", reason: other.to_string() },
+    }
 }

@@ -45,7 +45,7 @@ pub async fn probe(written: &dyn Sink, subject: &Subject, ears: &Ears<'_>, findi
         Some(heard) => findings.fine(what, format!("of {at}: {heard}, after {:.0} s", started.elapsed().as_secs_f64())),
         None if few => {
             let advice = "set the bucket's notification (`skyferry trigger`) and the queue's policy";
-            let found = format!("of {at} was nothing heard for {} s", ears.patience.as_secs());
+            let found = format!("nothing was heard of {at} for {} s", ears.patience.as_secs());
             findings.fail(what, (found, advice), &[]);
         }
         None => {

@@ -9,6 +9,8 @@ use super::finding::Findings;
 
 /// The name of a note of its own.
 const NOTE: &str = "check";
+/// What rests on it.
+const OF_THE_LEDGER: &[u8] = &[1, 4, 5, 6, 7, 8, 10];
 /// By which items expire.
 const EXPIRY: &str = "endTime";
 
@@ -17,13 +19,13 @@ pub async fn probe(opened: &Result<LedgerApart, WiringError>, kept: bool, write:
         Ok(opened) => opened,
         Err(error) => {
             findings.about("ledger");
-            return findings.fail("open", error, &[]);
+            return findings.fail("open", error, OF_THE_LEDGER);
         }
     };
     findings.about(format!("ledger {}", ledger.name()));
     if !kept {
         let advice = "name a table or a file under [ledger], unless weaker promises will do";
-        return findings.warn("kind", ("none: nothing is remembered", advice), &[1, 4, 5, 6, 7, 8, 10]);
+        return findings.warn("kind", ("none: nothing is remembered", advice), OF_THE_LEDGER);
     }
     match Pause::read(&**ledger).await {
         Ok(None) => findings.fine("read", "nothing is paused"),

@@ -10,6 +10,11 @@ use super::finding::Findings;
 use super::folder::Folder;
 use super::single::{attributes, body};
 
+/// Bytes of the last part, which may be small.
+const LAST: usize = 1000;
+/// What is in doubt where nothing can be sent in parts.
+const UNKNOWN: &[u8] = &[2, 3, 4, 7, 10];
+
 /// One of its uploads.
 struct Upload<'a> {
     sink: &'a dyn Sink,
@@ -45,10 +50,11 @@ async fn begin<'a>(
     sink: &'a dyn Sink,
     folder: &Folder,
     name: &str,
+    size: usize,
     storage_class: Option<&str>,
 ) -> Result<Upload<'a>, CopyError> {
     let at = folder.at(name);
-    let mut with = attributes(&at, &body(1), storage_class);
+    let mut with = attributes(&at, &body(size), storage_class);
     // Of an object in parts it is not known beforehand.
     with.provenance.crc32c = None;
     let id = sink.begin(&at, &with).await?;
@@ -57,18 +63,18 @@ async fn begin<'a>(
 }
 
 pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
-    let upload = match begin(sink, folder, "parts", storage_class).await {
+    let least = usize::try_from(sink.limits().min_part).unwrap_or(5 << 20);
+    let upload = match begin(sink, folder, "parts", least + LAST, storage_class).await {
         Ok(upload) => upload,
-        Err(error) => return findings.fail("begin an upload", &error, &[]),
+        Err(error) => return findings.fail("begin an upload", &error, UNKNOWN),
     };
     uploads_are_listed(sink, folder, &upload, findings).await;
-    let least = usize::try_from(sink.limits().min_part).unwrap_or(5 << 20);
     let mut sent = Vec::new();
-    for (number, length) in [(1, least), (2, 1000)] {
+    for (number, length) in [(1, least), (2, LAST)] {
         let bytes = body(length);
         match upload.part(number, &bytes).await {
             Ok(part) => sent.push((part, Digests::of(&bytes, Select::default()))),
-            Err(error) => return findings.fail("send a part", &error, &[]),
+            Err(error) => return findings.fail("send a part", &error, UNKNOWN),
         }
     }
     parts_are_told(&sent, sink, findings);
@@ -89,7 +95,7 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
             let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
             findings.warn("complete", ("no CRC32C of the whole is told", advice), &[3]);
         }
-        (Err(error), _) => return findings.fail("complete", &error, &[]),
+        (Err(error), _) => return findings.fail("complete", &error, UNKNOWN),
     }
     conditional(sink, folder, storage_class, findings).await;
     after_abort(sink, folder, storage_class, findings).await;
@@ -130,9 +136,9 @@ async fn conditional(sink: &dyn Sink, folder: &Folder, storage_class: Option<&st
         return findings
             .fine("conditional complete", "this service has none: large objects are kept in order by the ledger");
     }
-    let bytes = body(1000);
+    let bytes = body(LAST);
     let answered = async {
-        let upload = begin(sink, folder, "parts", storage_class).await?;
+        let upload = begin(sink, folder, "parts", LAST, storage_class).await?;
         let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, Select::default()))];
         let answered = upload.finish(&sent, &Expected::Absent).await;
         sink.abort(&upload.at, &upload.id).await?;
@@ -152,9 +158,9 @@ async fn conditional(sink: &dyn Sink, folder: &Folder, storage_class: Option<&st
 
 /// The fence of the write protocol: what was aborted must not be published any more.
 async fn after_abort(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
-    let bytes = body(1000);
+    let bytes = body(LAST);
     let answered = async {
-        let upload = begin(sink, folder, "aborted", storage_class).await?;
+        let upload = begin(sink, folder, "aborted", LAST, storage_class).await?;
         let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, Select::default()))];
         sink.abort(&upload.at, &upload.id).await?;
         sink.abort(&upload.at, &upload.id).await?;

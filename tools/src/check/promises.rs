@@ -23,26 +23,31 @@ const NAMES: [&str; 12] = [
 pub struct Promise {
     pub number: usize,
     pub name: &'static str,
-    /// Why it is weaker here; none: it is kept.
+    /// Something failed that it rests on: until that is mended nothing is known.
+    pub in_doubt: bool,
+    /// The facts that weaken it; none: it is kept.
     pub weaker: Vec<String>,
 }
 
 pub fn promises(facts: &[Fact]) -> Vec<Promise> {
-    let bad: Vec<&Fact> = facts.iter().filter(|fact| fact.verdict != Verdict::Ok).collect();
-    let of = |number: usize| {
-        let weaken = bad.iter().filter(|fact| fact.promises.iter().any(|promise| usize::from(*promise) == number));
-        weaken.map(|fact| format!("{}, {}", fact.about, fact.what)).collect()
+    let of = |(name, number): (&'static str, usize)| {
+        let bears = |fact: &&Fact| fact.promises.iter().any(|promise| usize::from(*promise) == number);
+        let bad: Vec<&Fact> = facts.iter().filter(|fact| fact.verdict != Verdict::Ok).filter(bears).collect();
+        let in_doubt = bad.iter().any(|fact| fact.verdict == Verdict::Failed);
+        let weaker = bad.iter().map(|fact| format!("{}, {}", fact.about, fact.what)).collect();
+        Promise { number, name, in_doubt, weaker }
     };
-    NAMES.into_iter().zip(1..).map(|(name, number)| Promise { number, name, weaker: of(number) }).collect()
+    NAMES.into_iter().zip(1..).map(of).collect()
 }
 
-pub fn words(promises: &[Promise], failed: bool) -> String {
+pub fn words(promises: &[Promise]) -> String {
     let mut text = String::from("promises (see the README)");
-    if failed {
-        text.push_str(", once what FAILED is mended");
-    }
-    for Promise { number, name, weaker } in promises {
-        let kept = if weaker.is_empty() { "kept".to_owned() } else { format!("weaker: {}", weaker.join("; ")) };
+    for Promise { number, name, in_doubt, weaker } in promises {
+        let kept = match (&weaker[..], in_doubt) {
+            ([], _) => "kept".to_owned(),
+            (why, true) => format!("in doubt: {}", why.join("; ")),
+            (why, false) => format!("weaker: {}", why.join("; ")),
+        };
         text.push_str(&format!("\n  {number:>2} {name:<25} {kept}"));
     }
     text

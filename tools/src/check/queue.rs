@@ -22,7 +22,7 @@ pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, finding
     findings.about(format!("queue {name}"));
     let opened = match opened {
         Ok(opened) => opened,
-        Err(error) => return findings.fail("open", error, &[]),
+        Err(error) => return findings.fail("open", error, &[1, 9]),
     };
     match opened.queue.depth().await {
         Ok(depth) => {

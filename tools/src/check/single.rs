@@ -48,7 +48,7 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
             if error.kind != Kind::LostAnswer {
                 folder.forget(&at);
             }
-            findings.fail("write", &error, &[]);
+            findings.fail("write", &error, &[2, 3, 4, 7, 10]);
             return false;
         }
     };
@@ -60,7 +60,6 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
     }
     read_back(sink, &at, &body, findings).await;
     listed(sink, folder, findings).await;
-    wrong_bytes(sink, folder, storage_class, findings).await;
     let last = conditional(sink, &at, storage_class, first.clone(), findings).await;
     delete(sink, &at, first, last, findings).await;
     true
@@ -142,7 +141,7 @@ async fn listed(sink: &dyn Sink, folder: &Folder, findings: &mut Findings<'_>) {
 }
 
 /// A body that comes with another's checksum.
-async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+pub async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
     if !sink.capabilities().checksums {
         return;
     }

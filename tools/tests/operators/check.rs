@@ -5,7 +5,7 @@ use std::process::Output;
 use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, Weed};
 use serde_json::{Value, json};
 
-use crate::stage::{LIST, SINK, SOURCE, Stage, errors, last_line};
+use crate::stage::{LIST, SINK, SOURCE, Stage, errors, last_line, skyferry};
 
 /// The facts of one section with one name.
 fn fact<'a>(told: &'a Value, about: &str, what: &str) -> &'a Value {
@@ -150,6 +150,7 @@ async fn a_missing_queue_a_missing_bucket_and_a_missing_table_are_each_told() {
     let (output, told) = check(&stage, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert_eq!(failed(&told), ["queue lost, open", "ledger, open", "destination lost/backup/, write"]);
+    assert_eq!(weaker(&told), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     for (about, word) in [("queue", "[queue] name"), ("ledger", "[ledger] table"), ("destination", "create the bucket")]
     {
         let what = if about == "destination" { "write" } else { "open" };
@@ -170,6 +171,7 @@ async fn a_queue_without_dead_letters_of_short_patience_is_warned_of() {
         assert_eq!(verdict(&told, "queue bare", what), "warning", "{what}");
     }
     assert_eq!(weaker(&told), [1, 9]);
+    assert!(told["promises"].as_array().expect("promises").iter().all(|promise| promise["in_doubt"] == false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,6 +230,35 @@ async fn interrupted_it_cleans_up_after_itself() {
     assert!(sent.success());
     let output = child.wait_with_output().await.expect("it ended");
     assert_eq!((output.status.code(), left(&stage)), (Some(130), Vec::new()), "{}", errors(&output));
+}
+
+#[test]
+fn a_directory_is_checked_like_any_destination_and_missing_keys_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("from")).expect("made");
+    std::fs::write(folder.path().join("from/a"), "a").expect("written");
+    let embedded = |what: &str| format!("[{what}]\nkind = \"embedded\"\npath = \"state.db\"\n");
+    let place = |what: &str, path: &str| format!("[{what}]\nkind = \"directory\"\npath = \"{path}\"\n");
+    let settings = embedded("queue")
+        + &embedded("ledger")
+        + &place("destination", "to")
+        + "[[routes]]\nsource_bucket = \"from\"\n";
+    let check = |settings: String| {
+        std::fs::write(folder.path().join("agent.toml"), settings).expect("written");
+        let output = skyferry(folder.path(), &["check", "--json", "--config", "agent.toml"]);
+        (output.status.code(), last_line(&output))
+    };
+    let (code, told) = check(settings.clone() + &place("source", "from"));
+    assert_eq!((failed(&told), &told["warnings"], code), (Vec::new(), &json!(0), Some(0)), "{told:#}");
+    let left =
+        std::fs::read_dir(folder.path().join("to")).expect("a folder").map(|entry| entry.expect("read").file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [".skyferry"], "the destination's own books");
+
+    let of_s3 =
+        "[source]\nregion = \"us-east-1\"\n[credentials]\nsource = { provider = \"file\", path = \"none.json\" }\n";
+    let (code, told) = check(settings + of_s3);
+    assert_eq!((failed(&told), code), (vec!["keys, source".into(), "source, open".into()], Some(1)));
+    assert_eq!(fact(&told, "keys", "source")["advice"], "check the path and its permissions");
 }
 
 #[tokio::test(flavor = "multi_thread")]
