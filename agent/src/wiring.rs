@@ -18,6 +18,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use skyferry_providers::ProviderError;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,9 @@ pub use operator::{dead_letters, owned_queue, source_s3};
 pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
 use stores::{sink, source, transport};
+
+/// What giving up the backlog's place may take at the end.
+const RESIGNING: Duration = Duration::from_secs(2);
 
 /// Why settings make no agent. Each says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -232,7 +236,9 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
-        self.publish(&shutdown, &end)?;
+        let publishing = shutdown.stop.child_token();
+        let _publishing = publishing.clone().drop_guard();
+        let publisher = self.publish(&publishing)?;
         let emf = self.emf.then(|| {
             let emf = Emf::new(self.metrics().clone(), self.names());
             tokio::spawn(emf.tell(end.clone()))
@@ -245,6 +251,11 @@ impl Agent {
         };
         let drained = self.drain_all(until, shutdown).await;
         end.cancel();
+        publishing.cancel();
+        if let Some(publisher) = publisher {
+            // If it cannot give its place up in time, the next one waits for the end of its term.
+            let _ = tokio::time::timeout(RESIGNING, publisher).await;
+        }
         if let Some(emf) = emf {
             // Its last line; it cannot fail.
             let _ = emf.await;
@@ -257,15 +268,13 @@ impl Agent {
         })
     }
 
-    /// The backlog, from the agent that leads, until it is asked to stop: then another one can.
-    fn publish(&self, shutdown: &Shutdown, end: &CancellationToken) -> Result<(), WiringError> {
-        let Some(target) = self.backlog.clone() else { return Ok(()) };
+    /// The backlog, where this agent leads, until `end`: then another one can.
+    fn publish(&self, end: &CancellationToken) -> Result<Option<JoinHandle<()>>, WiringError> {
+        let Some(target) = self.backlog.clone() else { return Ok(None) };
         let queues = self.contexts.iter().map(|context| context.queue.clone()).collect();
         let wrong = |reason| WiringError::Section { section: "[status]", reason };
         let backlog = Backlog::new(target, queues, self.ledger().clone()).map_err(wrong)?;
-        let (stop, end) = (shutdown.stop.clone(), end.clone());
-        tokio::spawn(async move { end.run_until_cancelled(backlog.keep(stop)).await });
-        Ok(())
+        Ok(Some(tokio::spawn(backlog.keep(end.clone()))))
     }
 
     /// Of the destinations that the routes lead to.
