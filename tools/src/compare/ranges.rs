@@ -18,7 +18,7 @@ use crate::pages::Pages;
 use crate::patience::Patience;
 
 /// Ranges at once, of both sides each. Services take hundreds of listings a second; more than this only costs memory.
-pub const AT_ONCE: usize = 8;
+pub const AT_ONCE: usize = 6;
 /// Pages that a range has to have listed before it is worth a request to cut it.
 const LONG: u32 = 4;
 /// The last byte of keys that is tried: what is above is text of more than one byte.

@@ -17,7 +17,7 @@ async fn a_million_keys_a_side_are_compared_in_less_than_64_mib() {
         }
     }
     let begun = Instant::now();
-    let mut child = stage.command(&["scan", "--config", "agent.toml", "--listers", "8"]).spawn().expect("started");
+    let mut child = stage.command(&["scan", "--config", "agent.toml", "--listers", "6"]).spawn().expect("started");
     let status = format!("/proc/{}/status", child.id().expect("it runs"));
     let mut most = 0;
     while child.try_wait().expect("asked").is_none() {
