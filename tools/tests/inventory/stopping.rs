@@ -22,8 +22,7 @@ async fn until_sent(bench: &Bench, count: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_at_most_one_flush_is_sent_again_and_nothing_is_missing() {
     let bench = Bench::with_cloud().await;
-    // So many that it cannot be done before it is killed.
-    let count = 10 * FLUSH + 10;
+    let count = 5 * FLUSH + 10;
     let manifest = Report::csv(CURRENT, &many(count), FLUSH + 500).write(bench.folder.path());
     let manifest = manifest.to_str().expect("UTF-8");
     let mut child = bench.start(&[manifest]);
