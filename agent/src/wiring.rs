@@ -27,6 +27,7 @@ use crate::config::{self, ListAt, LogMetrics, Metadata, Settings, Verify, Versio
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
 use crate::emf::Emf;
+use crate::error::Side;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
 pub use crate::ledger::dynamodb::COLUMNS;
@@ -49,7 +50,7 @@ use keys::{KeyRing, Keys};
 pub use operator::{dead_letters, owned_queue, source_s3};
 pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
-use stores::{sink, source, transport};
+use stores::transport;
 
 /// What giving up the backlog's place may take at the end.
 const RESIGNING: Duration = Duration::from_secs(2);
@@ -140,8 +141,8 @@ impl Agent {
         let transport = transport(settings)?;
         let missing = keys.missing();
         let Opened { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
-        let source = source(settings, keys.source, &transport)?;
-        let sink = sink(settings, keys.destination, &transport)?;
+        let source = stores::open(settings, Side::Source, keys.source, &transport)?.source();
+        let sink = stores::open(settings, Side::Destination, keys.destination, &transport)?.sink();
         Ok(Agent {
             contexts: contexts(settings, source, sink, queues, ledger, router),
             listen: settings.listen,

@@ -18,7 +18,7 @@ mod there;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
 use skyferry_agent::config::{Settings, Store};
@@ -40,7 +40,7 @@ use crate::select::Filter;
 use crate::show::Show;
 use crate::ticker;
 use crate::voice::{self, Voice};
-use crate::{FAILED, WRONG};
+use crate::{FAILED, WRONG, stopping};
 pub use arguments::Arguments;
 use ending::{Ended, Ending, Wrong as _};
 use lister::Lister;
@@ -56,19 +56,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let bar = (show.bars && !arguments.no_progress && !arguments.dry_run).then(ticker::bar);
     let voice = Voice::new(bar);
     voice::log(arguments.verbose, &voice);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let shutdown = Shutdown::default();
-        shutdown.listen()?;
-        let ended = perform(arguments, &show, &voice, &shutdown).await;
-        if let Some(bar) = &voice.bar {
-            bar.finish_and_clear();
-        }
-        ended
-    });
-    // A name that is being resolved cannot be cancelled.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    match ended {
+    let work = async |shutdown: &Shutdown| perform(arguments, &show, &voice, shutdown).await;
+    match stopping::stoppable(&voice, work) {
         Ok(code) => Ok(code),
         Err(Ended { code, error }) => {
             eprintln!("skyferry: {error:#}");
@@ -82,16 +71,12 @@ async fn perform(arguments: &Arguments, show: &Show, voice: &Voice, shutdown: &S
     let patience = Patience::new(arguments.patience, voice.clone());
     let prepared = tokio::select! {
         prepared = Copying::prepare(arguments, &patience, voice) => prepared?,
-        () = shutdown.stop.cancelled() => return Ok(reason(shutdown)),
+        () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),
     };
     if arguments.dry_run {
         return prepared.tell(arguments, show, started).await;
     }
     prepared.copy(arguments, show, voice, shutdown, started).await
-}
-
-fn reason(shutdown: &Shutdown) -> u8 {
-    shutdown.reason().map_or(FAILED, Reason::exit_code)
 }
 
 /// Everything that is known before the first object moves.
@@ -246,9 +231,7 @@ impl Copying {
                 queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
             }
         }
-        if let Some(bar) = &voice.bar {
-            bar.finish_and_clear();
-        }
+        voice.clear();
         let parked = queue.dead_letters(0, ending::TOLD).await?;
         let ended = if !clean || report.failed() { FAILED } else { crate::DONE };
         Ending { report, elapsed: started.elapsed(), trouble, parked }.tell(show, arguments.json)?;

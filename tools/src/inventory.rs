@@ -35,7 +35,7 @@ use anyhow::{Context as _, anyhow};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 use skyferry_agent::config::{Settings, Store, Versions};
-use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::Agent;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -44,10 +44,10 @@ use tokio_util::sync::CancellationToken as Stop;
 use crate::estimate::{Estimate, Reckoned};
 use crate::jobs::Jobs;
 use crate::patience::Patience;
-use crate::show::Show;
+use crate::show::{Show, seconds};
 use crate::ticker;
 use crate::voice::{self, Voice};
-use crate::{DONE, FAILED, WRONG};
+use crate::{DONE, FAILED, WRONG, stopping};
 use against::Against;
 pub use arguments::Arguments;
 use choose::{Chooser, Job};
@@ -79,18 +79,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             return Ok(WRONG);
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let shutdown = Shutdown::default();
-        shutdown.listen()?;
-        let ended = perform(arguments, &settings, wanted, &show, &voice, &shutdown).await;
-        if let Some(bar) = &voice.bar {
-            bar.finish_and_clear();
-        }
-        ended
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    ended
+    stopping::stoppable(&voice, async |shutdown: &Shutdown| {
+        perform(arguments, &settings, wanted, &show, &voice, shutdown).await
+    })
 }
 
 /// What was typed, understood.
@@ -144,7 +135,7 @@ async fn perform(
     let chooser = Chooser::new(agent.router().clone(), &arguments.selection, exact, arguments.deletes, against)?;
     let mut sending = tokio::select! {
         sending = Sending::prepare(arguments, wanted, files, chooser, &agent) => sending?,
-        () = shutdown.stop.cancelled() => return Ok(code(shutdown)),
+        () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),
     };
     let before = sending.state.mark.counts;
     if before.rows > 0 {
@@ -155,9 +146,7 @@ async fn perform(
     let shown = (!arguments.no_progress).then(|| progress.show(voice, sending.parts.len()));
     let whole = sending.run(arguments.keep_going, &progress, voice, &shutdown.stop).await;
     drop(shown);
-    if let Some(bar) = &voice.bar {
-        bar.finish_and_clear();
-    }
+    voice.clear();
     let counts = sending.state.mark.counts;
     let estimate = match whole {
         Ok(true) => {
@@ -168,13 +157,9 @@ async fn perform(
     };
     tell(arguments, show, &counts, estimate.as_ref(), begun.elapsed())?;
     match whole? {
-        false => Ok(code(shutdown)),
+        false => Ok(stopping::code(shutdown)),
         true => Ok(if counts.bad > 0 { FAILED } else { DONE }),
     }
-}
-
-fn code(shutdown: &Shutdown) -> u8 {
-    shutdown.reason().map_or(FAILED, Reason::exit_code)
 }
 
 /// Everything that is known before the first job is sent.
@@ -312,8 +297,7 @@ fn tell(
         return Ok(());
     }
     let estimate = estimate.map(|estimate| estimate.reckon(0, &arguments.fleet));
-    let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
-    let line = Line { dry_run: arguments.dry_run, counts: *counts, estimate, seconds };
+    let line = Line { dry_run: arguments.dry_run, counts: *counts, estimate, seconds: seconds(elapsed) };
     Ok(show.json(&serde_json::to_string(&line)?)?)
 }
 

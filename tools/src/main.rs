@@ -21,6 +21,7 @@ mod scope;
 mod select;
 mod show;
 mod status;
+mod stopping;
 mod table;
 mod ticker;
 mod trigger;

@@ -5,21 +5,20 @@ mod removals;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
-use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::notice::Shutdown;
 use tokio::time::Instant;
 
-use crate::compare::{Basis, Pair, Sides, Tally, Verdict, Why, side_by_side};
+use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};
 use crate::estimate::{Estimate, Fleet, Reckoned};
 use crate::jobs::Jobs;
 use crate::scope::{Scope, Scoped};
-use crate::show::Show;
+use crate::show::{Show, seconds};
 use crate::voice::{self, Voice};
-use crate::{DONE, FAILED, WRONG, ticker};
+use crate::{DONE, WRONG, stopping, ticker};
 
 use removals::Removals;
 
@@ -80,24 +79,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(WRONG);
     }
     let estimate = Estimate::new(&settings, arguments.prices.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let shutdown = Shutdown::default();
-        shutdown.listen()?;
+    stopping::stoppable(&voice, async |shutdown: &Shutdown| {
         let opened = tokio::select! {
             opened = arguments.scope.open(settings, arguments.head, &voice) => opened,
-            () = shutdown.stop.cancelled() => return Ok(stopped(&shutdown)),
+            () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),
         };
         let mut opened = opened?;
         opened.sides.iter_mut().for_each(|sides| sides.from.versions = arguments.versions);
-        Scan::new(arguments, &opened, &voice, estimate).run(&show, &shutdown).await
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    ended
-}
-
-fn stopped(shutdown: &Shutdown) -> u8 {
-    shutdown.reason().map_or(FAILED, Reason::exit_code)
+        Scan::new(arguments, &opened, &voice, estimate).run(&show, shutdown).await
+    })
 }
 
 struct Scan<'a> {
@@ -126,8 +116,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn run(self, show: &Show, shutdown: &Shutdown) -> anyhow::Result<u8> {
-        let depth = self.scoped.agent.queue().depth().await?;
-        if self.arguments.if_queue_empty && !depth.is_empty() {
+        if self.arguments.if_queue_empty && !self.scoped.agent.queue().depth().await?.is_empty() {
             show.say("the queue is not empty: nothing was listed")?;
             self.line(show, Tally::default(), 0, None)?;
             return Ok(DONE);
@@ -137,21 +126,19 @@ impl<'a> Scan<'a> {
         let compared = tokio::select! {
             compared = side_by_side(sides, *at_once, patience, each) => Some(compared),
             () = shutdown.stop.cancelled() => None,
-            () = ticker::tell(self.voice.clone(), || self.progress()), if !self.arguments.no_progress => None,
+            () = ticker::tell(self.voice.clone(), || locked(&self.tally).progress(self.began.elapsed())), if !self.arguments.no_progress => None,
         };
         let flushed = self.jobs.lock().await.flush().await;
         let removed = match (&compared, &flushed) {
             (Some(Ok(())), Ok(())) => self.remove().await,
             _ => Ok(()),
         };
-        if let Some(bar) = &self.voice.bar {
-            bar.finish_and_clear();
-        }
+        self.voice.clear();
         self.tell(show).await?;
         flushed.context("jobs could not be sent")?;
         let Some(compared) = compared else {
             self.voice.line("skyferry: stopped; the same command finds the rest");
-            return Ok(stopped(shutdown));
+            return Ok(stopping::code(shutdown));
         };
         compared.context(
             "the comparison broke off; what had been found until then was sent, the same command finds the rest",
@@ -203,20 +190,10 @@ impl<'a> Scan<'a> {
         Ok(jobs.flush().await?)
     }
 
-    fn progress(&self) -> String {
-        let tally = locked(&self.tally);
-        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
-        let rate = HumanCount((tally.seen() as f64 / seconds) as u64);
-        format!("{} compared, {rate}/s, {} differ", HumanCount(tally.seen()), HumanCount(tally.wanting()))
-    }
-
     async fn tell(&self, show: &Show) -> anyhow::Result<()> {
         let tally = locked(&self.tally).clone();
         let sent = self.jobs.lock().await.sent();
-        show.say(tally.table().trim_end())?;
-        if tally.by(Basis::SizeAndTime) > 0 && !self.arguments.head {
-            show.say("(where nothing but size and time could be compared, --head looks closer)")?;
-        }
+        show.say(&tally.table(self.arguments.head))?;
         let estimate =
             self.arguments.dry_run.then(|| locked(&self.estimate).reckon(tally.seen(), &self.arguments.fleet));
         match estimate {
@@ -235,7 +212,7 @@ impl<'a> Scan<'a> {
 
     fn line(&self, show: &Show, tally: Tally, sent: u64, estimate: Option<Reckoned>) -> anyhow::Result<()> {
         if self.arguments.json {
-            let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            let seconds = seconds(self.began.elapsed());
             let line = Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds };
             show.json(&serde_json::to_string(&line)?)?;
         }

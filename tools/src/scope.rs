@@ -62,16 +62,16 @@ impl Scope {
                 None => ListAt::File(pairs.into()),
             });
         }
-        // The agent can do without them, a listing cannot.
-        if let Some(at) = &settings.bucket_pairs {
-            bucket_pairs(at, &settings.metadata).await?;
-        }
         let filter = Filter::new(&self.selection)?;
         let mut prefixes = self.prefix.clone();
         if let Some(file) = &self.prefix_file {
             prefixes.extend(prefixes::read(file)?);
         }
         let agent = Agent::build(&settings).await?;
+        if let Some(at) = settings.bucket_pairs.as_ref().filter(|_| agent.router().pairs().is_empty()) {
+            // The agent can do without them, a listing cannot: why there are none is an error here.
+            bucket_pairs(at, &settings.metadata).await?;
+        }
         let sides = sides(&agent, &prefixes)?;
         let patience = Patience::new(self.patience, voice.clone());
         let began = now();

@@ -1,6 +1,7 @@
 //! Where words go: what was asked for to stdout, all else to stderr. The one place that writes to stdout.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 pub struct Show {
     /// Stdout is for the JSON alone.
@@ -24,6 +25,11 @@ impl Show {
     pub fn json(&self, line: &str) -> std::io::Result<()> {
         write(&mut std::io::stdout().lock(), line)
     }
+}
+
+/// As results tell a time: in seconds, to the millisecond.
+pub fn seconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// Stdout itself, for more than lines.

@@ -19,22 +19,43 @@ pub fn bar() -> ProgressBar {
     )
 }
 
-/// Never ends by itself. `text` is asked at every tick.
-pub async fn tell(voice: Voice, mut text: impl FnMut() -> String) {
-    let mut said = Instant::now();
-    loop {
-        tokio::time::sleep(TICK).await;
-        let text = text();
-        match &voice.bar {
+/// Where a text is shown again and again.
+pub struct Line {
+    voice: Voice,
+    said: Instant,
+}
+
+impl Line {
+    pub fn new(voice: Voice) -> Line {
+        Line { voice, said: Instant::now() }
+    }
+
+    pub fn tell(&mut self, text: String) {
+        match &self.voice.bar {
             Some(bar) => {
                 bar.set_message(text);
                 bar.tick();
             }
-            None if said.elapsed() >= LINES => {
-                said = Instant::now();
-                voice.line(&text);
+            None if self.said.elapsed() >= LINES => {
+                self.said = Instant::now();
+                self.voice.line(&text);
             }
             None => {}
         }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.voice.clear();
+    }
+}
+
+/// Never ends by itself. `text` is asked at every tick.
+pub async fn tell(voice: Voice, mut text: impl FnMut() -> String) {
+    let mut line = Line::new(voice);
+    loop {
+        tokio::time::sleep(TICK).await;
+        line.tell(text());
     }
 }

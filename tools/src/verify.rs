@@ -6,21 +6,20 @@ mod report;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::HumanCount;
 use jiff::Timestamp;
 use serde::Serialize;
-use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::notice::Shutdown;
 use tokio::time::Instant;
 
-use crate::compare::{Basis, Finding, Pair, Sides, Tally, Verdict, Why, side_by_side};
+use crate::compare::{Finding, Pair, Sides, Tally, Verdict, Why, side_by_side};
 use crate::jobs::Jobs;
 use crate::scope::{Scope, Scoped};
-use crate::show::Show;
+use crate::show::{Show, seconds};
 use crate::voice::{self, Voice};
-use crate::{DONE, FAILED, WRONG, ticker};
+use crate::{DONE, FAILED, WRONG, stopping, ticker};
 use reading::{Reading, Share};
 use report::Report;
 
@@ -72,10 +71,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     voice::log(arguments.verbose, &voice);
     let Some(settings) = crate::settings(&arguments.scope.config) else { return Ok(WRONG) };
     let report = arguments.report.as_deref().map(Report::create).transpose()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let shutdown = Shutdown::default();
-        shutdown.listen()?;
+    stopping::stoppable(&voice, async |shutdown: &Shutdown| {
         let work = async {
             let mut scoped = arguments.scope.open(settings, arguments.head, &voice).await?;
             scoped.judge.confirm = true;
@@ -83,14 +79,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         };
         tokio::select! {
             ended = work => ended,
-            () = shutdown.stop.cancelled() => Ok(shutdown.reason().map_or(FAILED, Reason::exit_code)),
+            () = shutdown.stop.cancelled() => Ok(stopping::code(shutdown)),
         }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    if let Some(bar) = &voice.bar {
-        bar.finish_and_clear();
-    }
-    ended
+    })
 }
 
 struct Verify<'a> {
@@ -131,16 +122,14 @@ impl<'a> Verify<'a> {
         let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
         let compared = tokio::select! {
             compared = side_by_side(sides, *at_once, patience, each) => compared,
-            () = ticker::tell(self.voice.clone(), || self.progress()), if !self.arguments.no_progress => Ok(()),
+            () = ticker::tell(self.voice.clone(), || self.found().tally.progress(self.began.elapsed())), if !self.arguments.no_progress => Ok(()),
         };
         compared.context("the comparison broke off, so nothing is proven")?;
         self.jobs.lock().await.flush().await.context("jobs could not be sent")?;
         if let Some(report) = &mut self.found().report {
             report.finish().context("the report could not be written")?;
         }
-        if let Some(bar) = &self.voice.bar {
-            bar.finish_and_clear();
-        }
+        self.voice.clear();
         let sent = self.jobs.lock().await.sent();
         self.tell(show, sent)
     }
@@ -170,13 +159,6 @@ impl<'a> Verify<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn progress(&self) -> String {
-        let tally = &self.found().tally;
-        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
-        let rate = HumanCount((tally.seen() as f64 / seconds) as u64);
-        format!("{} compared, {rate}/s, {} differ", HumanCount(tally.seen()), HumanCount(tally.wanting()))
-    }
-
     fn tell(&self, show: &Show, sent: u64) -> anyhow::Result<u8> {
         let found = self.found();
         let tally = &found.tally;
@@ -188,10 +170,7 @@ impl<'a> Verify<'a> {
         if told > found.named.len() as u64 {
             show.say(&format!("and {} more (--report FILE has all)", HumanCount(told - found.named.len() as u64)))?;
         }
-        show.say(tally.table().trim_end())?;
-        if tally.by(Basis::SizeAndTime) > 0 && !self.arguments.head {
-            show.say("(where nothing but size and time could be compared, --head looks closer)")?;
-        }
+        show.say(&tally.table(self.arguments.head))?;
         if self.arguments.repair {
             show.say(&format!("{} jobs sent", HumanCount(sent)))?;
         }
@@ -200,7 +179,7 @@ impl<'a> Verify<'a> {
             false => format!("NOT in sync as of {as_of}"),
         })?;
         if self.arguments.json {
-            let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            let seconds = seconds(self.began.elapsed());
             let line = Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds };
             show.json(&serde_json::to_string(&line)?)?;
         }

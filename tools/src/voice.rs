@@ -24,6 +24,11 @@ impl Voice {
         Voice { bar, said: Arc::default() }
     }
 
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+
     pub fn line(&self, text: &str) {
         self.aside(|| eprintln!("{text}"));
     }

@@ -72,17 +72,19 @@ impl Sqs {
         let found = Found::open(options, keys, Refusals::new).await?;
         let redrive = found.redrive()?;
         let dead = redrive.as_ref().and_then(Redrive::dead_letters);
-        let visibility = match found.number(QueueAttributeName::VisibilityTimeout) {
+        let visibility = match found.attributes.number(QueueAttributeName::VisibilityTimeout) {
             Some(0) | None => NO_VISIBILITY,
             Some(seconds) => seconds.min(LONGEST_VISIBILITY),
         };
         let traits = QueueTraits {
             visibility: Duration::from_secs(visibility),
-            retention: Duration::from_secs(found.number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600)),
+            retention: Duration::from_secs(
+                found.attributes.number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600),
+            ),
             max_receives: redrive.as_ref().and_then(Redrive::max_receives),
             dead_letters: dead.as_ref().map(|arn| arn.name.to_owned()),
         };
-        let most = found.number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
+        let most = found.attributes.number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
         let Found { aws, client, refusals, url, .. } = &found;
         let changes = |change| Batcher::start(aws.clone(), client.clone(), refusals.clone(), url.clone(), change);
         Ok(Sqs {

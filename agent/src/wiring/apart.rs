@@ -5,8 +5,10 @@ use std::sync::Arc;
 use skyferry_providers::ProviderError;
 
 use super::keys::{Keys, Made};
+use super::stores::Opened;
 use super::{EMBEDDED_QUEUE, WiringError, circles, queues, router, stores};
 use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
+use crate::error::Side;
 use crate::ledger::Ledger;
 use crate::ledger::dynamodb::TableSettings;
 use crate::ledger::none::NoLedger;
@@ -81,13 +83,14 @@ impl Apart {
         });
         let mut files = queues::Files::default();
         let opened = each_queue(settings, &queue, &mut files).await;
+        let open = |side, keys| stores::open(settings, side, keys, &transport);
         Ok(Apart {
             source_written: match &source {
-                Ok(keys) => stores::source_written(settings, keys.clone(), &transport),
+                Ok(keys) => open(Side::Source, keys.clone()).map(Opened::sink),
                 Err(error) => Err(again(error)),
             },
-            source: source.and_then(|keys| stores::source(settings, keys, &transport)),
-            sink: destination.and_then(|keys| stores::sink(settings, keys, &transport)),
+            source: source.and_then(|keys| open(Side::Source, keys)).map(Opened::source),
+            sink: destination.and_then(|keys| open(Side::Destination, keys)).map(Opened::sink),
             router,
             queues: opened,
             ledger: open_ledger(settings, ledger, &mut files).await,

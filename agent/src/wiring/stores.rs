@@ -27,50 +27,51 @@ pub(super) fn transport(settings: &Settings) -> Result<Transport, WiringError> {
     Ok(Transport::new(&options.with_environment())?)
 }
 
-/// The source as jobs see it. A decorator would be stacked here.
-pub(super) fn source(
-    settings: &Settings,
-    keys: Option<Keys>,
-    transport: &Transport,
-) -> Result<Arc<dyn Source>, WiringError> {
-    Ok(match &settings.source {
-        Store::S3(store) => Arc::new(s3(store, keys, Side::Source, transport)?),
-        Store::Gcs { endpoint } => Arc::new(gcs(endpoint, keys, Side::Source, transport)?),
-        Store::Directory { path } => {
-            let bucket = settings.routes.first().and_then(|route| route.source_bucket.as_deref());
-            Arc::new(directory(path, bucket, Side::Source)?)
-        }
-    })
+/// A store of either side.
+pub(super) enum Opened {
+    S3(Arc<S3>),
+    Gcs(Arc<Gcs>),
+    Directory(Arc<Directory>),
 }
 
-/// The source as one that is written to: for a probe of its events.
-pub(super) fn source_written(
-    settings: &Settings,
-    keys: Option<Keys>,
-    transport: &Transport,
-) -> Result<Arc<dyn Sink>, WiringError> {
-    Ok(match &settings.source {
-        Store::S3(store) => Arc::new(s3(store, keys, Side::Source, transport)?),
-        Store::Gcs { endpoint } => Arc::new(gcs(endpoint, keys, Side::Source, transport)?),
-        Store::Directory { path } => {
-            let bucket = settings.routes.first().and_then(|route| route.source_bucket.as_deref());
-            Arc::new(directory(path, bucket, Side::Source)?)
+impl Opened {
+    /// As jobs see it. A decorator would be stacked here.
+    pub(super) fn source(self) -> Arc<dyn Source> {
+        match self {
+            Opened::S3(store) => store,
+            Opened::Gcs(store) => store,
+            Opened::Directory(store) => store,
         }
-    })
+    }
+
+    /// As jobs see it. A decorator would be stacked here.
+    pub(super) fn sink(self) -> Arc<dyn Sink> {
+        match self {
+            Opened::S3(store) => store,
+            Opened::Gcs(store) => store,
+            Opened::Directory(store) => store,
+        }
+    }
 }
 
-/// The sink as jobs see it. A decorator would be stacked here.
-pub(super) fn sink(
+/// A side's store, with that side's settings and keys.
+pub(super) fn open(
     settings: &Settings,
+    side: Side,
     keys: Option<Keys>,
     transport: &Transport,
-) -> Result<Arc<dyn Sink>, WiringError> {
-    Ok(match &settings.destination {
-        Store::S3(store) => Arc::new(s3(store, keys, Side::Destination, transport)?),
-        Store::Gcs { endpoint } => Arc::new(gcs(endpoint, keys, Side::Destination, transport)?),
+) -> Result<Opened, WiringError> {
+    let store = if side == Side::Source { &settings.source } else { &settings.destination };
+    Ok(match store {
+        Store::S3(store) => Opened::S3(Arc::new(s3(store, keys, side, transport)?)),
+        Store::Gcs { endpoint } => Opened::Gcs(Arc::new(gcs(endpoint, keys, side, transport)?)),
         Store::Directory { path } => {
-            let bucket = settings.routes.first().map(|route| route.bucket.as_str());
-            Arc::new(directory(path, bucket, Side::Destination)?)
+            let route = settings.routes.first();
+            let bucket = match side {
+                Side::Source => route.and_then(|route| route.source_bucket.as_deref()),
+                _ => route.map(|route| route.bucket.as_str()),
+            };
+            Opened::Directory(Arc::new(directory(path, bucket, side)?))
         }
     })
 }

@@ -1,5 +1,7 @@
 //! How many were equal, by what proof, and how many differ, in which way.
 
+use std::time::Duration;
+
 use indicatif::HumanCount;
 use serde::Serialize;
 use serde::ser::SerializeMap;
@@ -41,7 +43,7 @@ impl Tally {
         self.equal.iter().sum()
     }
 
-    pub fn by(&self, basis: Basis) -> u64 {
+    fn by(&self, basis: Basis) -> u64 {
         self.equal[basis as usize]
     }
 
@@ -65,17 +67,29 @@ impl Tally {
     }
 
     /// Rows of a table, those without a count left out.
-    pub fn rows(&self) -> Vec<(String, u64)> {
+    fn rows(&self) -> Vec<(String, u64)> {
         let equal = Basis::ALL.map(|basis| (format!("equal by {}", words(basis.name())), self.by(basis)));
         let differs = Why::ALL.map(|why| (format!("different: {}", described(why)), self.differs(why)));
         let others = [("changing meanwhile".into(), self.changing), ("left out".into(), self.skipped)];
         equal.into_iter().chain(differs).chain(others).filter(|(_, count)| *count > 0).collect()
     }
 
-    pub fn table(&self) -> String {
+    /// For people. `head`: everything that --head could tell has been looked at.
+    pub fn table(&self, head: bool) -> String {
         let rows = self.rows();
         let wide = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
-        rows.iter().map(|(what, count)| format!("{what:<wide$} {:>13}\n", HumanCount(*count).to_string())).collect()
+        let row = |(what, count): &(String, u64)| format!("{what:<wide$} {:>13}", HumanCount(*count).to_string());
+        let mut lines: Vec<String> = rows.iter().map(row).collect();
+        if self.by(Basis::SizeAndTime) > 0 && !head {
+            lines.push("(where nothing but size and time could be compared, --head looks closer)".into());
+        }
+        lines.join("\n")
+    }
+
+    /// How far it is, in a line.
+    pub fn progress(&self, elapsed: Duration) -> String {
+        let rate = (self.seen() as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
+        format!("{} compared, {}/s, {} differ", HumanCount(self.seen()), HumanCount(rate), HumanCount(self.wanting()))
     }
 }
 

@@ -11,7 +11,7 @@ use skyferry_agent::queue::embedded::DeadLetter;
 use skyferry_agent::wiring::Report;
 
 use super::lister::Counts;
-use crate::show::Show;
+use crate::show::{Show, seconds};
 use crate::{FAILED, WRONG};
 
 /// Parked objects told one by one.
@@ -129,6 +129,6 @@ pub fn told(show: &Show, json: bool, counts: &Counts, summary: Summary, elapsed:
         seconds: f64,
     }
     let summary = Summary { copied: sent, bytes, ..summary };
-    let line = Line { dry_run: true, summary, seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0 };
+    let line = Line { dry_run: true, summary, seconds: seconds(elapsed) };
     show.json(&serde_json::to_string(&line).unwrap_or_default())
 }

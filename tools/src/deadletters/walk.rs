@@ -5,17 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use indicatif::ProgressBar;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::queue::{DeadLetters, Receipt};
-use tokio::time::Instant;
 
 use super::known::Known;
 use crate::show::Show;
+use crate::ticker::{self, Line};
+use crate::voice::Voice;
 
 const MOST: usize = 10;
-/// Between two lines where there is no terminal.
-const LINES: Duration = Duration::from_secs(10);
 
 pub struct Walk<'a> {
     pub letters: &'a dyn DeadLetters,
@@ -60,7 +58,7 @@ impl Walk<'_> {
         each: &mut impl AsyncFnMut(Vec<Known>) -> anyhow::Result<Settled>,
     ) -> anyhow::Result<()> {
         let (began, max) = (SystemTime::now(), self.at_once());
-        let mut progress = Progress::new(self.show);
+        let mut progress = Line::new(Voice::new(self.show.bars.then(ticker::bar)));
         let mut rounds_without_news = 0;
         // Those that were seen come again after a minute: a whole round of them, and there are no others.
         while !self.shutdown.stop.is_cancelled() && rounds_without_news <= 3 + held.len() / max {
@@ -81,7 +79,8 @@ impl Walk<'_> {
             met.letters += new.len() as u64;
             let settled = each(new).await?;
             settled.iter().for_each(|id| drop(held.remove(id)));
-            progress.tell(met.letters, met.letters.saturating_sub(held.len() as u64));
+            let done = met.letters.saturating_sub(held.len() as u64);
+            progress.tell(format!("{} letters read, {done} settled", met.letters));
             if let Some(pause) = self.rate.map(|one| one * settled.len() as u32) {
                 self.shutdown.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }
@@ -93,37 +92,5 @@ impl Walk<'_> {
     fn at_once(&self) -> usize {
         let one = self.rate.unwrap_or_default().as_secs_f64();
         if one > 0.0 { ((1.0 / one) as usize).clamp(1, MOST) } else { MOST }
-    }
-}
-
-struct Progress {
-    bar: Option<ProgressBar>,
-    said: Instant,
-}
-
-impl Progress {
-    fn new(show: &Show) -> Progress {
-        Progress { bar: show.bars.then(ProgressBar::new_spinner), said: Instant::now() }
-    }
-
-    fn tell(&mut self, letters: u64, settled: u64) {
-        let text = format!("{letters} letters read, {settled} settled");
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(text);
-                bar.tick();
-            }
-            None if self.said.elapsed() >= LINES => {
-                self.said = Instant::now();
-                eprintln!("{text}");
-            }
-            None => {}
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 }

@@ -1,6 +1,6 @@
 //! What is promised: a report of any length in the same little memory.
 
-use std::time::Duration;
+use sandbox::peak_resident;
 
 use crate::bench::{Bench, ended};
 use crate::reports::{Line, PARQUET, Report, VERSIONED, csv, gzip, line, parquet};
@@ -21,17 +21,7 @@ fn lines(file: usize) -> Vec<Line> {
 /// The most memory that the process had, in KiB.
 async fn resident(bench: &Bench, arguments: &[&str], rows: usize) -> u64 {
     let child = bench.start(arguments);
-    let id = child.id().expect("it runs");
-    let watch = tokio::spawn(async move {
-        let mut most = 0;
-        while let Ok(status) = tokio::fs::read_to_string(format!("/proc/{id}/status")).await {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let Some(line) = line else { break };
-            most = most.max(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number"));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        most
-    });
+    let watch = tokio::spawn(peak_resident(child.id().expect("it runs")));
     let said = ended(child).await;
     assert_eq!(
         (said.code, said.count("rows"), said.count("jobs")),

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use sandbox::peak_resident;
+
 use crate::stage::{SINK, SOURCE, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,16 +20,9 @@ async fn a_million_keys_a_side_are_compared_in_less_than_64_mib() {
     }
     let begun = Instant::now();
     let mut child = stage.command(&["scan", "--config", "agent.toml", "--listers", "6"]).spawn().expect("started");
-    let status = format!("/proc/{}/status", child.id().expect("it runs"));
-    let mut most = 0;
-    while child.try_wait().expect("asked").is_none() {
-        let Ok(text) = std::fs::read_to_string(&status) else { break };
-        let resident = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = resident.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        most = most.max(kib.unwrap_or_default());
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let watch = tokio::spawn(peak_resident(child.id().expect("it runs")));
     assert!(child.wait().await.expect("it ended").success());
+    let most = watch.await.expect("watched");
     eprintln!("{count} keys a side in {:?}, {} MiB resident at most", begun.elapsed(), most >> 10);
     assert_eq!(stage.waiting().await, count / 1000);
     assert!((1..64 << 10).contains(&most), "{most} KiB resident");

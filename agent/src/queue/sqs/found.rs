@@ -18,8 +18,12 @@ pub(super) struct Found {
     pub client: Client,
     pub refusals: Refusals,
     pub url: Arc<str>,
-    attributes: HashMap<QueueAttributeName, String>,
+    pub attributes: Attributes,
 }
+
+/// What a queue says of itself.
+#[derive(Default)]
+pub(super) struct Attributes(pub HashMap<QueueAttributeName, String>);
 
 /// What a queue says of its dead letters. The count comes as a number or as text.
 #[derive(Deserialize)]
@@ -42,6 +46,17 @@ impl Redrive {
 
     pub fn max_receives(&self) -> Option<u32> {
         count(&self.most)
+    }
+}
+
+impl Attributes {
+    /// `None` also where it is empty.
+    pub fn text(&self, name: QueueAttributeName) -> Option<&str> {
+        self.0.get(&name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    pub fn number(&self, name: QueueAttributeName) -> Option<u64> {
+        self.text(name)?.parse().ok()
     }
 }
 
@@ -81,9 +96,9 @@ impl Found {
                 told.queue_url.ok_or_else(|| refusals.nonsense("GetQueueUrl", "no URL"))?
             }
         };
-        let mut found = Found { aws, client, refusals, url: url.into(), attributes: HashMap::new() };
+        let mut found = Found { aws, client, refusals, url: url.into(), attributes: Attributes::default() };
         found.read().await?;
-        if found.text(QueueAttributeName::FifoQueue) == Some("true") {
+        if found.attributes.text(QueueAttributeName::FifoQueue) == Some("true") {
             return Err(found.refusals.fifo());
         }
         Ok(found)
@@ -95,7 +110,7 @@ impl Found {
             || self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let asked = self.aws.call(PATIENCE, || wanted().send()).await;
         let told = asked.map_err(|failure| self.refusals.told("GetQueueAttributes", failure))?;
-        self.attributes = told.attributes.unwrap_or_default();
+        self.attributes = Attributes(told.attributes.unwrap_or_default());
         Ok(())
     }
 
@@ -119,17 +134,8 @@ impl Found {
         Ok(Depth { visible: count(Visible)?, in_flight: count(InFlight)?, delayed: count(Delayed)? })
     }
 
-    /// An attribute; `None` also where it is empty.
-    pub fn text(&self, name: QueueAttributeName) -> Option<&str> {
-        self.attributes.get(&name).map(String::as_str).filter(|text| !text.is_empty())
-    }
-
-    pub fn number(&self, name: QueueAttributeName) -> Option<u64> {
-        self.text(name)?.parse().ok()
-    }
-
     pub fn redrive(&self) -> Result<Option<Redrive>, QueueError> {
-        let Some(policy) = self.text(QueueAttributeName::RedrivePolicy) else { return Ok(None) };
+        let Some(policy) = self.attributes.text(QueueAttributeName::RedrivePolicy) else { return Ok(None) };
         let read = serde_json::from_str(policy).map(Some);
         read.map_err(|_| self.refusals.nonsense("GetQueueAttributes", "a RedrivePolicy of another form"))
     }

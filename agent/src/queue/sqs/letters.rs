@@ -38,7 +38,7 @@ impl SqsLetters {
         let url = arn.url_beside(&queue.url);
         let beside = SqsOptions { queue: super::QueueName::Url(url), ..options };
         let dead = Found::open(beside, keys, Refusals::of_dead_letters).await?;
-        let most = queue.number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
+        let most = queue.attributes.number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
         let changes = |change| {
             Batcher::start(dead.aws.clone(), dead.client.clone(), dead.refusals.clone(), dead.url.clone(), change)
         };

@@ -17,18 +17,18 @@ impl Owned {
     }
 
     pub fn arn(&self) -> Result<&str, QueueError> {
-        let arn = self.0.text(QueueAttributeName::QueueArn);
+        let arn = self.0.attributes.text(QueueAttributeName::QueueArn);
         arn.ok_or_else(|| self.0.refusals.nonsense("GetQueueAttributes", "no ARN"))
     }
 
     /// A JSON document; `None`: only the account itself is let in.
     pub fn policy(&self) -> Option<&str> {
-        self.0.text(QueueAttributeName::Policy)
+        self.0.attributes.text(QueueAttributeName::Policy)
     }
 
     /// The key of the KMS that encrypts it.
     pub fn kms_key(&self) -> Option<&str> {
-        self.0.text(QueueAttributeName::KmsMasterKeyId)
+        self.0.attributes.text(QueueAttributeName::KmsMasterKeyId)
     }
 
     /// Asks for its attributes again.

@@ -1,10 +1,10 @@
 //! What the owner of a queue decided about it. An agent needs little of this; a preflight tells what would hurt later.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
+use super::found::Attributes;
 use super::{PATIENCE, QueueError, Redrive, Sqs};
 use crate::aws::ServerClock;
 
@@ -34,21 +34,19 @@ pub struct DeadLetters {
     pub found: Result<(Duration, u64), QueueError>,
 }
 
-type Attributes = HashMap<QueueAttributeName, String>;
-
 impl Sqs {
     /// Asks now.
     pub async fn settings(&self) -> Result<SqsSettings, QueueError> {
         let clock = ServerClock::default();
         let attributes = self.attributes(&self.found.url, &clock).await?;
-        let text = |name| attributes.get(&name).filter(|text| !text.is_empty()).cloned();
-        let policy = text(QueueAttributeName::RedrivePolicy);
-        let redrive = policy.and_then(|policy| serde_json::from_str::<Redrive>(&policy).ok());
+        let text = |name| attributes.text(name).map(str::to_owned);
+        let policy = attributes.text(QueueAttributeName::RedrivePolicy);
+        let redrive = policy.and_then(|policy| serde_json::from_str::<Redrive>(policy).ok());
         let dead_letters = match redrive {
             Some(redrive) => Some(self.dead_letters(&redrive, &clock).await),
             None => None,
         };
-        let number = |name, default| number(&attributes, name).unwrap_or(default);
+        let number = |name, default| attributes.number(name).unwrap_or(default);
         Ok(SqsSettings {
             arn: text(QueueAttributeName::QueueArn).unwrap_or_default(),
             visibility: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout, 30)),
@@ -68,8 +66,8 @@ impl Sqs {
             return DeadLetters { name: redrive.target().to_owned(), max_receives, found };
         };
         let found = self.attributes(&arn.url_beside(&self.found.url), clock).await.map(|attributes| {
-            let retention = number(&attributes, QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600);
-            let waiting = number(&attributes, QueueAttributeName::ApproximateNumberOfMessages).unwrap_or(0);
+            let retention = attributes.number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600);
+            let waiting = attributes.number(QueueAttributeName::ApproximateNumberOfMessages).unwrap_or(0);
             (Duration::from_secs(retention), waiting)
         });
         DeadLetters { name: arn.name.to_owned(), max_receives, found }
@@ -82,10 +80,6 @@ impl Sqs {
         };
         let told = self.found.aws.call(PATIENCE, request).await;
         let told = told.map_err(|failure| self.found.refusals.told("GetQueueAttributes", failure))?;
-        Ok(told.attributes.unwrap_or_default())
+        Ok(Attributes(told.attributes.unwrap_or_default()))
     }
-}
-
-fn number(attributes: &Attributes, name: QueueAttributeName) -> Option<u64> {
-    attributes.get(&name)?.parse().ok()
 }

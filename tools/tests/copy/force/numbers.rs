@@ -2,9 +2,9 @@
 //! little memory.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sandbox::{S3Options, S3Peer, Weed};
+use sandbox::{S3Options, S3Peer, Weed, peak_resident};
 
 use super::times;
 use crate::bench::{BUCKET, Bench, all, at, bytes, ended, gcs, tree, write};
@@ -74,17 +74,7 @@ async fn a_million_keys_are_listed_in_less_than_64_mib() {
     arguments.extend(["--exclude", "*"]);
     let begun = Instant::now();
     let child = bench.start(&arguments);
-    let id = child.id().expect("it runs");
-    let watch = tokio::spawn(async move {
-        let mut most = 0;
-        while let Ok(status) = tokio::fs::read_to_string(format!("/proc/{id}/status")).await {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let Some(line) = line else { break };
-            most = most.max(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number"));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        most
-    });
+    let watch = tokio::spawn(peak_resident(child.id().expect("it runs")));
     let said = ended(child).await;
     assert_eq!((said.code, said.count("skipped")), (Some(0), count as u64), "{said:?}");
     let most = watch.await.expect("watched");
