@@ -147,6 +147,11 @@ impl Route {
     /// Compares what is published with what was read: by the answer, else by a HEAD, else by reading it back.
     async fn prove(&self, published: Published, digests: Digests, source: Verdict) -> Result<Copied, CopyError> {
         let Published { revision, mut stored } = published;
+        // Whoever looks for this attempt's token learns what was made.
+        let revision = revision.ok_or_else(|| {
+            let answer = "published, and the answer does not name what was made";
+            CopyError::new(Side::Destination, Kind::LostAnswer, "PutObject", &self.to, answer)
+        })?;
         if !self.sink.capabilities().checksums {
             // Only an ETag that equals the MD5 proves anything; another one may be a dialect's own.
             let md5 = digests.md5.map(hex::encode);

@@ -12,6 +12,7 @@ pub mod http;
 pub mod provenance;
 mod rfc2047;
 pub mod s3;
+pub mod xml_api;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -205,7 +206,8 @@ impl Payload {
 /// What the far side answered to a published write.
 #[derive(Clone, Debug)]
 pub struct Published {
-    pub revision: Revision,
+    /// `None`: the answer named none; look.
+    pub revision: Option<Revision>,
     /// Checksums of the whole object as the far side says it stores them; what is absent was not said.
     pub stored: Stored,
 }

@@ -45,7 +45,7 @@ async fn parts_in_any_order_become_one_object() {
     assert!(rig.peer.object(BUCKET, "a/../large").is_none(), "nothing is visible before the end");
     let done = gcs.finish(&at("a/../large"), &upload, &parts, &whole, &Expected::Any).await.unwrap();
     let object = rig.peer.object(BUCKET, "a/../large").unwrap();
-    assert_eq!(done.revision.to_string(), object.generation.to_string());
+    assert_eq!(done.revision.unwrap().to_string(), object.generation.to_string());
     assert_eq!(done.stored.crc32c, Some(Sum::Full(whole.crc32c)));
     assert_eq!((object.size, object.crc32c), (whole.length, whole.crc32c));
     assert_eq!(object.attributes.metadata["skyferry-size"], whole.length.to_string());
@@ -53,37 +53,16 @@ async fn parts_in_any_order_become_one_object() {
 }
 
 #[tokio::test]
-async fn a_finish_whose_answer_says_little_is_looked_at() {
+async fn a_finish_whose_answer_says_little_claims_no_more() {
     let rig = Rig::with(GcsOptions { opaque_part_etags: true, ..GcsOptions::default() });
     let gcs = rig.gcs();
     for header in ["x-goog-generation", "x-goog-hash"] {
         let (upload, parts, whole) = uploaded(&gcs, header).await;
         rig.peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::WithoutHeader(header)));
         let done = gcs.finish(&at(header), &upload, &parts, &whole, &Expected::Any).await.unwrap();
-        assert_eq!(done.stored.crc32c, Some(Sum::Full(whole.crc32c)));
-        assert_eq!(done.revision.to_string(), rig.peer.object(BUCKET, header).unwrap().generation.to_string());
+        assert_eq!(done.revision.is_some(), header == "x-goog-hash");
+        assert_eq!(done.stored.crc32c.is_some(), header == "x-goog-generation");
     }
-    assert_eq!(rig.peer.counts().of(Operation::HeadObject), 2);
-}
-
-#[tokio::test]
-async fn an_object_that_somebody_else_put_after_the_finish_is_not_taken_for_ours() {
-    let rig = Rig::start();
-    let gcs = rig.gcs();
-    let (upload, parts, whole_object) = uploaded(&gcs, "k").await;
-    let late = Duration::from_millis(500);
-    rig.peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::WithoutHeader("x-goog-generation")));
-    rig.peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::LateAnswer(late)));
-    let location = at("k");
-    let finish = gcs.finish(&location, &upload, &parts, &whole_object, &Expected::Any);
-    let other = async {
-        while rig.peer.object(BUCKET, "k").is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        gcs.put(&location, whole(b"theirs"), &attributes(6), &Expected::Any).await.unwrap();
-    };
-    let (finished, ()) = tokio::join!(finish, other);
-    assert_eq!(finished.unwrap_err().kind, Kind::LostAnswer);
 }
 
 #[tokio::test]

@@ -27,10 +27,10 @@ async fn a_lost_answer_is_told_apart_from_a_refusal_and_sent_once() {
         (Fault::NoEffect, Kind::LostAnswer),
         (effect_and_500, Kind::LostAnswer),
         (refuse(502, ""), Kind::LostAnswer),
-        (refuse(503, "ServiceUnavailable"), Kind::Unavailable),
+        (refuse(503, "ServiceUnavailable"), Kind::Throttled),
         (refuse(503, "SlowDown"), Kind::Throttled),
         (refuse(429, "TooManyRequests"), Kind::Throttled),
-        (refuse(408, "RequestTimeout"), Kind::Unavailable),
+        (refuse(408, "RequestTimeout"), Kind::Stalled),
         (refuse(403, "RetentionPolicyNotMet"), Kind::CannotHold),
         (refuse(403, "ObjectUnderActiveHold"), Kind::CannotHold),
         (refuse(412, "PreconditionFailed"), Kind::Precondition),
@@ -111,7 +111,7 @@ async fn a_key_that_was_rotated_away_is_replaced_and_a_body_at_hand_is_sent_agai
     for (rig, gcs) in [(&whole_rig, &with_whole), (&stream_rig, &with_stream)] {
         rig.peer.faults().add(Rule::on(Operation::PutObject, refuse(503, "")));
         let error = gcs.put(&at("k"), whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-        assert_eq!(error.kind, Kind::Unavailable);
+        assert_eq!(error.kind, Kind::Throttled);
     }
     tokio::time::sleep(Duration::from_millis(10_200)).await;
     with_whole.put(&at("k"), whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap();

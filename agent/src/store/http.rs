@@ -8,12 +8,14 @@ mod body;
 mod stall;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{self, AsHeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -37,6 +39,8 @@ const CONNECTION_BUFFER: usize = 128 * 1024;
 const IDLE: Duration = Duration::from_secs(15);
 /// An answer that is read whole (XML, an error) is refused above this.
 pub const SMALL_BODY: usize = 8 << 20;
+/// Headers of an answer. The first costs nothing, as hyper has room for so many at hand; a source's objects may have more.
+const MANY_HEADERS: usize = 2_000;
 /// What an error's body may hold.
 const ERROR_BODY: usize = 64 << 10;
 
@@ -109,6 +113,9 @@ pub enum Effect {
 #[derive(Clone)]
 pub struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Body>,
+    /// The same with room for more headers, taken once an answer had too many.
+    roomy: Client<HttpsConnector<HttpConnector>, Body>,
+    needs_room: Arc<AtomicBool>,
     allow_http: bool,
     stall: Duration,
 }
@@ -127,12 +134,12 @@ impl Transport {
             .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http1_max_buf_size(CONNECTION_BUFFER)
-            .build(connector);
-        Ok(Transport { client, allow_http: options.allow_http, stall: options.stall_timeout })
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(CONNECTION_BUFFER);
+        let client = builder.build(connector.clone());
+        let roomy = builder.http1_max_headers(MANY_HEADERS).build(connector);
+        let (allow_http, stall) = (options.allow_http, options.stall_timeout);
+        Ok(Transport { client, roomy, needs_room: Arc::default(), allow_http, stall })
     }
 
     /// The same connections with another patience: completing a large upload may take minutes without a byte.
@@ -154,28 +161,35 @@ impl Transport {
             let length = request.body().length();
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
-        let sending = request.body().sending();
+        let client = if self.needs_room.load(Ordering::Relaxed) { &self.roomy } else { &self.client };
+        let (sending, uri) = (request.body().sending(), request.uri().clone());
         let sent = tokio::select! {
             biased;
-            answer = self.client.request(request) => answer,
+            answer = client.request(request) => answer,
             () = watch(&sending, self.stall) => {
                 let kind = lost(effect, sending.is_complete()).unwrap_or(Kind::Stalled);
-                return Err(call.error(kind, format!("nothing moved for {} s", self.stall.as_secs())));
+                return Err(call.error(kind, format!("{}: nothing moved for {} s", host(&uri), self.stall.as_secs())));
             }
         };
         match sent {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
                 let (status, headers) = (parts.status, parts.headers);
-                Ok(Answer { status, headers, body, call: call.clone(), stall: self.stall })
+                Ok(Answer { status, headers, body, call: call.clone(), uri, stall: self.stall })
             }
             Err(error) => {
                 if let Some(own) = sending.failure() {
                     return Err(own);
                 }
-                let unsent = error.is_connect() || is_unsent(&error);
+                let hyper = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<hyper::Error>());
+                // The connection ended before hyper wrote anything of this request.
+                let unsent = error.is_connect() || hyper.is_some_and(hyper::Error::is_canceled);
+                if hyper.is_some_and(hyper::Error::is_parse_too_large) {
+                    self.needs_room.store(true, Ordering::Relaxed);
+                }
                 let kind = lost(effect, !unsent && sending.is_complete()).unwrap_or(Kind::Unavailable);
-                Err(call.error(kind, causes(&error)))
+                let verb = if error.is_connect() { "no connection to " } else { "" };
+                Err(call.error(kind, format!("{verb}{}: {}", host(&uri), cause(&error))))
             }
         }
     }
@@ -185,25 +199,19 @@ fn lost(effect: Effect, arrived_whole: bool) -> Option<Kind> {
     (effect == Effect::Write && arrived_whole).then_some(Kind::LostAnswer)
 }
 
-/// The connection ended before hyper wrote anything of this request.
-fn is_unsent(error: &hyper_util::client::legacy::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<hyper::Error>());
-    source.is_some_and(hyper::Error::is_canceled)
+/// Host and port, the scheme's own included: what a person looks for in a wrong endpoint.
+fn host(uri: &Uri) -> String {
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+    format!("{}:{port}", uri.host().unwrap_or_default())
 }
 
-/// hyper's errors say little by themselves: the chain does.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        next = error.source();
+/// hyper's errors say little by themselves: the last of the chain is the cause.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
     }
-    text
+    last.to_string()
 }
 
 /// The machine's authorities and the extra ones. The loader of the machine's own takes `SSL_CERT_FILE` as a
@@ -229,6 +237,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     body: Incoming,
     call: Call,
+    uri: Uri,
     stall: Duration,
 }
 
@@ -243,9 +252,27 @@ impl Answer {
         self.header(header::CONTENT_LENGTH).and_then(|text| text.parse().ok())
     }
 
+    /// There is no body, or none that is left.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    /// A body whose length nobody says: its first bytes, `most` or a little more, and the rest where it has not ended.
+    pub async fn start(self, most: usize) -> Result<(Bytes, Option<Rest>), CopyError> {
+        let mut incomings = Incomings::new(self.body, self.call, self.uri, self.stall, None);
+        let mut head = BytesMut::new();
+        while head.len() < most {
+            match incomings.next().await.transpose()? {
+                Some(more) => head.extend_from_slice(&more),
+                None => return Ok((head.freeze(), None)),
+            }
+        }
+        Ok((head.freeze(), Some(Rest(incomings))))
+    }
+
     /// The body as it arrives, of exactly `length` bytes.
     pub fn chunks(self, length: u64) -> Chunks {
-        Box::pin(Incomings::new(self.body, self.call, self.stall, Some(length)))
+        Box::pin(Incomings::new(self.body, self.call, self.uri, self.stall, Some(length)))
     }
 
     /// A small body whole. More than `SMALL_BODY` is refused.
@@ -265,7 +292,7 @@ impl Answer {
         if announced > most {
             return Err(too_long());
         }
-        let mut incomings = Incomings::new(self.body, self.call, self.stall, None);
+        let mut incomings = Incomings::new(self.body, self.call, self.uri, self.stall, None);
         let Some(first) = incomings.next().await.transpose()? else {
             return Ok(Bytes::new());
         };
@@ -283,6 +310,17 @@ impl Answer {
             whole.extend_from_slice(&more);
         }
         Ok(whole.map_or(first, BytesMut::freeze))
+    }
+}
+
+/// What follows the start of a body.
+pub struct Rest(Incomings);
+
+impl Rest {
+    /// Exactly so many bytes.
+    pub fn of(mut self, left: u64) -> Chunks {
+        self.0.left = Some(left);
+        Box::pin(self.0)
     }
 }
 
@@ -311,7 +349,10 @@ where
 {
     for pause in [100, 700] {
         match attempt().await {
-            Err(error) if error.retry_after.is_none() && matches!(error.kind, Kind::Unavailable | Kind::Throttled) => {
+            Err(error)
+                if error.retry_after.is_none()
+                    && matches!(error.kind, Kind::Unavailable | Kind::Throttled | Kind::Nonsense) =>
+            {
                 let jittered = rand::random_range(pause / 2..=pause);
                 tokio::time::sleep(Duration::from_millis(jittered)).await;
             }

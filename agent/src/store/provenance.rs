@@ -27,6 +27,9 @@ const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').
 /// An ETag is opaque: some are quoted differently or hold a colon. What a header takes stays readable.
 const OPAQUE: AsciiSet = PLAIN.remove(b':').remove(b'=').remove(b'+');
 
+/// Of a source that shows no ETag. A percent-encoded one has no `*`, and a header without a value is dropped by some.
+const NO_ETAG: &str = "*";
+
 /// The pairs to send, sorted by name; `version` and `crc32c` only where they are known.
 pub(crate) fn encode(provenance: &Provenance) -> Vec<(&'static str, String)> {
     let Provenance { source, identity, token, crc32c } = provenance;
@@ -34,7 +37,8 @@ pub(crate) fn encode(provenance: &Provenance) -> Vec<(&'static str, String)> {
     if let Some(crc32c) = crc32c {
         pairs.push((CRC32C, format!("{crc32c:08x}")));
     }
-    pairs.push((ETAG, percent_encode(identity.etag.as_bytes(), &OPAQUE).to_string()));
+    let etag = percent_encode(identity.etag.as_bytes(), &OPAQUE).to_string();
+    pairs.push((ETAG, if etag.is_empty() { NO_ETAG.into() } else { etag }));
     pairs.push((MODIFIED, identity.last_modified.to_string()));
     pairs.push((SIZE, identity.size.to_string()));
     pairs.push((SOURCE, format!("{}/{}", source.bucket, encode_key(source.key.as_bytes()))));
@@ -84,7 +88,7 @@ fn decode(own: &BTreeMap<String, String>) -> Option<Provenance> {
         return None;
     }
     let identity = SourceIdentity {
-        etag: opaque(text(ETAG)?)?.into(),
+        etag: if text(ETAG)? == NO_ETAG { "".into() } else { opaque(text(ETAG)?)?.into() },
         size: number(text(SIZE)?)?,
         last_modified: number(text(MODIFIED)?)?,
         version: match text(VERSION) {
@@ -186,6 +190,15 @@ mod tests {
             user.insert(name.into(), value.into());
             assert_eq!(take(&mut user), None, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn fault_a18_a_source_without_an_etag_is_remembered_too() {
+        let mut before = provenance(b"folder/", None);
+        before.identity.etag = "".into();
+        let mut user = pairs(&before);
+        assert!(user.values().all(|value| !value.is_empty()));
+        assert_eq!(take(&mut user), Some(before));
     }
 
     #[test]

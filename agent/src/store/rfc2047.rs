@@ -1,18 +1,67 @@
-//! Metadata values beyond what a header carries, in the form in which S3 itself gives them: `=?UTF-8?B?<base64>?=`, or
-//! `Q` for quoted-printable (RFC 2047). Both stores write the one and read both.
+//! A header's value and the text that stands for it, both ways without a loss.
+//!
+//! A value is bytes, mostly UTF-8. A byte that is not is held as a character that nobody uses ([`text`], [`bytes`]), so that
+//! Latin-1 comes out as it came in. User metadata has one more form, for what a header cannot carry or S3 would mangle:
+//! `=?UTF-8?B?<base64>?=` (RFC 2047), in which S3 itself gives such values. Both stores write the one and read both.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// A value as a header can carry it: what is not printable ASCII, or has blanks at an end or in a row, is encoded.
+/// The first of 256 characters of private use, at the end of the last plane: one for each byte that is not UTF-8.
+const BYTES: u32 = 0x10_ff00;
+
+/// Bytes as text. What is not UTF-8, or would be taken for such a byte, stands as one character a byte.
+pub(super) fn text(value: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(value)
+        && !text.chars().any(|c| c as u32 >= BYTES)
+    {
+        return text.to_owned();
+    }
+    let mut text = String::with_capacity(value.len() + 16);
+    let mut hold = |byte: &u8| text_of_byte(*byte);
+    for chunk in value.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c as u32 >= BYTES {
+                true => text.extend(c.encode_utf8(&mut [0; 4]).as_bytes().iter().map(&mut hold)),
+                false => text.push(c),
+            }
+        }
+        text.extend(chunk.invalid().iter().map(&mut hold));
+    }
+    text
+}
+
+fn text_of_byte(byte: u8) -> char {
+    char::from_u32(BYTES + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+/// The bytes that the text stands for.
+pub(super) fn bytes(text: &str) -> Cow<'_, [u8]> {
+    if !text.chars().any(|c| c as u32 >= BYTES) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match (c as u32).checked_sub(BYTES) {
+            Some(byte) => bytes.push(byte as u8),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    Cow::Owned(bytes)
+}
+
+/// A value of user metadata as a header carries it: what is beyond ASCII, holds control characters other than tabs or has
+/// blanks at an end is encoded, and so is what would be decoded. Blanks within stay.
 pub(super) fn encode(value: &str) -> Cow<'_, str> {
-    let printable = value.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if printable && value.trim() == value && !value.contains("  ") && !value.starts_with("=?") {
+    let plain = value.bytes().all(|b| (b' '..=b'~').contains(&b) || b == b'\t');
+    if plain && value.trim() == value && (!value.starts_with("=?") || decode(value.to_owned()) == value) {
         return Cow::Borrowed(value);
     }
-    Cow::Owned(format!("=?UTF-8?B?{}?=", STANDARD.encode(value)))
+    let bytes = bytes(value);
+    let charset = if std::str::from_utf8(&bytes).is_ok() { "UTF-8" } else { "ISO-8859-1" };
+    Cow::Owned(format!("=?{charset}?B?{}?=", STANDARD.encode(bytes)))
 }
 
 /// The value that was encoded; what is of no such form is text already.
@@ -20,9 +69,15 @@ pub(super) fn decode(value: String) -> String {
     if !value.starts_with("=?") {
         return value;
     }
+    if let Some(word) = value.strip_prefix("=?ISO-8859-1?B?").and_then(|word| word.strip_suffix("?=")) {
+        // Only what `encode` writes: whatever is UTF-8 has the other name.
+        let bytes = STANDARD.decode(word).ok().filter(|bytes| std::str::from_utf8(bytes).is_err());
+        return bytes.map_or(value.clone(), |bytes| text(&bytes));
+    }
     // A long value comes as several words, with blanks between them that are not its own.
-    let bytes: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(word).collect();
-    bytes.and_then(|words| String::from_utf8(words.concat()).ok()).unwrap_or(value)
+    let words: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(word).collect();
+    let bytes = words.map(|words| words.concat()).filter(|bytes| std::str::from_utf8(bytes).is_ok());
+    bytes.map_or(value, |bytes| text(&bytes))
 }
 
 fn word(word: &str) -> Option<Vec<u8>> {
@@ -60,8 +115,16 @@ mod tests {
         #[test]
         fn every_value_comes_back_as_it_went(value: String) {
             let header = encode(&value).into_owned();
-            prop_assert!(header.bytes().all(|b| (b' '..=b'~').contains(&b)));
-            prop_assert_eq!(decode(header), value);
+            prop_assert!(header.bytes().all(|b| (b' '..=b'~').contains(&b) || b == b'\t'));
+            prop_assert_eq!(decode(header), text(&bytes(&value)));
+        }
+
+        #[test]
+        fn fault_a16_bytes_survive_as_text_and_as_a_header(value: Vec<u8>) {
+            let held = text(&value);
+            prop_assert_eq!(&*bytes(&held), &value[..]);
+            let back = decode(encode(&held).into_owned());
+            prop_assert_eq!(&*bytes(&back), &value[..]);
         }
 
         #[test]
@@ -69,6 +132,18 @@ mod tests {
             decode(format!("=?UTF-8?Q?{value}?="));
             decode(format!("=?{value}"));
         }
+    }
+
+    #[test]
+    fn fault_a16_what_a_header_carries_goes_as_it_is() {
+        for value in ["a  b", "a\tb", "=?ISO-8859-1?Q?na=EFve?=", "=?", "", "plain =?UTF-8?B?w6k=?="] {
+            assert_eq!(encode(value), value);
+        }
+        for value in [" a", "a ", "a\nb", "é", "=?UTF-8?Q?=C3=A9?="] {
+            assert!(encode(value).starts_with("=?UTF-8?B?"), "{value}");
+        }
+        assert_eq!(text(b"\xe9"), "\u{10ffe9}");
+        assert_eq!(text("é".as_bytes()), "é");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Amazon S3 and its dialects, as source and as sink: one client, one row of capabilities a dialect.
+//! Amazon S3 and its dialects: one row of capabilities a dialect, spoken by the client of `xml_api`.
 //!
 //! Why not `aws-sdk-s3`: CPU of the client alone for GET + PUT of 4 KiB, 10,000 times, 32 at once, against a peer on
 //! loopback (`cargo run --release -p sandbox -F spike --example spike`, a shared machine of two cores):
@@ -16,41 +16,41 @@
 //! is worth the 0.015 ms. The control verbs go the same way: they are five small documents, and with them on the SDK
 //! there would be two readings of every refusal, two pools and two ways to find a bucket's region.
 
-mod archive;
-mod chunked;
-mod endpoint;
-mod list;
 mod notification;
 mod profile;
-mod read;
-mod refusal;
-mod request;
 mod sign;
-mod write;
-mod xml;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use skyferry_providers::Cached;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, Request};
+use md5::{Digest as _, Md5};
+use skyferry_providers::{Cached, Credentials};
 
+pub use super::xml_api::Addressing;
 pub use notification::Notification;
-pub use profile::{AWS, Addressing, PROFILES, Profile};
+pub use profile::{AWS, PROFILES, Profile};
 
-use super::http::Transport;
-use super::{
-    Attributes, Capabilities, FinishedPart, ListFrom, Object, OpenUpload, Opened, Page, Part, Payload, Pin, Published,
-    Result, Sink, Source,
-};
-use crate::digest::Digests;
+use super::Capabilities;
+use super::http::{Body, Transport};
+use super::xml_api::{self, Client, Dialect, Endpoint, Facts, Service};
+use crate::digest::{Digests, Stored, base64_crc32};
 use crate::error::Side;
-use crate::object::{Expected, Key, Location, SourceIdentity, UploadId};
+use crate::object::{Expected, Key, Revision};
 use crate::plan::Limits;
-use endpoint::Endpoint;
 use sign::Signer;
+
+const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-crc32c");
+const CHECKSUM_TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type");
+const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
+const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+const SIZE: HeaderName = HeaderName::from_static("x-amz-mp-object-size");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const FULL_OBJECT: HeaderValue = HeaderValue::from_static("FULL_OBJECT");
 
 /// Which S3, and how it is spoken to.
 #[derive(Clone, Debug)]
@@ -82,27 +82,20 @@ impl Default for S3Options {
 
 /// Why the options make no client.
 #[derive(Debug, thiserror::Error)]
-#[error("endpoint {0:?} is not of the form https://host or https://host:port")]
-pub struct BadEndpoint(String);
-
-/// Where a bucket is.
-#[derive(Debug)]
-struct Place {
-    region: Arc<str>,
-    endpoint: Endpoint,
+pub enum BadOptions {
+    #[error("endpoint {0:?} is not of the form https://host or https://host:port")]
+    Endpoint(String),
+    #[error("expected_owner is not an account number")]
+    Owner,
 }
 
 /// One account at one service.
+#[derive(Debug)]
 pub struct S3 {
-    options: S3Options,
-    profile: &'static Profile,
-    endpoint: Option<Endpoint>,
-    credentials: Arc<Cached>,
-    side: Side,
-    transport: Transport,
-    signer: Signer,
-    /// By bucket; learned from the settings, the credentials or an answer.
-    places: RwLock<HashMap<Arc<str>, Arc<Place>>>,
+    client: Client,
+    /// The settings' region and endpoint: what is known of a bucket without an answer.
+    region: Option<Arc<str>>,
+    is_fixed: bool,
 }
 
 impl S3 {
@@ -111,100 +104,162 @@ impl S3 {
         credentials: Arc<Cached>,
         side: Side,
         transport: Transport,
-    ) -> Result<Self, BadEndpoint> {
+    ) -> Result<Self, BadOptions> {
+        let profile = options.profile;
         let endpoint = match options.endpoint.as_deref().map(|text| text.trim_end_matches('/')) {
             Some(text) => {
-                let own = Endpoint::parse(text, options.profile, options.path_style);
-                Some(own.ok_or_else(|| BadEndpoint(text.to_owned()))?)
+                let own = Endpoint::parse(text, profile.addressing, options.path_style);
+                Some(own.ok_or_else(|| BadOptions::Endpoint(text.to_owned()))?)
             }
-            None if options.profile.endpoint.is_none() => return Err(BadEndpoint(String::new())),
+            None if profile.endpoint.is_none() => return Err(BadOptions::Endpoint(String::new())),
             None => None,
         };
-        let profile = options.profile;
-        let (signer, places) = (Signer::default(), RwLock::default());
-        Ok(S3 { options, profile, endpoint, credentials, side, transport, signer, places })
+        let owner = options.expected_owner.as_deref().map(HeaderValue::from_str).transpose();
+        let owner = owner.map_err(|_| BadOptions::Owner)?;
+        let (region, is_fixed) = (options.region.as_deref().map(Arc::from), endpoint.is_some());
+        let facts = facts(profile, is_fixed);
+        let amazon = Amazon { options, facts, endpoint, owner, signer: Signer::default() };
+        Ok(S3 { client: Client::new(Box::new(amazon), credentials, side, transport), region, is_fixed })
     }
 }
 
-impl fmt::Debug for S3 {
+impl Service for S3 {
+    fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+fn facts(profile: &Profile, is_fixed: bool) -> Facts {
+    let Profile { conditional_put, conditional_finish, conditional_delete, checksums, trailers, .. } = *profile;
+    Facts {
+        limits: &Limits::S3,
+        capabilities: Capabilities {
+            conditional_put,
+            conditional_finish,
+            conditional_delete,
+            checksums,
+            metadata: true,
+        },
+        meta: "x-amz-meta-",
+        most_metadata: None,
+        storage_class: HeaderName::from_static("x-amz-storage-class"),
+        class_of: |name| Some(name),
+        tagging: Some(HeaderName::from_static("x-amz-tagging")),
+        keeps_expires: true,
+        version: (HeaderName::from_static("x-amz-version-id"), "versionId"),
+        generations: false,
+        // A proxy packs for who takes gzip, and unpacks for who does not; where either has happened, the length is missing.
+        accept_encoding: &["identity", "gzip"],
+        trailers,
+        part_checksums: checksums,
+        md5_etags: true,
+        extras: true,
+        learns_regions: !is_fixed && profile.is_aws(),
+    }
+}
+
+/// The dialect: a profile with its settings.
+struct Amazon {
+    options: S3Options,
+    facts: Facts,
+    endpoint: Option<Endpoint>,
+    owner: Option<HeaderValue>,
+    signer: Signer,
+}
+
+impl fmt::Debug for Amazon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3").field("side", &self.side).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Amazon").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
-#[async_trait]
-impl Source for S3 {
-    async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-        self.list_page(bucket, prefix, from).await
+impl Dialect for Amazon {
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
-    async fn list_versions(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-        self.versions_page(bucket, prefix, from).await
-    }
-    async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
-        self.head_pinned(at, pin).await
-    }
-    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
-        self.open_pinned(at, pin, range).await
-    }
-    async fn part_size(&self, at: &Location, identity: &SourceIdentity, parts: u32) -> Result<Option<u64>> {
-        self.first_part(at, identity, parts).await
-    }
-    async fn tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
-        self.object_tags(at, version).await
-    }
-    async fn restore(&self, at: &Location, version: Option<&str>) -> Result<bool> {
-        self.restore_object(at, version).await.map(|()| true)
-    }
-}
 
-#[async_trait]
-impl Sink for S3 {
-    fn limits(&self) -> &Limits {
-        &Limits::S3
+    fn endpoint(&self, region: &str) -> Option<Endpoint> {
+        let Amazon { options, .. } = self;
+        self.endpoint.clone().or_else(|| options.profile.endpoint_in(region, options.path_style))
     }
-    fn capabilities(&self) -> Capabilities {
-        let Profile { conditional_put, conditional_finish, conditional_delete, checksums, .. } = *self.profile;
-        Capabilities { conditional_put, conditional_finish, conditional_delete, checksums, metadata: true }
+
+    fn region(&self) -> Option<&str> {
+        self.options.region.as_deref()
     }
-    async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-        self.list_page(bucket, prefix, from).await
-    }
-    async fn head(&self, at: &Location) -> Result<Option<Object>> {
-        self.head_pinned(at, &Pin::Newest).await
-    }
-    async fn open(&self, at: &Location) -> Result<Option<Opened>> {
-        self.open_pinned(at, &Pin::Newest, None).await
-    }
-    async fn put(&self, at: &Location, payload: Payload, with: &Attributes, expected: &Expected) -> Result<Published> {
-        self.put_object(at, payload, with, expected).await
-    }
-    async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId> {
-        self.begin_upload(at, with).await
-    }
-    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
-        self.upload_part(at, upload, number, payload).await
-    }
-    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
-        self.list_parts(at, upload).await
-    }
-    async fn finish(
+
+    fn sign(
         &self,
-        at: &Location,
-        upload: &UploadId,
-        parts: &[FinishedPart],
-        whole: &Digests,
-        expected: &Expected,
-    ) -> Result<Published> {
-        self.complete_upload(at, upload, parts, whole, expected).await
+        request: &mut Request<Body>,
+        credentials: &Arc<Credentials>,
+        region: &str,
+        trailer: bool,
+    ) -> Result<(), String> {
+        self.signer.sign(request, credentials, region, trailer)
     }
-    async fn abort(&self, at: &Location, upload: &UploadId) -> Result<()> {
-        self.abort_upload(at, upload).await
+
+    fn refuses(&self, key: &Key) -> Option<String> {
+        key.as_str().is_none_or(str::is_empty).then(|| "an S3 key is UTF-8 and not empty".into())
     }
-    async fn uploads(&self, bucket: &str, prefix: &Key) -> Result<Vec<OpenUpload>> {
-        self.list_uploads(bucket, prefix).await
+
+    fn common(&self, headers: &mut HeaderMap) {
+        if self.options.request_payer {
+            headers.insert("x-amz-request-payer", HeaderValue::from_static("requester"));
+        }
+        if let Some(owner) = &self.owner {
+            headers.insert("x-amz-expected-bucket-owner", owner.clone());
+        }
     }
-    async fn delete(&self, at: &Location, expected: &Expected) -> Result<()> {
-        self.delete_object(at, expected).await
+
+    fn reads(&self, headers: &mut HeaderMap) {
+        headers.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
+    }
+
+    fn condition(&self, expected: &Expected) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        Ok(match expected {
+            Expected::Any => None,
+            Expected::Absent => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            // What shows no ETag cannot be named.
+            Expected::Revision(Revision(etag)) if etag.is_empty() => None,
+            Expected::Revision(Revision(etag)) => {
+                let etag = HeaderValue::from_str(&format!("\"{etag}\""));
+                Some((IF_MATCH, etag.map_err(|_| "the expected ETag cannot be sent as a header".to_owned())?))
+            }
+        })
+    }
+
+    fn announce(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
+        let (name, value) = match self.options.profile {
+            Profile { checksums: true, .. } => (CHECKSUM, base64_crc32(known.unwrap_or_else(|| crc32c::crc32c(bytes)))),
+            Profile { content_md5: true, .. } => (CONTENT_MD5, STANDARD.encode(Md5::digest(bytes))),
+            _ => return None,
+        };
+        Some((name, HeaderValue::from_str(&value).ok()?))
+    }
+
+    fn begins(&self, headers: &mut HeaderMap) {
+        if self.options.profile.checksums {
+            headers.insert(CHECKSUM_ALGORITHM, HeaderValue::from_static("CRC32C"));
+        }
+        if self.options.profile.full_object {
+            headers.insert(CHECKSUM_TYPE, FULL_OBJECT);
+        }
+    }
+
+    fn completes(&self, headers: &mut HeaderMap, whole: &Digests) {
+        if let (true, Ok(sum)) = (self.options.profile.full_object, HeaderValue::from_str(&base64_crc32(whole.crc32c)))
+        {
+            headers.insert(CHECKSUM, sum);
+            headers.insert(CHECKSUM_TYPE, FULL_OBJECT);
+            headers.insert(SIZE, whole.length.into());
+        }
+    }
+
+    fn stored(&self, headers: &HeaderMap) -> Stored {
+        xml_api::stored_by_amazon(headers)
+    }
+
+    fn revision(&self, _headers: &HeaderMap, etag: Option<&str>) -> Option<Revision> {
+        etag.map(|etag| Revision(etag.into()))
     }
 }
 

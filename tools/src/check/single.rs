@@ -8,7 +8,7 @@ use md5::{Digest as _, Md5};
 use skyferry_agent::digest::{Digests, Select, Sum};
 use skyferry_agent::error::{CopyError, Kind};
 use skyferry_agent::object::{Expected, Location, Revision, SourceIdentity, Token};
-use skyferry_agent::store::{Attributes, ListFrom, Metadata, Object, Payload, Provenance, Sink};
+use skyferry_agent::store::{Attributes, ListFrom, Metadata, Object, Payload, Provenance, Published, Sink};
 
 use super::finding::{Findings, Trouble};
 use super::folder::Folder;
@@ -43,7 +43,7 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
     let with = attributes(&at, &body, storage_class);
     let sent = now();
     let first = match sink.put(&at, Payload::Whole(body.clone()), &with, &Expected::Absent).await {
-        Ok(published) => published.revision,
+        Ok(published) => revision(published),
         Err(error) => {
             if error.kind != Kind::LostAnswer {
                 folder.forget(&at);
@@ -167,6 +167,11 @@ pub async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option
     }
 }
 
+/// What was written, where the answer names it.
+fn revision(published: Published) -> Revision {
+    published.revision.unwrap_or_else(|| Revision("".into()))
+}
+
 /// Back comes the revision that is there at last.
 async fn conditional(
     sink: &dyn Sink,
@@ -189,7 +194,7 @@ async fn conditional(
         Err(error) if error.kind == Kind::Precondition => {}
         Ok(published) => {
             findings.fail("conditional write", ("ignored: what was there was replaced", advice), &[4]);
-            return published.revision;
+            return revision(published);
         }
         Err(error) => {
             findings.fail("conditional write", &error, &[4]);
@@ -199,7 +204,7 @@ async fn conditional(
     match put(&Expected::Revision(first.clone())).await {
         Ok(published) => {
             findings.fine("conditional write", "what is there is replaced only if it is what it was thought to be");
-            published.revision
+            revision(published)
         }
         Err(error) => {
             findings.fail("conditional write", &error, &[4]);

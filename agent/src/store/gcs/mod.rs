@@ -1,56 +1,36 @@
-//! Google Cloud Storage by its XML API, as a `Source` and as a `Sink`.
+//! Google Cloud Storage by its XML API: a dialect of it with a signature and preconditions of its own.
 //!
-//! A client of its own on the shared transport, for the AWS SDK is the wrong one here: its signature gives no
-//! preconditions, its checksums are ignored, its HTTP/2 puts all uploads on one connection, and it leaves out the
-//! `Content-Length: 0` without which an upload does not start. What is known of the service and how surely is in the
-//! comments where it matters; nothing that starts with `x-amz-` is ever sent, and never an ACL.
-//!
-//! ```text
-//! mod        the two traits; what is asked where
-//!  ├ read       HEAD, GET, listings
-//!  ├ write      PUT and DELETE of objects; what was published
-//!  ├ multipart  uploads and their parts
-//!  └ client     one request: signed, sent, refused or not; fresh credentials after a refusal
-//!     ├ sign · refusal · headers · keys · xml     pure: bytes in, words out
-//! ```
+//! Not by the AWS SDK: its signature gives no preconditions here, its checksums are ignored, its HTTP/2 puts all uploads on
+//! one connection, and it leaves out the `Content-Length: 0` without which an upload does not start. Nothing that starts with
+//! `x-amz-` is ever sent, and never an ACL.
 //!
 //! What the preconditions cover: single PUTs and DELETEs (`x-goog-if-generation-match`). They are refused when a
 //! multipart upload begins and ignored when it completes, so `finish` does not send any: the protocol's fence
 //! protects large objects.
 
-mod client;
-mod headers;
 mod keys;
-mod multipart;
-mod read;
-mod refusal;
 mod sign;
-mod write;
-mod xml;
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use skyferry_providers::Cached;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use skyferry_providers::{Cached, Credentials};
 
-use super::http::Transport;
-use super::{
-    Attributes, Capabilities, FinishedPart, ListFrom, Object, OpenUpload, Opened, Page, Part, Payload, Pin, Published,
-    Result, Sink, Source,
-};
-use crate::digest::Digests;
+use super::Capabilities;
+use super::http::{Body, Transport};
+use super::xml_api::{Addressing, Client, Dialect, Endpoint, Facts, Service};
+use crate::digest::{self, Stored};
 use crate::error::Side;
-use crate::object::{Expected, Key, Location, UploadId};
+use crate::object::{Expected, Key, Revision};
 use crate::plan::Limits;
-use client::Client;
-use keys::Endpoint;
-use read::Absence;
-
-pub use headers::storage_class;
+use sign::Signer;
 
 const GOOGLE: &str = "https://storage.googleapis.com";
+const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
+const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
+const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 
 /// Where the service is.
 #[derive(Clone, Debug, Default)]
@@ -65,9 +45,8 @@ pub struct GcsOptions {
 pub struct WrongEndpoint(String);
 
 /// One account at the service. Cheap to use from many tasks at once.
-pub struct Gcs {
-    client: Client,
-}
+#[derive(Debug)]
+pub struct Gcs(Client);
 
 impl Gcs {
     /// `side` is what its errors say; `transport` may be shared with other stores.
@@ -77,109 +56,138 @@ impl Gcs {
         side: Side,
         transport: Transport,
     ) -> Result<Self, WrongEndpoint> {
-        let text = options.endpoint.as_deref().unwrap_or(GOOGLE);
+        let text = options.endpoint.as_deref().unwrap_or(GOOGLE).trim_end_matches('/');
         // What stands before an `@` may be a password.
         let shown = || text.rsplit('@').next().unwrap_or_default().to_owned();
-        let endpoint = Endpoint::parse(text).ok_or_else(|| WrongEndpoint(shown()))?;
-        Ok(Gcs { client: Client::new(endpoint, credentials, side, transport) })
+        let endpoint = Endpoint::parse(text, Addressing::Path, None).ok_or_else(|| WrongEndpoint(shown()))?;
+        let google = Google { endpoint, facts: facts(), signer: Signer::default() };
+        Ok(Gcs(Client::new(Box::new(google), credentials, side, transport)))
     }
 }
 
-impl fmt::Debug for Gcs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gcs").field("client", &self.client).finish()
+impl Service for Gcs {
+    fn client(&self) -> &Client {
+        &self.0
     }
 }
 
-#[async_trait]
-impl Source for Gcs {
-    async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-        self.client.page(bucket, prefix, from).await
-    }
-
-    /// A missing object is asked for a second time, by GET: a missing bucket answers HEAD in the same way, and
-    /// taking that for `None` would end every message of the bucket as Gone.
-    async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
-        if keys::refusal(&at.key).is_some() {
-            return Ok(None);
-        }
-        self.client.look(at, pin, Absence::Confirmed).await
-    }
-
-    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
-        if keys::refusal(&at.key).is_some() {
-            return Ok(None);
-        }
-        self.client.read(at, pin, range).await
-    }
-}
-
-#[async_trait]
-impl Sink for Gcs {
-    fn limits(&self) -> &Limits {
-        &Limits::GCS
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
+fn facts() -> Facts {
+    Facts {
+        limits: &Limits::GCS,
+        capabilities: Capabilities {
             conditional_put: true,
             conditional_finish: false,
             conditional_delete: true,
             checksums: true,
             metadata: true,
-        }
+        },
+        meta: "x-goog-meta-",
+        most_metadata: Some(Limits::GCS.max_metadata_bytes),
+        storage_class: HeaderName::from_static("x-goog-storage-class"),
+        class_of: storage_class,
+        tagging: None,
+        keeps_expires: false,
+        version: (GENERATION, "generation"),
+        generations: true,
+        // Without it the service decompresses objects that say they are gzip: neither the stored bytes nor their length.
+        accept_encoding: &["gzip"],
+        trailers: false,
+        part_checksums: false,
+        md5_etags: false,
+        extras: false,
+        learns_regions: false,
+    }
+}
+
+/// This service's class for a class of either service. `None`: unknown.
+///
+/// The classes that S3 moves by access go to NEARLINE, those that answer at once but rarely to COLDLINE, the archives
+/// to ARCHIVE. One zone or reduced redundancy is about where, not how often: those that are read often are STANDARD.
+pub fn storage_class(name: &str) -> Option<&str> {
+    Some(match name {
+        "STANDARD" | "REDUCED_REDUNDANCY" | "EXPRESS_ONEZONE" => "STANDARD",
+        "NEARLINE" | "STANDARD_IA" | "ONEZONE_IA" | "INTELLIGENT_TIERING" => "NEARLINE",
+        "COLDLINE" | "GLACIER_IR" => "COLDLINE",
+        "ARCHIVE" | "GLACIER" | "DEEP_ARCHIVE" => "ARCHIVE",
+        "MULTI_REGIONAL" | "REGIONAL" | "DURABLE_REDUCED_AVAILABILITY" => name,
+        _ => return None,
+    })
+}
+
+/// The dialect.
+struct Google {
+    endpoint: Endpoint,
+    facts: Facts,
+    signer: Signer,
+}
+
+/// Where it speaks to; nothing of the credentials.
+impl fmt::Debug for Google {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Google").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Dialect for Google {
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-        self.client.page(bucket, prefix, from).await
+    fn endpoint(&self, _region: &str) -> Option<Endpoint> {
+        Some(self.endpoint.clone())
     }
 
-    /// `None` also for a missing bucket: the write that follows is told.
-    async fn head(&self, at: &Location) -> Result<Option<Object>> {
-        self.client.look(at, &Pin::Newest, Absence::Believed).await
+    fn region(&self) -> Option<&str> {
+        Some("auto")
     }
 
-    async fn open(&self, at: &Location) -> Result<Option<Opened>> {
-        self.client.read(at, &Pin::Newest, None).await
-    }
-
-    async fn put(&self, at: &Location, payload: Payload, with: &Attributes, expected: &Expected) -> Result<Published> {
-        self.client.put(at, payload, with, expected).await
-    }
-
-    async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId> {
-        self.client.begin(at, with).await
-    }
-
-    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
-        self.client.part(at, upload, number, payload).await
-    }
-
-    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
-        self.client.parts(at, upload).await
-    }
-
-    /// `_expected` cannot be enforced here, as the capabilities say.
-    async fn finish(
+    fn sign(
         &self,
-        at: &Location,
-        upload: &UploadId,
-        parts: &[FinishedPart],
-        whole: &Digests,
-        _expected: &Expected,
-    ) -> Result<Published> {
-        self.client.finish(at, upload, parts, whole).await
+        request: &mut Request<Body>,
+        credentials: &Arc<Credentials>,
+        _region: &str,
+        _trailer: bool,
+    ) -> Result<(), String> {
+        let now = jiff::Timestamp::now().as_second();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let signed = self.signer.authorise(credentials, now, &method, &uri, request.headers_mut());
+        signed.map_err(|unsendable| unsendable.to_string())
     }
 
-    async fn abort(&self, at: &Location, upload: &UploadId) -> Result<()> {
-        self.client.abort(at, upload).await
+    fn refuses(&self, key: &Key) -> Option<String> {
+        keys::refusal(key)
     }
 
-    async fn uploads(&self, bucket: &str, prefix: &Key) -> Result<Vec<OpenUpload>> {
-        self.client.uploads(bucket, prefix).await
+    /// A revision that is no generation was never here, so it cannot be what is there now.
+    fn condition(&self, expected: &Expected) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let generation = match expected {
+            Expected::Any => return Ok(None),
+            Expected::Absent => 0,
+            Expected::Revision(revision) => match revision.0.parse::<u64>() {
+                Ok(generation) if generation > 0 => generation,
+                _ => return Err("the expected revision is no generation".into()),
+            },
+        };
+        Ok(Some((IF_GENERATION_MATCH, HeaderValue::from(generation))))
     }
 
-    async fn delete(&self, at: &Location, expected: &Expected) -> Result<()> {
-        self.client.delete(at, expected).await
+    /// The service refuses another body before it publishes.
+    fn announce(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
+        let hash = digest::goog_hash(known.unwrap_or_else(|| crc32c::crc32c(bytes)));
+        Some((HASH, HeaderValue::from_str(&hash).ok()?))
+    }
+
+    fn stored(&self, headers: &HeaderMap) -> Stored {
+        let mut stored = Stored::default();
+        for value in headers.get_all(HASH) {
+            value.to_str().ok().map(|hashes| stored.goog_hash(hashes));
+        }
+        stored
+    }
+
+    /// Digits only, as it is sent back in a header.
+    fn revision(&self, headers: &HeaderMap, _etag: Option<&str>) -> Option<Revision> {
+        let number: u64 = headers.get(GENERATION)?.to_str().ok()?.parse().ok()?;
+        Some(Revision(number.to_string().into()))
     }
 }

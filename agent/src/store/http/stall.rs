@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::Uri;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::Sending;
-use super::{Call, causes};
+use super::{Call, cause, host};
 use crate::error::{CopyError, Kind};
 
 /// Ends when a request has made no progress for `stall`. Waiting for the body's source is not this side's stall:
@@ -33,6 +34,7 @@ pub(super) async fn watch(sending: &Sending, stall: Duration) {
 pub(super) struct Incomings {
     pub body: Incoming,
     pub call: Call,
+    pub uri: Uri,
     pub stall: Duration,
     /// Bytes still to come, where the length is known.
     pub left: Option<u64>,
@@ -43,8 +45,8 @@ pub(super) struct Incomings {
 }
 
 impl Incomings {
-    pub fn new(body: Incoming, call: Call, stall: Duration, left: Option<u64>) -> Self {
-        Incomings { body, call, stall, left, waiting: None, timer: None, ended: false }
+    pub fn new(body: Incoming, call: Call, uri: Uri, stall: Duration, left: Option<u64>) -> Self {
+        Incomings { body, call, uri, stall, left, waiting: None, timer: None, ended: false }
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<CopyError> {
@@ -52,7 +54,7 @@ impl Incomings {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         while timer.as_mut().poll(cx).is_ready() {
             if deadline <= Instant::now() {
-                let words = format!("no byte of the answer for {} s", self.stall.as_secs());
+                let words = format!("{}: no byte of the answer for {} s", host(&self.uri), self.stall.as_secs());
                 return Poll::Ready(self.call.error(Kind::Stalled, words));
             }
             timer.as_mut().reset(deadline);
@@ -90,13 +92,12 @@ impl Stream for Incomings {
                     _ => continue,
                 },
                 Poll::Ready(Some(Err(error))) => {
-                    break Some(Err(this
-                        .call
-                        .error(Kind::Unavailable, format!("the body broke off: {}", causes(&error)))));
+                    let words = format!("{}: the body broke off: {}", host(&this.uri), cause(&error));
+                    break Some(Err(this.call.error(Kind::Unavailable, words)));
                 }
                 Poll::Ready(None) => match this.left {
                     Some(left) if left > 0 => {
-                        let words = format!("the body ended {left} bytes early");
+                        let words = format!("{}: the body ended {left} bytes early", host(&this.uri));
                         break Some(Err(this.call.error(Kind::Unavailable, words)));
                     }
                     _ => break None,

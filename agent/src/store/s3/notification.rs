@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::super::http::again;
+use super::super::xml_api::answers::Asked;
 use super::super::{Payload, Result};
 use super::S3;
 use crate::object::Location;
@@ -23,16 +24,16 @@ pub struct Notification {
 impl S3 {
     pub async fn notification(&self, bucket: &str) -> Result<Notification> {
         let at = Location::new(bucket, "");
-        let (call, region, body) = again(|| async {
-            let mut get = self.bucket(Method::GET, "GetBucketNotificationConfiguration", &at);
+        let (region, document) = again(|| async {
+            let mut get = self.client.bucket(Method::GET, "GetBucketNotificationConfiguration", &at);
             get.query("notification", "");
             let call = get.call.clone();
-            let answer = self.send(get).await?;
+            let answer = self.client.send(get).await?;
             let region = answer.header("x-amz-bucket-region").map(Arc::from);
-            Ok((call, region, answer.read().await?))
+            let document = self.client.raw_document(&call, "NotificationConfiguration", answer).await?;
+            Ok((region, document))
         })
         .await?;
-        let document = String::from_utf8(body.into()).map_err(|error| S3::nonsense(&call, error.to_string()))?;
         Ok(Notification { document, region: region.or_else(|| self.known_region(bucket)) })
     }
 
@@ -41,20 +42,18 @@ impl S3 {
         let at = Location::new(bucket, "");
         let body = Bytes::copy_from_slice(document.as_bytes());
         again(|| async {
-            let mut put = self.bucket(Method::PUT, "PutBucketNotificationConfiguration", &at);
+            let mut put = self.client.bucket(Method::PUT, "PutBucketNotificationConfiguration", &at);
             put.query("notification", "");
             put.payload = Some(Payload::Whole(body.clone()));
-            self.send(put).await?.read().await.map(drop)
+            let call = put.call.clone();
+            let answer = self.client.send(put).await?;
+            self.client.settled(&call, Asked::Control, answer).await.map(drop)
         })
         .await
     }
 
     /// AWS answers for a bucket in its own region only. Elsewhere a region is a word in the signature.
     fn known_region(&self, bucket: &str) -> Option<Arc<str>> {
-        if self.endpoint.is_some() {
-            return self.options.region.as_deref().map(Arc::from);
-        }
-        let places = self.places.read().unwrap_or_else(|e| e.into_inner());
-        places.get(bucket).map(|place| place.region.clone())
+        if self.is_fixed { self.region.clone() } else { self.client.region_of(bucket) }
     }
 }

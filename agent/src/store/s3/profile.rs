@@ -1,5 +1,7 @@
 //! What each S3 dialect can do. A row, not an adapter: everything else is one client.
 
+use super::super::xml_api::{Addressing, Endpoint};
+
 /// One dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -19,17 +21,6 @@ pub struct Profile {
     pub addressing: Addressing,
     /// The host of a region, `{region}` to be filled in; `None`: an endpoint must be given.
     pub endpoint: Option<&'static str>,
-}
-
-/// How the bucket is named in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addressing {
-    /// As the host's first label, unless the endpoint is an IP address or localhost.
-    Host,
-    /// As the path's first segment.
-    Path,
-    /// As the host's first label, whatever the settings say: the service refuses the other.
-    HostOnly,
 }
 
 pub const AWS: Profile = Profile {
@@ -85,7 +76,15 @@ impl Profile {
         self.name.starts_with("aws")
     }
 
-    pub(super) fn host(&self, region: &str) -> Option<String> {
+    /// The service's own endpoint in a region.
+    pub(super) fn endpoint_in(&self, region: &str, path_style: Option<bool>) -> Option<Endpoint> {
+        if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+            return None; // a name from an answer must not lead to another host
+        }
+        Endpoint::parse(&format!("https://{}", self.host(region)?), self.addressing, path_style)
+    }
+
+    fn host(&self, region: &str) -> Option<String> {
         // In China the suffix follows the region, also when the row was left at its default.
         let row = match self.name {
             "aws" if region.starts_with("cn-") => PROFILES[1].endpoint,
@@ -109,5 +108,8 @@ mod tests {
         assert_eq!(host("aliyun-oss", "oss-cn-hangzhou").unwrap(), "s3.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(host("generic", "us-east-1"), None);
         assert_eq!(Profile::named("ovh"), None);
+        for region in ["evil.org/", "us-west-2@evil.org", ""] {
+            assert!(AWS.endpoint_in(region, None).is_none(), "{region}");
+        }
     }
 }

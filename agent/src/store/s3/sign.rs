@@ -11,16 +11,17 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
 use http::Request;
+use http::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 use skyferry_providers::{Credentials, Grant};
 
 use super::super::http::Body;
 
-/// What the signature says of the body. Never its hash: the checksum headers and TLS guard the bytes, at far less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signed {
-    Unsigned,
-    /// `aws-chunked`, the checksum behind it.
-    Trailer,
+/// Headers that are signed. A front may change Accept-Encoding. Beyond ASCII and with tabs, services and their fronts read
+/// a header's value in more than one way: those that must be signed have none. (Blanks in a row are one in the signature,
+/// and stay in the header.)
+fn signed<'a>((name, value): (&'a HeaderName, &'a HeaderValue)) -> Option<(&'a str, &'a str)> {
+    let text = value.to_str().ok().filter(|text| name.as_str().starts_with("x-amz-") || !text.contains('\t'))?;
+    (*name != ACCEPT_ENCODING).then_some((name.as_str(), text))
 }
 
 /// Keeps the signer's form of the credentials, as long as they are the same.
@@ -34,7 +35,7 @@ impl Signer {
         request: &mut Request<Body>,
         credentials: &Arc<Credentials>,
         region: &str,
-        body: Signed,
+        trailer: bool,
     ) -> Result<(), String> {
         let identity = self.identity(credentials)?;
         let mut settings = SigningSettings::default();
@@ -50,11 +51,12 @@ impl Signer {
             .build()
             .map_err(|e| e.to_string())?
             .into();
-        let body = match body {
-            Signed::Unsigned => SignableBody::UnsignedPayload,
-            Signed::Trailer => SignableBody::StreamingUnsignedPayloadTrailer,
+        // Never the body's hash: the checksum headers and TLS guard the bytes, at far less.
+        let body = match trailer {
+            false => SignableBody::UnsignedPayload,
+            true => SignableBody::StreamingUnsignedPayloadTrailer,
         };
-        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let headers = request.headers().iter().filter_map(signed);
         let signable = SignableRequest::new(request.method().as_str(), request.uri().to_string(), headers, body)
             .map_err(|e| e.to_string())?;
         let (instructions, _) = sign(signable, &params).map_err(|e| e.to_string())?.into_parts();

@@ -11,12 +11,15 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use skyferry_providers::{Credentials, Grant, Provider, ProviderError, Secret};
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::digest::{Select, Sum};
 use crate::error::{CopyError, Kind};
-use crate::object::{Revision, SourceIdentity, Token};
+use crate::object::{Location, UploadId};
+use crate::object::{SourceIdentity, Token};
 use crate::store::http::TransportOptions;
-use crate::store::{Chunks, Metadata, Provenance};
+use crate::store::{Attributes, Chunks, FinishedPart, Metadata, Payload, Pin, Provenance, Result, Sink, Source};
 
 /// A new key pair at every load, so that a refused one can be told from its successor.
 struct Rotating(AtomicUsize, String, String);
@@ -139,11 +142,11 @@ async fn a_pinned_read_asks_by_etag_and_refuses_a_state_that_only_looks_the_same
     let (peer, s3) =
         Peer::start("aws", Side::Source, vec![object_of("\"e\"", "12345"), object_of("\"e\"", "12345")]).await;
     let mut identity = SourceIdentity { etag: "e".into(), size: 5, last_modified: 1_700_000_000, version: None };
-    let opened = s3.open_pinned(&at(), &Pin::State { identity: identity.clone(), by_version: true }, None).await;
+    let opened = Source::open(&s3, &at(), &Pin::State { identity: identity.clone(), by_version: true }, None).await;
     let body: Vec<Bytes> = opened.unwrap().unwrap().chunks.try_collect().await.unwrap();
     assert_eq!(body.concat(), b"12345");
     identity.last_modified += 1;
-    let opened = s3.open_pinned(&at(), &Pin::State { identity, by_version: false }, None).await;
+    let opened = Source::open(&s3, &at(), &Pin::State { identity, by_version: false }, None).await;
     assert_eq!(kind(opened.map(|_| ())), Kind::SourceChanged);
     let seen = peer.seen();
     assert_eq!(seen[0].headers["if-match"], "\"e\"");
@@ -157,7 +160,7 @@ async fn a_whole_body_goes_with_its_checksum_and_provenance_before_it() {
     let (peer, s3) = Peer::start("aws", Side::Destination, vec![object_of("\"new\"", "")]).await;
     let expected = Expected::Revision(Revision("old".into()));
     let published = s3.put(&at(), Payload::Whole("123456789".into()), &attributes(9), &expected).await.unwrap();
-    assert_eq!(published.revision, Revision("new".into()));
+    assert_eq!(published.revision, Some(Revision("new".into())));
     let seen = &peer.seen()[0];
     for (name, value) in [
         ("x-amz-checksum-crc32c", "4waSgw=="),
@@ -241,6 +244,8 @@ async fn writes_are_sent_once_and_an_unclear_end_is_a_lost_answer() {
         (refusal_of(500, "InternalError"), Kind::LostAnswer),
         (answer_of(200, &[], "<Compl"), Kind::LostAnswer),
         (refusal_of(409, "ConditionalRequestConflict"), Kind::Precondition),
+        (answer_of(200, &[], ""), Kind::LostAnswer),
+        (answer_of(200, &[], "<html/>"), Kind::LostAnswer),
         (refusal_of(404, "NoSuchUpload"), Kind::UploadGone),
     ] {
         let (peer, s3) = Peer::start("aws", Side::Destination, vec![answer]).await;
@@ -249,26 +254,56 @@ async fn writes_are_sent_once_and_an_unclear_end_is_a_lost_answer() {
     }
 }
 
+const NOTHING: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+
+fn listing_of(key: &str) -> Response<Full<Bytes>> {
+    let row =
+        format!("<Contents><Key>{key}</Key><LastModified>2023-11-14T22:13:20Z</LastModified><Size>5</Size></Contents>");
+    answer_of(200, &[], &format!("<ListBucketResult><IsTruncated>false</IsTruncated>{row}</ListBucketResult>"))
+}
+
 #[tokio::test]
-async fn a_head_without_an_answer_s_reason_asks_by_get() {
-    for (status, code, side, requests, expected) in [
-        (404, "NoSuchKey", Side::Source, 2, Ok(false)),
-        (404, "NoSuchBucket", Side::Source, 2, Err(Kind::BucketMissing)),
-        (404, "NoSuchBucket", Side::Destination, 1, Ok(false)),
-        (403, "AccessDenied", Side::Destination, 2, Err(Kind::Denied)),
+async fn fault_a2_a_source_object_is_gone_only_when_a_listing_shows_it_neither() {
+    let at = at();
+    for (answers, expected) in [
+        (vec![answer_of(404, &[], ""), answer_of(200, &[], NOTHING)], Ok(false)),
+        (vec![answer_of(404, &[], ""), listing_of("a/../b c")], Err(Kind::Nonsense)),
+        (vec![answer_of(404, &[], ""), listing_of("a/../b c/d")], Ok(false)),
+        (vec![answer_of(404, &[], ""), refusal_of(404, "NoSuchBucket")], Err(Kind::BucketMissing)),
+        // Who may not list believes the GET.
+        (vec![answer_of(404, &[], ""), refusal_of(403, "AccessDenied"), refusal_of(404, "NoSuchKey")], Ok(false)),
+        (vec![answer_of(403, &[], ""), refusal_of(403, "AccessDenied")], Err(Kind::Denied)),
+        (vec![answer_of(403, &[], ""), object_of("\"e\"", "12345")], Ok(true)),
     ] {
-        let (peer, s3) = Peer::start("aws", side, vec![answer_of(status, &[], ""), refusal_of(status, code)]).await;
-        let found = s3.head_pinned(&at(), &Pin::Newest).await;
-        assert_eq!(found.map(|object| object.is_some()).map_err(|error| error.kind), expected, "{code}");
-        assert_eq!(peer.seen().len(), requests);
+        let count = answers.len();
+        let (peer, s3) = Peer::start("aws", Side::Source, answers).await;
+        let found = Source::head(&s3, &at, &Pin::Newest).await;
+        let found = found.map(|object| object.is_some()).map_err(|error| error.kind);
+        assert_eq!((found, peer.seen().len()), (expected, count));
     }
+    for (answers, expected) in [
+        (vec![refusal_of(404, "NoSuchKey"), answer_of(200, &[], NOTHING)], Ok(false)),
+        (vec![refusal_of(404, "NoSuchKey"), listing_of("a/../b c")], Err(Kind::Nonsense)),
+        (vec![refusal_of(404, "NoSuchKey"), refusal_of(403, "AccessDenied")], Ok(false)),
+    ] {
+        let (_peer, s3) = Peer::start("aws", Side::Source, answers).await;
+        let opened = Source::open(&s3, &at, &Pin::Newest, None).await;
+        assert_eq!(opened.map(|opened| opened.is_some()).map_err(|error| error.kind), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_destination_s_404_is_believed_as_a_write_follows() {
+    let (peer, s3) = Peer::start("aws", Side::Destination, vec![answer_of(404, &[], "")]).await;
+    assert!(Sink::head(&s3, &at()).await.unwrap().is_none());
+    assert_eq!(peer.seen().len(), 1);
 }
 
 #[tokio::test]
 async fn a_read_is_tried_again_after_a_passing_failure() {
     let answers = vec![refusal_of(503, "SlowDown"), answer_of(502, &[], ""), object_of("\"e\"", "12345")];
     let (peer, s3) = Peer::start("aws", Side::Source, answers).await;
-    assert!(s3.open_pinned(&at(), &Pin::Newest, None).await.unwrap().is_some());
+    assert!(Source::open(&s3, &at(), &Pin::Newest, None).await.unwrap().is_some());
     assert_eq!(peer.seen().len(), 3);
 }
 
@@ -277,7 +312,7 @@ async fn a_part_s_checksum_is_not_taken_for_the_object_s() {
     let headers =
         [("etag", "\"e-3\""), MODIFIED, ("content-range", "bytes 0-4/15"), ("x-amz-checksum-crc32c", "4waSgw==")];
     let (peer, s3) = Peer::start("aws", Side::Source, vec![answer_of(206, &headers, "12345")]).await;
-    let opened = s3.open_pinned(&at(), &Pin::Newest, Some(0..5)).await.unwrap().unwrap();
+    let opened = Source::open(&s3, &at(), &Pin::Newest, Some(0..5)).await.unwrap().unwrap();
     assert_eq!((opened.length, opened.object.identity.size), (5, 15));
     assert_eq!(opened.object.stored.crc32c, None);
     assert_eq!(peer.seen()[0].headers["range"], "bytes=0-4");
@@ -287,7 +322,7 @@ async fn a_part_s_checksum_is_not_taken_for_the_object_s() {
 async fn an_answer_never_leads_to_another_endpoint_than_the_settings_name() {
     let moved = answer_of(301, &[("x-amz-bucket-region", "eu-west-1"), ("location", "http://evil.example/")], "");
     let (peer, s3) = Peer::start("aws", Side::Source, vec![moved]).await;
-    let error = s3.open_pinned(&at(), &Pin::Newest, None).await.map(|_| ()).unwrap_err();
+    let error = Source::open(&s3, &at(), &Pin::Newest, None).await.map(|_| ()).unwrap_err();
     assert_eq!(error.kind, Kind::WrongRegion);
     assert!(error.answer.contains("eu-west-1"), "{error}");
     assert_eq!(peer.seen().len(), 1);
@@ -320,7 +355,7 @@ async fn deleting_what_is_gone_is_no_error_and_what_changed_is() {
 #[tokio::test]
 async fn no_secret_is_in_an_error_or_in_debug() {
     let (_peer, s3) = Peer::start("aws", Side::Source, vec![refusal_of(403, "SignatureDoesNotMatch")]).await;
-    let error = s3.open_pinned(&at(), &Pin::Newest, None).await.map(|_| ()).unwrap_err();
+    let error = Source::open(&s3, &at(), &Pin::Newest, None).await.map(|_| ()).unwrap_err();
     assert_eq!(error.kind, Kind::Credentials);
     assert!(!format!("{error} {error:?} {s3:?}").contains("SECRETSECRET"));
 }

@@ -1,5 +1,5 @@
-//! One request's way: place, headers, signature, transport; and at most one more try where the answer names the
-//! bucket's region or refuses credentials that have been replaced meanwhile.
+//! One request's way: place, headers, signature, transport, and what its answer is; at most one more try where the answer
+//! names the bucket's region or refuses credentials that have been replaced meanwhile.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,23 +11,21 @@ use skyferry_providers::Credentials;
 
 use super::super::http::{Answer, Body, Call, Effect};
 use super::super::{Chunks, Payload, Result};
-use super::chunked;
-use super::endpoint::Endpoint;
-use super::refusal::{self, Asked};
-use super::sign::Signed;
-use super::{Place, S3};
-use crate::error::{CopyError, Kind};
+use super::answers::Asked;
+use super::document::{self, Document};
+use super::{Client, Place, chunked, endpoint, refusal};
+use crate::error::Kind;
 use crate::object::Location;
 
 /// A request before its place and signature are known.
-pub(super) struct Outgoing {
+pub struct Outgoing {
     pub call: Call,
-    pub method: Method,
-    pub asked: Asked,
+    pub(super) method: Method,
+    pub(super) asked: Asked,
     /// The request is for the bucket, not for the key.
-    pub of_bucket: bool,
-    pub query: Vec<(&'static str, Cow<'static, str>)>,
-    pub headers: HeaderMap,
+    of_bucket: bool,
+    query: Vec<(&'static str, Cow<'static, str>)>,
+    pub(super) headers: HeaderMap,
     pub payload: Option<Payload>,
 }
 
@@ -51,57 +49,45 @@ enum Sendable {
     Gone,
 }
 
-impl S3 {
-    /// A request for an object.
-    pub(super) fn object(
-        &self,
-        method: Method,
-        operation: &'static str,
-        at: &Location,
-        asked: Asked,
-    ) -> Result<Outgoing> {
+impl Client {
+    /// A request for an object. Its key is checked here, before anything is sent: some would not be refused but understood
+    /// as something else, and an empty one names the bucket.
+    pub fn object(&self, method: Method, operation: &'static str, at: &Location, asked: Asked) -> Result<Outgoing> {
         let call = Call::new(self.side, operation, at);
-        if at.key.as_str().is_none_or(str::is_empty) {
-            return Err(call.error(Kind::CannotHold, "an S3 key is UTF-8 and not empty"));
+        if let Some(why) = self.dialect.refuses(&at.key) {
+            return Err(call.error(Kind::CannotHold, why));
         }
-        Ok(Outgoing {
-            call,
-            method,
-            asked,
-            of_bucket: false,
-            query: Vec::new(),
-            headers: HeaderMap::with_capacity(24),
-            payload: None,
-        })
+        let (query, headers) = (Vec::new(), HeaderMap::with_capacity(24));
+        Ok(Outgoing { call, method, asked, of_bucket: false, query, headers, payload: None })
     }
 
-    /// A request for a bucket; `prefix` is only for the words of an error.
-    pub(super) fn bucket(&self, method: Method, operation: &'static str, at: &Location) -> Outgoing {
+    /// A request for a bucket; its prefix is only for the words of an error.
+    pub fn bucket(&self, method: Method, operation: &'static str, at: &Location) -> Outgoing {
         let (call, asked) = (Call::new(self.side, operation, at), Asked::Control);
         let (query, headers) = (Vec::new(), HeaderMap::with_capacity(8));
         Outgoing { call, method, asked, of_bucket: true, query, headers, payload: None }
     }
 
     /// Sends it. Only success is `Ok`.
-    pub(super) async fn send(&self, outgoing: Outgoing) -> Result<Answer> {
-        let Outgoing { call, method, asked, of_bucket, query, mut headers, payload } = outgoing;
-        self.common_headers(&call, &mut headers)?;
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Answer> {
+        let Outgoing { call, method, asked, of_bucket, mut query, mut headers, payload } = outgoing;
+        self.dialect.common(&mut headers);
+        query.sort_by_key(|(name, _)| *name);
         let key = (!of_bucket).then(|| call.at.key.as_bytes());
-        let mut signed = Signed::Unsigned;
+        let mut trailer = false;
         let mut body = match payload {
             None => Sendable::Whole(Bytes::new()),
             Some(Payload::Whole(bytes)) => Sendable::Whole(bytes),
-            Some(Payload::Stream { length, chunks }) if self.profile.trailers && length > 0 => {
-                signed = Signed::Trailer;
+            Some(Payload::Stream { length, chunks }) if self.facts().trailers && length > 0 => {
+                trailer = true;
                 chunked::describe(&mut headers, length);
                 Sendable::Once { length: chunked::length(length), chunks: chunked::frame(length, chunks) }
             }
             Some(Payload::Stream { length, chunks }) => Sendable::Once { length, chunks },
         };
-        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let effect = if matches!(asked, Asked::Publish { .. }) { Effect::Write } else { Effect::Idempotent };
+        let effect = if asked.changes() { Effect::Write } else { Effect::Idempotent };
         let (mut moved, mut renewed) = (false, false);
-        let mut credentials = self.credentials(&call).await?;
+        let mut credentials = self.granted(&call).await?;
         loop {
             let place = self.place(&call, &credentials)?;
             let uri = place.endpoint.uri(&call.at.bucket, key, &query);
@@ -120,8 +106,8 @@ impl S3 {
                 request.headers_mut().insert(header::HOST, host);
             }
             *request.uri_mut() = uri;
-            self.signer
-                .sign(&mut request, &credentials, &place.region, signed)
+            self.dialect
+                .sign(&mut request, &credentials, &place.region, trailer)
                 .map_err(|words| call.error(Kind::Credentials, words))?;
             let answer = self.transport.send(&call, request, effect).await?;
             if answer.status.is_success() {
@@ -135,31 +121,54 @@ impl S3 {
                 }
                 Kind::Credentials => {
                     self.credentials.refused(&credentials);
-                    let newer = self.credentials(&call).await?;
-                    if renewed || !again || Arc::ptr_eq(&newer, &credentials) {
-                        return Err(refusal.error);
-                    }
+                    let newer = self.granted(&call).await;
+                    let newer = newer.ok().filter(|newer| again && !renewed && !Arc::ptr_eq(newer, &credentials));
+                    credentials = newer.ok_or(refusal.error)?;
                     renewed = true;
-                    credentials = newer;
                 }
                 _ => return Err(refusal.error),
             }
         }
     }
 
-    fn common_headers(&self, call: &Call, headers: &mut HeaderMap) -> Result<()> {
-        if self.options.request_payer {
-            headers.insert("x-amz-request-payer", HeaderValue::from_static("requester"));
+    /// The document that a success must be; anything else is what it says, or nonsense.
+    pub async fn document<T: Document>(&self, call: &Call, asked: Asked, answer: Answer) -> Result<T> {
+        let body = answer.read().await?;
+        match refusal::in_success(call, &body, asked) {
+            Some(error) => Err(error),
+            None => document::read(&body).map_err(|why| call.error(Kind::Nonsense, why)),
         }
-        if let Some(owner) = &self.options.expected_owner {
-            let owner = HeaderValue::from_str(owner)
-                .map_err(|_| call.error(Kind::Refused, "expected_owner is no account number"))?;
-            headers.insert("x-amz-expected-bucket-owner", owner);
-        }
-        Ok(())
     }
 
-    async fn credentials(&self, call: &Call) -> Result<Arc<Credentials>> {
+    /// The same, as the text that it is.
+    pub async fn raw_document(&self, call: &Call, root: &str, answer: Answer) -> Result<String> {
+        let body = answer.read().await?;
+        match refusal::in_success(call, &body, Asked::Control) {
+            Some(error) => Err(error),
+            None if document::root(&body) != Some(root) => {
+                Err(call.error(Kind::Nonsense, format!("an answer that is not <{root}>")))
+            }
+            None => String::from_utf8(body.into()).map_err(|error| call.error(Kind::Nonsense, error.to_string())),
+        }
+    }
+
+    /// A success that needs no words. Some come with a body all the same: an error is one, a page of something else is not
+    /// the service's answer.
+    pub async fn settled(&self, call: &Call, asked: Asked, answer: Answer) -> Result<HeaderMap> {
+        if answer.is_empty() {
+            return Ok(answer.headers);
+        }
+        let headers = answer.headers.clone();
+        let body = answer.read().await?;
+        let page = document::root(&body).is_some_and(|root| root.eq_ignore_ascii_case("html"));
+        match refusal::in_success(call, &body, asked) {
+            Some(error) => Err(error),
+            None if page => Err(call.error(Kind::Nonsense, "a page of HTML in place of the service's answer")),
+            None => Ok(headers),
+        }
+    }
+
+    async fn granted(&self, call: &Call) -> Result<Arc<Credentials>> {
         self.credentials.get().await.map_err(|error| {
             let kind = if error.passing { Kind::Unavailable } else { Kind::Credentials };
             call.error(kind, error.to_string())
@@ -172,30 +181,30 @@ impl S3 {
         if let Some(place) = known {
             return Ok(place);
         }
-        let region = self.options.region.as_deref().or(credentials.region.as_deref()).unwrap_or("us-east-1");
+        let region = self.dialect.region().or(credentials.region.as_deref()).unwrap_or("us-east-1");
         let place = Arc::new(self.place_in(call, region)?);
         self.keep(&call.at.bucket, place.clone());
         Ok(place)
     }
 
     fn place_in(&self, call: &Call, region: &str) -> Result<Place> {
-        let endpoint = match &self.endpoint {
-            Some(own) => Some(own.clone()),
-            None => Endpoint::of_region(self.profile, region, self.options.path_style),
-        };
+        if !endpoint::is_bucket(&call.at.bucket) {
+            return Err(call.error(Kind::BucketMissing, "this cannot be a bucket's name"));
+        }
+        let endpoint = self.dialect.endpoint(region);
         let endpoint = endpoint.ok_or_else(|| call.error(Kind::Refused, format!("no endpoint for region {region}")))?;
         Ok(Place { region: region.into(), endpoint })
     }
 
-    /// Remembers a bucket's region that AWS told. Its hosts are always made from the region's name, never taken from
-    /// the answer; and an endpoint of the settings is never left.
+    /// Remembers a bucket's region that the service named. Its hosts are always made from the region's name, never taken
+    /// from the answer; and an endpoint of the settings is never left.
     fn learn(&self, call: &Call, tried: &Place, region: Option<&str>) -> bool {
         let Some(region) = region.filter(|region| *region != &*tried.region) else { return false };
-        if self.endpoint.is_some() || !self.profile.is_aws() {
+        if !self.facts().learns_regions {
             return false;
         }
         let Ok(place) = self.place_in(call, region) else { return false };
-        tracing::info!(bucket = %call.at.bucket, region, "the bucket is in another region than the settings say");
+        tracing::info!(bucket = %call.at.bucket, region, "the bucket is in another region than the settings name");
         self.keep(&call.at.bucket, Arc::new(place));
         true
     }
@@ -204,7 +213,9 @@ impl S3 {
         self.places.write().unwrap_or_else(|e| e.into_inner()).insert(bucket.clone(), place);
     }
 
-    pub(super) fn nonsense(call: &Call, words: impl Into<String>) -> CopyError {
-        call.error(Kind::Nonsense, words)
+    /// A bucket's region, if an answer or a request has settled it.
+    pub fn region_of(&self, bucket: &str) -> Option<Arc<str>> {
+        let places = self.places.read().unwrap_or_else(|e| e.into_inner());
+        places.get(bucket).map(|place| place.region.clone())
     }
 }

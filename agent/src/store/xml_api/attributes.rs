@@ -1,15 +1,15 @@
 //! What a source is asked beside its bytes: in what parts an object was written, its tags, the restore of an archived one.
 
 use bytes::Bytes;
-use http::header::IF_MATCH;
+use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::{HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::http::again;
 use super::super::{Payload, Result};
-use super::read::quoted;
-use super::refusal::Asked;
-use super::{S3, xml};
+use super::Client;
+use super::answers::Asked;
+use super::document::Tagging;
 use crate::error::Kind;
 use crate::object::{Location, SourceIdentity};
 
@@ -17,16 +17,16 @@ use crate::object::{Location, SourceIdentity};
 const RESTORE: &str =
     "<RestoreRequest xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Days>7</Days></RestoreRequest>";
 
-impl S3 {
+impl Client {
     /// The first part's size, if as many parts of that size as are stored make the object.
     pub(super) async fn first_part(&self, at: &Location, identity: &SourceIdentity, parts: u32) -> Result<Option<u64>> {
         let answer = again(|| async {
-            let mut head = self.object(Method::HEAD, "HeadObject", at, Asked::Read)?;
+            let mut head = self.object(Method::HEAD, "HeadObject", at, Asked::Head)?;
             head.query("partNumber", "1");
             if let Some(version) = &identity.version {
                 head.query("versionId", version.to_string());
             }
-            head.header(IF_MATCH, &quoted(&identity.etag))?;
+            head.header(IF_MATCH, &format!("\"{}\"", identity.etag))?;
             self.send(head).await
         })
         .await?;
@@ -36,16 +36,16 @@ impl S3 {
         Ok(first.filter(|first| count == Some(parts.into()) && identity.size.div_ceil(*first) == u64::from(parts)))
     }
 
-    pub(super) async fn object_tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
-        let tagging: xml::Tagging = again(|| async {
+    pub(super) async fn tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
+        let tagging: Tagging = again(|| async {
             let mut get = self.object(Method::GET, "GetObjectTagging", at, Asked::Read)?;
             get.query("tagging", "");
             if let Some(version) = version {
                 get.query("versionId", version.to_owned());
             }
             let call = get.call.clone();
-            let body = self.send(get).await?.read().await?;
-            xml::parse(&call, &body)
+            let answer = self.send(get).await?;
+            self.document(&call, Asked::Read, answer).await
         })
         .await?;
         let coded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -53,13 +53,13 @@ impl S3 {
         Ok(pairs.collect::<Vec<_>>().join("&"))
     }
 
-    pub(super) async fn restore_object(&self, at: &Location, version: Option<&str>) -> Result<()> {
+    pub(super) async fn restore(&self, at: &Location, version: Option<&str>) -> Result<()> {
         let mut post = self.object(Method::POST, "RestoreObject", at, Asked::Control)?;
         post.query("restore", "");
         if let Some(version) = version {
             post.query("versionId", version.to_owned());
         }
-        post.headers.insert("content-type", HeaderValue::from_static("application/xml"));
+        post.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         post.payload = Some(Payload::Whole(Bytes::from_static(RESTORE.as_bytes())));
         match self.send(post).await {
             Err(error) if error.answer.contains("RestoreAlreadyInProgress") => Ok(()),
