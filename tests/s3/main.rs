@@ -1,4 +1,7 @@
-//! The S3 client on servers that check what it sends: the sandbox's own peer, plain and under TLS, and SeaweedFS.
+//! The S3 client on servers that check what it sends: the sandbox's own peer, plain and under TLS, and SeaweedFS; and against
+//! scripted answers.
+
+mod scripted;
 
 use std::sync::Arc;
 

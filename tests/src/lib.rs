@@ -6,6 +6,7 @@
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
 //! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
 //!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
+//! - [`ScriptedPeer`]: a server whose every answer a test writes.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
 //!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
@@ -38,6 +39,7 @@ mod proxy;
 mod refusal;
 mod resident;
 mod s3source;
+mod scripted;
 mod secrets;
 mod server;
 mod signature;
@@ -65,6 +67,7 @@ pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
 pub use resident::peak_resident;
 pub use s3source::{S3Options, S3Peer};
+pub use scripted::{Received, Scripted, ScriptedPeer};
 pub use secrets::{SecretsPeer, VersionState};
 pub use store::{Access, Attributes, ObjectInfo, Publication, StoredChecksum, uploads::UploadInfo};
 pub use tls::Authority;

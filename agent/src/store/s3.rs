@@ -262,6 +262,3 @@ impl Dialect for Amazon {
         etag.map(|etag| Revision(etag.into()))
     }
 }
-
-#[cfg(test)]
-mod tests;

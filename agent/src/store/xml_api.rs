@@ -19,7 +19,7 @@ mod attributes;
 mod chunked;
 mod document;
 mod endpoint;
-mod headers;
+pub(super) mod headers;
 mod length;
 mod list;
 mod multipart;

@@ -191,3 +191,6 @@ impl Dialect for Google {
         Some(Revision(number.to_string().into()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn parts_are_written_in_order_with_what_the_service_checks() {
         let part = FinishedPart { number: 1, etag: "a<b".into(), crc32c: 0xe306_9283 };
-        let text = complete(&[part.clone()], true);
+        let text = complete(std::slice::from_ref(&part), true);
         assert!(text.contains("<ETag>&quot;a&lt;b&quot;</ETag><ChecksumCRC32C>4waSgw==</ChecksumCRC32C></Part></Comp"));
         assert!(complete(&[part], false).contains("&quot;</ETag></Part>"));
     }
