@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ambient;
 use crate::backoff::Backoff;
 use crate::error::Side;
 use crate::lease::{Keeper, Lease};
@@ -129,7 +130,7 @@ impl Drain {
     async fn receive_until(&self, until: Until, stop: &CancellationToken) -> Option<Receiving> {
         let mut emptiness = Emptiness::new(until);
         let mut probe = Probe::default();
-        let mut retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), rand::random());
+        let mut retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), ambient::random());
         loop {
             let mut slots = tokio::select! {
                 biased;
@@ -145,7 +146,7 @@ impl Drain {
             match received {
                 Ok(messages) => {
                     self.breaker.succeeded(Side::Queue);
-                    retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), rand::random());
+                    retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), ambient::random());
                     let quiet = messages.is_empty() && self.jobs.is_empty();
                     for message in messages {
                         let job = self.spawn(message, slots.split());
@@ -161,6 +162,7 @@ impl Drain {
                     self.breaker.failed(Side::Queue, "unavailable");
                     tracing::warn!(%error, "no messages could be received; trying again");
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => return None,
                         () = tokio::time::sleep(retry.delay()) => {}
                     }
@@ -231,6 +233,7 @@ impl Drain {
         let ended = CancellationToken::new();
         let jobs = async {
             tokio::select! {
+                biased;
                 () = self.jobs.wait() => {}
                 () = shutdown.now.cancelled() => {}
                 () = tokio::time::sleep(DRAIN - STEP * 3) => {}
@@ -241,6 +244,7 @@ impl Drain {
             let patience = async {
                 ended.cancelled().await;
                 tokio::select! {
+                    biased;
                     () = shutdown.now.cancelled() => {}
                     () = tokio::time::sleep(STEP) => {}
                 }
@@ -257,6 +261,7 @@ impl Drain {
     /// Releases what a poll still brings. Dropped at once, it might leave messages hidden for a whole visibility.
     async fn give_back(&self, late: Receiving, patience: impl Future<Output = ()>) {
         let received = tokio::select! {
+            biased;
             received = late => received,
             () = patience => return,
         };

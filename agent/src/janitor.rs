@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::ambient;
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::{Ledger, Subject};
 use crate::object::{Key, Location, UploadId};
@@ -64,9 +65,10 @@ impl Janitor {
     /// Sweeps now and then until `end`; a sweep that fails is tried again at the next time.
     pub async fn keep(self, end: CancellationToken) {
         // Agents that started together do not list together.
-        let mut pause = PERIOD.mul_f64(rand::random_range(0.05..0.3));
+        let mut pause = PERIOD.mul_f64(ambient::uniform(0.05..0.3));
         loop {
             tokio::select! {
+                biased;
                 () = end.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
@@ -77,7 +79,7 @@ impl Janitor {
                 }
                 Err(error) => tracing::warn!(%error, "leftover uploads could not be looked for; trying again later"),
             }
-            pause = PERIOD.mul_f64(rand::random_range(0.8..1.2));
+            pause = PERIOD.mul_f64(ambient::uniform(0.8..1.2));
         }
     }
 
@@ -86,7 +88,7 @@ impl Janitor {
         let mut swept = Swept::default();
         for (bucket, prefix) in self.places() {
             let found = self.sink.uploads(&bucket, &prefix).await?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = ambient::since_epoch();
             let (suspects, others): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|upload| begun.holds(upload.initiated, now));
             swept.live += others.len();

@@ -7,11 +7,12 @@ mod drive;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::ambient;
 use crate::error::Kind;
 use crate::event::{self, Entry, Parsed, Record};
 use crate::lease::Lease;
@@ -111,6 +112,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let done = tokio::select! {
+        biased;
         done = work(context, &message, &stop) => Some(done),
         () = cancelled.cancelled() => None,
     };
@@ -191,7 +193,7 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
     if outcome != Outcome::Parked {
         context.metrics.outcome(outcome);
     }
-    context.metrics.message_age(SystemTime::now().duration_since(message.sent).unwrap_or_default());
+    context.metrics.message_age(ambient::now().duration_since(message.sent).unwrap_or_default());
 }
 
 /// Makes the destination equal the source for one record's key.
@@ -228,7 +230,7 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
         End::Settled(settled) => Fate::Done(outcome_of(settled)),
         End::Parked => Fate::Park { why: drive.why(), reason: drive.reason() },
         End::Hold => Fate::Again(context.hold),
-        End::Fenced => Fate::Again(context.hold.mul_f64(rand::random_range(0.5..1.0))),
+        End::Fenced => Fate::Again(context.hold.mul_f64(ambient::uniform(0.5..1.0))),
         End::Again { .. } => Fate::Again(drive.wait(message.received)),
         End::Abandon => Fate::Abandon,
     }
@@ -275,7 +277,7 @@ async fn conclude(context: &Context, message: &Message, mut work: Work) -> Resul
     };
     let alone = work.left.is_empty() && work.ended == 0 && work.parked.is_empty();
     let last_chance = context.queue.traits().max_receives.is_some_and(|most| message.received + 1 >= most);
-    let old = SystemTime::now().duration_since(message.sent).unwrap_or_default() > context.queue.traits().retention / 2;
+    let old = ambient::now().duration_since(message.sent).unwrap_or_default() > context.queue.traits().retention / 2;
     if alone && !last_chance && !old {
         return context.queue.release(&message.receipt, work.again).await;
     }

@@ -5,10 +5,11 @@
 //! it still leads. No write to an object may depend on this.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ambient;
 use crate::ledger::{Ledger, LedgerError};
 
 /// The note's value.
@@ -30,13 +31,13 @@ pub struct Leader {
 impl Leader {
     /// A name of its own for every process, so that none takes another's note for its own.
     pub fn new(ledger: Arc<dyn Ledger>, note: &'static str, term: Duration) -> Leader {
-        Leader { ledger, note, holder: format!("{:032x}", rand::random::<u128>()), term }
+        Leader { ledger, note, holder: format!("{:032x}", ambient::random::<u128>()), term }
     }
 
     /// Whether this agent leads for another term: it renews its note, or takes one that nobody holds any more.
     pub async fn leads(&self) -> Result<bool, LedgerError> {
         let old = self.ledger.note(self.note).await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = ambient::since_epoch();
         // What cannot be read holds nothing.
         let held: Option<Held> = old.as_deref().and_then(|text| serde_json::from_slice(text).ok());
         if held.is_some_and(|held| held.holder != self.holder && Duration::from_millis(held.until) > now) {

@@ -123,6 +123,7 @@ async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
             }
         };
         tokio::select! {
+            biased;
             () = sleep => {}
             () = shared.earlier.notified() => {}
             () = stop.cancelled() => return,

@@ -12,6 +12,7 @@
 //!
 //! | rank | module | what lives there |
 //! |---|---|---|
+//! | 0 | [`ambient`] | the wall clock and randomness, which a simulation replaces |
 //! | 0 | [`object`] | the words: keys, locations, identities, revisions, ids |
 //! | 1 | [`error`] | one error and its verdict: retry, weather, park, cancelled |
 //! | 1 | [`event`] | message body → records, nothing to do, or malformed |
@@ -42,6 +43,7 @@
 //! | 5 | [`predecessor`] | the log as the predecessors wrote it |
 //! | 6 | [`wiring`] | the only place that names concrete types |
 
+pub mod ambient;
 pub mod object;
 
 pub mod backoff;

@@ -105,7 +105,7 @@ macro_rules! random_id {
         pub struct $name(pub u128);
         impl $name {
             pub fn random() -> Self {
-                $name(rand::random())
+                $name(crate::ambient::random())
             }
             pub fn parse(text: &str) -> Option<Self> {
                 (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map($name)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::ambient;
 use crate::ledger::{Ledger, LedgerError};
 
 const NOTE: &str = "pause";
@@ -123,7 +124,7 @@ impl Rest {
     async fn keep(&self, ledger: &dyn Ledger) {
         let mut rests = self.pause().is_some();
         loop {
-            tokio::time::sleep(PERIOD.mul_f64(rand::random_range(0.8..1.2))).await;
+            tokio::time::sleep(PERIOD.mul_f64(ambient::uniform(0.8..1.2))).await;
             self.look(ledger).await;
             let over = rests && self.pause().is_none();
             rests = self.pause().is_some();
@@ -152,7 +153,7 @@ impl Rest {
 }
 
 fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+    i64::try_from(ambient::since_epoch().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A moment for people.

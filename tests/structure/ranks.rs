@@ -5,7 +5,8 @@ use crate::{File, none, repository};
 
 /// Every module of the agent. A module in a file of its own that has a row is a unit; the rest belong to the one they are in,
 /// and files of one unit import each other as they like.
-const RANKS: &[(u8, &[&str])] = &[
+const RANKS: &[(i8, &[&str])] = &[
+    (-1, &["ambient"]),
     (0, &["object"]),
     (
         1,
@@ -30,7 +31,7 @@ const CONCRETE: &[&str] = &["queue::*", "ledger::*", "store::gcs", "store::s3", 
 const FREE: [&str; 2] = ["lib", "main"];
 
 /// The unit that a path belongs to, and its rank: of the rows that fit the longest, a name before a star.
-fn unit(path: &[String]) -> Option<(u8, String)> {
+fn unit(path: &[String]) -> Option<(i8, String)> {
     let rows = RANKS.iter().flat_map(|(rank, names)| names.iter().map(move |name| (*rank, *name)));
     let fitting = rows.filter_map(|(rank, row)| Some((rank, row, fits(row, path)?)));
     let (rank, _, length) = fitting.max_by_key(|(_, row, length)| (*length, !row.ends_with('*')))?;
@@ -75,7 +76,7 @@ fn to_modules(path: &[String], known: &[Vec<String>]) -> Vec<String> {
     (0..=path.len()).rev().map(|n| path[..n].to_vec()).find(|start| known.contains(start)).unwrap_or_default()
 }
 
-fn findings(modules: &[Module], wrong: impl Fn((u8, &str), (u8, &str)) -> Option<String>) -> Vec<String> {
+fn findings(modules: &[Module], wrong: impl Fn((i8, &str), (i8, &str)) -> Option<String>) -> Vec<String> {
     let known: Vec<Vec<String>> = modules.iter().map(|module| module.path.clone()).collect();
     let mut findings = Vec::new();
     for Module { file, path } in modules {

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Copied, Route, cause, taken};
+use crate::ambient;
 use crate::backoff::Backoff;
 use crate::digest::{Combiner, Digests, Select, Stored, Sum, Verdict};
 use crate::error::{CopyError, Kind, Side, Verdict as Fate};
@@ -87,6 +88,7 @@ impl Route {
                 sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select).await });
             }
             let joined = tokio::select! {
+                biased;
                 joined = sending.join_next() => joined,
                 () = self.stop.cancelled(), if ending.is_none() => {
                     ending = Some(Instant::now() + ENDING);
@@ -137,7 +139,7 @@ impl Route {
         pin: &Pin,
         select: Select,
     ) -> Result<PartRecord, CopyError> {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), rand::random());
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
         for _ in 1..TRIES {
             match self.part(upload, at, range.clone(), pin, select).await {
                 Err(error) if is_worth_another(&error) => {

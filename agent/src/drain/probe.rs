@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::ambient;
 use crate::backoff::Backoff;
 use crate::error::Side;
 use crate::pace::Breaker;
@@ -29,7 +30,7 @@ struct Weathering {
 
 impl Weathering {
     fn new(side: Side, row: u32) -> Self {
-        let delays = Backoff::new(FIRST / 2, LONGEST / 2, rand::random());
+        let delays = Backoff::new(FIRST / 2, LONGEST / 2, ambient::random());
         Weathering { side, delays, next: FIRST / 2, out: None, row }
     }
 
@@ -56,6 +57,7 @@ impl Probe {
         let storm = self.storm.get_or_insert_with(|| Weathering::new(side, breaker.in_a_row(side)));
         storm.side = side;
         tokio::select! {
+            biased;
             () = breaker.calm() => {}
             () = storm.pause(breaker) => {}
         }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{ATTEMPTS, Context};
+use crate::ambient;
 use crate::backoff::Backoff;
 use crate::copy::{Route, Upload, cause};
 use crate::digest::{Digests, Grade};
@@ -156,7 +157,7 @@ impl<'a> Drive<'a> {
             return Duration::ZERO;
         }
         let told = self.trouble.as_ref().and_then(|error| error.retry_after).unwrap_or_default();
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300), rand::random());
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300), ambient::random());
         let grown = (0..received.min(12)).map(|_| backoff.delay()).last().unwrap_or_default();
         told.max(grown)
     }
