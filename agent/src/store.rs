@@ -205,7 +205,8 @@ impl Payload {
 /// What the far side answered to a published write.
 #[derive(Clone, Debug)]
 pub struct Published {
-    pub revision: Revision,
+    /// `None`: the answer named none; look.
+    pub revision: Option<Revision>,
     /// Checksums of the whole object as the far side says it stores them; what is absent was not said.
     pub stored: Stored,
 }

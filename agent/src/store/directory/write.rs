@@ -181,7 +181,7 @@ pub(super) fn publish(
         let _ = Beside::remove(place, &old);
     }
     let stored = Stored { length: Some(state.size), crc32c: beside.crc32c.map(Sum::Full), ..Stored::default() };
-    Ok(Published { revision: Revision(state.stamp()), stored })
+    Ok(Published { revision: Some(Revision(state.stamp())), stored })
 }
 
 /// The step itself, under the key's lock; back come the directory and what was replaced. Tried again when a directory is

@@ -109,7 +109,7 @@ impl Client {
         }
         let (revision, stored) = (headers::generation(&said), headers::stored(&said));
         if let (Some(revision), Some(_)) = (&revision, stored.crc32c) {
-            return Ok(Published { revision: revision.clone(), stored });
+            return Ok(Published { revision: Some(revision.clone()), stored });
         }
         let etag = xml::read::<xml::CompleteMultipartUploadResult>(&body).ok().and_then(|result| result.etag);
         let etag = etag.map(|etag| headers::unquoted(&etag).to_owned()).or_else(|| headers::etag(&said));

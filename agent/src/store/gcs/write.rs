@@ -32,7 +32,7 @@ impl Client {
         let revision = headers::generation(&answer.headers);
         let stored = headers::stored(&answer.headers);
         match revision {
-            Some(revision) => Ok(Published { revision, stored }),
+            Some(revision) => Ok(Published { revision: Some(revision), stored }),
             None => {
                 let etag = headers::etag(&answer.headers);
                 let lost = |why: &str| ask.call.error(Kind::LostAnswer, why);
@@ -66,7 +66,9 @@ impl Client {
         lost: impl Fn(&str) -> CopyError,
     ) -> Result<Published> {
         match self.look(at, &Pin::Newest, Absence::Believed).await {
-            Ok(Some(object)) if is_ours(&object) => Ok(Published { revision: object.revision, stored: object.stored }),
+            Ok(Some(object)) if is_ours(&object) => {
+                Ok(Published { revision: Some(object.revision), stored: object.stored })
+            }
             Ok(Some(_)) => Err(lost("published, and another object was there when it was looked at")),
             Ok(None) => Err(lost("published, and nothing was there when it was looked at")),
             Err(error) => Err(lost(&format!("published, and the look at it failed: {}", error.answer))),

@@ -79,7 +79,8 @@ impl S3 {
         let call = put.call.clone();
         let answer = self.send(put).await?;
         let Published { revision, stored } = published(&call, &answer)?;
-        Ok(Part { number, etag: revision.0, size, stored: Stored { length: Some(size), ..stored } })
+        let etag = revision.ok_or_else(|| S3::nonsense(&call, "no ETag"))?.0;
+        Ok(Part { number, etag, size, stored: Stored { length: Some(size), ..stored } })
     }
 
     pub(super) async fn list_parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
@@ -147,7 +148,7 @@ impl S3 {
         let composite = result.checksum_type.as_deref().map(|kind| kind == "COMPOSITE");
         Ok(Published {
             stored: said(&result.crc32c, &result.crc64nvme, composite, None, &result.etag),
-            revision: Revision(unquoted(&result.etag).into()),
+            revision: Some(Revision(unquoted(&result.etag).into())),
         })
     }
 
@@ -278,7 +279,7 @@ fn attributes(request: &mut Outgoing, with: &Attributes) -> Result<()> {
 
 fn published(call: &Call, answer: &Answer) -> Result<Published> {
     let etag = answer.header(ETAG).map(unquoted).ok_or_else(|| S3::nonsense(call, "no ETag"))?;
-    Ok(Published { revision: Revision(etag.into()), stored: stored(&answer.headers, None) })
+    Ok(Published { revision: Some(Revision(etag.into())), stored: stored(&answer.headers, None) })
 }
 
 /// Checksums as a document says them.
