@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::digest::{Digests, Grade, Hasher, Select, Stored, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::metrics::{Cause, Metrics};
-use crate::object::{Expected, Location, Revision};
+use crate::object::{Expected, Location, Revision, Token};
 use crate::pace::{Pace, STREAM};
 use crate::plan::Limits;
 use crate::store::{Attributes, Chunks, Object, Opened, Payload, Published, Sink, Source};
@@ -63,8 +63,15 @@ impl Route {
         Select::for_source(stored, whole).and(Select { md5, ..Select::default() })
     }
 
-    /// Publishes an opened body in one request. `with` gets the CRC32C where it is known in time.
-    pub async fn put(&self, opened: Opened, mut with: Attributes, expected: &Expected) -> Result<Copied, CopyError> {
+    /// Publishes an opened body in one request. `with` gets the CRC32C where it is known in time; `sent` what was sent,
+    /// whatever comes of it.
+    pub async fn put(
+        &self,
+        opened: Opened,
+        mut with: Attributes,
+        expected: &Expected,
+        sent: &mut Option<Digests>,
+    ) -> Result<Copied, CopyError> {
         let select = self.select(&opened.object.stored, true);
         let charge = if opened.length <= WHOLE { opened.length } else { STREAM };
         let _permit = self.pace.bytes(charge).await;
@@ -76,23 +83,31 @@ impl Route {
             let digests = Digests::of(&bytes, select);
             let source = self.agrees_with_source(&opened.object, &digests)?;
             with.provenance.crc32c = Some(digests.crc32c);
+            *sent = Some(digests);
             traffic::uploading(length, &self.to, traffic::Part::WHOLE);
             let published = self.sink.put(&self.to, Payload::Whole(bytes), &with, expected).await?;
-            return self.whole_proved(published, digests, source).await;
+            return self.whole_proved(published, with.provenance.token, digests, source).await;
         }
         traffic::uploading(length, &self.to, traffic::Part::WHOLE);
         let (chunks, hasher) = self.hashed(opened.chunks, select);
         let chunks = self.ended_right(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks };
-        let published = self.sink.put(&self.to, payload, &with, expected).await?;
+        let published = self.sink.put(&self.to, payload, &with, expected).await;
         let digests = taken(&hasher);
+        *sent = Some(digests).filter(|digests| digests.length == length);
         let source = opened.object.stored.compare(&digests);
-        self.whole_proved(published, digests, source).await
+        self.whole_proved(published?, with.provenance.token, digests, source).await
     }
 
     /// Small objects count, too.
-    async fn whole_proved(&self, published: Published, digests: Digests, source: Verdict) -> Result<Copied, CopyError> {
-        let copied = self.prove(published, digests, source).await?;
+    async fn whole_proved(
+        &self,
+        published: Published,
+        token: Token,
+        digests: Digests,
+        source: Verdict,
+    ) -> Result<Copied, CopyError> {
+        let copied = self.prove(published, token, digests, source).await?;
         if copied.grade.is_ok() {
             traffic::complete(copied.digests.length, &self.from, traffic::Part::WHOLE, 1);
         }
@@ -144,47 +159,87 @@ impl Route {
         }
     }
 
-    /// Compares what is published with what was read: by the answer, else by a HEAD, else by reading it back.
-    async fn prove(&self, published: Published, digests: Digests, source: Verdict) -> Result<Copied, CopyError> {
-        let Published { revision, mut stored } = published;
-        // Whoever looks for this attempt's token learns what was made.
-        let revision = revision.ok_or_else(|| {
-            let answer = "published, and the answer does not name what was made";
-            CopyError::new(Side::Destination, Kind::LostAnswer, "PutObject", &self.to, answer)
-        })?;
-        if !self.sink.capabilities().checksums {
-            // Only an ETag that equals the MD5 proves anything; another one may be a dialect's own.
-            let md5 = digests.md5.map(hex::encode);
-            if md5.is_some_and(|md5| md5 == *revision.0) {
-                stored.md5_etag(&revision.0);
+    /// Compares what is published with what was read: by the answer, else by a HEAD, else by reading it back. Only a
+    /// mismatch makes it wrong; what cannot be compared is `Unproven`.
+    async fn prove(
+        &self,
+        published: Published,
+        token: Token,
+        digests: Digests,
+        source: Verdict,
+    ) -> Result<Copied, CopyError> {
+        let Published { mut revision, stored } = published;
+        let mut shown = self.shown(stored, revision.as_ref(), &digests);
+        if revision.is_none() || shown == Verdict::NothingToCompare {
+            let object = self.made(revision.as_ref(), token).await?;
+            if shown == Verdict::NothingToCompare {
+                shown = self.shown(object.stored, Some(&object.revision), &digests);
             }
+            revision = Some(object.revision);
         }
-        let mut verdict = stored.compare(&digests);
-        if verdict == Verdict::NothingToCompare {
-            verdict = self.look(&revision).await?.map_or(verdict, |stored| stored.compare(&digests));
-        }
-        if verdict == Verdict::NothingToCompare {
-            verdict = self.read_back(&revision, &digests).await?;
-        }
-        let grade = Grade::of(&source, &verdict, false).ok_or_else(|| match (source, verdict) {
-            (Verdict::Mismatch { algorithm, expected, got }, _) => {
-                format!("{algorithm} of what was read is {got}, the source stores {expected}")
+        let revision = revision.ok_or_else(|| self.unproven("no revision is known"))?;
+        let verdict = match shown {
+            Verdict::Verified(_) => shown,
+            Verdict::NothingToCompare => self.read_back(&revision, &digests).await?,
+            Verdict::Mismatch { algorithm, .. } => match self.read_back(&revision, &digests).await? {
+                Verdict::Verified(_) => {
+                    let why = format!("its bytes were read back and are right, but not the {algorithm} that it shows");
+                    return Err(self.unproven(&why));
+                }
+                _ => shown,
+            },
+        };
+        let mismatch = |what: &str, by: &str, verdict: &Verdict| match verdict {
+            Verdict::Mismatch { algorithm, expected, got } => {
+                Some(format!("{algorithm} of what was {what} is {got}, the {by} stores {expected}"))
             }
-            (_, Verdict::Mismatch { algorithm, expected, got }) => {
-                format!("{algorithm} of what was sent is {got}, the destination stores {expected}")
-            }
-            _ => "the destination shows no checksum".to_string(),
-        });
+            _ => None,
+        };
+        let wrong = mismatch("read", "source", &source).or_else(|| mismatch("sent", "destination", &verdict));
+        let grade = match (wrong, Grade::of(&source, &verdict, false)) {
+            (Some(why), _) => Err(why),
+            (None, Some(grade)) => Ok(grade),
+            (None, None) => return Err(self.unproven("the destination shows no checksum, and it cannot be read back")),
+        };
         Ok(Copied { revision, digests, grade })
     }
 
-    async fn look(&self, revision: &Revision) -> Result<Option<Stored>, CopyError> {
-        let object = self.sink.head(&self.to).await?;
-        Ok(object.filter(|object| object.revision == *revision).map(|object| object.stored))
+    fn unproven(&self, why: &str) -> CopyError {
+        CopyError::new(Side::Destination, Kind::Unproven, "verify", &self.to, why)
     }
 
-    /// Somebody may have replaced it meanwhile: then there is nothing to compare, and nothing of ours to be wrong.
-    async fn read_back(&self, revision: &Revision, digests: &Digests) -> Result<Verdict, CopyError> {
+    /// What the destination's own checksums say. Those of a dialect that promises none prove nothing by differing, and an
+    /// ETag there only by being the MD5.
+    fn shown(&self, mut stored: Stored, revision: Option<&Revision>, digests: &Digests) -> Verdict {
+        if self.sink.capabilities().checksums {
+            return stored.compare(digests);
+        }
+        let md5 = digests.md5.map(hex::encode);
+        if let Some(revision) = revision.filter(|revision| md5.is_some_and(|md5| md5 == *revision.0)) {
+            stored.md5_etag(&revision.0);
+        }
+        match stored.compare(digests) {
+            Verdict::Mismatch { .. } => Verdict::NothingToCompare,
+            verdict => verdict,
+        }
+    }
+
+    /// The object that this write made: its token says so, whatever ETag the answer named. `LostAnswer` when something else
+    /// stands there: somebody has replaced it, or it is not to be seen yet.
+    async fn made(&self, revision: Option<&Revision>, token: Token) -> Result<Object, CopyError> {
+        let found = self.sink.head(&self.to).await?;
+        let found = found.filter(|object| match &object.provenance {
+            Some(provenance) => provenance.token == token,
+            None => revision == Some(&object.revision),
+        });
+        found.ok_or_else(|| {
+            let answer = "published, and something else or nothing was there when it was looked at";
+            CopyError::new(Side::Destination, Kind::LostAnswer, "HeadObject", &self.to, answer)
+        })
+    }
+
+    /// Compares the bytes themselves. `NothingToCompare`: it is not there any more.
+    pub async fn read_back(&self, revision: &Revision, digests: &Digests) -> Result<Verdict, CopyError> {
         let Some(mut opened) = self.sink.open(&self.to).await? else { return Ok(Verdict::NothingToCompare) };
         if opened.object.revision != *revision {
             return Ok(Verdict::NothingToCompare);
@@ -194,12 +249,8 @@ impl Route {
             hasher.update(&chunk?);
         }
         let got = hasher.finish();
-        let stored = Stored {
-            length: Some(got.length),
-            crc32c: Some(crate::digest::Sum::Full(got.crc32c)),
-            ..Stored::default()
-        };
-        Ok(stored.compare(digests))
+        let crc32c = Some(crate::digest::Sum::Full(got.crc32c));
+        Ok(Stored { length: Some(got.length), crc32c, ..Stored::default() }.compare(digests))
     }
 }
 
@@ -212,7 +263,7 @@ pub fn cause(error: &CopyError) -> Cause {
         Kind::Stalled => Cause::Stalled,
         Kind::SourceChanged => Cause::SourceChanged,
         Kind::Precondition => Cause::Conflict,
-        Kind::Corrupt => Cause::Checksum,
+        Kind::Corrupt | Kind::Unproven => Cause::Checksum,
         Kind::Nonsense => Cause::Server,
         _ => Cause::Other,
     }

@@ -1,8 +1,8 @@
 //! The loop of an agent: permit, receive, spawn; and how it ends.
 //!
 //! Nothing is received that there is no room for, nothing is in hand without a lease, and no job that panics or hangs
-//! takes another with it. While the breaker is open a single message goes out at a time, to see whether the weather has
-//! changed. The loop serves one queue; several are several drains that share a pace and a breaker.
+//! takes another with it. While the breaker is open a single message goes out at a time, to see whether the outage is
+//! over. The loop serves one queue; several are several drains that share a pace and a breaker.
 
 mod empty;
 mod probe;
@@ -23,11 +23,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::ambient;
 use crate::backoff::Backoff;
-use crate::error::Side;
 use crate::lease::{Keeper, Lease};
 use crate::metrics::Metrics;
 use crate::notice::Shutdown;
-use crate::pace::{Breaker, Pace, Slots};
+use crate::pace::{Breaker, Channel, Pace, Slots};
 use crate::pause::Rest;
 use crate::queue::{Message, Queue, QueueError};
 
@@ -145,7 +144,7 @@ impl Drain {
             };
             match received {
                 Ok(messages) => {
-                    self.breaker.succeeded(Side::Queue);
+                    self.breaker.succeeded(Channel::Queue);
                     retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), ambient::random());
                     let quiet = messages.is_empty() && self.jobs.is_empty();
                     for message in messages {
@@ -159,7 +158,7 @@ impl Drain {
                 }
                 Err(error) => {
                     drop(slots);
-                    self.breaker.failed(Side::Queue, "unavailable");
+                    self.breaker.failed(Channel::Queue, "unavailable");
                     tracing::warn!(%error, "no messages could be received; trying again");
                     tokio::select! {
                         biased;
@@ -171,23 +170,23 @@ impl Drain {
         }
     }
 
-    /// Room for the next receive, when no pause stands: a batch in fair weather, one message after a while in a storm.
+    /// Room for the next receive, when no pause stands: a batch, or in an outage one message after a while.
     async fn room(&self, probe: &mut Probe) -> Slots {
         loop {
             self.rest.over().await;
             probe.wait(&self.breaker).await;
-            let most = if self.is_storm() { 1 } else { self.batch() };
+            let most = if self.is_outage() { 1 } else { self.batch() };
             let slots = self.pace.objects(most, PATIENCE).await;
-            // The weather may have turned while everybody was busy failing.
-            if (slots.count() == 1 || !self.is_storm()) && self.rest.pause().is_none() {
+            // An outage may have begun meanwhile.
+            if (slots.count() == 1 || !self.is_outage()) && self.rest.pause().is_none() {
                 return slots;
             }
         }
     }
 
-    /// The queue's own storm is another matter: receiving is its probe, and waits by itself.
-    fn is_storm(&self) -> bool {
-        self.breaker.storm().is_some_and(|side| side != Side::Queue)
+    /// The queue's own outage is another matter: receiving is its probe, and waits by itself.
+    fn is_outage(&self) -> bool {
+        self.breaker.outage().is_some_and(|outage| outage.channel != Channel::Queue)
     }
 
     /// A tenth of a receive a message, but never more than a quarter of what fits.

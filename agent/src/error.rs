@@ -8,6 +8,20 @@ use std::time::Duration;
 
 use crate::object::{Key, Location};
 
+/// The operations that change nothing, as the stores name them.
+const READS: [&str; 11] = [
+    "HeadObject",
+    "GetObject",
+    "ListObjects",
+    "ListObjectsV2",
+    "ListParts",
+    "ListMultipartUploads",
+    "stat",
+    "read",
+    "list",
+    "list parts",
+    "list uploads",
+];
 /// How the two verbs end that need rights of their own.
 const NOTIFICATION: &str = "NotificationConfiguration";
 
@@ -58,6 +72,10 @@ pub enum Kind {
     UploadGone,
     /// Bytes or checksums that do not agree: nothing wrong may stay published.
     Corrupt,
+    /// Published, and nothing that the destination shows proves it right or wrong: it stays, and is tried again.
+    Unproven,
+    /// The destination's object is the copy of another source object: it is never replaced.
+    OtherSource,
     /// In an archive class: readable after a restore.
     Archived,
     /// A file or a directory whose permissions keep it from being read.
@@ -91,6 +109,8 @@ impl Kind {
             Kind::SourceChanged => "changed at the source meanwhile",
             Kind::UploadGone => "the upload is gone",
             Kind::Corrupt => "bytes do not agree",
+            Kind::Unproven => "published, and not proven",
+            Kind::OtherSource => "another source object has this place",
             Kind::Archived => "archived",
             Kind::Unreadable => "it may not be read",
             Kind::CannotHold => "the destination cannot hold it",
@@ -109,6 +129,8 @@ pub enum Verdict {
     Retry,
     /// Trouble of a whole side unless others succeed against it meanwhile: the message is kept.
     Weather,
+    /// The service says no, and does not say that it is because of the object: parked if others pass.
+    Refused,
     /// Never to pass by itself: kept in the ledger and the dead letters with this reason.
     Park(String),
     /// Nobody's fault: touch nothing more.
@@ -156,9 +178,15 @@ impl CopyError {
             Cancelled => Verdict::Cancelled,
             BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled | Stalled
             | LostAnswer | Nonsense => Verdict::Weather,
-            NotFound | Precondition | SourceChanged | UploadGone | Corrupt => Verdict::Retry,
-            Archived | Unreadable | CannotHold | Refused => Verdict::Park(self.to_string()),
+            NotFound | Precondition | SourceChanged | UploadGone | Corrupt | Unproven => Verdict::Retry,
+            Refused => Verdict::Refused,
+            Archived | Unreadable | CannotHold | OtherSource => Verdict::Park(self.to_string()),
         }
+    }
+
+    /// Whether the request only looked: what it shows of a side says nothing about that side's writes.
+    pub fn is_read(&self) -> bool {
+        READS.contains(&self.operation)
     }
 
     /// What a person can do about it; empty where waiting is the only thing.
@@ -180,6 +208,10 @@ impl CopyError {
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
             (Unreadable, _) => "grant the right to read it, or leave it out",
             (CannotHold, _) => "rename, shrink or leave out this object (ignore list)",
+            (Corrupt | Unproven, Side::Destination) => {
+                "if it stays so, this service's checksums differ from Amazon's: set [destination] profile = \"generic\""
+            }
+            (OtherSource, _) => "give the two sources different prefixes at the destination, or remove that copy",
             (Refused, _) => "check [source] and [destination] profile; if they are right, please report this",
             (Local, _) => "check the disk's space and the permissions",
             _ => "",

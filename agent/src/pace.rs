@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{Gauge, Held};
 
-pub use breaker::Breaker;
+pub use breaker::{Blame, Breaker, Channel, Outage};
 pub use fuse::Fuse;
 
 /// What one open transfer keeps in memory: read and write buffers of its two connections, and a chunk on its way.

@@ -111,6 +111,7 @@ impl Protocol {
             }
             (State::Seeing(uploads, then), _) => self.end_uploads(uploads, then),
 
+            (State::Destination, Answer::Destination(Some(seen))) if seen.others => self.park(),
             (State::Destination, Answer::Destination(seen)) => {
                 self.destination = Known::Seen(seen);
                 self.look_at_source()
@@ -199,6 +200,9 @@ impl Protocol {
             self.replacing(self.facts.conditional_finish);
             return self.go(State::Checkpoint, Effect::Checkpoint(upload));
         }
+        if !self.may_replace(source.large) {
+            return self.go(State::Destination, Effect::HeadDestination);
+        }
         let token = self.token;
         match (source.large, opened) {
             (true, _) => {
@@ -216,12 +220,11 @@ impl Protocol {
     /// The destination's revision, if it holds this very state of the source already.
     fn current_revision(&self, source: &SourceSeen) -> Option<Revision> {
         match &self.destination {
-            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark) })) => {
-                (mark.verified && mark.identity == source.identity).then(|| revision.clone())
+            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark), .. })) => {
+                let right = mark.proof == Proof::Right || (mark.proof == Proof::Unknown && source.equal);
+                (right && mark.identity == source.identity).then(|| revision.clone())
             }
-            Known::Seen(Some(DestinationSeen { revision, ours: None })) => {
-                source.equals_foreign.then(|| revision.clone())
-            }
+            Known::Seen(Some(DestinationSeen { revision, ours: None, .. })) => source.equal.then(|| revision.clone()),
             Known::Assumed(_) => {
                 let (identity, revision) = self.published.as_ref()?;
                 (*identity == source.identity).then(|| revision.clone())
@@ -230,10 +233,16 @@ impl Protocol {
         }
     }
 
+    /// A write that names no condition replaces whatever is there: what that is has to be seen before.
+    fn may_replace(&self, large: bool) -> bool {
+        let enforced = if large { self.facts.conditional_finish } else { self.facts.conditional_put };
+        enforced || matches!(self.destination, Known::Seen(_))
+    }
+
     /// What of this source the destination is known to hold.
     fn what_is_there(&self) -> Option<(SourceIdentity, Revision)> {
         match &self.destination {
-            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark) })) => {
+            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark), .. })) => {
                 Some((mark.identity.clone(), revision.clone()))
             }
             _ => self.published.clone(),
@@ -273,17 +282,22 @@ impl Protocol {
 
     /// Looks whether this attempt's token is what stands there; if not, what stands there is the next attempt's start.
     fn settle(&mut self, seen: Option<DestinationSeen>, put_lost: bool) -> Effect {
-        if let Some(DestinationSeen { revision, ours: Some(mark) }) = &seen
+        if let Some(DestinationSeen { revision, ours: Some(mark), .. }) = &seen
             && mark.token == self.token
         {
             let revision = revision.clone();
-            return match mark.verified {
-                true => self.published(revision),
-                false => self.published_wrong(revision),
-            };
+            match mark.proof {
+                Proof::Right => return self.published(revision),
+                Proof::Wrong => return self.published_wrong(revision),
+                // It has landed: sent again, it replaces itself.
+                Proof::Unknown => return self.next_attempt(Known::Seen(seen)),
+            }
         }
         self.in_doubt |= put_lost;
-        self.next_attempt(Known::Seen(seen))
+        match seen {
+            Some(seen) if seen.others => self.park(),
+            seen => self.next_attempt(Known::Seen(seen)),
+        }
     }
 
     fn published(&mut self, revision: Revision) -> Effect {
@@ -319,6 +333,10 @@ impl Protocol {
         self.end_own_upload(Then::Finish(Ending::Settled { outcome, published }))
     }
 
+    fn park(&mut self) -> Effect {
+        self.end_own_upload(Then::Finish(Ending::Parked))
+    }
+
     fn release(&mut self, counted: bool) -> Effect {
         self.finish(Ending::Released { counted, upload_left: self.upload.is_some() })
     }
@@ -343,7 +361,7 @@ impl Protocol {
             (state, trouble) => {
                 self.in_doubt |= matches!(state, State::Settle { put_lost: true });
                 match trouble {
-                    Trouble::Park => self.end_own_upload(Then::Finish(Ending::Parked)),
+                    Trouble::Park => self.park(),
                     Trouble::Again { counted } => self.release(counted),
                     Trouble::LeaseLost => self.end(End::Abandon),
                 }

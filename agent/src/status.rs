@@ -198,8 +198,8 @@ impl Report {
                 visible: metrics.queue_visible.get(),
                 in_flight: metrics.queue_in_flight.get(),
             },
-            storm: view.breaker.storm_in_words().map(|storm| Storm {
-                side: storm.side.to_string(),
+            storm: view.breaker.outage().map(|storm| Storm {
+                side: storm.channel.side().to_string(),
                 cause: storm.cause,
                 seconds: seconds(storm.since.elapsed()),
                 failures: storm.failures,

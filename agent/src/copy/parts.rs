@@ -200,7 +200,7 @@ impl Route {
             .map(|part| FinishedPart { number: part.number, etag: part.etag.clone(), crc32c: part.digests.crc32c })
             .collect();
         let published = self.sink.finish(&self.to, &upload.record.id, &parts, &whole, expected).await?;
-        self.prove(published, whole, source).await
+        self.prove(published, upload.record.token, whole, source).await
     }
 }
 

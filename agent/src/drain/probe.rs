@@ -1,4 +1,4 @@
-//! How the drain goes through a storm: one message at a time, after delays that grow, until something succeeds.
+//! How the drain goes through an outage: one message at a time, after delays that grow, until something succeeds.
 
 use std::time::Duration;
 
@@ -6,21 +6,20 @@ use tokio::task::JoinHandle;
 
 use crate::ambient;
 use crate::backoff::Backoff;
-use crate::error::Side;
-use crate::pace::Breaker;
+use crate::pace::{Breaker, Channel};
 
-/// Delays between probes: each at least half of what it may be, so that a storm is never hammered, and jittered, so that
+/// Delays between probes: each at least half of what it may be, so that a service in trouble is never hammered, and jittered, so that
 /// a fleet does not come back together.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 pub(super) struct Probe {
-    storm: Option<Weathering>,
+    outage: Option<Waiting>,
 }
 
-struct Weathering {
-    side: Side,
+struct Waiting {
+    channel: Channel,
     delays: Backoff,
     next: Duration,
     /// The job that went out last, and how many failures there were in a row when it did.
@@ -28,10 +27,10 @@ struct Weathering {
     row: u32,
 }
 
-impl Weathering {
-    fn new(side: Side, row: u32) -> Self {
+impl Waiting {
+    fn new(channel: Channel, row: u32) -> Self {
         let delays = Backoff::new(FIRST / 2, LONGEST / 2, ambient::random());
-        Weathering { side, delays, next: FIRST / 2, out: None, row }
+        Waiting { channel, delays, next: FIRST / 2, out: None, row }
     }
 
     fn delay(&mut self) -> Duration {
@@ -42,50 +41,53 @@ impl Weathering {
 }
 
 impl Probe {
-    /// Waits until the next message may be received. In fair weather that is now.
+    /// Waits until the next message may be received. Without an outage that is now.
     pub async fn wait(&mut self, breaker: &Breaker) {
-        let Some(side) = breaker.storm().filter(|side| *side != Side::Queue) else {
-            if let Some(storm) = self.storm.take() {
-                tracing::info!(side = %storm.side, "the side answers again; going on");
+        let Some(seen) = breaker.outage().filter(|outage| outage.channel != Channel::Queue) else {
+            if let Some(outage) = self.outage.take() {
+                tracing::info!(side = %outage.channel.side(), "recovered; receiving again");
             }
             return;
         };
-        if self.storm.as_ref().is_none_or(|storm| storm.side != side) {
-            let cause = breaker.storm_in_words().map_or("", |storm| storm.cause);
-            tracing::warn!(%side, cause, "nothing succeeds against this side: messages are kept, one is tried now and then");
+        if self.outage.as_ref().is_none_or(|outage| outage.channel != seen.channel) {
+            let last = breaker.trouble().map(|(error, _)| error.to_string()).unwrap_or_default();
+            let what = if seen.channel == Channel::DestinationWrites { "writes" } else { "requests" };
+            let side = seen.channel.side();
+            tracing::warn!(%side, what, cause = seen.cause, last, "outage: messages are kept, one is tried now and then");
         }
-        let storm = self.storm.get_or_insert_with(|| Weathering::new(side, breaker.in_a_row(side)));
-        storm.side = side;
+        let row = breaker.in_a_row(seen.channel);
+        let outage = self.outage.get_or_insert_with(|| Waiting::new(seen.channel, row));
+        outage.channel = seen.channel;
         tokio::select! {
             biased;
-            () = breaker.calm() => {}
-            () = storm.pause(breaker) => {}
+            () = breaker.recovered() => {}
+            () = outage.pause(breaker) => {}
         }
     }
 
     /// A message went out.
     pub fn sent(&mut self, job: JoinHandle<()>) {
-        if let Some(storm) = &mut self.storm {
-            storm.out = Some((job, storm.row));
+        if let Some(outage) = &mut self.outage {
+            outage.out = Some((job, outage.row));
         }
     }
 }
 
-impl Weathering {
-    /// Until the probe that is out has ended, and then a delay; none if it told nothing of this side.
+impl Waiting {
+    /// Until the probe that is out has ended, and then a delay; none if it showed nothing of this channel.
     async fn pause(&mut self, breaker: &Breaker) {
         if let Some((job, row)) = &mut self.out {
             let _ = job.await;
-            let told_nothing = breaker.in_a_row(self.side) == *row;
+            let showed_nothing = breaker.in_a_row(self.channel) == *row;
             self.out = None;
-            self.row = breaker.in_a_row(self.side);
-            if told_nothing {
+            self.row = breaker.in_a_row(self.channel);
+            if showed_nothing {
                 return;
             }
         }
         let delay = self.delay();
         tokio::time::sleep(delay).await;
-        self.row = breaker.in_a_row(self.side);
+        self.row = breaker.in_a_row(self.channel);
     }
 }
 
@@ -95,20 +97,20 @@ mod tests {
 
     #[test]
     fn delays_grow_to_their_cap_and_are_never_short() {
-        let mut storm = Weathering::new(Side::Source, 5);
-        let delays: Vec<_> = (0..12).map(|_| storm.delay()).collect();
+        let mut outage = Waiting::new(Channel::Source, 5);
+        let delays: Vec<_> = (0..12).map(|_| outage.delay()).collect();
         assert!(delays[0] >= FIRST / 2 && delays[0] <= FIRST, "{delays:?}");
         assert!(delays[7..].iter().all(|delay| *delay >= LONGEST / 2 && *delay <= LONGEST), "{delays:?}");
     }
 
     #[tokio::test]
-    async fn in_fair_weather_nothing_waits_and_a_success_ends_the_wait() {
+    async fn without_an_outage_nothing_waits_and_a_success_ends_the_wait() {
         let (breaker, mut probe) = (Breaker::default(), Probe::default());
         probe.wait(&breaker).await;
-        (0..10).for_each(|_| breaker.failed(Side::Destination, "denied"));
+        (0..10).for_each(|_| breaker.failed(Channel::DestinationWrites, "denied"));
         let success = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            breaker.succeeded(Side::Destination);
+            breaker.succeeded(Channel::DestinationWrites);
         };
         let begun = tokio::time::Instant::now();
         tokio::join!(probe.wait(&breaker), success);
@@ -118,7 +120,7 @@ mod tests {
     #[tokio::test]
     async fn the_next_probe_waits_for_the_one_that_is_out() {
         let (breaker, mut probe) = (Breaker::default(), Probe::default());
-        (0..10).for_each(|_| breaker.failed(Side::Destination, "denied"));
+        (0..10).for_each(|_| breaker.failed(Channel::DestinationWrites, "denied"));
         probe.wait(&breaker).await;
         probe.sent(tokio::spawn(std::future::pending()));
         assert!(tokio::time::timeout(FIRST * 11 / 10, probe.wait(&breaker)).await.is_err());

@@ -164,7 +164,7 @@ async fn a_second_request_gives_up_at_once() {
 }
 
 #[tokio::test]
-async fn in_a_storm_one_message_at_a_time_is_tried_and_a_success_lets_all_through() {
+async fn in_an_outage_one_message_at_a_time_is_tried_and_a_success_lets_all_through() {
     let bench = Bench::new(40).await;
     let breaker = bench.breaker.clone();
     let (denied, tried) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
@@ -173,16 +173,16 @@ async fn in_a_storm_one_message_at_a_time_is_tried_and_a_success_lets_all_throug
         tries.fetch_add(1, Relaxed);
         let open = !door.load(Relaxed);
         match open {
-            true => breaker.succeeded(Side::Destination),
-            false => breaker.failed(Side::Destination, "denied"),
+            true => breaker.succeeded(Channel::DestinationWrites),
+            false => breaker.failed(Channel::DestinationWrites, "denied"),
         }
         async move { open }
     });
     let running = tokio::spawn(bench.drain(8, job).run(EMPTY, bench.shutdown.clone()));
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert!(tried.load(Relaxed) <= 16, "{tried:?}");
-    assert_eq!((bench.breaker.storm(), bench.left().await), (Some(Side::Destination), 40));
+    assert_eq!((bench.breaker.outage().map(|o| o.channel), bench.left().await), (Some(Channel::DestinationWrites), 40));
     denied.store(false, Relaxed);
     assert_eq!(running.await.expect("no panic"), Drained::default());
-    assert_eq!((bench.breaker.storm(), bench.left().await), (None, 0));
+    assert_eq!((bench.breaker.outage(), bench.left().await), (None, 0));
 }

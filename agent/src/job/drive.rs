@@ -22,10 +22,14 @@ use crate::error::{CopyError, Kind, Side, Verdict};
 use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
 use crate::object::{Token, Writer};
+use crate::pace::{Blame, Channel};
 use crate::plan::{Cut, Parts, Plan, TooLarge, plan};
-use crate::protocol::{Answer, Effect, End, Facts, Protocol, Settled, Trouble};
+use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
 use crate::store::{Object, Opened};
 use standing::Standing;
+
+/// A service's Retry-After is followed up to here.
+const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
 /// One job at one key.
 pub struct Drive<'a> {
@@ -52,6 +56,9 @@ pub struct Drive<'a> {
     sent: Option<(Token, Digests)>,
     grade: Option<Grade>,
     trouble: Option<CopyError>,
+    /// Answers of writes that were lost and not found to have taken effect, and what the last of them means.
+    lost: u32,
+    lost_means: Option<Trouble>,
 }
 
 type Done = Result<Answer, CopyError>;
@@ -98,6 +105,8 @@ impl<'a> Drive<'a> {
             sent: None,
             grade: None,
             trouble: None,
+            lost: 0,
+            lost_means: None,
         }
     }
 
@@ -114,8 +123,8 @@ impl<'a> Drive<'a> {
         let (mut protocol, mut effect) = Protocol::start(self.writer, facts);
         loop {
             if let Effect::End(end) = effect {
-                if end == End::Settled(Settled::Unchanged) {
-                    self.fine(Side::Destination);
+                if matches!(end, End::Settled(_)) {
+                    self.forgive();
                 }
                 return end;
             }
@@ -159,7 +168,7 @@ impl<'a> Drive<'a> {
         let told = self.trouble.as_ref().and_then(|error| error.retry_after).unwrap_or_default();
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300), ambient::random());
         let grown = (0..received.min(12)).map(|_| backoff.delay()).last().unwrap_or_default();
-        told.max(grown)
+        told.max(grown).min(LONGEST_WAIT)
     }
 
     async fn carry_out(&mut self, effect: &Effect) -> Done {
@@ -194,32 +203,45 @@ impl<'a> Drive<'a> {
             Kind::Precondition => return Answer::Precondition,
             Kind::UploadGone => return Answer::UploadGone,
             Kind::SourceChanged => Answer::SourceChanged,
-            Kind::LostAnswer => Answer::Lost,
+            Kind::LostAnswer => {
+                self.lost += 1;
+                self.lost_means = Some(self.trouble_of(&error));
+                Answer::Lost
+            }
             _ => Answer::Failed(self.trouble_of(&error)),
         };
         if answer != Answer::Failed(Trouble::Park) && error.kind != Kind::Cancelled {
             self.context.metrics.retry(cause(&error));
             warn!(object = %self.subject.source, %error, "to be tried again");
         }
-        if matches!(answer, Answer::Failed(_)) {
+        if matches!(answer, Answer::Failed(_) | Answer::Lost) {
             self.trouble = Some(error);
         }
         answer
     }
 
+    /// A write whose answer was lost has not taken effect, and it was not the first of this job: more of them now would
+    /// only send the bytes again and again.
+    fn gives_up_on_lost(&mut self) -> Option<Answer> {
+        let means = self.lost_means.take()?;
+        (self.lost > 1).then_some(Answer::Failed(means))
+    }
+
     fn trouble_of(&self, error: &CopyError) -> Trouble {
+        let blame = |error| self.context.breaker.failed_by(error, cause(error).name());
         match error.verdict() {
             Verdict::Cancelled => Trouble::Again { counted: false },
             Verdict::Park(_) => Trouble::Park,
             Verdict::Retry => self.own_failure(),
-            Verdict::Weather => {
-                self.context.breaker.failed_by(error, cause(error).name());
-                // A side that throttles one and lets others pass says nothing about the one.
-                match error.kind == Kind::Throttled || self.context.breaker.is_weather(error.side) {
-                    true => Trouble::Again { counted: false },
-                    false => self.own_failure(),
-                }
-            }
+            Verdict::Weather => match blame(error) {
+                Blame::Object => self.own_failure(),
+                Blame::Outage | Blame::Unknown => Trouble::Again { counted: false },
+            },
+            Verdict::Refused => match blame(error) {
+                Blame::Object => Trouble::Park,
+                Blame::Unknown => self.own_failure(),
+                Blame::Outage => Trouble::Again { counted: false },
+            },
         }
     }
 
@@ -230,12 +252,19 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// It has ended well: what failed before is not held against it.
+    fn forgive(&self) {
+        for at in [&self.subject.source, &self.subject.destination] {
+            self.context.breaker.forget(&at.bucket, &at.key);
+        }
+    }
+
     fn opened(&mut self) -> &mut Option<Opened> {
         self.opened.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fine(&self, side: Side) {
-        self.context.breaker.succeeded(side);
+    fn fine(&self, channel: Channel) {
+        self.context.breaker.succeeded(channel);
     }
 
     fn plan(&self, size: u64) -> Result<Plan, TooLarge> {

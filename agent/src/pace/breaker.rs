@@ -1,34 +1,73 @@
-//! Weather or poison: a failure is weather while nothing succeeds against its side, and the object's own when others do.
+//! An outage or the object's own trouble: a failure is an outage's while nothing succeeds where it happened, and the
+//! object's own when others pass.
 //!
-//! Jobs tell every answer; the breaker opens after some failures in a row against one side, and the first success there
+//! Jobs report every answer. The breaker opens after some failures in a row of more than one object in one *channel* (the
+//! reads or the writes of one side: a destination that answers HEAD proves nothing about PUT), and the first success there
 //! closes it. While it is open the drain receives nothing but a probe now and then. What is decided here is decided by
 //! [`Book`], which knows no clock.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::{CopyError, Kind, Side};
+use crate::error::{CopyError, Side};
+use crate::object::Key;
 
 /// So many failures in a row, over all jobs, open the breaker.
 const IN_A_ROW: u32 = 5;
-/// A success longer ago proves nothing about a failure now.
-const PROOF: Duration = Duration::from_secs(30);
-const SIDES: [Side; 4] = [Side::Source, Side::Destination, Side::Queue, Side::Ledger];
+/// Failing objects that are remembered. More than these is an outage, which needs no memory of them.
+const REMEMBERED: usize = 10_000;
+
+/// What may fail while the rest is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    Source,
+    DestinationReads,
+    DestinationWrites,
+    Queue,
+    Ledger,
+}
+
+const CHANNELS: [Channel; 5] =
+    [Channel::Source, Channel::DestinationReads, Channel::DestinationWrites, Channel::Queue, Channel::Ledger];
+
+impl Channel {
+    /// Where a request failed.
+    pub fn of(error: &CopyError) -> Channel {
+        match error.side {
+            Side::Source => Channel::Source,
+            Side::Destination if error.is_read() => Channel::DestinationReads,
+            Side::Destination => Channel::DestinationWrites,
+            Side::Queue => Channel::Queue,
+            Side::Ledger => Channel::Ledger,
+        }
+    }
+
+    pub fn side(self) -> Side {
+        match self {
+            Channel::Source => Side::Source,
+            Channel::DestinationReads | Channel::DestinationWrites => Side::Destination,
+            Channel::Queue => Side::Queue,
+            Channel::Ledger => Side::Ledger,
+        }
+    }
+}
 
 /// Shared by all jobs of an agent.
 #[derive(Default)]
 pub struct Breaker {
     book: Mutex<Book>,
     closed: Notify,
+    hasher: RandomState,
 }
 
-/// Trouble of a whole side, as the status page shows it.
+/// Trouble of a whole channel, as the status page shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Storm {
-    pub side: Side,
+pub struct Outage {
+    pub channel: Channel,
     /// The last failure's kind.
     pub cause: &'static str,
     /// When the first failure of the row was seen.
@@ -36,77 +75,82 @@ pub struct Storm {
     pub failures: u32,
 }
 
+/// What a failure says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing succeeds there: it says nothing about the object.
+    Outage,
+    /// Others pass while this object fails.
+    Object,
+    /// Nothing else is tried there, so nobody knows.
+    Unknown,
+}
+
 impl Breaker {
-    /// `side` did what it was asked: also a "not found", for it answered. To be told after every request or part.
-    pub fn succeeded(&self, side: Side) {
-        if self.book().succeeded(side, Instant::now()) {
+    /// `channel` did what it was asked: also a "not found", for it answered. To be called after every request or part.
+    pub fn succeeded(&self, channel: Channel) {
+        if self.book().succeeded(channel, Instant::now()) {
             self.closed.notify_waiters();
         }
     }
 
-    /// `side` answered a look. That ends an outage; but one that lets nobody write, or has no room, is not known to be well.
-    pub fn seen(&self, side: Side) {
-        let refuses = |heard: &Heard| heard.said.as_ref().is_some_and(|e| matches!(e.kind, Kind::Denied | Kind::Local));
-        if !refuses(self.book().of(side)) {
-            self.succeeded(side);
+    /// `channel` refused, hung or was not there. `cause`: one word of ours.
+    pub fn failed(&self, channel: Channel, cause: &'static str) {
+        let mut book = self.book();
+        let nobody = u64::from(book.of(channel).row);
+        book.failed(channel, nobody, cause, Instant::now());
+    }
+
+    /// The same of one object, with the answer. Returns whose trouble it is.
+    pub fn failed_by(&self, error: &CopyError, cause: &'static str) -> Blame {
+        let (channel, object, now) = (Channel::of(error), self.object(&error.bucket, &error.key), Instant::now());
+        let mut book = self.book();
+        book.failed(channel, object, cause, now);
+        book.channel(channel).last = Some(error.clone());
+        book.blame(channel, object)
+    }
+
+    /// The object has ended well: what it did before counts no more.
+    pub fn forget(&self, bucket: &str, key: &Key) {
+        let object = self.object(bucket, key);
+        let mut book = self.book();
+        for channel in CHANNELS {
+            book.failing.remove(&(channel, object));
         }
-    }
-
-    /// `side` refused, hung or was not there. `cause`: one word of ours.
-    pub fn failed(&self, side: Side, cause: &'static str) {
-        self.book().failed(side, cause, Instant::now());
-    }
-
-    /// The same with what was said, for those who have to tell a person.
-    pub fn failed_by(&self, error: &CopyError, cause: &'static str) {
-        self.failed(error.side, cause);
-        self.book().0[place(error.side)].said = Some(error.clone());
     }
 
     /// The last error of a side that has not succeeded since, and when its failures began: the longest lasting one.
     pub fn trouble(&self) -> Option<(CopyError, Instant)> {
         let book = self.book();
-        let troubled = book.0.iter().filter(|heard| heard.row > 0);
-        troubled.filter_map(|heard| Some((heard.said.clone()?, heard.began?))).min_by_key(|(_, began)| *began)
+        let troubled = book.channels.iter().filter(|state| state.row > 0);
+        troubled.filter_map(|state| Some((state.last.clone()?, state.began?))).min_by_key(|(_, began)| *began)
     }
 
-    /// Whether a failure against `side`, just seen, says something about the side rather than about the object.
-    pub fn is_weather(&self, side: Side) -> bool {
-        self.book().is_weather(side, Instant::now())
+    /// The channel that the breaker is open for.
+    pub fn outage(&self) -> Option<Outage> {
+        self.book().outage()
     }
 
-    /// Whether anything succeeded against `side` after `then`: with the time of an object's *first* failure that tells
-    /// an outage that has just begun from an object that others overtake.
-    pub fn succeeded_since(&self, side: Side, then: Instant) -> bool {
-        self.book().of(side).success.is_some_and(|success| success > then)
-    }
-
-    /// The side that the breaker is open for.
-    pub fn storm(&self) -> Option<Side> {
-        self.book().storm().map(|storm| storm.side)
-    }
-
-    /// The same with what is known of it.
-    pub fn storm_in_words(&self) -> Option<Storm> {
-        self.book().storm()
-    }
-
-    /// How many failures in a row there are against `side`: unchanged after a probe, it told nothing.
-    pub fn in_a_row(&self, side: Side) -> u32 {
-        self.book().of(side).row
+    /// How many failures in a row there are in `channel`: unchanged after a probe, it showed nothing.
+    pub fn in_a_row(&self, channel: Channel) -> u32 {
+        self.book().of(channel).row
     }
 
     /// Waits until the breaker is closed.
-    pub async fn calm(&self) {
+    pub async fn recovered(&self) {
         loop {
             let closed = self.closed.notified();
             tokio::pin!(closed);
             closed.as_mut().enable();
-            if self.storm().is_none() {
+            if self.outage().is_none() {
                 return;
             }
             closed.await;
         }
+    }
+
+    fn object(&self, bucket: &str, key: &Key) -> u64 {
+        self.hasher.hash_one((bucket, key))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -114,148 +158,184 @@ impl Breaker {
     }
 }
 
-/// What was heard of each side.
+/// What is known of each channel, and of the objects that fail there. Objects are hashes of their names.
 #[derive(Default)]
-struct Book([Heard; SIDES.len()]);
+struct Book {
+    channels: [State; CHANNELS.len()],
+    /// Since when.
+    failing: HashMap<(Channel, u64), Instant>,
+}
 
 #[derive(Default)]
-struct Heard {
+struct State {
     /// Failures since the last success.
     row: u32,
+    /// The objects of the row, the first few.
+    objects: Vec<u64>,
     began: Option<Instant>,
     cause: &'static str,
-    /// The last error of the row, where it was told.
-    said: Option<CopyError>,
+    /// The last error of the row, where it is known.
+    last: Option<CopyError>,
     success: Option<Instant>,
 }
 
-impl Book {
-    fn of(&self, side: Side) -> &Heard {
-        &self.0[place(side)]
-    }
-
-    /// Whether that closed the breaker.
-    fn succeeded(&mut self, side: Side, now: Instant) -> bool {
-        let heard = &mut self.0[place(side)];
-        let open = heard.row >= IN_A_ROW;
-        (heard.row, heard.success, heard.said) = (0, Some(now), None);
-        open
-    }
-
-    fn failed(&mut self, side: Side, cause: &'static str, now: Instant) {
-        let heard = &mut self.0[place(side)];
-        if heard.row == 0 {
-            heard.began = Some(now);
-        }
-        (heard.row, heard.cause) = (heard.row.saturating_add(1), cause);
-    }
-
-    fn is_weather(&self, side: Side, now: Instant) -> bool {
-        let heard = self.of(side);
-        let proven = heard.success.is_some_and(|success| now.saturating_duration_since(success) < PROOF);
-        !proven || heard.row >= IN_A_ROW
-    }
-
-    fn storm(&self) -> Option<Storm> {
-        SIDES.into_iter().find_map(|side| {
-            let &Heard { row, began, cause, .. } = self.of(side);
-            let since = began.filter(|_| row >= IN_A_ROW)?;
-            Some(Storm { side, cause, since, failures: row })
-        })
+impl State {
+    /// One object that is tried again and again is no outage.
+    fn is_open(&self) -> bool {
+        self.row >= IN_A_ROW && self.objects.len() > 1
     }
 }
 
-fn place(side: Side) -> usize {
-    match side {
-        Side::Source => 0,
-        Side::Destination => 1,
-        Side::Queue => 2,
-        Side::Ledger => 3,
+impl Book {
+    fn of(&self, channel: Channel) -> &State {
+        &self.channels[channel as usize]
+    }
+
+    fn channel(&mut self, channel: Channel) -> &mut State {
+        &mut self.channels[channel as usize]
+    }
+
+    /// Whether that closed the breaker.
+    fn succeeded(&mut self, channel: Channel, now: Instant) -> bool {
+        let state = self.channel(channel);
+        let open = state.is_open();
+        (state.row, state.success, state.last) = (0, Some(now), None);
+        state.objects.clear();
+        if open {
+            // What failed in an outage starts with a clean sheet.
+            self.failing.retain(|(failed, _), _| *failed != channel);
+        }
+        open
+    }
+
+    fn failed(&mut self, channel: Channel, object: u64, cause: &'static str, now: Instant) {
+        let state = self.channel(channel);
+        if state.row == 0 {
+            state.began = Some(now);
+        }
+        (state.row, state.cause) = (state.row.saturating_add(1), cause);
+        if state.objects.len() < IN_A_ROW as usize && !state.objects.contains(&object) {
+            state.objects.push(object);
+        }
+        if self.failing.len() < REMEMBERED {
+            self.failing.entry((channel, object)).or_insert(now);
+        }
+    }
+
+    /// Of the failure that was just noted: an object is to blame when others have passed since it first failed.
+    fn blame(&self, channel: Channel, object: u64) -> Blame {
+        let state = self.of(channel);
+        let first = self.failing.get(&(channel, object));
+        match (state.success, first) {
+            _ if state.is_open() => Blame::Outage,
+            (Some(success), Some(first)) if success > *first => Blame::Object,
+            _ if state.objects.len() > 1 => Blame::Outage,
+            _ => Blame::Unknown,
+        }
+    }
+
+    fn outage(&self) -> Option<Outage> {
+        CHANNELS.into_iter().find_map(|channel| {
+            let state = self.of(channel);
+            let since = state.began.filter(|_| state.is_open())?;
+            Some(Outage { channel, cause: state.cause, since, failures: state.row })
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
+    use crate::error::Kind;
+    use crate::object::Location;
 
-    fn row(book: &mut Book, side: Side, failures: u32, now: Instant) {
-        (0..failures).for_each(|_| book.failed(side, "denied", now));
+    const WRITES: Channel = Channel::DestinationWrites;
+
+    fn error(side: Side, operation: &'static str, key: &str) -> CopyError {
+        CopyError::new(side, Kind::Unavailable, operation, &Location::new("b", key), "503")
     }
 
-    #[test]
-    fn a_failure_is_weather_until_something_succeeds_against_that_side() {
-        let (mut book, now) = (Book::default(), Instant::now());
-        book.failed(Side::Destination, "denied", now);
-        assert!(book.is_weather(Side::Destination, now));
-        book.succeeded(Side::Source, now);
-        assert!(book.is_weather(Side::Destination, now), "another side proves nothing");
-        book.succeeded(Side::Destination, now);
-        book.failed(Side::Destination, "denied", now);
-        assert!(!book.is_weather(Side::Destination, now));
+    fn put(breaker: &Breaker, key: &str) -> Blame {
+        breaker.failed_by(&error(Side::Destination, "PutObject", key), "unavailable")
     }
 
-    #[test]
-    fn an_old_success_proves_nothing() {
-        let (mut book, now) = (Book::default(), Instant::now());
-        book.succeeded(Side::Source, now);
-        assert!(!book.is_weather(Side::Source, now + PROOF / 2));
-        assert!(book.is_weather(Side::Source, now + PROOF));
-    }
-
-    #[test]
-    fn failures_in_a_row_open_the_breaker_and_the_first_success_closes_it() {
-        let (mut book, now) = (Book::default(), Instant::now());
-        book.succeeded(Side::Destination, now);
-        row(&mut book, Side::Destination, IN_A_ROW - 1, now);
-        assert_eq!((book.storm(), book.is_weather(Side::Destination, now)), (None, false));
-        row(&mut book, Side::Destination, 1, now + PROOF / 2);
-        let storm = Storm { side: Side::Destination, cause: "denied", since: now, failures: IN_A_ROW };
-        assert_eq!((book.storm(), book.is_weather(Side::Destination, now)), (Some(storm), true));
-        assert!(book.succeeded(Side::Destination, now));
-        assert!(book.storm().is_none() && !book.succeeded(Side::Destination, now));
-    }
-
-    #[test]
-    fn a_poisoned_object_among_good_ones_opens_nothing() {
-        let (mut book, now) = (Book::default(), Instant::now());
-        for _ in 0..100 {
-            row(&mut book, Side::Source, IN_A_ROW - 1, now);
-            book.succeeded(Side::Source, now);
-            assert!(book.storm().is_none());
-        }
-    }
-
-    #[test]
-    fn a_look_ends_an_outage_and_no_denial_to_write() {
-        let at = crate::object::Location::new("b", "k");
-        for (kind, ended) in [(Kind::Unavailable, true), (Kind::Denied, false), (Kind::Local, false)] {
-            let breaker = Breaker::default();
-            let error = CopyError::new(Side::Destination, kind, "PutObject", &at, "no");
-            (0..IN_A_ROW).for_each(|_| breaker.failed_by(&error, "denied"));
-            assert_eq!(breaker.trouble().map(|(error, _)| error.kind), Some(kind));
-            breaker.seen(Side::Destination);
-            assert_eq!(breaker.storm().is_none(), ended, "{kind:?}");
-            breaker.succeeded(Side::Destination);
-            assert!(breaker.storm().is_none() && breaker.trouble().is_none());
-        }
+    /// Another moment than the last one.
+    async fn later() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_calm_is_told_at_once() {
+    async fn an_object_is_to_blame_when_others_pass_after_its_first_failure() {
+        let breaker = Breaker::default();
+        breaker.succeeded(WRITES);
+        later().await;
+        assert_eq!(put(&breaker, "k"), Blame::Unknown, "the first failure of an outage looks the same");
+        breaker.succeeded(Channel::DestinationReads);
+        later().await;
+        assert_eq!(put(&breaker, "k"), Blame::Unknown, "a look proves nothing about a write");
+        breaker.succeeded(WRITES);
+        later().await;
+        assert_eq!(put(&breaker, "k"), Blame::Object, "also long after: nothing else is left to be tried");
+        breaker.forget("b", &"k".into());
+        assert_eq!(put(&breaker, "k"), Blame::Unknown);
+    }
+
+    #[tokio::test]
+    async fn several_objects_in_a_row_are_an_outage_and_its_end_clears_their_sheets() {
+        let breaker = Breaker::default();
+        assert_eq!(put(&breaker, "a"), Blame::Unknown);
+        assert_eq!(put(&breaker, "b"), Blame::Outage);
+        assert!(breaker.outage().is_none());
+        (0..3).for_each(|_| assert_eq!(put(&breaker, "a"), Blame::Outage));
+        let outage = breaker.outage().expect("five in a row");
+        assert_eq!((outage.channel, outage.failures), (WRITES, 5));
+        breaker.succeeded(Channel::DestinationReads);
+        assert!(breaker.outage().is_some(), "the destination answers looks and refuses writes");
+        later().await;
+        breaker.succeeded(WRITES);
+        assert!(breaker.outage().is_none() && breaker.trouble().is_none());
+        later().await;
+        assert_eq!(put(&breaker, "a"), Blame::Unknown);
+    }
+
+    #[test]
+    fn one_object_alone_opens_nothing() {
+        let breaker = Breaker::default();
+        (0..100).for_each(|_| assert_eq!(put(&breaker, "k"), Blame::Unknown));
+        assert!(breaker.outage().is_none());
+        assert_eq!(breaker.trouble().map(|(error, _)| error.kind), Some(Kind::Unavailable));
+    }
+
+    #[test]
+    fn reads_and_writes_of_a_destination_differ_by_the_operation() {
+        for (operation, channel) in [
+            ("HeadObject", Channel::DestinationReads),
+            ("ListParts", Channel::DestinationReads),
+            ("stat", Channel::DestinationReads),
+            ("PutObject", WRITES),
+            ("CompleteMultipartUpload", WRITES),
+            ("finish", WRITES),
+        ] {
+            assert_eq!(Channel::of(&error(Side::Destination, operation, "k")), channel, "{operation}");
+        }
+        assert_eq!(Channel::of(&error(Side::Source, "HeadObject", "k")), Channel::Source);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_recovery_hears_of_it_at_once() {
         let breaker = Arc::new(Breaker::default());
-        breaker.calm().await;
-        (0..IN_A_ROW).for_each(|_| breaker.failed(Side::Ledger, "unavailable"));
+        breaker.recovered().await;
+        (0..IN_A_ROW).for_each(|_| breaker.failed(Channel::Ledger, "unavailable"));
         let waiting = tokio::spawn({
             let breaker = breaker.clone();
-            async move { breaker.calm().await }
+            async move { breaker.recovered().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        let then = Instant::now();
-        breaker.succeeded(Side::Ledger);
+        breaker.succeeded(Channel::Ledger);
         waiting.await.unwrap();
-        assert!(breaker.succeeded_since(Side::Ledger, then - Duration::from_millis(1)));
     }
 }

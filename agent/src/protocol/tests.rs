@@ -19,9 +19,9 @@ fn a_redelivered_finished_job_costs_one_ledger_request_and_a_look_at_each_side()
     assert_eq!(effect, Effect::Lookup);
     let effect = protocol.step(Answer::Settled(Some((identity.clone(), revision.clone()))));
     assert_eq!(effect, Effect::HeadDestination);
-    let effect = protocol.step(Answer::Destination(Some(DestinationSeen { revision, ours: None })));
+    let effect = protocol.step(Answer::Destination(Some(DestinationSeen { revision, ours: None, others: false })));
     assert_eq!(effect, Effect::HeadSource);
-    let seen = SourceSeen { identity, large: false, equals_foreign: false, superseded: false };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
     assert_eq!(protocol.step(Answer::Source(Some(seen))), Effect::End(End::Settled(Settled::Unchanged)));
 }
 
@@ -31,7 +31,7 @@ fn a_writer_that_is_fenced_before_it_writes_ends_without_writing() {
     let (mut protocol, effect) = Protocol::start(Writer(1), facts(false));
     assert_eq!(effect, Effect::Begin);
     assert_eq!(protocol.step(Answer::Begun(Begun::default())), Effect::OpenSource);
-    let seen = SourceSeen { identity, large: false, equals_foreign: false, superseded: false };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Put { .. }));
     let effect = protocol.step(Answer::Fenced);
     assert!(matches!(effect, Effect::Finish { ending: Ending::Released { .. }, in_doubt: false, .. }), "{effect:?}");

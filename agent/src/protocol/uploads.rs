@@ -6,10 +6,14 @@ use super::*;
 
 impl Protocol {
     /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over. What the ledger
-    /// says of the destination is enough where nobody else can have been there since.
+    /// says of the destination is enough where nobody else can have been there since, and the write's condition holds it to that.
     pub(super) fn fence(&mut self, begun: Begun) -> Effect {
-        let Facts { received_before, large_hint, requested, .. } = self.facts;
-        let look = received_before || large_hint || (requested && begun.known) || !begun.earlier.is_empty();
+        let Facts { received_before, large_hint, requested, conditional_put, .. } = self.facts;
+        let look = received_before
+            || large_hint
+            || !conditional_put
+            || (requested && begun.known)
+            || !begun.earlier.is_empty();
         self.destination = match &begun.published {
             _ if look => Known::Nothing,
             Some((_, revision)) => Known::Assumed(Expected::Revision(revision.clone())),

@@ -25,8 +25,8 @@ pub struct SourceSeen {
     pub identity: SourceIdentity,
     /// It will go as a multipart upload.
     pub large: bool,
-    /// The destination object seen last is not Skyferry's, but size and a comparable checksum agree.
-    pub equals_foreign: bool,
+    /// Size and a comparable checksum agree with the destination object seen last.
+    pub equal: bool,
     /// An older version was asked for by name, and the destination holds a newer one of this source already.
     pub superseded: bool,
 }
@@ -37,6 +37,8 @@ pub struct DestinationSeen {
     pub revision: Revision,
     /// Skyferry's metadata for this very source key, where it is there.
     pub ours: Option<Mark>,
+    /// Skyferry's metadata names another source key: the object is that one's copy, and stays.
+    pub others: bool,
 }
 
 /// The part of Skyferry's metadata that decisions need.
@@ -44,9 +46,19 @@ pub struct DestinationSeen {
 pub struct Mark {
     pub identity: SourceIdentity,
     pub token: Token,
-    /// The stored bytes are known to be right: the ledger recorded this revision, or the checksums prove it. A process
-    /// may have died between publishing and checking.
-    pub verified: bool,
+    /// A process may have died between publishing and checking.
+    pub proof: Proof,
+}
+
+/// What is known of stored bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// The ledger recorded this revision, or the checksums prove it.
+    Right,
+    /// A checksum or the size differs from what was sent.
+    Wrong,
+    /// There is nothing to compare: neither kept as done nor taken away.
+    Unknown,
 }
 
 /// A writer that began earlier and is still open.

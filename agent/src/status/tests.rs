@@ -2,9 +2,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::error::Side;
 use crate::metrics::Outcome;
 use crate::notice::Reason;
+use crate::pace::Channel;
 
 fn view() -> View {
     View {
@@ -68,7 +68,7 @@ async fn a_draining_agent_lives_and_is_not_ready() {
 async fn the_report_has_the_names_that_the_page_reads() {
     let view = view();
     view.metrics.outcome(Outcome::Copied);
-    (0..9).for_each(|_| view.breaker.failed(Side::Destination, "denied"));
+    (0..9).for_each(|_| view.breaker.failed(Channel::DestinationWrites, "denied"));
     let report = serde_json::to_value(Report::of(&view)).expect("JSON");
     assert_eq!(report["copied"], 1);
     assert_eq!(report["queue"]["name"], "events");

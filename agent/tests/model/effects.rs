@@ -20,7 +20,7 @@ impl World {
                 Answer::Begun(Record::begin(&mut self.record, writer, if bounds.hold { ripe } else { u8::MAX }))
             }
             Effect::HeadSource | Effect::OpenSource => Answer::Source(self.source_seen(bounds)),
-            Effect::HeadDestination => Answer::Destination(self.destination_seen()),
+            Effect::HeadDestination => Answer::Destination(self.destination_seen(bounds)),
             Effect::Abort(id) => {
                 if let Some(upload) = self.upload_mut(name(&id.0)) {
                     upload.phase = Phase::Aborting;
@@ -135,16 +135,24 @@ impl World {
             Version::Small => false,
             Version::Large => true,
         };
-        let equals_foreign =
-            self.destination.as_ref().is_some_and(|o| o.identity == FOREIGN && o.content == self.source);
-        Some(SourceSeen { identity: identity(self.source), large, equals_foreign, superseded: false })
+        let equal = self.destination.as_ref().is_some_and(|object| bounds.shows && object.content == self.source);
+        Some(SourceSeen { identity: identity(self.source), large, equal, superseded: false })
     }
 
-    fn destination_seen(&self) -> Option<DestinationSeen> {
+    fn destination_seen(&self, bounds: &Bounds) -> Option<DestinationSeen> {
         let object = self.destination.as_ref()?;
-        let verified = object.content == object.identity;
-        let mark = || Mark { identity: identity(object.identity), token: object.token, verified };
-        Some(DestinationSeen { revision: revision(object.generation), ours: (object.identity != FOREIGN).then(mark) })
+        let proof = match object.content == object.identity {
+            _ if !bounds.shows => Proof::Unknown,
+            true => Proof::Right,
+            false => Proof::Wrong,
+        };
+        let mark = || Mark { identity: identity(object.identity), token: object.token, proof };
+        let foreign = object.identity == FOREIGN;
+        Some(DestinationSeen {
+            revision: revision(object.generation),
+            ours: (!foreign).then(mark),
+            others: foreign && bounds.others,
+        })
     }
 
     /// Sends a half of the object, pinned to what the last look showed.

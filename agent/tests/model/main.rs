@@ -29,6 +29,8 @@ const GCS: Bounds = Bounds {
     deletes: false,
     large_hint: false,
     foreign: None,
+    others: false,
+    shows: true,
     duplicates: 0,
     waiting: 1,
     hold: true,
@@ -69,6 +71,17 @@ const SPACE: &[Bounds] = &[
         large_hint: true,
         ..GCS
     },
+    Bounds {
+        name: "another's copy",
+        versions: &[Small, Absent],
+        foreign: Some(false),
+        others: true,
+        deletes: true,
+        ..GCS
+    },
+    Bounds { name: "another's copy, large", versions: &[Large, Small], foreign: Some(false), others: true, ..GCS },
+    Bounds { name: "another's copy, plain", versions: &[Small, Large], foreign: Some(false), others: true, ..PLAIN },
+    Bounds { name: "no checksums", versions: &[Small, Large], shows: false, faults: TWO_LOSSES, ..GCS },
     Bounds { name: "gcs, an intruder", versions: &[Small, Absent], deletes: true, faults: INTRUDER, ..GCS },
     Bounds { name: "plain, small", versions: &[Small, Small, Small], ..PLAIN },
     Bounds { name: "s3, large", versions: &[Large, Large, Large], faults: LOSS, ..S3 },
@@ -157,6 +170,9 @@ const CAUGHT: &[(Mutant, &str)] = &[
     (Mutant::UnconditionalDelete, "gcs, an intruder"),
     (Mutant::TrustWhatIsStored, "gcs, wrong bytes"),
     (Mutant::TrustTheMetadata, "gcs, wrong bytes"),
+    (Mutant::DistrustTheUnproven, "no checksums"),
+    (Mutant::ReplaceAnothersCopy, "another's copy"),
+    (Mutant::ReplaceAnothersCopy, "another's copy, plain"),
 ];
 
 /// The order of the looks and the preconditions on one side and the hold on the other cover for each other: as long as no

@@ -57,6 +57,10 @@ pub enum Mutant {
     TrustWhatIsStored,
     /// Skyferry's metadata is enough, whatever the bytes.
     TrustTheMetadata,
+    /// What cannot be compared is taken for wrong.
+    DistrustTheUnproven,
+    /// The copy of another source object is replaced like anybody's.
+    ReplaceAnothersCopy,
 }
 
 impl Mutant {
@@ -91,7 +95,7 @@ impl Mutant {
                 Some(Answer::Source(Some(SourceSeen {
                     identity: identity(remembered),
                     large: false,
-                    equals_foreign: false,
+                    equal: false,
                     superseded: false,
                 })))
             }
@@ -125,8 +129,16 @@ impl Mutant {
             }
             (Mutant::TrustWhatIsStored, _, Answer::PublishedWrong(revision)) => Answer::Published(revision),
             (Mutant::TrustTheMetadata, _, Answer::Destination(Some(mut seen))) => {
-                seen.ours.iter_mut().for_each(|mark| mark.verified = true);
+                seen.ours.iter_mut().for_each(|mark| mark.proof = Proof::Right);
                 Answer::Destination(Some(seen))
+            }
+            (Mutant::DistrustTheUnproven, _, Answer::Destination(Some(mut seen))) => {
+                let unknown = seen.ours.iter_mut().filter(|mark| mark.proof == Proof::Unknown);
+                unknown.for_each(|mark| mark.proof = Proof::Wrong);
+                Answer::Destination(Some(seen))
+            }
+            (Mutant::ReplaceAnothersCopy, _, Answer::Destination(Some(seen))) => {
+                Answer::Destination(Some(DestinationSeen { others: false, ..seen }))
             }
             (Mutant::TrustALostDelete, Effect::Delete { .. }, Answer::Lost) => Answer::Done,
             (Mutant::BeginAgainWhenFenced, _, Answer::Fenced) => return begin_again(world, slot),
@@ -139,7 +151,7 @@ impl Mutant {
                 Answer::Destination(Some(seen))
             }
             (Mutant::ClaimForeignObjects, _, Answer::Destination(Some(mut seen))) => {
-                let mark = Mark { identity: identity(FOREIGN), token: Token(0), verified: true };
+                let mark = Mark { identity: identity(FOREIGN), token: Token(0), proof: Proof::Right };
                 seen.ours.get_or_insert(mark);
                 Answer::Destination(Some(seen))
             }

@@ -31,6 +31,10 @@ pub struct Bounds {
     pub large_hint: bool,
     /// The destination holds somebody else's object from the start; `true`: equal to the first version.
     pub foreign: Option<bool>,
+    /// Somebody else's objects are copies of another source object.
+    pub others: bool,
+    /// The destination shows checksums.
+    pub shows: bool,
     pub duplicates: u8,
     /// So many events wait at most, never delivered: the source does not change faster.
     pub waiting: u8,
@@ -180,6 +184,7 @@ impl World {
         let version = bounds.versions[self.source as usize];
         let holds = self.destination.as_ref().map(|object| object.content);
         let right = match version {
+            _ if bounds.others => bounds.foreign.is_none() || holds == Some(FOREIGN),
             Version::Absent if bounds.deletes => holds.is_none_or(|content| content == FOREIGN),
             Version::Absent => true,
             _ if self.faults.intrusions < bounds.faults.intrusions && holds == Some(FOREIGN) => true,

@@ -8,14 +8,15 @@ use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::UploadRecord;
 use crate::object::{SourceIdentity, Token};
+use crate::pace::Channel;
 use crate::plan::Plan;
-use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, SourceSeen};
+use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
 use crate::store::{Object, Pin, Provenance};
 
 impl Drive<'_> {
     pub(super) async fn lookup(&mut self) -> Done {
         let record = self.context.ledger.lookup(self.subject).await.map_err(|error| self.ledger_error(error))?;
-        self.fine(Side::Ledger);
+        self.fine(Channel::Ledger);
         self.recorded = record.filter(|record| record.ended).and_then(|record| record.published);
         let settled = self.recorded.clone().map(|published| (published.identity, published.revision));
         Ok(Answer::Settled(settled))
@@ -26,7 +27,7 @@ impl Drive<'_> {
         let begun = self.context.ledger.begin(self.subject, self.writer).await;
         self.begun = begun.map_err(|error| self.ledger_error(error))?;
         self.standing.confirmed(asked);
-        self.fine(Side::Ledger);
+        self.fine(Channel::Ledger);
         self.recorded = self.begun.published.clone();
         let earlier = self.begun.earlier.iter().map(|earlier| Earlier {
             writer: earlier.writer,
@@ -102,55 +103,94 @@ impl Drive<'_> {
     }
 
     async fn source_seen(&self) -> Done {
-        self.fine(Side::Source);
+        self.fine(Channel::Source);
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
         let at = &self.subject.destination;
         let too_large = |error| CopyError::new(Side::Destination, Kind::CannotHold, "plan", at, format!("{error}"));
         let large = matches!(self.plan(identity.size).map_err(too_large)?, Plan::Parts(_));
-        let equals_foreign = self.destination.as_ref().is_some_and(|there| {
+        let equal = self.destination.as_ref().is_some_and(|there| {
             there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
         });
         let superseded = self.is_superseded(&identity).await?;
-        Ok(Answer::Source(Some(SourceSeen { identity, large, equals_foreign, superseded })))
+        Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded })))
     }
 
     pub(super) async fn head_destination(&mut self) -> Done {
         self.destination = self.context.sink.head(&self.subject.destination).await?;
-        self.context.breaker.seen(Side::Destination);
+        self.fine(Channel::DestinationReads);
+        let mark = match self.destination.take() {
+            None => None,
+            Some(object) => {
+                let mark = self.mark(&object).await?;
+                self.destination = Some(object);
+                mark
+            }
+        };
+        let landed =
+            mark.as_ref().is_some_and(|mark| self.sent.as_ref().is_some_and(|(token, _)| *token == mark.token));
+        if let Some(failed) = self.gives_up_on_lost().filter(|_| !landed) {
+            return Ok(failed);
+        }
         let Some(object) = &self.destination else { return Ok(Answer::Destination(None)) };
+        let owner = object.provenance.as_ref().map(|provenance| &provenance.source);
+        let others = owner.filter(|owner| **owner != self.subject.source);
+        if let Some(owner) = others {
+            let at = &self.subject.destination;
+            let answer = format!("it is the copy of {owner}, and this is {}", self.subject.source);
+            self.trouble = Some(CopyError::new(Side::Destination, Kind::OtherSource, "HeadObject", at, answer));
+        }
+        let others = others.is_some();
+        Ok(Answer::Destination(Some(DestinationSeen { revision: object.revision.clone(), ours: mark, others })))
+    }
+
+    async fn mark(&self, object: &Object) -> Result<Option<Mark>, CopyError> {
         let ours = object.provenance.as_ref().filter(|provenance| provenance.source == self.subject.source);
-        let mark = ours.map(|provenance| Mark {
-            identity: provenance.identity.clone(),
-            token: provenance.token,
-            verified: self.is_verified(object, provenance),
-        });
-        let mark = mark.or_else(|| self.remembered(object));
-        Ok(Answer::Destination(Some(DestinationSeen { revision: object.revision.clone(), ours: mark })))
+        let Some(provenance) = ours else { return Ok(self.remembered(object)) };
+        let (identity, token) = (provenance.identity.clone(), provenance.token);
+        let mut proof = self.proof(object, provenance);
+        // What this job sent itself is worth a read: sent again, it would be no better known.
+        let sent = self.sent.as_ref().filter(|(sent, _)| *sent == token && proof == Proof::Unknown);
+        if let Some((_, digests)) = sent {
+            proof = match self.route.read_back(&object.revision, digests).await? {
+                Verdict::Verified(_) => Proof::Right,
+                Verdict::Mismatch { .. } => Proof::Wrong,
+                Verdict::NothingToCompare => Proof::Unknown,
+            };
+        }
+        Ok(Some(Mark { identity, token, proof }))
     }
 
     /// Where a sink keeps no metadata, the ledger alone knows what is ours.
     fn remembered(&self, object: &Object) -> Option<Mark> {
         let recorded = self.recorded.as_ref().filter(|recorded| recorded.revision == object.revision)?;
         let identity = recorded.identity.clone();
-        (!self.context.sink.capabilities().metadata).then_some(Mark { identity, token: Token(0), verified: true })
+        let keeps = self.context.sink.capabilities().metadata;
+        (!keeps).then_some(Mark { identity, token: Token(0), proof: Proof::Right })
     }
 
     /// Whether what stands there is known to be right, without reading it: the ledger recorded it, or its digest is known
     /// from the metadata, from this job or from a recorded upload, and the far side stores the same one.
-    fn is_verified(&self, object: &Object, provenance: &Provenance) -> bool {
+    fn proof(&self, object: &Object, provenance: &Provenance) -> Proof {
         let recorded = self.recorded.as_ref();
         if recorded.is_some_and(|r| r.identity == provenance.identity && r.revision == object.revision) {
-            return true;
+            return Proof::Right;
         }
         let size = provenance.identity.size;
+        if object.identity.size != size {
+            return Proof::Wrong;
+        }
         let in_time = provenance.crc32c.map(|crc32c| Digests { length: size, crc32c, ..Digests::default() });
         let sent = self.sent.as_ref().filter(|(token, _)| *token == provenance.token).map(|(_, digests)| *digests);
         let earlier = self.begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref());
         let mut uploads = earlier.chain(self.upload.as_ref().map(|upload| &upload.record));
         let upload = uploads.find(|upload| upload.token == provenance.token).and_then(|upload| whole(upload, size));
-        let known = [in_time, sent, upload].into_iter().flatten();
-        object.identity.size == size
-            && known.into_iter().any(|digests| matches!(object.stored.compare(&digests), Verdict::Verified(_)))
+        let believed = self.context.sink.capabilities().checksums;
+        let verdicts = [in_time, sent, upload].into_iter().flatten().map(|digests| object.stored.compare(&digests));
+        verdicts.fold(Proof::Unknown, |proof, verdict| match verdict {
+            Verdict::Verified(_) => Proof::Right,
+            Verdict::Mismatch { .. } if believed && proof == Proof::Unknown => Proof::Wrong,
+            _ => proof,
+        })
     }
 }

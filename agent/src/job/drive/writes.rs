@@ -12,6 +12,7 @@ use crate::error::{CopyError, Kind, Side};
 use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
 use crate::metrics::Outcome;
 use crate::object::{Expected, Token, UploadId, Writer};
+use crate::pace::Channel;
 use crate::protocol::{Answer, Ending, Settled};
 use crate::store::{Attributes, Metadata, Object, Provenance};
 
@@ -34,15 +35,18 @@ impl Drive<'_> {
         let opened = self.opened().take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
         let with = self.attributes(&opened.object, token).await?;
         let size = opened.length;
-        let put = self.route.put(opened, with, expected);
-        match self.standing.write(None, put).await? {
+        let mut sent = None;
+        let put = self.route.put(opened, with, expected, &mut sent);
+        let done = self.standing.write(None, put).await;
+        self.sent = sent.map(|digests| (token, digests)).or(self.sent);
+        match done? {
             Some(copied) => Ok(self.published(copied, token, size)),
             None => Ok(Answer::Fenced),
         }
     }
 
     fn published(&mut self, copied: Copied, token: Token, size: u64) -> Answer {
-        self.fine(Side::Destination);
+        self.fine(Channel::DestinationWrites);
         self.sent = Some((token, copied.digests));
         match copied.grade {
             Ok(grade) => {
@@ -67,7 +71,7 @@ impl Drive<'_> {
         let parts = self.planned_parts(object.identity.size, source_part)?;
         let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
-        self.fine(Side::Destination);
+        self.fine(Channel::DestinationWrites);
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
         let source_borders = source_part == Some(parts.part_size);
@@ -106,14 +110,15 @@ impl Drive<'_> {
         let done = self.route.send_parts(&mut upload, &recorder).await;
         self.upload = Some(upload);
         done?;
-        self.fine(Side::Source);
-        self.fine(Side::Destination);
+        self.fine(Channel::Source);
+        self.fine(Channel::DestinationWrites);
         Ok(Answer::Done)
     }
 
     pub(super) async fn complete(&mut self, expected: &Expected) -> Done {
         let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
         let (token, size) = (upload.record.token, upload.object.identity.size);
+        self.sent = upload.whole().map(|digests| (token, digests)).or(self.sent);
         let complete = self.route.complete(upload, expected);
         match self.standing.write(Some(&upload.record), complete).await {
             Ok(Some(copied)) => Ok(self.published(copied, token, size)),
@@ -147,6 +152,9 @@ impl Drive<'_> {
         }
         let delete = self.context.sink.delete(&self.subject.destination, expected);
         let done = self.standing.write(None, delete).await?;
+        if done.is_some() {
+            self.fine(Channel::DestinationWrites);
+        }
         Ok(done.map_or(Answer::Fenced, |()| Answer::Done))
     }
 
