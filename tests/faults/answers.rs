@@ -45,8 +45,11 @@ fn transport() -> Transport {
     Transport::new(&TransportOptions { allow_http: true, ..Default::default() }).expect("a transport")
 }
 
+/// A service's name, and a client for either end.
+type Client = (&'static str, Box<dyn Source>, Box<dyn Sink>);
+
 /// Both services at one peer.
-fn both(peer: &ScriptedPeer) -> [(&'static str, Box<dyn Source>, Box<dyn Sink>); 2] {
+fn both(peer: &ScriptedPeer) -> [Client; 2] {
     let at = || peer.endpoint();
     [("s3", Box::new(s3(at(), "aws")), Box::new(s3(at(), "aws"))), ("gcs", Box::new(gcs(at())), Box::new(gcs(at())))]
 }

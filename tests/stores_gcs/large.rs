@@ -1,7 +1,5 @@
 //! Multipart uploads.
 
-use std::time::Duration;
-
 use sandbox::{Fault, GcsOptions, Operation, Rule};
 use skyferry_agent::digest::{Digests, Select, Sum};
 use skyferry_agent::error::Kind;

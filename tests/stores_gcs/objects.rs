@@ -1,6 +1,6 @@
 //! Single PUTs, looks, deletes: keys, metadata, preconditions, checksums.
 
-use sandbox::{Access, Fault, GcsOptions, Operation, Rule};
+use sandbox::{Fault, GcsOptions, Operation, Rule};
 use skyferry_agent::digest::Sum;
 use skyferry_agent::error::{Kind, Side};
 use skyferry_agent::object::{Expected, Key, Location, Revision};

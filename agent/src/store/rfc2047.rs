@@ -15,7 +15,7 @@ const BYTES: u32 = 0x10_ff00;
 /// Bytes as text. What is not UTF-8, or would be taken for such a byte, stands as one character a byte.
 pub(super) fn text(value: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(value)
-        && !text.chars().any(|c| c as u32 >= BYTES)
+        && is_plain(text)
     {
         return text.to_owned();
     }
@@ -33,13 +33,18 @@ pub(super) fn text(value: &[u8]) -> String {
     text
 }
 
+/// No character stands for a byte.
+fn is_plain(text: &str) -> bool {
+    text.is_ascii() || text.chars().all(|c| (c as u32) < BYTES)
+}
+
 fn text_of_byte(byte: u8) -> char {
     char::from_u32(BYTES + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// The bytes that the text stands for.
 pub(super) fn bytes(text: &str) -> Cow<'_, [u8]> {
-    if !text.chars().any(|c| c as u32 >= BYTES) {
+    if is_plain(text) {
         return Cow::Borrowed(text.as_bytes());
     }
     let mut bytes = Vec::with_capacity(text.len());

@@ -14,19 +14,20 @@ use crate::object::Key;
 
 /// A type that stands for a whole document.
 pub trait Document: DeserializeOwned {
-    /// Its outermost element.
-    const ROOT: &'static str;
+    /// Its outermost element, and how else some services call it.
+    const ROOTS: &'static [&'static str];
 }
 
 /// Reads one document. The error says what came instead, in a line.
 pub fn read<T: Document>(body: &[u8]) -> Result<T, String> {
+    let expected = T::ROOTS.first().copied().unwrap_or_default();
     let text = std::str::from_utf8(body).map_err(|_| "an answer that is not UTF-8".to_owned())?;
     match root(body) {
-        None if text.trim().is_empty() => Err(format!("an empty answer in place of <{}>", T::ROOT)),
-        None => Err(format!("no XML in place of <{}>: {:.60}", T::ROOT, one_line(text))),
-        Some(root) if root != T::ROOT => Err(format!("<{root:.40}> in place of <{}>", T::ROOT)),
+        None if text.trim().is_empty() => Err(format!("an empty answer in place of <{expected}>")),
+        None => Err(format!("no XML in place of <{expected}>: {:.60}", one_line(text))),
+        Some(root) if !T::ROOTS.contains(&root) => Err(format!("<{root:.40}> in place of <{expected}>")),
         Some(_) => quick_xml::de::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|error| format!("<{}> that cannot be read: {:.160}", T::ROOT, one_line(&error.to_string()))),
+            .map_err(|error| format!("<{expected}> that cannot be read: {:.160}", one_line(&error.to_string()))),
     }
 }
 
@@ -53,16 +54,16 @@ pub fn root(body: &[u8]) -> Option<&str> {
 
 /// Declares documents with the outermost element that each must have.
 macro_rules! documents {
-    ($($root:literal $name:ident { $($(#[$of:meta])* $field:ident: $type:ty,)* })*) => { $(
+    ($($root:literal $(or $other:literal)* as $name:ident { $($(#[$of:meta])* $field:ident: $type:ty,)* })*) => { $(
         #[derive(Debug, Deserialize)]
         #[serde(rename_all = "PascalCase")]
         pub struct $name { $($(#[$of])* pub $field: $type,)* }
-        impl Document for $name { const ROOT: &'static str = $root; }
+        impl Document for $name { const ROOTS: &'static [&'static str] = &[$root $(, $other)*]; }
     )* };
 }
 
 documents! {
-    "ListBucketResult" Listing {
+    "ListBucketResult" as Listing {
         is_truncated: bool,
         next_continuation_token: Option<String>,
         encoding_type: Option<String>,
@@ -70,7 +71,7 @@ documents! {
         contents: Vec<Contents>,
     }
     // Versions and delete markers come in one order of keys; the markers are not asked for.
-    "ListVersionsResult" VersionListing {
+    "ListVersionsResult" or "ListBucketVersionsResult" as VersionListing {
         is_truncated: bool,
         next_key_marker: Option<String>,
         next_version_id_marker: Option<String>,
@@ -79,14 +80,14 @@ documents! {
         versions: Vec<Contents>,
     }
     // Some services leave `IsTruncated` out of the two that follow.
-    "ListPartsResult" PartListing {
+    "ListPartsResult" as PartListing {
         #[serde(default)]
         is_truncated: bool,
         next_part_number_marker: Option<String>,
         #[serde(rename = "Part", default)]
         parts: Vec<ListedPart>,
     }
-    "ListMultipartUploadsResult" UploadListing {
+    "ListMultipartUploadsResult" as UploadListing {
         #[serde(default)]
         is_truncated: bool,
         encoding_type: Option<String>,
@@ -95,11 +96,11 @@ documents! {
         #[serde(rename = "Upload", default)]
         uploads: Vec<ListedUpload>,
     }
-    "InitiateMultipartUploadResult" Begun {
+    "InitiateMultipartUploadResult" or "InitiateMultipartUpload" as Begun {
         upload_id: String,
     }
     // (No `flatten` for the checksums: with it, the XML reader takes every text for a map.)
-    "CompleteMultipartUploadResult" Completed {
+    "CompleteMultipartUploadResult" as Completed {
         #[serde(rename = "ETag")]
         etag: Option<String>,
         #[serde(rename = "ChecksumCRC32C")]
@@ -108,7 +109,7 @@ documents! {
         crc64nvme: Option<String>,
         checksum_type: Option<String>,
     }
-    "Tagging" Tagging {
+    "Tagging" as Tagging {
         tag_set: TagSet,
     }
 }
@@ -176,7 +177,7 @@ pub struct ErrorDocument {
 }
 
 impl Document for ErrorDocument {
-    const ROOT: &'static str = "Error";
+    const ROOTS: &'static [&'static str] = &["Error"];
 }
 
 /// A key of a listing: encoded as in a form where the answer says so (a `+` is a blank). It is always asked for, as XML
@@ -260,6 +261,8 @@ mod tests {
         assert!(read::<Listing>(&whole.replace("<Size>0", "<Size>-1").into_bytes()).is_err());
         assert!(read::<Listing>(b"<ListBucketResult>\xff</ListBucketResult>").is_err());
         assert!(read::<Begun>(b"<InitiateMultipartUploadResult/>").is_err());
+        let as_rclone_has_it = b"<InitiateMultipartUpload><UploadId>u</UploadId></InitiateMultipartUpload>";
+        assert_eq!(read::<Begun>(as_rclone_has_it).unwrap().upload_id, "u");
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use http::Method;
 
-use super::super::http::Call;
 use super::super::{Attributes, Payload, Pin, Published, Result};
 use super::answers::Asked;
 use super::read::Absence;
 use super::{Client, Outgoing, headers};
 use crate::error::{CopyError, Kind};
-use crate::object::{Expected, Location, Revision};
+use crate::object::{Expected, Location};
 
 impl Client {
     pub(super) async fn put(
@@ -84,18 +83,18 @@ impl Client {
 
     /// A condition that was refused though it holds: some services want it spelt in another way, and would refuse for ever.
     pub(super) async fn explained(&self, at: &Location, expected: &Expected, error: CopyError) -> CopyError {
-        let (Kind::Precondition, Expected::Revision(Revision(revision))) = (error.kind, expected) else { return error };
+        let (Kind::Precondition, Expected::Revision(revision)) = (error.kind, expected) else { return error };
+        if self.facts().generations {
+            return error;
+        }
         match self.look(at, &Pin::Newest, Absence::Believed).await {
-            Ok(Some(object)) if object.revision.0 == *revision && !self.facts().generations => {
+            Ok(Some(object)) if object.revision == *revision => {
                 let answer = format!(
-                    "{}; the object there still has the ETag \"{revision}\", so that the service refuses a condition that \
-                     holds: set profile = \"generic\"",
+                    "{}; the object there still has the ETag \"{revision}\", so the service refuses a condition that holds: \
+                     set profile = \"generic\"",
                     error.answer
                 );
-                CopyError {
-                    kind: Kind::Refused,
-                    ..Call::new(self.side, error.operation, at).error(Kind::Refused, answer)
-                }
+                CopyError { kind: Kind::Refused, answer, ..error }
             }
             _ => error,
         }
