@@ -42,7 +42,7 @@ pub(crate) fn pair(credentials: &Credentials) -> Option<Pair> {
 
 /// `AWS_REGION`, or its older name.
 pub(crate) fn region_of_environment() -> Option<String> {
-    let read = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let read = |name| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     read("AWS_REGION").or_else(|| read("AWS_DEFAULT_REGION"))
 }
 

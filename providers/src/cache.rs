@@ -170,6 +170,13 @@ impl Inner {
 
     async fn load(&self) {
         let asked = tokio::time::timeout(self.patience, self.provider.load()).await;
+        let asked = asked.map(|loaded| {
+            let clean = |credentials: Credentials| {
+                let advice = "store it again: a copy from a page or a terminal can carry such characters";
+                credentials.clean().map_err(|problem| ProviderError::lasting(&*self.provider, problem, advice))
+            };
+            loaded.and_then(clean)
+        });
         let loaded = asked.unwrap_or_else(|_| {
             let problem = format!("no answer within {} seconds", self.patience.as_secs_f32());
             Err(ProviderError::passing(&*self.provider, problem, "it is asked again; check the network"))

@@ -13,7 +13,7 @@ pub struct Environment {
 
 impl Environment {
     fn read(&self, name: &str) -> Option<String> {
-        std::env::var(format!("{}{name}", self.prefix)).ok().filter(|value| !value.is_empty())
+        std::env::var(format!("{}{name}", self.prefix)).ok().filter(|value| !value.trim().is_empty())
     }
 
     fn demand(&self, name: &str) -> Result<String, ProviderError> {

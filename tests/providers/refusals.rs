@@ -134,3 +134,34 @@ async fn a_machine_without_a_role_and_a_profile_that_is_not_there_are_no_outages
     let error = refused(&Profile { name: "nobody-has-this".into() }).await;
     assert!(!error.passing && error.from == "profile nobody-has-this" && error.advice.contains("~/.aws"), "{error}");
 }
+
+#[tokio::test]
+async fn fault_a23_a_metadata_service_that_is_ill_is_told_on_one_line_without_its_answers_body() {
+    let amazon = OnAmazon::start();
+    amazon.metadata.weather("/latest/", Weather::Status(500), 100);
+    let whole = refused(&amazon.instance()).await;
+    amazon.metadata.clear();
+    amazon.metadata.weather("security-credentials", Weather::Status(500), 100);
+    for error in [whole, refused(&amazon.instance()).await] {
+        let text = error.to_string();
+        assert!(error.passing && text.contains("metadata service of the machine: "), "{text}");
+        assert!(!text.contains("as scripted") && !text.contains(" {") && !text.contains('\n'), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn fault_a22_keys_that_no_header_takes_are_refused_by_name_whoever_gives_them() {
+    use skyferry_providers::{Cached, File};
+    let amazon = OnAmazon::start();
+    let broken = pair("AK\\nIA", "us-west-2");
+    amazon.keys.put("broken", &broken);
+    let google = OnGoogle::start();
+    google.secrets.add(SECRET, broken.as_str());
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("key.json"), &broken).expect("written");
+    let file = File { path: folder.path().join("key.json"), field: None };
+    for cached in [Cached::new(amazon.parameter("broken")), Cached::new(google.secret("1", None)), Cached::new(file)] {
+        let error = cached.get().await.expect_err("refused");
+        assert!(!error.passing && error.problem.contains("access key id has a control character"), "{error}");
+    }
+}

@@ -66,6 +66,8 @@ pub enum Fault {
     Header(&'static str, String),
     /// Takes a header of the answer away.
     WithoutHeader(&'static str),
+    /// The text of the answer's body as another service would write it.
+    Rewrite(fn(String) -> String),
 }
 
 /// Which requests meet a fault. Made by [`Rule::on`] or [`Rule::any`] and refined.

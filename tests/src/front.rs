@@ -28,6 +28,8 @@ pub struct Front {
 struct Porter {
     target: SocketAddr,
     held: Mutex<Vec<Held>>,
+    /// Operations of DynamoDB or SQS that this service does not know.
+    unknown: Mutex<Vec<String>>,
 }
 
 /// The n-th request of its kind is to wait.
@@ -58,8 +60,13 @@ impl Hold {
 impl Front {
     /// Must be called within a tokio runtime.
     pub fn start(target: SocketAddr) -> io::Result<Front> {
-        let porter = Arc::new(Porter { target, held: Mutex::default() });
+        let porter = Arc::new(Porter { target, held: Mutex::default(), unknown: Mutex::default() });
         Ok(Front { desk: Desk::start(Arc::clone(&porter))?, porter })
+    }
+
+    /// From now on this operation (`UpdateTimeToLive`) is answered as one that the service does not know.
+    pub fn unknown(&self, operation: &str) {
+        lock(&self.porter.unknown).push(format!(".{operation}"));
     }
 
     /// The n-th request from now on, counted from 1, with this method and path waits before it is passed on.
@@ -81,6 +88,10 @@ impl Deref for Front {
 
 impl Clerk for Porter {
     async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+        if lock(&self.unknown).iter().any(|operation| asked.header("x-amz-target").ends_with(operation)) {
+            let code = "com.amazon.coral.service#UnknownOperationException";
+            return Told::json(400, &serde_json::json!({ "__type": code, "message": "" }));
+        }
         let held = due(&mut lock(&self.held), &asked);
         if let Some(Held { arrived, go, .. }) = held {
             let _ = arrived.send(());

@@ -258,8 +258,20 @@ fn refused<D: Dialect>(dialect: &D, refusal: &Refusal, status: StatusCode) -> An
     }
 }
 
+/// An answer that is kept in memory, as XML is, in another service's words.
+fn rewritten(answer: &mut Answer, met: &Met) {
+    for fault in &met.0 {
+        if let (Fault::Rewrite(change), Some((Data::Memory(bytes), ..))) = (fault, &answer.body) {
+            let text = change(String::from_utf8_lossy(bytes).into_owned());
+            let length = text.len() as u64;
+            answer.body = Some((Data::Memory(text.into()), 0, length));
+        }
+    }
+}
+
 /// The answer as hyper wants it, with the faults of the way out.
-fn dress(answer: Answer, method: &Method, met: &Met, hall: &Hall) -> Response<Body> {
+fn dress(mut answer: Answer, method: &Method, met: &Met, hall: &Hall) -> Response<Body> {
+    rewritten(&mut answer, met);
     let head_only = *method == Method::HEAD;
     let length = answer.body.as_ref().map_or(0, |(_, start, end)| end - start);
     let body = match answer.body {

@@ -3,6 +3,8 @@
 mod events;
 mod finding;
 mod folder;
+mod keys;
+mod large;
 mod ledger;
 mod parts;
 mod promises;
@@ -26,6 +28,7 @@ use crate::{DONE, FAILED, WRONG};
 use events::Ears;
 use finding::{Findings, Verdict};
 use folder::Folder;
+use large::Place;
 
 /// Ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -179,12 +182,27 @@ async fn destination(
             continue;
         }
         let class = route.storage_class.as_deref();
-        if single::probe(&**sink, folder, class, findings).await {
+        let place = Place { sink, folder, storage_class: class, remedy: remedy(&settings.destination) };
+        if single::probe(&place, findings).await {
             if far {
                 single::wrong_bytes(&**sink, folder, class, findings).await;
             }
-            parts::probe(&**sink, folder, class, findings).await;
+            large::probe(&place, findings).await;
+            parts::probe(&place, findings).await;
+            if far {
+                keys::probe(&place, route.prefix.as_bytes().is_empty(), findings).await;
+            }
         }
+    }
+}
+
+/// What to try with an S3 that does not do as Amazon's does.
+fn remedy(destination: &config::Store) -> &'static str {
+    match destination {
+        config::Store::S3(s3) if s3.profile == config::Dialect::Aws => {
+            "if this is not Amazon's own service, set [destination] profile = \"generic\", and check again"
+        }
+        _ => "",
     }
 }
 

@@ -15,7 +15,7 @@ use skyferry_agent::event::{Kind, Record};
 use skyferry_agent::object::Location;
 use skyferry_agent::store::Listed;
 
-pub use judge::{Judge, Judged, still_stands};
+pub use judge::{Judge, Judged, same_etag, still_stands};
 pub use look::Look;
 pub use ranges::{AT_ONCE, side_by_side};
 pub use tally::Tally;

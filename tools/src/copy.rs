@@ -18,6 +18,7 @@ mod there;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
@@ -179,6 +180,7 @@ impl Copying {
     ) -> Result<u8, Ended> {
         let Copying { agent, lister, queue, patience, began, _scratch } = self;
         let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
+        let origin = Location::new(lister.from.bucket.as_str(), lister.from.prefix.clone());
         let (janitor, breaker) = (agent.janitor(), agent.breaker().clone());
         let shown = Progress { metrics, counts: counts.clone(), voice: voice.clone() };
         let shown = (!arguments.no_progress).then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
@@ -214,27 +216,28 @@ impl Copying {
         let clean = trouble.is_none() && shutdown.reason().is_none() && report.drained == Default::default();
         if clean {
             match janitor.sweep(Begun::Since(began - SKEW)).await {
-                Ok(Swept { aborted: 0, .. }) => {}
+                Ok(Swept { aborted: 0, .. }) => queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?,
                 Ok(Swept { aborted, .. }) => {
-                    voice.line(&format!("skyferry: {aborted} uploads that a crash had left behind are ended"));
+                    voice.line(&format!("skyferry: aborted {aborted} uploads that a crash had left behind"));
+                    queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
                 }
                 // A server that lists no uploads, or not to these keys, is not wrong.
                 Err(error) if matches!(error.kind, Kind::Denied | Kind::Refused) => {
                     tracing::debug!(%error, "uploads cannot be listed");
+                    queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
                 }
-                Err(error) => {
-                    let error = anyhow::Error::from(error);
-                    trouble = Some(error.context("what a crash may have left behind could not be ended"));
-                }
-            }
-            if trouble.is_none() {
-                queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
+                // The copy itself is complete; the next run looks again.
+                Err(error) => voice.line(&format!(
+                    "skyferry: warning: uploads that a crash may have left behind could not be looked for: {error}"
+                )),
             }
         }
         voice.clear();
         let parked = queue.dead_letters(0, ending::TOLD).await?;
-        let ended = if !clean || report.failed() { FAILED } else { crate::DONE };
-        Ending { report, elapsed: started.elapsed(), trouble, parked }.tell(show, arguments.json)?;
+        let summary = ending::once_each(report.summary, counts.listed.load(Relaxed));
+        trouble = trouble.or(ending::not_as_listed(&summary, counts.sent.load(Relaxed), &origin));
+        let ended = if !clean || trouble.is_some() || report.failed() { FAILED } else { crate::DONE };
+        Ending { summary, elapsed: started.elapsed(), trouble, parked }.tell(show, arguments.json)?;
         Ok(shutdown.reason().map_or(ended, Reason::exit_code))
     }
 }

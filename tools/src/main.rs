@@ -1,5 +1,6 @@
 //! `skyferry`: everything that a person types. One file a verb; this one parses, sets up the log and hands over.
 
+mod cells;
 mod check;
 mod clean;
 mod compare;
@@ -20,6 +21,7 @@ mod scan;
 mod scope;
 mod select;
 mod show;
+mod spelling;
 mod status;
 mod stopping;
 mod table;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use skyferry_agent::config::Store;
 use skyferry_agent::error::CopyError;
-use skyferry_agent::object::Key;
-use skyferry_agent::store::{ListFrom, Listed, Page, Sink, Source};
+use skyferry_agent::object::{Key, Location};
+use skyferry_agent::store::{ListFrom, Listed, Object, Page, Pin, Sink, Source};
 use tokio::sync::mpsc;
 
 use crate::patience::Patience;
+use crate::spelling::Spelling;
 
 #[derive(Clone)]
 pub enum End {
@@ -32,6 +33,13 @@ impl Place {
             End::Source(source) if self.versions => source.list_versions(&self.bucket, &self.prefix, from).await,
             End::Source(source) => source.list(&self.bucket, &self.prefix, from).await,
             End::Sink(sink) => sink.list(&self.bucket, &self.prefix, from).await,
+        }
+    }
+
+    pub async fn head(&self, at: &Location) -> Result<Option<Object>, CopyError> {
+        match &self.end {
+            End::Source(source) => source.head(at, &Pin::Newest).await,
+            End::Sink(sink) => sink.head(at).await,
         }
     }
 }
@@ -71,6 +79,7 @@ async fn fetch(
     sender: mpsc::Sender<Result<Vec<Listed>, CopyError>>,
 ) {
     let (mut token, mut settled) = (None::<String>, false);
+    let mut spelling = Spelling::default();
     loop {
         let from = match (&token, &after) {
             (Some(token), _) => ListFrom::Token(token),
@@ -82,6 +91,10 @@ async fn fetch(
             () = sender.closed() => return,
         };
         settled = true;
+        let asked = match asked {
+            Ok(page) => spelling.check(&place, &page.objects).await.map(|()| page),
+            error => error,
+        };
         let (page, next) = match asked {
             Ok(page) => (Ok(page.objects), page.next),
             Err(error) => (Err(error), None),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};
 use crate::estimate::{Estimate, Fleet, Reckoned};
 use crate::jobs::Jobs;
-use crate::scope::{Scope, Scoped};
+use crate::scope::{Scope, Scoped, Seen};
 use crate::show::{Show, seconds};
 use crate::voice::{self, Voice};
 use crate::{DONE, WRONG, stopping, ticker};
@@ -98,6 +98,7 @@ struct Scan<'a> {
     tally: Mutex<Tally>,
     estimate: Mutex<Estimate>,
     removals: Mutex<Removals>,
+    seen: Seen,
     jobs: tokio::sync::Mutex<Jobs>,
 }
 
@@ -111,6 +112,7 @@ impl<'a> Scan<'a> {
             tally: Mutex::default(),
             estimate: Mutex::new(estimate),
             removals: Mutex::default(),
+            seen: Seen::default(),
             jobs: tokio::sync::Mutex::new(Jobs::new(scoped.agent.queue().clone())),
         }
     }
@@ -144,10 +146,16 @@ impl<'a> Scan<'a> {
             "the comparison broke off; what had been found until then was sent, the same command finds the rest",
         )?;
         removed?;
+        if self.scoped.typed {
+            self.seen.check(self.scoped)?;
+        }
         Ok(DONE)
     }
 
     async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+        if !pairs.is_empty() {
+            self.seen.add(sides);
+        }
         let judged = self.scoped.judge.judge(sides, pairs).await?;
         locked(&self.tally).add(&judged);
         for finding in &judged.findings {

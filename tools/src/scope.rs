@@ -1,6 +1,8 @@
 //! What `scan` and `verify` compare: the settings' routes and bucket pairs, or a part of them by prefixes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -50,6 +52,8 @@ pub struct Scoped {
     pub patience: Patience,
     /// Seconds since the epoch.
     pub began: i64,
+    /// Somebody typed the prefixes.
+    pub typed: bool,
 }
 
 impl Scope {
@@ -89,7 +93,37 @@ impl Scope {
             confirm: false,
         };
         let at_once = self.listers.unwrap_or(if in_order(&settings.source) { AT_ONCE } else { 1 });
-        Ok(Scoped { settings, agent, sides, judge, at_once, patience, began })
+        Ok(Scoped { settings, agent, sides, judge, at_once, patience, began, typed: !prefixes.is_empty() })
+    }
+}
+
+/// The places that were compared without a key on either side: where a prefix is wrong, that is all that shows it.
+#[derive(Default)]
+pub struct Seen(Mutex<BTreeSet<(String, Key)>>);
+
+impl Seen {
+    /// These sides have keys.
+    pub fn add(&self, sides: &Sides) {
+        let place = (sides.from.bucket.clone(), sides.from.prefix.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+    }
+
+    /// Fails if nothing was compared, or nothing under a prefix that somebody typed.
+    pub fn check(&self, scoped: &Scoped) -> anyhow::Result<()> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = |sides: &&Sides| !seen.contains(&(sides.from.bucket.clone(), sides.from.prefix.clone()));
+        let empty: Vec<String> = scoped
+            .sides
+            .iter()
+            .filter(empty)
+            .map(|sides| {
+                format!("{}/{} or {}/{}", sides.from.bucket, sides.from.prefix, sides.to.bucket, sides.to.prefix)
+            })
+            .collect();
+        if empty.is_empty() || (!scoped.typed && empty.len() < scoped.sides.len()) {
+            return Ok(());
+        }
+        bail!("0 objects compared: there is nothing under {}; is the prefix right?", empty.join(", nor under "))
     }
 }
 

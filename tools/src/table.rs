@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use skyferry_agent::config::Settings;
 use skyferry_agent::wiring::{COLUMNS, create_table, dump_table};
 
+use crate::cells::cell;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
@@ -68,10 +69,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 
 fn create(settings: &Settings, show: &Show, json: bool) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let table = runtime.block_on(create_table(settings))?;
-    show.say(&format!("the table {table} is there, with its index and its expiry"))?;
+    let (table, no_expiry) = runtime.block_on(create_table(settings))?;
+    match &no_expiry {
+        None => show.say(&format!("the table {table} is there, with its index and its expiry"))?,
+        Some(answer) => {
+            show.say(&format!("the table {table} is there, with its index"))?;
+            eprintln!(
+                "skyferry: warning: expiry cannot be switched on: {answer}; old records stay until you remove them"
+            );
+        }
+    }
     if json {
-        show.json(&serde_json::json!({ "table": table }).to_string())?;
+        let told = match no_expiry {
+            None => serde_json::json!({ "table": table }),
+            Some(answer) => serde_json::json!({ "table": table, "no_expiry": answer }),
+        };
+        show.json(&told.to_string())?;
     }
     Ok(DONE)
 }
@@ -96,7 +109,8 @@ fn dump<W: Write>(settings: &Settings, lines: &mut csv::Writer<W>) -> anyhow::Re
     lines.write_record(COLUMNS)?;
     let table = runtime.block_on(dump_table(settings, |rows| {
         records += rows.len() as u64;
-        failed = rows.iter().try_for_each(|row| lines.write_record(row)).err();
+        failed =
+            rows.iter().try_for_each(|row| lines.write_record(row.iter().map(|text| cell(text).into_owned()))).err();
         failed.is_none()
     }))?;
     if let Some(error) = failed {

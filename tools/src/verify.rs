@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::compare::{Finding, Pair, Sides, Tally, Verdict, Why, side_by_side};
 use crate::jobs::Jobs;
-use crate::scope::{Scope, Scoped};
+use crate::scope::{Scope, Scoped, Seen};
 use crate::show::{Show, seconds};
 use crate::voice::{self, Voice};
 use crate::{DONE, FAILED, WRONG, stopping, ticker};
@@ -91,6 +91,7 @@ struct Verify<'a> {
     began: Instant,
     reading: Option<Reading>,
     found: Mutex<Found>,
+    seen: Seen,
     jobs: tokio::sync::Mutex<Jobs>,
 }
 
@@ -113,6 +114,7 @@ impl<'a> Verify<'a> {
             began: Instant::now(),
             reading: arguments.read.map(reading),
             found: Mutex::new(Found { report, ..Found::default() }),
+            seen: Seen::default(),
             jobs: tokio::sync::Mutex::new(Jobs::new(agent.queue().clone())),
         }
     }
@@ -135,6 +137,9 @@ impl<'a> Verify<'a> {
     }
 
     async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+        if !pairs.is_empty() {
+            self.seen.add(sides);
+        }
         let mut judged = self.scoped.judge.judge(sides, pairs).await?;
         if let Some(reading) = &self.reading {
             reading.read(&mut judged.findings).await?;
@@ -163,7 +168,8 @@ impl<'a> Verify<'a> {
         let found = self.found();
         let tally = &found.tally;
         let extra = if self.scoped.settings.transfer.deletes { tally.differs(Why::Extra) } else { 0 };
-        let in_sync = tally.wanting() + extra == 0;
+        let nothing = self.seen.check(self.scoped);
+        let in_sync = tally.wanting() + extra == 0 && nothing.is_ok();
         let as_of = Timestamp::from_second(self.scoped.began)?;
         found.named.iter().try_for_each(|line| show.say(line))?;
         let told = tally.wanting() + tally.differs(Why::Extra);
@@ -183,7 +189,7 @@ impl<'a> Verify<'a> {
             let line = Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds };
             show.json(&serde_json::to_string(&line)?)?;
         }
-        Ok(if in_sync { DONE } else { FAILED })
+        nothing.map(|()| if in_sync { DONE } else { FAILED })
     }
 }
 

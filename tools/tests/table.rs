@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use sandbox::Ministack;
+use sandbox::{Front, Ministack};
 use serde_json::json;
 
 fn create(folder: &std::path::Path) -> Output {
@@ -12,9 +12,8 @@ fn create(folder: &std::path::Path) -> Output {
     command.output().expect("it ran")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn table_create_makes_the_table_and_a_second_time_leaves_it_on_ministack() {
-    let cloud = Ministack::start().await.expect("ministack");
+/// A folder with the settings of a ledger there.
+fn settings(endpoint: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = format!(
         r#"
@@ -24,14 +23,36 @@ async fn table_create_makes_the_table_and_a_second_time_leaves_it_on_ministack()
         [ledger]
         table = "objects"
         region = "{}"
-        endpoint = "{}"
+        endpoint = "{endpoint}"
         [destination]
         bucket = "copies"
         "#,
         Ministack::REGION,
-        cloud.endpoint()
     );
     std::fs::write(folder.path().join("agent.toml"), settings).expect("written");
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_a28_a_service_without_expiry_gets_the_table_and_a_warning() {
+    let cloud = Ministack::start().await.expect("ministack");
+    for unknown in [&["UpdateTimeToLive"][..], &["DescribeTimeToLive", "UpdateTimeToLive"]] {
+        let front = Front::start(cloud.address()).expect("a front");
+        unknown.iter().for_each(|operation| front.unknown(operation));
+        let folder = settings(&front.endpoint());
+        let output = create(folder.path());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains("expiry cannot be switched on: 400 ") && told.contains("UnknownOperation"), "{told}");
+    }
+    let name = json!({ "TableName": "objects" });
+    cloud.call("DynamoDB_20120810.DescribeTable", name).await.expect("it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_create_makes_the_table_and_a_second_time_leaves_it_on_ministack() {
+    let cloud = Ministack::start().await.expect("ministack");
+    let folder = settings(&cloud.endpoint());
     for _ in 0..2 {
         let output = create(folder.path());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -78,16 +78,7 @@ impl<E: ProvideErrorMetadata + std::error::Error + 'static> Failure<E> {
     }
 
     fn without_answer(cause: Cause, error: &dyn std::error::Error, unsure: bool) -> Failure<E> {
-        let mut answer = error.to_string();
-        let mut next = error.source();
-        while let Some(error) = next {
-            let words = error.to_string();
-            if !answer.contains(&words) {
-                answer = format!("{answer}: {words:.300}");
-            }
-            next = error.source();
-        }
-        Failure { cause, code: String::new(), answer, unsure, service: None }
+        Failure { cause, code: String::new(), answer: skyferry_providers::because(error), unsure, service: None }
     }
 
     pub(super) fn unanswered(limit: Duration) -> Failure<E> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
+use super::problem::{Problem, What};
 use super::raw;
 use super::resolve::Reader;
 
@@ -64,6 +65,8 @@ impl Provider {
         let mut reader = Reader::bare(base);
         match (read(&mut reader, "credentials", raw), reader.problems.first()) {
             (Some(provider), None) => Ok(provider),
+            // What was typed is not repeated: it may be the key itself.
+            (_, Some(Problem { what: What::Value { wanted, .. }, .. })) => Err(format!("this is not {wanted}")),
             (_, problem) => Err(problem.map_or(KINDS.to_string(), ToString::to_string)),
         }
     }

@@ -367,3 +367,13 @@ proptest! {
         let _ = Provider::from_argument(&value, Path::new(""));
     }
 }
+
+#[test]
+fn fault_15_14_a_secret_typed_as_a_credentials_argument_is_not_echoed() {
+    for typed in ["hunter2", "AKIA:hunter2", "secret-manager:hunter2", "web-identity:hunter2"] {
+        if let Err(why) = Provider::from_argument(typed, Path::new("/w")) {
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+    assert!(Provider::from_argument("hunter2", Path::new("/w")).is_err());
+}

@@ -150,6 +150,7 @@ fn read(body: &[u8], wrapped: bool) -> Parsed {
             body.len()
         ));
     }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     // serde_json refuses nesting beyond 128 levels. Its errors name a line and a column, and no content.
     let object: Map<String, Value> = match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => object,

@@ -36,12 +36,15 @@ fn entry(index: usize, value: &Value) -> Option<Entry> {
 /// `None`: well-formed, and nothing to look at.
 fn record(value: &Value) -> Result<Option<Record>, String> {
     let record = value.as_object().ok_or("the record is not an object")?;
-    if let Some(schema) = text(record, "eventVersion")?
-        && schema.split('.').next() != Some("2")
-    {
+    let schema = match record.get("eventVersion") {
+        Some(Value::Number(schema)) => Some(schema.to_string()),
+        _ => text(record, "eventVersion")?.map(str::to_owned),
+    };
+    if schema.is_some_and(|schema| schema.split('.').next() != Some("2")) {
         return Err("`eventVersion` is not 2.x: this version does not know its meaning".into());
     }
-    let name = text(record, "eventName")?.ok_or("`eventName` is missing")?;
+    // The predecessors' inventory tool sends records without one: such a key is asked for, as a jobsender's is.
+    let name = text(record, "eventName")?.unwrap_or(REQUESTED);
     let Some(event) = kind(name) else { return Ok(None) };
     let s3 = child(record, "s3")?;
     let object = child(s3, "object")?;

@@ -230,3 +230,27 @@ proptest! {
         read(&[record]);
     }
 }
+
+#[test]
+fn fault_a24_a_byte_order_mark_and_a_version_that_is_a_number_are_taken() {
+    let mut numbered = event("ObjectCreated:Put", "k");
+    numbered["eventVersion"] = json!(2.1);
+    let body = format!("\u{feff}{}", json!({ "Records": [numbered] }));
+    assert_eq!(only(parse(body.as_bytes())).source, Location::new("photos", "k"));
+    let wrapped = json!({ "Type": "Notification", "TopicArn": "arn", "Message": body }).to_string();
+    assert_eq!(only(parse(wrapped.as_bytes())).source, Location::new("photos", "k"));
+    for (version, fine) in [(json!(2), true), (json!(3.0), false), (json!(20), false)] {
+        let mut record = event("ObjectCreated:Put", "k");
+        record["eventVersion"] = version;
+        let Parsed::Records(entries) = read(&[record]) else { panic!() };
+        assert_eq!(matches!(entries[0], Entry::Record(_)), fine);
+    }
+}
+
+#[test]
+fn fault_c4_a_record_without_an_event_name_is_a_job() {
+    let body = br#"{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k+1","size":3,"versionId":"null"}}}]}"#;
+    let record = only(parse(body));
+    assert_eq!((record.source, record.event), (Location::new("b", "k 1"), Kind::Requested));
+    assert_eq!((record.size_hint, record.version), (Some(3), None));
+}

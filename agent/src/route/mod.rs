@@ -145,7 +145,9 @@ impl Router {
     /// Beside the routes, for the predecessors' messages, which name their destination: what one of these pairs yields is
     /// taken, and nothing else. One source may have several pairs, but two sources no common destination.
     pub fn with_pairs(self, pairs: Vec<Route>) -> Result<Router, RouteError> {
-        let pairs: Vec<Route> = pairs.into_iter().map(normal).collect();
+        // Their jobsender listed by the prefix as it stands: `2024-` takes `2024-01/a`.
+        let pairs: Vec<Route> =
+            pairs.into_iter().map(|pair| Route { prefix: complete(pair.prefix.clone()), ..pair }).collect();
         for (i, a) in pairs.iter().enumerate() {
             let same = |b: &&Route| a.source_bucket == b.source_bucket && a.source_prefix == b.source_prefix;
             if let Some(b) = pairs[i + 1..].iter().find(|b| !same(b) && overlap(a, b, &pairs)) {

@@ -139,12 +139,13 @@ pub(super) async fn dynamodb(
     Ok(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?)
 }
 
-/// Makes the ledger's table, its index and its expiry, or completes what is there; gives its name. Needs a runtime.
-pub async fn create_table(settings: &Settings) -> Result<String, WiringError> {
+/// Makes the ledger's table, its index and its expiry, or completes what is there; gives its name, and why its records do not
+/// expire where the service has no expiry. Needs a runtime.
+pub async fn create_table(settings: &Settings) -> Result<(String, Option<String>), WiringError> {
     let (options, keys) = table(settings)?;
     let table = options.table.clone();
-    dynamodb::create(options, keys).await?;
-    Ok(table)
+    let no_expiry = dynamodb::create(options, keys).await?;
+    Ok((table, no_expiry))
 }
 
 /// Hands on every record of the ledger's table, page by page, until `take` has enough; gives the table's name. Needs a

@@ -49,6 +49,13 @@ impl Folder {
         at
     }
 
+    /// The same key after a slash: beside the folder, and looked after as what is in it.
+    pub fn behind_a_slash(&self, at: &Location) -> Location {
+        let at = self.place(Key::new([b"/", at.key.as_bytes()].concat()));
+        self.left().objects.insert(at.clone());
+        at
+    }
+
     /// Nothing was written there, for certain.
     pub fn forget(&self, at: &Location) {
         self.left().objects.remove(at);

@@ -8,6 +8,7 @@ use skyferry_agent::store::{FinishedPart, Part, Payload, Sink};
 
 use super::finding::Findings;
 use super::folder::Folder;
+use super::large::{self, Place};
 use super::single::{attributes, body};
 
 /// Bytes of the last part, which may be small.
@@ -24,10 +25,12 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     async fn part(&self, number: u32, bytes: &Bytes) -> Result<Part, CopyError> {
-        self.sink.part(&self.at, &self.id, number, Payload::Whole(bytes.clone())).await
+        // As agents send them: streamed, whatever their size.
+        let payload = Payload::Stream { length: bytes.len() as u64, chunks: large::chunks(bytes) };
+        self.sink.part(&self.at, &self.id, number, payload).await
     }
 
-    async fn finish(&self, sent: &[(Part, Digests)], expected: &Expected) -> Result<Option<u32>, CopyError> {
+    async fn finish(&self, sent: &[(Part, Digests)], expected: &Expected) -> Result<(), CopyError> {
         let parts: Vec<FinishedPart> = sent
             .iter()
             .map(|(part, digests)| FinishedPart {
@@ -37,12 +40,7 @@ impl Upload<'_> {
             })
             .collect();
         let whole = sent.iter().fold(Digests::default(), |whole, (_, part)| whole.then(part));
-        let published = self.sink.finish(&self.at, &self.id, &parts, &whole, expected).await?;
-        if let Some(Sum::Full(crc)) = published.stored.crc32c {
-            return Ok(Some(crc));
-        }
-        let object = self.sink.head(&self.at).await?;
-        Ok(object.and_then(|object| object.stored.crc32c).and_then(|sum| sum.full()))
+        self.sink.finish(&self.at, &self.id, &parts, &whole, expected).await.map(|_| ())
     }
 }
 
@@ -62,11 +60,13 @@ async fn begin<'a>(
     Ok(Upload { sink, at, id })
 }
 
-pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
+    let Place { folder, storage_class, .. } = *place;
+    let sink = &**place.sink;
     let least = usize::try_from(sink.limits().min_part).unwrap_or(5 << 20);
     let upload = match begin(sink, folder, "parts", least + LAST, storage_class).await {
         Ok(upload) => upload,
-        Err(error) => return findings.fail("begin an upload", &error, UNKNOWN),
+        Err(error) => return findings.fail("begin an upload", place.trouble(&error), UNKNOWN),
     };
     uploads_are_listed(sink, folder, &upload, findings).await;
     let mut sent = Vec::new();
@@ -74,7 +74,7 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
         let bytes = body(length);
         match upload.part(number, &bytes).await {
             Ok(part) => sent.push((part, Digests::of(&bytes, Select::default()))),
-            Err(error) => return findings.fail("send a part", &error, UNKNOWN),
+            Err(error) => return findings.fail("send a part", place.trouble(&error), UNKNOWN),
         }
     }
     parts_are_told(&sent, sink, findings);
@@ -83,22 +83,24 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
         Ok(_) => findings.warn("list parts", ("does not show what was sent", "nothing can be resumed"), &[7]),
         Err(error) => findings.warn("list parts", &error, &[7]),
     }
-    let expected = sent.iter().fold(Digests::default(), |whole, (_, part)| whole.then(part));
-    let finished = upload.finish(&sent, &Expected::Absent).await;
-    match (finished, sink.capabilities().checksums) {
-        (Ok(Some(crc)), _) if crc == expected.crc32c => {
-            findings.fine("complete", "the CRC32C of the whole is told, and it is that of the parts together");
+    match place.complete(&upload.at, &upload.id, &sent, least as u64).await {
+        Ok(copied) => {
+            large::graded(place, &copied, "complete", findings);
+            told_of_the_whole(sink, &upload.at, findings).await;
         }
-        (Ok(Some(_)), _) => findings.fail("complete", ("another CRC32C than that of the parts", "do not use it"), &[3]),
-        (Ok(None), false) => findings.fine("complete", "no CRC32C is told; parts are compared by their ETags"),
-        (Ok(None), true) => {
-            let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
-            findings.warn("complete", ("no CRC32C of the whole is told", advice), &[3]);
-        }
-        (Err(error), _) => return findings.fail("complete", &error, UNKNOWN),
+        Err(error) => return findings.fail("complete", place.trouble(&error), UNKNOWN),
     }
     conditional(sink, folder, storage_class, findings).await;
     after_abort(sink, folder, storage_class, findings).await;
+}
+
+/// What is proven by the answer alone costs nothing; else the object is read back.
+async fn told_of_the_whole(sink: &dyn Sink, at: &Location, findings: &mut Findings<'_>) {
+    let told = sink.head(at).await.ok().flatten().and_then(|object| object.stored.crc32c).and_then(|sum| sum.full());
+    if told.is_none() && sink.capabilities().checksums {
+        let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
+        findings.warn("checksum of the whole", ("none is shown", advice), &[3]);
+    }
 }
 
 async fn uploads_are_listed(sink: &dyn Sink, folder: &Folder, upload: &Upload<'_>, findings: &mut Findings<'_>) {
@@ -149,7 +151,7 @@ async fn conditional(sink: &dyn Sink, folder: &Folder, storage_class: Option<&st
             findings.fine("conditional complete", "an object that is there is not replaced");
         }
         Ok(_) => {
-            let advice = "check [destination] profile: with generic no condition is relied on";
+            let advice = "set [destination] profile = \"generic\": then no condition is relied on";
             findings.fail("conditional complete", ("ignored: what was there was replaced", advice), &[4]);
         }
         Err(error) => findings.fail("conditional complete", &error, &[4]),

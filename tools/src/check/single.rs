@@ -12,6 +12,7 @@ use skyferry_agent::store::{Attributes, ListFrom, Metadata, Object, Payload, Pro
 
 use super::finding::{Findings, Trouble};
 use super::folder::Folder;
+use super::large::{self, Place};
 
 /// Beyond this a service begins to refuse signatures, which it does at 15 minutes (Google, Amazon).
 const FAR_OFF: i64 = 300;
@@ -38,7 +39,9 @@ pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> A
 }
 
 /// `false`: nothing can be written, so that nothing else need be tried.
-pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) -> bool {
+pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) -> bool {
+    let Place { folder, storage_class, .. } = *place;
+    let sink = &**place.sink;
     let (at, body) = (folder.at("single"), body(1000));
     let with = attributes(&at, &body, storage_class);
     let sent = now();
@@ -48,7 +51,7 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
             if error.kind != Kind::LostAnswer {
                 folder.forget(&at);
             }
-            findings.fail("write", &error, &[2, 3, 4, 7, 10]);
+            findings.fail("write", place.trouble(&error), &[2, 3, 4, 7, 10]);
             return false;
         }
     };
@@ -60,7 +63,7 @@ pub async fn probe(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>
     }
     read_back(sink, &at, &body, findings).await;
     listed(sink, folder, findings).await;
-    let last = conditional(sink, &at, storage_class, first.clone(), findings).await;
+    let last = conditional(place, &at, first.clone(), findings).await;
     delete(sink, &at, first, last, findings).await;
     true
 }
@@ -173,19 +176,14 @@ fn revision(published: Published) -> Revision {
 }
 
 /// Back comes the revision that is there at last.
-async fn conditional(
-    sink: &dyn Sink,
-    at: &Location,
-    storage_class: Option<&str>,
-    first: Revision,
-    findings: &mut Findings<'_>,
-) -> Revision {
+async fn conditional(place: &Place<'_>, at: &Location, first: Revision, findings: &mut Findings<'_>) -> Revision {
+    let Place { sink, storage_class, .. } = *place;
     if !sink.capabilities().conditional_put {
         let advice = "an older state can replace a newer one when two agents work on one key; `scan` repairs it";
         findings.warn("conditional write", ("this service has none", advice), &[4]);
         return first;
     }
-    let advice = "check [destination] profile: with generic no condition is relied on";
+    let advice = "set [destination] profile = \"generic\": then no condition is relied on";
     // Other bytes than the first time: an ETag may be that of the bytes alone.
     let body = body(999);
     let with = attributes(at, &body, storage_class);
@@ -201,13 +199,14 @@ async fn conditional(
             return first;
         }
     }
-    match put(&Expected::Revision(first.clone())).await {
+    let expected = Expected::Revision(first.clone());
+    match put(&expected).await {
         Ok(published) => {
             findings.fine("conditional write", "what is there is replaced only if it is what it was thought to be");
             revision(published)
         }
         Err(error) => {
-            findings.fail("conditional write", &error, &[4]);
+            findings.fail("conditional write", large::refused(place, at, &expected, &error).await, &[4]);
             first
         }
     }

@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use skyferry_agent::config::{Settings, Versions};
-use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::error::{CopyError, Kind, Side};
 use skyferry_agent::object::{Key, Location, Token};
 use skyferry_agent::route::Route;
 use skyferry_agent::store::{ListFrom, Listed, Object, Pin, Source};
 
 use super::finding::{Findings, Trouble};
+
+/// Bytes of an object that are read at most.
+const PART: u64 = 1000;
 
 pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, findings: &mut Findings<'_>) {
     let Some(bucket) = &route.source_bucket else {
@@ -38,7 +41,7 @@ pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, find
     match read(source, &at).await {
         Ok(Some(object)) => read_of(source, &at, &object, settings, findings).await,
         Ok(None) => findings.warn("read", (format!("{at} is gone meanwhile"), "check again"), &[]),
-        Err(error) => findings.fail("read", &error, &[]),
+        Err(error) => findings.fail("read", unread(source, &at, &error).await, &[]),
     }
 }
 
@@ -56,13 +59,39 @@ async fn nothing_there(source: &dyn Source, bucket: &str, route: &Route, finding
     }
 }
 
-/// Its first byte.
+/// A part of its bytes, of just this state, as agents read parts.
 async fn read(source: &dyn Source, at: &Location) -> Result<Option<Object>, CopyError> {
-    let Some(opened) = source.open(at, &Pin::Newest, Some(0..1)).await? else { return Ok(None) };
+    // A range shows no checksum of the whole.
+    let Some(object) = source.head(at, &Pin::Newest).await? else { return Ok(None) };
+    let size = object.identity.size;
+    let range = if size > 1 { 1..size.min(PART) } else { 0..size };
+    let pin = Pin::State { identity: object.identity.clone(), by_version: false };
+    let wanted = range.end - range.start;
+    let Some(opened) = source.open(at, &pin, Some(range)).await? else { return Ok(None) };
     let chunks: Vec<Result<Bytes, CopyError>> = opened.chunks.collect().await;
-    chunks.into_iter().collect::<Result<Vec<Bytes>, CopyError>>()?;
-    // A range tells no checksum of the whole.
-    source.head(at, &Pin::Newest).await
+    let chunks = chunks.into_iter().collect::<Result<Vec<Bytes>, CopyError>>()?;
+    let got: usize = chunks.iter().map(Bytes::len).sum();
+    if got as u64 != wanted {
+        let answer = format!("{got} bytes instead of the {wanted} that were asked for: ranges are not respected");
+        return Err(CopyError::new(Side::Source, Kind::Nonsense, "GetObject", at, answer));
+    }
+    Ok(Some(object))
+}
+
+/// What a read that failed means.
+async fn unread(source: &dyn Source, at: &Location, error: &CopyError) -> Trouble {
+    if error.kind == Kind::SourceChanged
+        && let (Ok(Some(one)), Ok(Some(other))) =
+            (source.head(at, &Pin::Newest).await, source.head(at, &Pin::Newest).await)
+        && one.identity == other.identity
+    {
+        let found = format!("{at}: If-Match is refused although the ETag is right");
+        return Trouble::new(
+            found,
+            "objects in parts cannot be read from this service: update it, or what stands before it",
+        );
+    }
+    Trouble::from(error)
 }
 
 async fn read_of(
@@ -72,7 +101,7 @@ async fn read_of(
     settings: &Settings,
     findings: &mut Findings<'_>,
 ) {
-    findings.fine("read", format!("the first byte of {at}"));
+    findings.fine("read", format!("a part of {at}"));
     let stored = &object.stored;
     let sums = [
         ("CRC64NVME", stored.crc64nvme.is_some_and(|sum| sum.is_full())),

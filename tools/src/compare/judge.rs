@@ -131,7 +131,7 @@ fn listed(here: Option<&Listed>, there: Option<&Listed>) -> Verdict {
     };
     if here.size != there.size {
         Verdict::Differs(Why::Size)
-    } else if here.etag == there.etag {
+    } else if same_etag(&here.etag, &there.etag) {
         Verdict::Equal(Basis::Etag)
     } else if is_md5(&here.etag) && is_md5(&there.etag) {
         Verdict::Differs(Why::Etag)
@@ -147,6 +147,11 @@ fn is_open(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Differs(Why::Etag | Why::Newer) | Verdict::Equal(Basis::SizeAndTime))
 }
 
+/// Equal ETags mean equal bytes; two that are missing mean nothing.
+pub fn same_etag(here: &str, there: &str) -> bool {
+    !here.is_empty() && here == there
+}
+
 fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -159,7 +164,7 @@ fn subject(finding: &Finding) -> Subject {
 pub fn still_stands(record: &Record, here: &Listed, there: &Listed) -> bool {
     let Some(published) = record.published.as_ref().filter(|_| record.ended) else { return false };
     let known = &published.identity;
-    known.etag == here.etag
+    same_etag(&known.etag, &here.etag)
         && known.size == here.size
         && (known.last_modified - here.last_modified).abs() <= ROUNDING
         && there.size == here.size

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skyferry_agent::digest::{self, Digests};
 use skyferry_agent::store::{Object, Pin, Sink, Source};
 
-use super::{Basis, Finding, Verdict, Why};
+use super::{Basis, Finding, Verdict, Why, same_etag};
 use crate::patience::Patience;
 
 pub struct Look {
@@ -48,7 +48,7 @@ fn both(finding: &Finding, here: &Object, there: &Object) -> Verdict {
         (Some(false), _) => Verdict::Differs(Why::Checksum),
         (None, Some(provenance)) if provenance.identity == here.identity => Verdict::Equal(Basis::Checksum),
         (None, Some(_)) => Verdict::Differs(Why::Newer),
-        (None, None) if here.identity.etag == there.identity.etag => Verdict::Equal(Basis::Etag),
+        (None, None) if same_etag(&here.identity.etag, &there.identity.etag) => Verdict::Equal(Basis::Etag),
         (None, None) if there.identity.last_modified < here.identity.last_modified => Verdict::Differs(Why::Newer),
         (None, None) => Verdict::Equal(Basis::SizeAndTime),
     }

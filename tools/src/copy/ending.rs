@@ -7,8 +7,8 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 use skyferry_agent::event::{self, Entry, Parsed};
 use skyferry_agent::metrics::Summary;
+use skyferry_agent::object::Location;
 use skyferry_agent::queue::embedded::DeadLetter;
-use skyferry_agent::wiring::Report;
 
 use super::lister::Counts;
 use crate::show::{Show, seconds};
@@ -51,8 +51,31 @@ impl<T> Wrong<T> for anyhow::Result<T> {
     }
 }
 
+/// From here on objects that were listed and then not found are the listing's fault, where they are also most of all.
+const NOT_FOUND: u64 = 10;
+
+/// The summary counts objects, each once. A run that continues after a kill works off what the killed one had sent, and lists
+/// the same objects again: what was listed and did not end in another way is unchanged.
+pub fn once_each(summary: Summary, listed: u64) -> Summary {
+    let others = summary.copied + summary.gone + summary.skipped + summary.parked;
+    Summary { unchanged: summary.unchanged.min(listed.saturating_sub(others)), ..summary }
+}
+
+/// A few objects are deleted while they are copied. Most of what a listing named is not: such a listing is wrong.
+pub fn not_as_listed(summary: &Summary, sent: u64, origin: &Location) -> Option<anyhow::Error> {
+    let gone = summary.gone;
+    let wrong = gone >= NOT_FOUND && gone * 2 > sent.max(gone);
+    wrong.then(|| {
+        anyhow::anyhow!(
+            "{gone} of {} objects that the listing of {origin} names were not found: either they were all deleted \
+             meanwhile, or this server lists keys in another spelling than it takes",
+            sent.max(gone)
+        )
+    })
+}
+
 pub struct Ending {
-    pub report: Report,
+    pub summary: Summary,
     pub elapsed: Duration,
     /// Why it could not go on, if so.
     pub trouble: Option<anyhow::Error>,
@@ -61,7 +84,7 @@ pub struct Ending {
 
 impl Ending {
     pub fn tell(&self, show: &Show, json: bool) -> std::io::Result<()> {
-        let summary = self.report.summary;
+        let summary = self.summary;
         for letter in &self.parked {
             eprintln!("skyferry: not copied: {}", in_words(letter));
         }

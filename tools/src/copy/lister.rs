@@ -19,7 +19,7 @@ use skyferry_agent::store::{Listed, Object};
 
 use super::state::POSITION;
 use super::there::{Seen, There};
-use crate::compare::still_stands;
+use crate::compare::{same_etag, still_stands};
 use crate::inventory::{Listing, Position};
 use crate::pages::{End, Pages, Place};
 use crate::patience::Patience;
@@ -204,7 +204,9 @@ impl Lister {
         let published = record.as_ref().filter(|record| record.ended && record.published.is_some());
         let equal = match (seen, published) {
             (Seen::Row(there), Some(record)) => still_stands(record, row, there),
-            (Seen::Row(there), None) => self.tell.is_some() && there.size == row.size && there.etag == row.etag,
+            (Seen::Row(there), None) => {
+                self.tell.is_some() && there.size == row.size && same_etag(&row.etag, &there.etag)
+            }
             _ => false,
         };
         Ok(match (equal, seen, record) {

@@ -25,9 +25,10 @@ pub enum Place {
 impl Place {
     pub fn parse(text: &OsStr) -> Result<Place, String> {
         let Some((scheme, rest)) = text.to_str().and_then(|text| text.split_once("://")) else {
-            return match text.is_empty() {
-                true => Err("an empty name".into()),
-                false => Ok(Place::Local(text.into())),
+            return match (text.is_empty(), text.to_str().and_then(remote_spelling)) {
+                (true, _) => Err("an empty name".into()),
+                (_, Some(meant)) => Err(format!("did you mean {meant}? (a path can begin with ./)")),
+                (_, None) => Ok(Place::Local(text.into())),
             };
         };
         let scheme = match scheme {
@@ -36,7 +37,11 @@ impl Place {
             "oss" => Scheme::Oss,
             // `./a://b` is a path like any other.
             path if path.contains('/') => return Ok(Place::Local(text.into())),
-            other => return Err(format!("{other}:// is none of s3://, gs:// and oss:// (a path can begin with ./)")),
+            other => {
+                let meant = scheme_of(other).map(|scheme| format!("did you mean {scheme}://{rest}? "));
+                let known = format!("{other}:// is not one of s3://, gs:// and oss://");
+                return Err(format!("{}{known} (a path can begin with ./)", meant.unwrap_or_default()));
+            }
         };
         let (bucket, rest) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
@@ -59,6 +64,22 @@ impl Place {
             }
         }
     }
+}
+
+/// The scheme of a service under another of its names.
+fn scheme_of(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "s3" | "s3a" | "s3n" | "aws" | "minio" | "ceph" | "r2" => "s3",
+        "gs" | "gcs" | "google" => "gs",
+        "oss" | "aliyun" | "alibaba" => "oss",
+        _ => return None,
+    })
+}
+
+/// `s3:bucket/x` as rclone spells it, in our spelling: as a path it would quietly become a local folder.
+fn remote_spelling(text: &str) -> Option<String> {
+    let (name, rest) = text.split_once(':').filter(|(name, _)| !name.contains('/'))?;
+    Some(format!("{}://{}", scheme_of(name)?, rest.trim_start_matches('/')))
 }
 
 impl fmt::Display for Place {
@@ -92,6 +113,23 @@ mod tests {
         assert_eq!(remote("s3://b"), (Scheme::S3, "b".into(), "".into()));
         assert_eq!(remote("gs://b/p/q/"), (Scheme::Gcs, "b".into(), "p/q/".into()));
         assert_eq!(remote("oss://b//a//../c?d#e"), (Scheme::Oss, "b".into(), "/a//../c?d#e".into()));
+    }
+
+    #[test]
+    fn fault_d3_other_programs_spellings_of_a_bucket_are_refused_with_ours() {
+        for (typed, meant) in [
+            ("s3:bucket/x", "s3://bucket/x"),
+            ("s3:/bucket/x", "s3://bucket/x"),
+            ("minio:bucket/x", "s3://bucket/x"),
+            ("gcs:bucket", "gs://bucket"),
+            ("gcs://bucket/x", "gs://bucket/x"),
+            ("s3a://bucket/x", "s3://bucket/x"),
+            ("S3://bucket", "s3://bucket"),
+        ] {
+            let why = Place::parse(OsStr::new(typed)).expect_err(typed);
+            assert!(why.contains(&format!("did you mean {meant}?")), "{why}");
+        }
+        assert_eq!(Place::parse(OsStr::new("./s3:bucket")), Ok(Place::Local("./s3:bucket".into())));
     }
 
     #[test]

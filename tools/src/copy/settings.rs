@@ -213,7 +213,7 @@ fn provider(side: &Side<'_>, here: &Path) -> anyhow::Result<Option<Provider>> {
     }
     let Some(text) = side.credentials else { return Ok(Some(Provider::Environment { prefix: String::new() })) };
     let provider = Provider::from_argument(text, here);
-    Ok(Some(provider.map_err(|wanted| anyhow!("--{}-credentials {text}: {wanted}", side.name))?))
+    Ok(Some(provider.map_err(|wanted| anyhow!("--{}-credentials: {wanted}", side.name))?))
 }
 
 /// Settings by the names of their flags.

@@ -40,7 +40,9 @@ struct Raw {
 
 impl Manifest {
     pub fn parse(text: &[u8]) -> Result<Manifest, String> {
-        let raw: Raw = serde_json::from_slice(text).map_err(|error| format!("it is no manifest of S3's: {error}"))?;
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let raw: Raw =
+            serde_json::from_slice(text).map_err(|error| format!("it is not a manifest of S3 Inventory: {error}"))?;
         let format = match raw.file_format.to_ascii_lowercase().as_str() {
             "csv" => Format::Csv(Schema::new(raw.file_schema.split(','))?),
             "parquet" => Format::Parquet,
@@ -82,10 +84,17 @@ mod tests {
     }
 
     #[test]
+    fn fault_a24_a_byte_order_mark_before_it_is_passed_over() {
+        let text =
+            "\u{feff}{\"sourceBucket\":\"b\",\"fileFormat\":\"CSV\",\"fileSchema\":\"Bucket, Key\",\"files\":[]}";
+        assert_eq!(Manifest::parse(text.as_bytes()).expect("a manifest").bucket, "b");
+    }
+
+    #[test]
     fn what_is_none_is_told() {
         assert!(manifest("CSV", "Bucket, Size").is_err_and(|why| why.contains("no column Key")));
         for text in ["", "{}", "[]", "{\"files\":[]}"] {
-            assert!(Manifest::parse(text.as_bytes()).is_err_and(|why| why.contains("no manifest")), "{text}");
+            assert!(Manifest::parse(text.as_bytes()).is_err_and(|why| why.contains("not a manifest")), "{text}");
         }
     }
 }

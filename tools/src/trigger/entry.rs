@@ -80,6 +80,16 @@ impl Entry {
         self.target == other.target && self.filter == other.filter && self.events == other.events
     }
 
+    /// Whether all that the other sends is sent by this one already, to the same place.
+    pub fn covers(&self, other: &Entry) -> bool {
+        let sent = |event: &String| {
+            let takes =
+                |ours: &String| ours == event || ours.strip_suffix('*').is_some_and(|family| event.starts_with(family));
+            self.events.iter().any(takes)
+        };
+        self.target == other.target && self.filter.covers(&other.filter) && other.events.iter().all(sent)
+    }
+
     /// Whether an event could go to both, which S3 refuses.
     pub fn overlaps(&self, other: &Entry) -> bool {
         let common = |event: &String| other.events.iter().any(|theirs| same_family(event, theirs));
@@ -126,6 +136,11 @@ impl Filter {
             return Err(Usage(format!("the {name} {text:?} {wrong}")));
         }
         Ok(Filter { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
+    }
+
+    /// Whether it takes every key that the other takes.
+    fn covers(&self, other: &Filter) -> bool {
+        other.prefix.starts_with(&self.prefix) && other.suffix.ends_with(&self.suffix)
     }
 
     /// Whether there are keys that both take.

@@ -31,7 +31,12 @@ impl Change {
     pub fn add(current: &Configuration, wanted: &[Entry], prune: bool) -> Result<Change, Refusal> {
         let mut change = Change::default();
         for entry in wanted {
-            if current.entries().any(|there| there.does_the_same(entry)) {
+            // A broader one that pruning would take away is of no use.
+            let suffices = |there: &Entry| {
+                there.does_the_same(entry)
+                    || (there.covers(entry) && there.id != entry.id && !(prune && there.is_ours()))
+            };
+            if current.entries().any(suffices) {
                 change.kept += 1;
             } else if !change.added.contains(entry) {
                 change.added.push(entry.clone());
@@ -115,6 +120,10 @@ mod tests {
         ours(prefix, "s3:ObjectCreated:*")
     }
 
+    fn bucket_of(entries: &[Entry]) -> Configuration {
+        Configuration::read("<NotificationConfiguration/>", Spelling::Plain).unwrap().with(&[], entries).unwrap()
+    }
+
     fn bucket(entries: &[Entry]) -> Configuration {
         Configuration::read(THEIRS, Spelling::Plain).unwrap().with(&[], entries).unwrap()
     }
@@ -127,6 +136,19 @@ mod tests {
         let theirs = Entry { id: "by-hand".into(), ..created("a/") };
         let change = Change::add(&bucket(&[theirs]), &wanted[..1], false).unwrap();
         assert_eq!(change, Change { kept: 1, ..Change::default() }, "somebody's that does it");
+    }
+
+    #[test]
+    fn fault_c12_what_a_broader_entry_sends_to_the_same_queue_already_is_nothing_to_do() {
+        let all = Entry { id: "by-hand".into(), ..created("") };
+        let before = bucket_of(std::slice::from_ref(&all));
+        for wanted in [created("photos/"), ours("", "s3:ObjectCreated:Put")] {
+            let change = Change::add(&before, &[wanted], false).unwrap();
+            assert_eq!(change, Change { kept: 1, ..Change::default() });
+        }
+        assert!(Change::add(&before, &[ours("photos/", "s3:ObjectRemoved:*")], false).unwrap().kept == 0);
+        let elsewhere = Entry { target: "arn:aws:sqs:us-east-1:1:other".into(), ..created("photos/") };
+        assert!(Change::add(&before, &[elsewhere], false).is_err(), "another queue would share its events");
     }
 
     #[test]

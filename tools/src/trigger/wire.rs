@@ -133,7 +133,7 @@ fn typed(connection: &Connection) -> anyhow::Result<Settings> {
     })?;
     if let Some(text) = &connection.credentials {
         let provider = Provider::from_argument(text, Path::new(&here));
-        let provider = provider.map_err(|wanted| Usage(format!("--credentials {text}: {wanted}")))?;
+        let provider = provider.map_err(|wanted| Usage(format!("--credentials: {wanted}")))?;
         settings.credentials.source = Some(provider.clone());
         settings.credentials.queue = Some(provider);
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use skyferry_agent::store::Listed;
 
+use crate::cells::cell;
 use crate::compare::{Finding, Why};
 
 pub enum Report {
@@ -42,7 +43,7 @@ impl Report {
 
     pub fn add(&mut self, finding: &Finding, why: Why) -> anyhow::Result<()> {
         let size = |row: &Option<Listed>| row.as_ref().map(|row| row.size);
-        let etag = |row: &Option<Listed>| row.as_ref().map(|row| row.etag.to_string());
+        let etag = |row: &Option<Listed>| row.as_ref().map(|row| cell(&row.etag).into_owned());
         let modified = |row: &Option<Listed>| {
             let time = row.as_ref().map(|row| Timestamp::from_second(row.last_modified));
             time.and_then(Result::ok).map(|time| time.to_string())
@@ -50,8 +51,8 @@ impl Report {
         let Finding { source, destination, here, there, .. } = finding;
         let row = Row {
             difference: why.name(),
-            source: source.to_string(),
-            destination: destination.to_string(),
+            source: cell(&source.to_string()).into_owned(),
+            destination: cell(&destination.to_string()).into_owned(),
             source_size: size(here),
             destination_size: size(there),
             source_etag: etag(here),

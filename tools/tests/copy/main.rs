@@ -1,5 +1,6 @@
 //! `skyferry copy` as a person types it: the program as a child, peers on loopback around it.
 
+mod answers;
 mod bench;
 mod force;
 mod journeys;

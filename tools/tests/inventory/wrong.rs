@@ -43,7 +43,7 @@ async fn a_schema_without_a_key_and_a_manifest_that_is_none_are_refused() {
     let bench = Bench::new();
     bench.write("manifest.json", b"Bucket,Key\n");
     bench.write("manifest.checksum", b"");
-    bench.run(&["manifest.json"]).await.refused(1, &["manifest.json: it is no manifest of S3's"]);
+    bench.run(&["manifest.json"]).await.refused(1, &["manifest.json: it is not a manifest of S3 Inventory"]);
     bench.run(&["manifest.json", "--columns", "Bucket,Size"]).await.refused(2, &["--columns", "no column Key"]);
     bench.run(&["manifest.json", "--columns", "Key,Size"]).await.refused(2, &["no column Bucket"]);
     bench.run(&["gs://b/manifest.json"]).await.refused(2, &["gs://b/manifest.json"]);

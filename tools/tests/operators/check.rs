@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, Weed};
+use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, S3Options, S3Peer, Weed};
 use serde_json::{Value, json};
 
 use crate::stage::{LIST, SINK, SOURCE, Stage, errors, last_line, skyferry};
@@ -83,6 +83,9 @@ async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_lef
         ("destination copies/backup/", "wrong bytes"),
         ("destination copies/backup/", "conditional write"),
         ("destination copies/backup/", "conditional delete"),
+        ("destination copies/backup/", "streamed write"),
+        ("destination copies/backup/", "streamed overwrite"),
+        ("destination copies/backup/", "keys"),
         ("destination copies/backup/", "checksums of parts"),
         ("destination copies/backup/", "complete"),
         ("destination copies/backup/", "complete after abort"),
@@ -97,17 +100,79 @@ async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_lef
     );
 }
 
+/// The same with an S3 as the destination.
+async fn onto_s3(endpoint: &str, id: &str, secret: &str) -> Stage {
+    let stage = Stage::new().await;
+    let keys = std::fs::read_to_string(stage.folder.path().join("keys.json")).expect("keys");
+    let keys = keys.replace(sandbox::GcsPeer::ACCESS_ID, id).replace(sandbox::GcsPeer::SECRET, secret);
+    std::fs::write(stage.folder.path().join("keys.json"), keys).expect("written");
+    let gcs = format!("endpoint = \"{}\"", stage.gcs.endpoint());
+    let s3 = format!("kind = \"s3\"\nregion = \"us-east-1\"\nendpoint = \"{endpoint}\"");
+    stage.write(&stage.settings().replace(&gcs, &s3));
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_a20_a_service_that_makes_one_object_of_two_keys_is_found_out() {
+    let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
+    let stage = onto_s3(&weed.endpoint(), Weed::ACCESS_ID, Weed::SECRET).await;
+    let (output, told) = check(&stage, &[]);
+    let keys = fact(&told, "destination copies/backup/", "keys");
+    assert_eq!(keys["verdict"], "warning", "{}", errors(&output));
+    for merged in ["two slashes", "a backslash", "a folder's key with content"] {
+        assert!(keys["found"].as_str().expect("words").contains(merged), "{keys}");
+    }
+    assert!(keys["advice"].as_str().expect("advice").contains("promise 11 is not kept"), "{keys}");
+    assert!(weaker(&told).contains(&11), "{told:#}");
+    assert_eq!(verdict(&told, "probe", "cleaning up"), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_a26_what_agents_would_meet_beyond_a_mebibyte_is_met_by_the_probe() {
+    // Of the probe's PUTs the first is the small object, the third its overwrite, the fifth the streamed one.
+    let refuse = |status, code: &str| Fault::Refuse { status, code: code.into(), retry_after: None };
+    let lie = Fault::Header("x-amz-checksum-crc32c", "AAAAAA==".into());
+    for (fault, nth, what, found) in [
+        (
+            Fault::RefuseAfterEffect { status: 400, code: "InvalidRequest".into() },
+            5,
+            "streamed write",
+            "InvalidRequest",
+        ),
+        (refuse(412, "PreconditionFailed"), 3, "conditional write", "If-Match is refused although the ETag is right"),
+        (lie, 5, "streamed write", "cannot be believed"),
+    ] {
+        let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");
+        let stage = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
+        peer.faults().add(Rule::on(Operation::PutObject, fault).nth(nth));
+        let (output, told) = check(&stage, &[]);
+        let told = fact(&told, "destination copies/backup/", what);
+        assert_eq!((&told["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
+        assert!(told["found"].as_str().expect("words").contains(found), "{told}");
+        assert!(told["advice"].as_str().expect("advice").contains("profile = \"generic\""), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_a26_an_upload_whose_complete_shows_another_checksum_is_found_out() {
+    let other = |text: String| match (text.find("<ChecksumCRC32C>"), text.find("</ChecksumCRC32C>")) {
+        (Some(from), Some(to)) => format!("{}<ChecksumCRC32C>AAAAAA=={}", &text[..from], &text[to..]),
+        _ => text,
+    };
+    let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");
+    let stage = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
+    peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::Rewrite(other)));
+    let (output, told) = check(&stage, &[]);
+    assert!(peer.faults().met() > 0);
+    let told = fact(&told, "destination copies/backup/", "complete");
+    assert_eq!((&told["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
+    assert!(told["found"].as_str().expect("words").contains("cannot be believed"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn seaweedfs_keeps_what_it_is_asked_for() {
     let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
-    let stage = Stage::new().await;
-    let keys = std::fs::read_to_string(stage.folder.path().join("keys.json")).expect("keys");
-    let keys =
-        keys.replace(sandbox::GcsPeer::ACCESS_ID, Weed::ACCESS_ID).replace(sandbox::GcsPeer::SECRET, Weed::SECRET);
-    std::fs::write(stage.folder.path().join("keys.json"), keys).expect("written");
-    let gcs = format!("endpoint = \"{}\"", stage.gcs.endpoint());
-    let to_weed = format!("kind = \"s3\"\nregion = \"us-east-1\"\nendpoint = \"{}\"", weed.endpoint());
-    stage.write(&stage.settings().replace(&gcs, &to_weed));
+    let stage = onto_s3(&weed.endpoint(), Weed::ACCESS_ID, Weed::SECRET).await;
     let (output, told) = check(&stage, &[]);
     assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
     assert_eq!(verdict(&told, "probe", "cleaning up"), "ok");

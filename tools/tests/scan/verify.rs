@@ -115,3 +115,64 @@ async fn a_server_that_lists_its_directories_is_compared_rightly_all_the_same() 
     let said = stage.verify(&["--head"]).await;
     assert_eq!((said.code, said.count("equal"), said.count("extra")), (Some(0), 5, 0), "{said:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_c7_a_comparison_of_nothing_is_no_proof() {
+    let stage = copied().await;
+    for arguments in [&["--prefix", "nothing/"][..], &["--prefix", "k1", "--prefix", "nothing/"]] {
+        let said = stage.verify(arguments).await;
+        assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+        assert!(said.stderr.contains("0 objects compared") && said.stderr.contains("is the prefix right?"), "{said:?}");
+        assert!(said.stderr.contains("photos/nothing/"), "{said:?}");
+    }
+    let said = stage.scan(&["--prefix", "nothing/"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("0 objects compared"), "{said:?}");
+    let empty = Stage::new("", "").await;
+    let said = empty.verify(&[]).await;
+    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+    assert_eq!(empty.scan(&[]).await.code, Some(0), "a bucket without objects yet has nothing to send");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_a17_what_was_compared_by_size_and_time_alone_is_reported_so() {
+    let stage = Stage::new("", "").await;
+    stage.put("k", "right");
+    stage.s3.amend(SOURCE, "k", |object| object.modified -= Duration::from_secs(60));
+    stage.gcs.set_object(SINK, "k", "wrong").expect("another of the same size");
+    let without = |text: String| {
+        let mut parts = text.split("<ETag>");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |kept, part| kept + part.split_once("</ETag>").map_or("", |(_, rest)| rest))
+    };
+    for faults in [stage.s3.faults(), stage.gcs.faults()] {
+        faults.add(Rule::on(Operation::ListObjects, Fault::Rewrite(without)).always());
+    }
+    let said = stage.verify(&[]).await;
+    assert_eq!((said.count("equal_by_etag"), said.count("equal_by_size_and_time")), (0, 1), "{said:?}");
+    assert!(said.stderr.contains("equal by size and time") && said.stderr.contains("--head looks closer"), "{said:?}");
+    let said = stage.verify(&["--head"]).await;
+    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_c6_a_bucket_pairs_source_prefix_is_letters_and_no_folder() {
+    let stage = Stage::new("", "").await;
+    for n in 1..6 {
+        let key = format!("2024-0{n}/a");
+        stage.put(&key, "x");
+        stage.s3.amend(SOURCE, &key, |object| object.modified -= Duration::from_secs(60));
+    }
+    stage.put("2023-01/a", "x");
+    stage.s3.create_bucket("other");
+    let pair = format!(r#"{{"src_bucket":"{SOURCE}","src_prefix":"2024-","des_bucket":"{SINK}","des_prefix":"p"}}"#);
+    stage.write("pairs.txt", &pair);
+    let settings = std::fs::read_to_string(stage.path("agent.toml")).expect("settings");
+    let at = settings.find("routes = [").expect("routes");
+    let line = settings[at..].lines().next().expect("a line");
+    stage.write("agent.toml", &settings.replace(line, "routes = [{ source_bucket = \"other\" }]"));
+    let said = stage.scan(&["--pairs", "pairs.txt", "--dry-run"]).await;
+    assert_eq!((said.code, said.count("missing")), (Some(0), 5), "{said:?}");
+    let said = stage.verify(&["--pairs", "pairs.txt"]).await;
+    assert_eq!((said.code, said.count("missing")), (Some(1), 5), "{said:?}");
+}

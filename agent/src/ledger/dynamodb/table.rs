@@ -19,8 +19,9 @@ const INDEX: &str = "desBucket-index";
 const READY: Duration = Duration::from_secs(300);
 
 /// Makes the table with its index and its expiry, billed by request, and waits until all of it is there. One that is
-/// there already is completed where something is missing.
-pub async fn create(options: DynamoOptions, keys: Arc<Cached>) -> Result<(), LedgerError> {
+/// there already is completed where something is missing. Back comes why its items do not expire, where the service has no
+/// expiry: the table works all the same, and grows.
+pub async fn create(options: DynamoOptions, keys: Arc<Cached>) -> Result<Option<String>, LedgerError> {
     let ledger = DynamoLedger::connect(options, keys).await?;
     if describe(&ledger).await?.is_none() {
         make(&ledger).await?;
@@ -112,12 +113,17 @@ async fn make(ledger: &DynamoLedger) -> Result<(), LedgerError> {
     }
 }
 
-async fn expire(ledger: &DynamoLedger) -> Result<(), LedgerError> {
+async fn expire(ledger: &DynamoLedger) -> Result<Option<String>, LedgerError> {
+    const UNKNOWN: &str = "UnknownOperationException";
     let request = || ledger.client.describe_time_to_live().table_name(&*ledger.table).send();
-    let told = ledger.aws.call(PATIENCE, request).await;
-    let told = told.map_err(|failure| ledger.told("DescribeTimeToLive", failure))?;
-    if told.time_to_live_description.is_some_and(|there| there.attribute_name.is_some()) {
-        return Ok(());
+    match ledger.aws.call(PATIENCE, request).await {
+        Ok(told) => {
+            if told.time_to_live_description.is_some_and(|there| there.attribute_name.is_some()) {
+                return Ok(None);
+            }
+        }
+        Err(failure) if failure.is(UNKNOWN) => return Ok(Some(failure.answer)),
+        Err(failure) => return Err(ledger.told("DescribeTimeToLive", failure)),
     }
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("endTime").build();
     let expiry = expiry.map_err(|error| LedgerError::Weather {
@@ -128,8 +134,11 @@ async fn expire(ledger: &DynamoLedger) -> Result<(), LedgerError> {
     let request = || {
         ledger.client.update_time_to_live().table_name(&*ledger.table).time_to_live_specification(expiry.clone()).send()
     };
-    let done = ledger.aws.call(PATIENCE, request).await;
-    done.map(|_| ()).map_err(|failure| ledger.told("UpdateTimeToLive", failure))
+    match ledger.aws.call(PATIENCE, request).await {
+        Ok(_) => Ok(None),
+        Err(failure) if failure.is(UNKNOWN) => Ok(Some(failure.answer)),
+        Err(failure) => Err(ledger.told("UpdateTimeToLive", failure)),
+    }
 }
 
 /// What the owner of a table decided about it.

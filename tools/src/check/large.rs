@@ -1,0 +1,190 @@
+//! What agents send beyond 1 MiB, sent and proven by the agents' own code: a streamed body with its checksum behind it, an
+//! overwrite of it under its condition, and parts that together become an object.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use skyferry_agent::copy::{self, Copied, Upload, WHOLE};
+use skyferry_agent::digest::Digests;
+use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::ledger::{PartRecord, UploadRecord};
+use skyferry_agent::object::{Expected, Key, Location, Revision, UploadId};
+use skyferry_agent::pace::Pace;
+use skyferry_agent::plan::Parts;
+use skyferry_agent::store::{Attributes, ListFrom, Object, Opened, Page, Part, Pin, Sink, Source};
+
+use super::finding::{Findings, Trouble};
+use super::folder::Folder;
+use super::single::{attributes, body};
+
+/// What is in doubt where large objects cannot be written.
+const UNKNOWN: &[u8] = &[2, 3, 4, 7, 10];
+/// Chunks as they come from the network.
+const CHUNK: usize = 64 << 10;
+
+/// Where probes are written, and how.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub sink: &'a Arc<dyn Sink>,
+    pub folder: &'a Folder,
+    pub storage_class: Option<&'a str>,
+    /// What to try where the service does not do as the settings suppose; empty where there is nothing to try.
+    pub remedy: &'static str,
+}
+
+impl Place<'_> {
+    /// What agents copy by, to this place.
+    fn route(&self, at: &Location) -> copy::Route {
+        copy::Route {
+            source: Arc::new(Nothing),
+            sink: self.sink.clone(),
+            from: at.clone(),
+            to: at.clone(),
+            pace: Arc::new(Pace::new(64 << 20, 0)),
+            metrics: Arc::default(),
+            md5: false,
+            by_version: false,
+            stop: tokio_util::sync::CancellationToken::new(),
+        }
+    }
+
+    /// An error, with the remedy where the service's dialect may be what is wrong.
+    pub fn trouble(&self, error: &CopyError) -> Trouble {
+        let dialect = matches!(error.kind, Kind::Refused | Kind::Corrupt | Kind::Nonsense | Kind::Precondition);
+        let Trouble { found, advice } = Trouble::from(error);
+        Trouble { found, advice: if dialect && !self.remedy.is_empty() { self.remedy.into() } else { advice } }
+    }
+
+    /// Publishes what was sent in parts, and proves it.
+    pub async fn complete(
+        &self,
+        at: &Location,
+        id: &UploadId,
+        sent: &[(Part, Digests)],
+        part_size: u64,
+    ) -> Result<Copied, CopyError> {
+        let size = sent.iter().map(|(_, digests)| digests.length).sum();
+        let object = object(at, size);
+        let parts = sent.iter().map(|(part, digests)| PartRecord {
+            number: part.number,
+            etag: part.etag.clone(),
+            digests: *digests,
+        });
+        let record = UploadRecord {
+            id: id.clone(),
+            token: skyferry_agent::object::Token::random(),
+            identity: object.identity.clone(),
+            part_size,
+            parts: parts.collect(),
+        };
+        let parts = Parts { size, part_size, count: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
+        let upload = Upload { object, parts, record, source_borders: false };
+        self.route(at).complete(&upload, &Expected::Absent).await
+    }
+}
+
+pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
+    let at = place.folder.at("streamed");
+    let size = usize::try_from(WHOLE).unwrap_or(1 << 20) + 1000;
+    let Some(first) = streamed(place, &at, size, &Expected::Absent, "streamed write", findings).await else { return };
+    if place.sink.capabilities().conditional_put {
+        streamed(place, &at, size + 1, &Expected::Revision(first), "streamed overwrite", findings).await;
+    }
+}
+
+/// One write. Back comes the revision that it published.
+async fn streamed(
+    place: &Place<'_>,
+    at: &Location,
+    size: usize,
+    expected: &Expected,
+    what: &'static str,
+    findings: &mut Findings<'_>,
+) -> Option<Revision> {
+    let bytes = body(size);
+    let opened = Opened { object: object(at, size as u64), length: size as u64, chunks: chunks(&bytes) };
+    let mut with: Attributes = attributes(at, &bytes, place.storage_class);
+    // Of a streamed body it is not known beforehand.
+    with.provenance.crc32c = None;
+    match place.route(at).put(opened, with, expected).await {
+        Ok(copied) => {
+            graded(place, &copied, what, findings);
+            Some(copied.revision)
+        }
+        Err(error) => {
+            findings.fail(what, refused(place, at, expected, &error).await, UNKNOWN);
+            None
+        }
+    }
+}
+
+/// What a refused write means. A condition that holds is at times refused all the same (Ceph RGW 16 compares the ETag with its
+/// quotes).
+pub async fn refused(place: &Place<'_>, at: &Location, expected: &Expected, error: &CopyError) -> Trouble {
+    let Expected::Revision(revision) = expected else { return place.trouble(error) };
+    if error.kind != Kind::Precondition {
+        return place.trouble(error);
+    }
+    match place.sink.head(at).await {
+        Ok(Some(there)) if there.revision == *revision => {
+            let advice = match place.remedy {
+                "" => "this service cannot be written safely: update it",
+                remedy => remedy,
+            };
+            Trouble::new("If-Match is refused although the ETag is right: no object could ever be replaced", advice)
+        }
+        _ => place.trouble(error),
+    }
+}
+
+/// How far what was published is proven.
+pub fn graded(place: &Place<'_>, copied: &Copied, what: &'static str, findings: &mut Findings<'_>) {
+    match &copied.grade {
+        Ok(_) => findings.fine(what, "is stored as it was sent"),
+        Err(why) => {
+            let remedy = if place.remedy.is_empty() { "do not use it" } else { place.remedy };
+            findings.fail(what, (format!("its stored checksum cannot be believed: {why}"), remedy), &[3]);
+        }
+    }
+}
+
+/// The state that a probe's object stands for.
+fn object(at: &Location, size: u64) -> Object {
+    let provenance = attributes(at, &Bytes::new(), None).provenance;
+    let mut identity = provenance.identity;
+    identity.size = size;
+    Object {
+        revision: Revision(identity.etag.clone()),
+        identity,
+        metadata: Default::default(),
+        stored: Default::default(),
+        provenance: None,
+    }
+}
+
+/// As a body arrives.
+pub fn chunks(bytes: &Bytes) -> skyferry_agent::store::Chunks {
+    let pieces: Vec<_> = (0..bytes.len()).step_by(CHUNK).map(|at| at..(at + CHUNK).min(bytes.len())).collect();
+    let bytes = bytes.clone();
+    Box::pin(futures_util::stream::iter(pieces.into_iter().map(move |piece| Ok(bytes.slice(piece)))))
+}
+
+/// The bodies of probes are made here: nothing is asked of a source.
+struct Nothing;
+
+#[async_trait]
+impl Source for Nothing {
+    async fn list(&self, _: &str, _: &Key, _: ListFrom<'_>) -> Result<Page, CopyError> {
+        Ok(Page::default())
+    }
+
+    async fn head(&self, _: &Location, _: &Pin) -> Result<Option<Object>, CopyError> {
+        Ok(None)
+    }
+
+    async fn open(&self, _: &Location, _: &Pin, _: Option<Range<u64>>) -> Result<Option<Opened>, CopyError> {
+        Ok(None)
+    }
+}
