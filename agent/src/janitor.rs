@@ -132,7 +132,7 @@ impl Janitor {
     /// Whether the ledger has a record of the key that is copied to this place.
     async fn is_ours(&self, destination: &Location) -> Result<bool, CopyError> {
         let Some(source) = self.router.source_of(destination) else { return Ok(false) };
-        let subject = Subject { source, destination: destination.clone(), primary: true };
+        let subject = Subject::of(&self.router, source, destination.clone());
         let record = self.ledger.lookup(&subject).await;
         record.map(|record| record.is_some()).map_err(|error| unknown(destination, &error.to_string()))
     }

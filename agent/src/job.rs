@@ -15,9 +15,9 @@ use tracing::{debug, error, info, warn};
 use crate::error::Kind;
 use crate::event::{self, Entry, Parsed, Record};
 use crate::lease::Lease;
-use crate::ledger::{Ledger, Subject};
+use crate::ledger::{Ending, Ledger, Left, Subject};
 use crate::metrics::{Metrics, Outcome};
-use crate::object::{Location, Writer};
+use crate::object::Writer;
 use crate::pace::{Breaker, Fuse, Pace};
 use crate::plan::Cut;
 use crate::protocol::End;
@@ -62,13 +62,13 @@ pub struct Context {
     pub keys: Keys,
 }
 
-/// Locks by source key; an entry lives as long as somebody holds or awaits it.
+/// Locks by source and destination; an entry lives as long as somebody holds or awaits it.
 /// Clones are the same locks.
 #[derive(Clone, Default)]
-pub struct Keys(Arc<Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>>);
+pub struct Keys(Arc<Mutex<HashMap<Subject, Weak<tokio::sync::Mutex<()>>>>>);
 
 impl Keys {
-    async fn lock(&self, key: &Location) -> tokio::sync::OwnedMutexGuard<()> {
+    async fn lock(&self, key: &Subject) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
             let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if keys.len() > 4096 {
@@ -198,23 +198,24 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
 async fn reconcile(context: &Context, message: &Message, record: &Record, stop: &CancellationToken) -> Fate {
     let (destination, storage_class) = match context.router.decide(&record.source, record.destination.as_ref()) {
         Decision::Go { destination, storage_class } => (destination, storage_class),
-        Decision::Ignored(rule) => {
+        Decision::Ignored { rule, destination } => {
             debug!(object = %record.source, %rule, "skipped by the ignore list");
-            return settle_without_looking(context, record, Outcome::Skipped, None).await;
+            let subject = Subject::of(&context.router, record.source.clone(), destination);
+            return settle_without_looking(context, &subject, None).await;
         }
         Decision::NotRouted(why) => {
-            let parked = Some((NOT_ROUTED, why.to_string()));
-            return settle_without_looking(context, record, Outcome::Parked, parked).await;
+            let subject = Subject::refused(record.source.clone(), record.destination.clone());
+            return settle_without_looking(context, &subject, Some((NOT_ROUTED, why.to_string()))).await;
         }
     };
-    if !context.sink.limits().takes_key(&destination.key) {
-        let length = destination.key.as_bytes().len();
+    let subject = Subject::of(&context.router, record.source.clone(), destination);
+    if !context.sink.limits().takes_key(&subject.destination.key) {
+        let length = subject.destination.key.as_bytes().len();
         let reason = format!("the destination takes no key of {length} bytes");
         let parked = Some((Kind::CannotHold.words(), reason));
-        return settle_without_looking(context, record, Outcome::Parked, parked).await;
+        return settle_without_looking(context, &subject, parked).await;
     }
-    let _alone = context.keys.lock(&record.source).await;
-    let subject = Subject { source: record.source.clone(), destination, primary: true };
+    let _alone = context.keys.lock(&subject).await;
     let mut drive = Drive::new(context, &subject, record, storage_class.as_deref(), stop);
     let end = drive.run(message.received > 1).await;
     if end == End::Parked && context.restore {
@@ -234,31 +235,31 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
     }
 }
 
-/// What a rule decides needs no look at either side, but a line in the ledger like everything else.
-async fn settle_without_looking(
-    context: &Context,
-    record: &Record,
-    outcome: Outcome,
-    parked: Option<(&'static str, String)>,
-) -> Fate {
-    use crate::ledger::{Ending, Left};
-    let subject = Subject { source: record.source.clone(), destination: record.source.clone(), primary: true };
+/// What a rule decides, to park or to skip, needs no look at either side, but a line in the ledger like everything else.
+async fn settle_without_looking(context: &Context, subject: &Subject, parked: Option<(&'static str, String)>) -> Fate {
+    let _alone = context.keys.lock(subject).await;
     let writer = Writer::random();
-    let ending = match &parked {
-        Some((_, reason)) => Ending::Parked { reason: reason.clone() },
-        None => Ending::Settled { outcome, published: None, digests: None, grade: None },
-    };
-    let recorded = match context.ledger.begin(&subject, writer).await {
-        Ok(_) => context.ledger.finish(&subject, writer, &ending, Left::Nothing, &[]).await,
+    let recorded = match context.ledger.begin(subject, writer).await {
+        Ok(begun) => {
+            let ending = match &parked {
+                Some((_, reason)) => Ending::Parked { reason: reason.clone() },
+                // A copy that was made before the rule is still there.
+                None => {
+                    let (outcome, published) = (Outcome::Skipped, begun.published);
+                    Ending::Settled { outcome, published, digests: None, grade: None }
+                }
+            };
+            context.ledger.finish(subject, writer, &ending, Left::Nothing, &[]).await
+        }
         Err(error) => Err(error),
     };
     match (recorded, parked) {
         (Err(error), _) => {
-            warn!(object = %record.source, %error, "the ledger did not take it");
+            warn!(object = %subject.source, %error, "the ledger did not take it");
             Fate::Again(Duration::from_secs(5))
         }
         (Ok(_), Some((why, reason))) => Fate::Park { why, reason },
-        (Ok(_), None) => Fate::Done(outcome),
+        (Ok(_), None) => Fate::Done(Outcome::Skipped),
     }
 }
 

@@ -20,15 +20,31 @@ use futures_util::future::try_join_all;
 use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+use crate::route::Router;
 
 /// What a record is about: one source object to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     pub source: Location,
     pub destination: Location,
-    /// The first (or only) route of the source bucket: its records are named `bucket/key` as the predecessors had
-    /// them; others have the destination appended.
+    /// The first (or only) destination of the source: its record is named `bucket/key` as the predecessors had it; others
+    /// have the destination appended.
     pub primary: bool,
+}
+
+impl Subject {
+    /// A copy that the router sends, or leaves out.
+    pub fn of(router: &Router, source: Location, destination: Location) -> Subject {
+        let primary = router.is_first(&source, &destination);
+        Subject { source, destination, primary }
+    }
+
+    /// What no route sends: the record of a copy that was made once is not its record. `wanted`: the destination that the
+    /// message asked for; without one the record names none.
+    pub fn refused(source: Location, wanted: Option<Location>) -> Subject {
+        let destination = wanted.unwrap_or_else(|| Location::new("", ""));
+        Subject { source, destination, primary: false }
+    }
 }
 
 /// The last state that Skyferry published under a key, or found to be equal.

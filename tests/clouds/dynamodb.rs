@@ -24,30 +24,30 @@ async fn open(endpoint: String) -> Result<DynamoLedger, LedgerError> {
     DynamoLedger::open(options(endpoint), Arc::new(Cached::new(Keys))).await
 }
 
-async fn stack() -> Ministack {
+pub async fn stack() -> Ministack {
     let stack = Ministack::start().await.expect("ministack");
     dynamodb::create(options(stack.endpoint()), Arc::new(Cached::new(Keys))).await.expect("a table");
     stack
 }
 
-async fn ledger(stack: &Ministack) -> DynamoLedger {
+pub async fn ledger(stack: &Ministack) -> DynamoLedger {
     open(stack.endpoint()).await.expect("opened")
 }
 
-fn subject(key: &str) -> Subject {
+pub fn subject(key: &str) -> Subject {
     Subject { source: Location::new("photos", key), destination: Location::new("copies", key), primary: true }
 }
 
-fn published() -> LastPublished {
+pub fn published() -> LastPublished {
     let identity = SourceIdentity { etag: "e".into(), size: 5, last_modified: 7, version: None };
     LastPublished { identity, revision: Revision("r".into()) }
 }
 
-fn copied() -> Ending {
+pub fn copied() -> Ending {
     Ending::Settled { outcome: Outcome::Copied, published: Some(published()), digests: None, grade: None }
 }
 
-fn upload(id: &str, parts: u32) -> UploadRecord {
+pub fn upload(id: &str, parts: u32) -> UploadRecord {
     let part = |number: u32| PartRecord {
         number,
         etag: format!("\"{number:032x}\"").as_str().into(),
@@ -67,12 +67,12 @@ fn upload(id: &str, parts: u32) -> UploadRecord {
     }
 }
 
-async fn begin(ledger: &DynamoLedger, on: &Subject) -> (Writer, Begun) {
+pub async fn begin(ledger: &DynamoLedger, on: &Subject) -> (Writer, Begun) {
     let writer = Writer::random();
     (writer, ledger.begin(on, writer).await.expect("begun"))
 }
 
-async fn row(stack: &Ministack, key: &str) -> Value {
+pub async fn row(stack: &Ministack, key: &str) -> Value {
     stack.item(TABLE, &format!("photos/{key}")).await.expect("asked").expect("a row")
 }
 

@@ -269,6 +269,38 @@ pub async fn records_of_different_keys_and_destinations_are_apart(on: Under) {
     }
 }
 
+pub async fn two_destinations_of_one_source_neither_fence_nor_close_each_other(on: Under) {
+    let first = subject("a");
+    let second = Subject { destination: Location::new("sink2", "a"), primary: false, ..first.clone() };
+    let (one, _) = on.begin(&first).await;
+    on.ledger.checkpoint(&first, one, Some(&upload("u1", 2))).await.expect("recorded");
+    let (two, begun) = on.begin(&second).await;
+    assert!(begun.earlier.is_empty(), "{begun:?}");
+    on.ledger.checkpoint(&second, two, Some(&upload("u2", 2))).await.expect("recorded");
+    on.ledger.checkpoint(&first, one, Some(&upload("u1", 3))).await.expect("not fenced by the other destination");
+    assert!(!on.finish(&first, one, settled(Some(published("e", "r1"))), &[]).await, "nobody else is open");
+    assert!(!on.finish(&second, two, settled(Some(published("e", "r2"))), &[]).await);
+    let records = on.ledger.lookup_all(&[first, second]).await.expect("looked up");
+    let revisions = records.iter().map(|record| record.as_ref()?.published.clone());
+    assert_eq!(revisions.collect::<Vec<_>>(), [Some(published("e", "r1")), Some(published("e", "r2"))]);
+}
+
+/// A message that is refused may ask for a destination, or name none.
+pub async fn fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone(on: Under) {
+    let good = subject("a");
+    let (writer, _) = on.begin(&good).await;
+    on.finish(&good, writer, settled(Some(published("e", "r"))), &[]).await;
+    let before = on.ledger.lookup(&good).await.expect("looked up");
+    for wanted in [None, Some(Location::new("victim", "a"))] {
+        let refused = Subject::refused(good.source.clone(), wanted);
+        let (writer, _) = on.begin(&refused).await;
+        on.finish(&refused, writer, Ending::Parked { reason: "no route".into() }, &[]).await;
+        let record = on.ledger.lookup(&refused).await.expect("looked up").expect("there");
+        assert_eq!((record.outcome, record.reason.as_deref()), (Some(Outcome::Parked), Some("no route")));
+        assert_eq!(on.ledger.lookup(&good).await.expect("looked up"), before);
+    }
+}
+
 pub async fn of_many_that_begin_at_once_one_remains_unfenced(on: Under) {
     let key = subject("a");
     let begun = futures_util::future::join_all((0..20).map(|_| on.begin(&key))).await;

@@ -83,6 +83,8 @@ macro_rules! a_ledger {
             a_parked_record_keeps_its_reason_and_is_never_ended
             open_uploads_are_told_by_destination_bucket
             records_of_different_keys_and_destinations_are_apart
+            two_destinations_of_one_source_neither_fence_nor_close_each_other
+            fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone
             of_many_that_begin_at_once_one_remains_unfenced
             a_note_is_kept_changed_and_taken_away
             a_note_changes_only_if_it_is_as_expected

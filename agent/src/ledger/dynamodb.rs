@@ -26,6 +26,7 @@ mod batch;
 mod change;
 mod dump;
 mod item;
+mod moved;
 mod name;
 mod note;
 mod pack;
@@ -150,8 +151,7 @@ impl Ledger for DynamoLedger {
         change.set(&["sfWriter"], text(&writer.to_string()));
         change.set(&[&me], item::opened(subject));
         change.set(&["sfBegan"], number(now.epoch));
-        change.set(&["desBucket"], text(&subject.destination.bucket));
-        change.set(&["desKey"], text(&subject.destination.key.to_string()));
+        item::named(subject).into_iter().for_each(|(name, value)| change.set(&[&name], value));
         change.set(&["lastTimeProgress"], number(0));
         change.set_once("firstTime", number(now.epoch));
         change.add("tryTimes", number(1));
@@ -162,6 +162,10 @@ impl Ledger for DynamoLedger {
             Ok(before) => before,
             Err(Refused::Condition { item, .. }) => return Err(self.newer(&item)),
             Err(Refused::Other(error)) => return Err(error),
+        };
+        let before = match before.is_there() {
+            true => before,
+            false => self.moved(subject, &key).await?,
         };
         let mut open = before.open();
         open.retain(|other| other.writer != writer);
@@ -175,11 +179,12 @@ impl Ledger for DynamoLedger {
         let earlier = earlier.collect();
         self.note_fences(&key, &open).await;
         self.trim(&key, &before).await;
+        self.rename(subject, &key, writer, &before).await;
         Ok(Begun {
             known: before.is_there(),
             published: before.published(subject),
             earlier,
-            failures: before.failures(),
+            failures: before.failures(subject),
         })
     }
 
@@ -263,17 +268,11 @@ impl Ledger for DynamoLedger {
     }
 
     async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
-        let key = name::key(subject);
-        let request = || {
-            let get = self.client.get_item().table_name(&*self.table).key("Key", text(&key)).consistent_read(true);
-            get.customize().interceptor(self.clock.reader()).send()
+        let item = match self.item(&name::key(subject)).await? {
+            None if !subject.primary => self.item(&name::first(subject)).await?.filter(|item| item.tells_of(subject)),
+            own => own,
         };
-        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("GetItem", failure))?;
-        let Some(item) = got.item.map(Item::new) else { return Ok(None) };
-        if item.schema() > SCHEMA {
-            return Err(self.newer(&item));
-        }
-        Ok(Some(item.record(subject)))
+        self.read(subject, item.as_ref())
     }
 
     async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {

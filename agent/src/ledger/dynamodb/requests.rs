@@ -10,13 +10,23 @@ use skyferry_providers::Cached;
 
 use super::change::{Change, list, number, text};
 use super::item::{Item, Open};
-use super::{ATTEMPTS_SHOWN, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, SCHEMA, table};
+use super::{ATTEMPTS_SHOWN, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, Record, SCHEMA, Subject, table};
 use crate::aws::{Aws, Cause, Failure, ServerClock};
 
 /// A condition that did not hold, with the item as it is.
 pub(super) enum Refused {
     Condition { item: Item, unsure: bool },
     Other(LedgerError),
+}
+
+impl Refused {
+    /// Of a request without a condition.
+    pub fn into_error(self) -> LedgerError {
+        match self {
+            Refused::Condition { .. } => LedgerError::Fenced,
+            Refused::Other(error) => error,
+        }
+    }
 }
 
 impl DynamoLedger {
@@ -78,6 +88,23 @@ impl DynamoLedger {
             Cause::Throttled | Cause::Unavailable | Cause::Credentials => {
                 LedgerError::Weather { ledger: self.table.to_string(), operation, answer: failure.answer }
             }
+        }
+    }
+
+    /// An item as it is now.
+    pub(super) async fn item(&self, key: &str) -> Result<Option<Item>, LedgerError> {
+        let request = || {
+            let get = self.client.get_item().table_name(&*self.table).key("Key", text(key)).consistent_read(true);
+            get.customize().interceptor(self.clock.reader()).send()
+        };
+        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("GetItem", failure))?;
+        Ok(got.item.map(Item::new))
+    }
+
+    pub(super) fn read(&self, subject: &Subject, item: Option<&Item>) -> Result<Option<Record>, LedgerError> {
+        match item {
+            Some(item) if item.schema() > SCHEMA => Err(self.newer(item)),
+            item => Ok(item.map(|item| item.record(subject))),
         }
     }
 
