@@ -14,11 +14,12 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::Kind;
 use crate::event::{self, Entry, Parsed, Record};
+use crate::fuse::Fuse;
 use crate::lease::Lease;
 use crate::ledger::{Ending, Ledger, Left, Subject};
 use crate::metrics::{Metrics, Outcome};
 use crate::object::Writer;
-use crate::pace::{Breaker, Fuse, Pace};
+use crate::pace::{Breaker, Pace};
 use crate::plan::Cut;
 use crate::protocol::End;
 use crate::queue::{Message, Queue, QueueError};

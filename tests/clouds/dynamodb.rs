@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbox::{Direction, Ministack, Proxy, Wire};
+use sandbox::{Direction, DynamoFront, Ministack, Proxy, Wire};
 use serde_json::{Value, json};
 use skyferry_agent::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
 use skyferry_agent::ledger::{
@@ -234,6 +234,29 @@ async fn attempts_without_end_do_not_burst_an_item_on_ministack() {
     let (_, _) = begin(&ledger, &on).await;
     let shown = row(&stack, "k").await["instanceID"]["SS"].as_array().map_or(0, Vec::len);
     assert!((30..=62).contains(&shown), "{shown}");
+}
+
+/// What earlier versions left open in one record, more than an update can name.
+#[tokio::test]
+async fn fault_b2_a_record_with_seven_hundred_open_writers_is_small_again_on_ministack() {
+    let stack = stack().await;
+    let limits = DynamoFront::start(stack.address()).expect("a front");
+    let writers: Vec<Writer> = (0..700).map(|_| Writer::random()).collect();
+    let mut item =
+        json!({ "Key": { "S": "photos/k" }, "sfVersion": { "N": "1" }, "sfWriter": { "S": writers[0].to_string() } });
+    for writer in &writers {
+        let destination = base64::prelude::Engine::encode(&base64::prelude::BASE64_STANDARD, "copies/k");
+        item[format!("sfOpen_{writer}")] =
+            json!({ "M": { "b": { "N": "1" }, "d": { "B": destination }, "f": { "N": "1" } } });
+    }
+    stack.call("DynamoDB_20120810.PutItem", json!({ "TableName": TABLE, "Item": item })).await.expect("put");
+    let (ledger, on) = (open(limits.endpoint()).await.expect("opened"), subject("k"));
+    let (writer, begun) = begin(&ledger, &on).await;
+    assert_eq!(begun.earlier.len(), 700);
+    let finished = ledger.finish(&on, writer, &copied(), Left::Nothing, &writers).await.expect("finished");
+    assert!(!finished.others_open);
+    assert!(limits.largest().expression < 4096 && limits.largest().item > 40_000, "{:?}", limits.largest());
+    assert!(row(&stack, "k").await.to_string().len() < 2000, "what is settled is small again");
 }
 
 #[tokio::test]

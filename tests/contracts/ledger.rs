@@ -182,6 +182,31 @@ pub async fn a_writer_in_doubt_stays_open_until_it_is_closed(on: Under) {
     assert!(!on.finish(&key, second, settled, &[first]).await);
 }
 
+/// More than one update closes.
+pub async fn fault_b2_very_many_open_writers_are_closed_at_once(on: Under) {
+    let key = subject("a");
+    let mut writers = Vec::new();
+    for _ in 0..220 {
+        let (writer, _) = on.begin(&key).await;
+        let released = Ending::Released { counted: false };
+        on.ledger.finish(&key, writer, &released, Left::Doubt, &[]).await.expect("released");
+        writers.push(writer);
+    }
+    let (last, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier.len(), writers.len());
+    assert!(!on.finish(&key, last, settled(Some(published("e", "r"))), &writers).await);
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.open_writers, record.ended), (0, true));
+}
+
+pub async fn fault_b2_a_writer_that_is_released_closes_others(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let (second, _) = on.begin(&key).await;
+    on.finish(&key, second, Ending::Released { counted: false }, &[first]).await;
+    assert!(on.begin(&key).await.1.earlier.is_empty());
+}
+
 pub async fn an_upload_is_handed_on_exactly(on: Under) {
     let key = subject("a");
     let (first, _) = on.begin(&key).await;

@@ -75,6 +75,8 @@ macro_rules! a_ledger {
             a_finished_writer_can_do_no_more
             a_fenced_writer_that_ends_is_closed_but_settles_nothing
             a_writer_in_doubt_stays_open_until_it_is_closed
+            fault_b2_very_many_open_writers_are_closed_at_once
+            fault_b2_a_writer_that_is_released_closes_others
             an_upload_is_handed_on_exactly
             an_upload_of_ten_thousand_parts_is_handed_on
             a_withdrawn_upload_is_forgotten

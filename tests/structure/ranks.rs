@@ -15,7 +15,7 @@ const RANKS: &[(u8, &[&str])] = &[
         ],
     ),
     (2, &["queue", "ledger", "store", "pace", "embedded", "roots"]),
-    (3, &["aws", "lease", "leader", "store::http", "store::provenance", "store::rfc2047"]),
+    (3, &["aws", "lease", "leader", "fuse", "store::http", "store::provenance", "store::rfc2047"]),
     (4, &["queue::*", "ledger::*", "store::*", "copy"]),
     (5, &["job", "janitor", "notice", "pause", "backlog"]),
     (6, &["drain", "status", "predecessor", "emf"]),

@@ -61,6 +61,8 @@ const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: D
 /// The predecessors add a start and a machine to sets with every attempt. Of more than this, the newest half stay: an item
 /// must not outgrow its 400 KB on a key that is tried for years.
 const ATTEMPTS_SHOWN: usize = 60;
+/// An UpdateExpression is at most 4,096 bytes: so many writers are closed with one.
+const CLOSED_AT_ONCE: usize = 200;
 
 #[derive(Clone, Debug)]
 pub struct DynamoOptions {
@@ -231,6 +233,7 @@ impl Ledger for DynamoLedger {
         closed: &[Writer],
     ) -> Result<Finished, LedgerError> {
         let (key, me) = (name::key(subject), item::attribute(writer));
+        let closed = self.close_all_but_some(&key, writer, closed).await?;
         let mut change = self.ending(subject, &me, ending, left, closed);
         require_standing(&mut change, writer, &me);
         if left == Left::Upload {

@@ -9,9 +9,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use skyferry_providers::Cached;
 
 use super::change::{Change, list, number, text};
-use super::item::{Item, Open};
-use super::{ATTEMPTS_SHOWN, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, Record, SCHEMA, Subject, table};
+use super::item::{self, Item, Open};
+use super::{
+    ATTEMPTS_SHOWN, CLOSED_AT_ONCE, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, Record, SCHEMA, Subject,
+    table,
+};
 use crate::aws::{Aws, Cause, Failure, ServerClock};
+use crate::object::Writer;
 
 /// A condition that did not hold, with the item as it is.
 pub(super) enum Refused {
@@ -179,6 +183,27 @@ impl DynamoLedger {
             ),
             advice: "upgrade this one".into(),
         }
+    }
+
+    /// Closes as many of these as one update takes, again and again; back come those that are left for the last. A
+    /// writer that is fenced meanwhile leaves the rest to its successor, as everything.
+    pub(super) async fn close_all_but_some<'a>(
+        &self,
+        key: &str,
+        writer: Writer,
+        mut closed: &'a [Writer],
+    ) -> Result<&'a [Writer], LedgerError> {
+        while let Some((some, rest)) = closed.split_at_checked(CLOSED_AT_ONCE).filter(|(_, rest)| !rest.is_empty()) {
+            let mut change = Change::default();
+            some.iter().for_each(|writer| change.remove(&[&item::attribute(*writer)]));
+            change.require_equal(&["sfWriter"], text(&writer.to_string()));
+            match self.update(key, change, ReturnValue::None).await {
+                Ok(_) => closed = rest,
+                Err(Refused::Condition { .. }) => return Ok(rest.get(..CLOSED_AT_ONCE).unwrap_or(rest)),
+                Err(Refused::Other(error)) => return Err(error),
+            }
+        }
+        Ok(closed)
     }
 
     /// Of a writer that is fenced: what it leaves behind, and nothing else.
