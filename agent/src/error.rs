@@ -180,6 +180,8 @@ impl CopyError {
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
             (Unreadable, _) => "grant the right to read it, or leave it out",
             (CannotHold, _) => "rename, shrink or leave out this object (ignore list)",
+            // The answer says it.
+            (Refused, Side::Ledger) => "",
             (Refused, _) => "check [source] and [destination] profile; if they are right, please report this",
             (Local, _) => "check the disk's space and the permissions",
             _ => "",

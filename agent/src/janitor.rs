@@ -66,6 +66,11 @@ impl Janitor {
         // Agents that started together do not list together.
         let mut pause = PERIOD.mul_f64(rand::random_range(0.05..0.3));
         loop {
+            match self.ledger.forget().await {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::info!(forgotten, "records that settled more than 30 days ago were forgotten"),
+                Err(error) => tracing::warn!(%error, "old records could not be forgotten; trying again later"),
+            }
             tokio::select! {
                 () = end.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

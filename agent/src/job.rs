@@ -16,7 +16,7 @@ use crate::error::Kind;
 use crate::event::{self, Entry, Parsed, Record};
 use crate::fuse::Fuse;
 use crate::lease::Lease;
-use crate::ledger::{Ending, Ledger, Left, Subject};
+use crate::ledger::{Ending, Ledger, LedgerError, Left, Subject};
 use crate::metrics::{Metrics, Outcome};
 use crate::object::Writer;
 use crate::pace::{Breaker, Pace};
@@ -111,26 +111,41 @@ pub async fn run(
     cancelled: CancellationToken,
     stop: CancellationToken,
 ) {
+    if is_renewed_first(context, &message) {
+        lease.end().await;
+        if let Err(error) = context.queue.renew(&message, &message.body, Duration::ZERO).await {
+            warn!(message_id = %message.id, %error, "a message that came often could not be renewed");
+        }
+        return;
+    }
     let done = tokio::select! {
         done = work(context, &message, &stop) => Some(done),
         () = cancelled.cancelled() => None,
     };
     let Some(work) = done else {
-        warn!(message = %message.id, "the lease is lost; somebody else will look at it");
+        warn!(message_id = %message.id, "the lease is lost; somebody else will look at it");
         return;
     };
     lease.end().await;
     if let Err(error) = conclude(context, &message, work).await {
         // It comes back by itself, and its finished records end as Unchanged.
-        warn!(message = %message.id, %error, "the message could not be concluded");
+        warn!(message_id = %message.id, %error, "the message could not be concluded");
     }
+}
+
+/// Whether a message came so often that the queue would take the next delivery for the last. What ended its jobs before may
+/// have been kills alone, which say nothing about it: a copy with a fresh count takes its place before anything is tried.
+/// The first delivery is always worked on.
+fn is_renewed_first(context: &Context, message: &Message) -> bool {
+    let most = context.queue.traits().max_receives;
+    message.received > 1 && most.is_some_and(|most| message.received + 1 >= most)
 }
 
 /// What is left to do with a message.
 #[derive(Default)]
 struct Work {
-    /// Bodies for the dead letters, with their reasons.
-    parked: Vec<(String, String)>,
+    /// For the dead letters.
+    parked: Vec<Parked>,
     /// Records that are looked at again, and when.
     left: Vec<Record>,
     again: Duration,
@@ -138,14 +153,20 @@ struct Work {
     abandoned: bool,
 }
 
+struct Parked {
+    body: String,
+    reason: String,
+    /// The same in words that many have in common.
+    why: &'static str,
+}
+
 async fn work(context: &Context, message: &Message, stop: &CancellationToken) -> Work {
     let mut work = Work::default();
     match event::parse(message.body.as_bytes()) {
-        Parsed::Nothing(why) => debug!(message = %message.id, %why, "nothing to do"),
+        Parsed::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
         Parsed::Malformed(reason) => {
-            error!(message = %message.id, %reason, "malformed message, parked");
-            context.metrics.parked(MALFORMED);
-            work.parked.push((message.body.to_string(), reason));
+            error!(message_id = %message.id, %reason, "malformed message, parked");
+            work.parked.push(Parked { body: message.body.to_string(), reason, why: MALFORMED });
         }
         Parsed::Records(entries) => {
             for entry in entries {
@@ -160,9 +181,8 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
     let record = match entry {
         Entry::Record(record) => record,
         Entry::Malformed(bad) => {
-            error!(message = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
-            context.metrics.parked(MALFORMED);
-            work.parked.push((bad.body, bad.reason));
+            error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
+            work.parked.push(Parked { body: bad.body, reason: bad.reason, why: MALFORMED });
             return;
         }
     };
@@ -170,8 +190,7 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
         Fate::Done(outcome) => outcome,
         Fate::Park { why, reason } => {
             error!(object = %record.source, %reason, "parked");
-            work.parked.push((record.to_message(), reason));
-            context.metrics.parked(why);
+            work.parked.push(Parked { body: record.to_message(), reason, why });
             Outcome::Parked
         }
         Fate::Again(after) => {
@@ -255,6 +274,9 @@ async fn settle_without_looking(context: &Context, subject: &Subject, parked: Op
         Err(error) => Err(error),
     };
     match (recorded, parked) {
+        (Err(error @ LedgerError::Record { .. }), _) => {
+            Fate::Park { why: Kind::Refused.words(), reason: error.to_string() }
+        }
         (Err(error), _) => {
             warn!(object = %subject.source, %error, "the ledger did not take it");
             Fate::Again(Duration::from_secs(5))
@@ -264,25 +286,32 @@ async fn settle_without_looking(context: &Context, subject: &Subject, parked: Op
     }
 }
 
-/// Hands on, gives back or deletes.
-async fn conclude(context: &Context, message: &Message, mut work: Work) -> Result<(), QueueError> {
+/// Hands on, gives back or deletes. What is parked is counted when that is done, for until then the message comes back and
+/// is parked again.
+async fn conclude(context: &Context, message: &Message, work: Work) -> Result<(), QueueError> {
     if work.abandoned {
         return Ok(());
     }
-    for (body, reason) in &work.parked {
+    for Parked { body, reason, .. } in &work.parked {
         context.queue.park(body, reason).await?;
     }
-    let Some(last) = work.left.pop() else {
+    end_message(context, message, &work).await?;
+    work.parked.iter().for_each(|parked| context.metrics.parked(parked.why));
+    Ok(())
+}
+
+async fn end_message(context: &Context, message: &Message, work: &Work) -> Result<(), QueueError> {
+    let Some((last, others)) = work.left.split_last() else {
         return context.queue.delete(&message.receipt).await;
     };
-    let alone = work.left.is_empty() && work.ended == 0 && work.parked.is_empty();
+    let alone = others.is_empty() && work.ended == 0 && work.parked.is_empty();
     let last_chance = context.queue.traits().max_receives.is_some_and(|most| message.received + 1 >= most);
     let old = SystemTime::now().duration_since(message.sent).unwrap_or_default() > context.queue.traits().retention / 2;
     if alone && !last_chance && !old {
         return context.queue.release(&message.receipt, work.again).await;
     }
     // Each goes on by itself, with a fresh count and age: first the others, then the last in this one's place.
-    let others: Vec<String> = work.left.iter().map(Record::to_message).collect();
+    let others: Vec<String> = others.iter().map(Record::to_message).collect();
     if !others.is_empty() {
         context.queue.send(&others).await?;
     }

@@ -346,6 +346,8 @@ impl Protocol {
 
     fn failed(&mut self, state: State, trouble: Trouble) -> Effect {
         match (state, trouble) {
+            // Its record cannot be used, so nothing is begun.
+            (State::Lookup | State::Begin, Trouble::Park) => self.end(End::Parked),
             (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _)
             | (State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
             // An upload that cannot be seen to end: whoever comes next has to.

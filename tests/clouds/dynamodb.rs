@@ -133,9 +133,25 @@ async fn a_record_of_a_newer_skyferry_is_refused_on_ministack() {
         ledger.begin(&subject("k"), Writer::random()).await.expect_err("refused"),
         ledger.lookup(&subject("k")).await.expect_err("refused"),
     ] {
-        assert!(matches!(error, LedgerError::Unusable { .. }) && error.to_string().contains("schema 2"), "{error}");
+        assert!(matches!(error, LedgerError::Record { .. }) && error.to_string().contains("schema 2"), "{error}");
     }
     assert_eq!(row(&stack, "k").await.as_object().map(serde_json::Map::len), Some(2), "and left alone");
+}
+
+#[tokio::test]
+async fn fault_b10_attributes_of_another_type_are_written_anew_on_ministack() {
+    let stack = stack().await;
+    let limits = DynamoFront::start(stack.address()).expect("a front");
+    let item = json!({ "Key": { "S": "photos/k" }, "tryTimes": { "S": "3" }, "instanceID": { "L": [] },
+        "sfVersion": { "S": "1" }, "sfFailures": { "S": "0" }, "sfBegan": { "S": "never" }, "jobStatus": { "S": "DONE" } });
+    stack.call("DynamoDB_20120810.PutItem", json!({ "TableName": TABLE, "Item": item })).await.expect("put");
+    let (ledger, on) = (open(limits.endpoint()).await.expect("opened"), subject("k"));
+    let (writer, begun) = begin(&ledger, &on).await;
+    assert!(begun.known);
+    ledger.finish(&on, writer, &copied(), Left::Nothing, &[]).await.expect("finished");
+    let row = row(&stack, "k").await;
+    assert_eq!((&row["tryTimes"]["N"], &row["jobStatus"]["SS"]), (&json!("1"), &json!(["DONE"])));
+    assert_eq!((&row["instanceID"]["SS"], &row["sfOutcome"]["S"]), (&json!(["i-sandbox"]), &json!("copied")));
 }
 
 #[tokio::test]

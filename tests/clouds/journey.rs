@@ -8,7 +8,7 @@ use serde_json::Value;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Report, Until};
 
-use crate::stage::{LIST, SINK, SOURCE, Stage};
+use crate::stage::{LIST, SINK, SOURCE, Stage, eventually, program};
 
 fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8).collect()
@@ -130,4 +130,37 @@ async fn fault_b1_two_agents_send_one_object_to_two_destinations_with_no_part_to
         let item = stage.cloud.item(LIST, record).await.expect("asked").expect("a row");
         assert_eq!((&item["desBucket"]["S"], &item["desKey"]["S"]), (&SINK.into(), &key.into()));
     }
+}
+
+/// The program is killed in the middle of a transfer more often than the queue would deliver its message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_b7_kills_alone_never_send_a_message_to_the_dead_letters_on_ministack() {
+    let stage = Stage::new(2, 4).await;
+    let body = bytes(4 << 20);
+    stage.cloud.put_object("/photos/slow", body.clone()).await.expect("put");
+    let settings = stage.settings("", "max_bandwidth = \"256KiB\"");
+    for _ in 0..9 {
+        let mut agent = tokio::process::Command::new(program())
+            .arg("--config")
+            .arg(&settings)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program");
+        eventually("it works", Duration::from_secs(30), async || {
+            stage.cloud.depth(LIST).await.is_ok_and(|[_, in_flight, _]| in_flight > 0)
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.kill().await.expect("killed");
+        assert_eq!(stage.dead_letters().await, 0);
+        eventually("it is visible again", Duration::from_secs(30), async || {
+            stage.cloud.depth(LIST).await.is_ok_and(|[visible, _, _]| visible > 0)
+        })
+        .await;
+    }
+    let report = finish(stage.agent().await).await;
+    assert_eq!((report.summary.parked, stage.dead_letters().await), (0, 0));
+    assert!(stage.copy("slow").is_some_and(|copy| copy == body));
 }

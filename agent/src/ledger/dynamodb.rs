@@ -30,6 +30,7 @@ mod moved;
 mod name;
 mod note;
 mod pack;
+mod repair;
 mod requests;
 mod table;
 
@@ -42,7 +43,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
+    UploadRecord,
 };
 use crate::aws::{Aws, Patience, ServerClock};
 use crate::metrics::Outcome;
@@ -55,8 +57,6 @@ pub use table::{TableSettings, create};
 
 /// Beside their attributes; a table that a newer version wrote is refused.
 const SCHEMA: u64 = 1;
-/// For how long a settled record is kept.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
 /// The predecessors add a start and a machine to sets with every attempt. Of more than this, the newest half stay: an item
 /// must not outgrow its 400 KB on a key that is tried for years.
@@ -130,6 +130,38 @@ impl DynamoLedger {
     }
 }
 
+impl DynamoLedger {
+    /// Adds a writer that begins; back comes the item as it was.
+    async fn enter(&self, subject: &Subject, key: &str, writer: Writer) -> Result<Item, LedgerError> {
+        match self.update(key, self.beginning(subject, writer), ReturnValue::AllOld).await {
+            Ok(before) => return Ok(before),
+            Err(Refused::Condition { item, .. }) if item.schema() > SCHEMA => return Err(self.newer(&item)),
+            Err(Refused::Condition { .. } | Refused::Other(LedgerError::Record { .. })) => self.repair(key).await?,
+            Err(Refused::Other(error)) => return Err(error),
+        }
+        self.update(key, self.beginning(subject, writer), ReturnValue::AllOld).await.map_err(Refused::into_error)
+    }
+
+    fn beginning(&self, subject: &Subject, writer: Writer) -> Change {
+        let me = item::attribute(writer);
+        let now = Stamps::now();
+        let mut change = Change::default();
+        change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
+        change.set(&["sfVersion"], number(SCHEMA));
+        change.set(&["sfWriter"], text(&writer.to_string()));
+        change.set(&[&me], item::opened(subject));
+        change.set(&["sfBegan"], number(now.epoch));
+        item::named(subject).into_iter().for_each(|(name, value)| change.set(&[&name], value));
+        change.set(&["lastTimeProgress"], number(0));
+        change.set_once("firstTime", number(now.epoch));
+        change.add("tryTimes", number(1));
+        change.add("instanceID", list(vec![self.machine.clone()]));
+        change.add("startTime_f", list(vec![now.text.clone()]));
+        change.remove(&["endTime"]);
+        change
+    }
+}
+
 /// The last to have begun, open, and not finished.
 fn require_standing(change: &mut Change, writer: Writer, me: &str) {
     change.require_equal(&["sfWriter"], text(&writer.to_string()));
@@ -145,26 +177,8 @@ impl Ledger for DynamoLedger {
     }
 
     async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
-        let (key, me) = (name::key(subject), item::attribute(writer));
-        let now = Stamps::now();
-        let mut change = Change::default();
-        change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
-        change.set(&["sfVersion"], number(SCHEMA));
-        change.set(&["sfWriter"], text(&writer.to_string()));
-        change.set(&[&me], item::opened(subject));
-        change.set(&["sfBegan"], number(now.epoch));
-        item::named(subject).into_iter().for_each(|(name, value)| change.set(&[&name], value));
-        change.set(&["lastTimeProgress"], number(0));
-        change.set_once("firstTime", number(now.epoch));
-        change.add("tryTimes", number(1));
-        change.add("instanceID", list(vec![self.machine.clone()]));
-        change.add("startTime_f", list(vec![now.text.clone()]));
-        change.remove(&["endTime"]);
-        let before = match self.update(&key, change, ReturnValue::AllOld).await {
-            Ok(before) => before,
-            Err(Refused::Condition { item, .. }) => return Err(self.newer(&item)),
-            Err(Refused::Other(error)) => return Err(error),
-        };
+        let key = name::key(subject);
+        let before = self.enter(subject, &key, writer).await?;
         let before = match before.is_there() {
             true => before,
             false => self.moved(subject, &key).await?,

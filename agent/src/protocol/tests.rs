@@ -78,3 +78,11 @@ fn fault_b2_a_writer_that_finds_very_many_open_adds_nothing_to_them() {
     assert_eq!(closed(&effect), [1000]);
     assert_eq!(protocol.step(Answer::Finished { others_open: true }), Effect::End(End::Again { counted: false }));
 }
+
+#[test]
+fn fault_b10_an_object_whose_record_cannot_be_used_is_parked_and_nothing_is_begun() {
+    let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
+    assert_eq!(protocol.step(Answer::Failed(Trouble::Park)), Effect::End(End::Parked));
+    let (mut protocol, _) = Protocol::start(Writer(1), facts(true));
+    assert_eq!(protocol.step(Answer::Failed(Trouble::Park)), Effect::End(End::Parked));
+}

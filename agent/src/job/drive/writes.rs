@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::warn;
 
-use super::{Done, Drive};
+use super::{Done, Drive, kind_of};
 use crate::copy::{Copied, Recorder, Upload};
 use crate::error::{CopyError, Kind, Side};
 use crate::fuse::Held;
@@ -198,7 +198,7 @@ impl Recorder for Checkpoints {
         let kind = match self.ledger.checkpoint(&self.subject, self.writer, Some(record)).await {
             Ok(()) => return Ok(()),
             Err(error @ LedgerError::Fenced) => (Kind::UploadGone, error),
-            Err(error) => (Kind::Unavailable, error),
+            Err(error) => (kind_of(&error), error),
         };
         Err(CopyError::new(Side::Ledger, kind.0, "checkpoint", &self.subject.source, kind.1.to_string()))
     }

@@ -24,11 +24,11 @@ use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
-const OPEN: &str = "sfOpen_";
+pub(super) const OPEN: &str = "sfOpen_";
 /// How much of a hash tells two states apart.
 const HASH: usize = 16;
 
-type Attributes = HashMap<String, AttributeValue>;
+pub(super) type Attributes = HashMap<String, AttributeValue>;
 
 pub(super) struct Item(Attributes);
 
@@ -64,6 +64,10 @@ impl Open {
 impl Item {
     pub fn new(attributes: Attributes) -> Item {
         Item(attributes)
+    }
+
+    pub fn attributes(&self) -> &Attributes {
+        &self.0
     }
 
     pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {

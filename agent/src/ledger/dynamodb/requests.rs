@@ -85,6 +85,20 @@ impl DynamoLedger {
                 format!("{operation} is denied ({})", failure.answer),
                 "grant the ledger's keys dynamodb:UpdateItem, GetItem, BatchGetItem, Scan and DescribeTable on the table",
             ),
+            // About this one item; a table whose key is another one refuses all of them.
+            Cause::Refused
+                if failure.is("ValidationException")
+                    && matches!(operation, "UpdateItem" | "GetItem")
+                    && !failure.answer.contains("key element") =>
+            {
+                let (ledger, problem) =
+                    (self.table.to_string(), format!("{operation} is refused ({})", failure.answer));
+                LedgerError::Record {
+                    ledger,
+                    problem,
+                    advice: "look at its item; without it the object starts anew".into(),
+                }
+            }
             Cause::Refused => unusable(
                 format!("{operation} is refused ({})", failure.answer),
                 "check that the table's only key is the text `Key`; if it is, please report this",
@@ -175,13 +189,10 @@ impl DynamoLedger {
     }
 
     pub(super) fn newer(&self, item: &Item) -> LedgerError {
-        LedgerError::Unusable {
+        LedgerError::Record {
             ledger: self.table.to_string(),
-            problem: format!(
-                "a record of it was written by a newer Skyferry (schema {}, this one knows {SCHEMA})",
-                item.schema()
-            ),
-            advice: "upgrade this one".into(),
+            problem: format!("a newer Skyferry wrote it (schema {}, this one knows {SCHEMA})", item.schema()),
+            advice: "upgrade this one, then send the object again".into(),
         }
     }
 
