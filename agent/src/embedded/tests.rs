@@ -209,7 +209,7 @@ async fn only_records_that_ended_long_ago_are_reaped() {
 }
 
 #[tokio::test]
-async fn fault_15_13_records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
+async fn records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
     let place = Place::new();
     let settled =
         Ending::Settled { outcome: crate::metrics::Outcome::Gone, published: None, digests: None, grade: None };
