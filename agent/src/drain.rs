@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(25);
 /// Of that, for each of the three things that follow the jobs' time: a late poll, releasing what it brought, aborting.
 const STEP: Duration = Duration::from_secs(1);
+/// Deliveries after which a message whose job panics is parked.
+const PANICS: u32 = 3;
 /// How often the queue's depth is asked for, for the gauges.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -203,23 +205,25 @@ impl Drain {
     fn spawn(&self, message: Message, slot: Option<Slots>) -> JoinHandle<()> {
         let cancelled = CancellationToken::new();
         let lease = self.keeper.hold(&message.receipt, Instant::now(), cancelled.clone());
+        let queue = self.queue.clone();
         let (work, stop, abandon, tally) =
             (self.work.clone(), self.stop.clone(), self.abandon.clone(), self.tally.clone());
         let counted = self.metrics.inflight_objects.hold(1);
         self.jobs.spawn(async move {
             let _room = (slot, counted);
-            let id = message.id.clone();
+            let (id, poison) = (message.id.clone(), message.clone());
             let job = AssertUnwindSafe(async move { work(message, lease, cancelled, stop).await }).catch_unwind();
             tokio::select! {
                 biased;
                 ended = job => if let Err(panic) = ended {
                     tally.panicked.fetch_add(1, Relaxed);
                     let panic = said(&*panic);
-                    tracing::error!(message = %id, panic, "a job panicked; its message comes back by itself. Please report this");
+                    tracing::error!(message_id = %id, panic, "a job panicked; its message comes back by itself. Please report this");
+                    give_up(&*queue, &poison, panic).await;
                 },
                 () = abandon.cancelled() => {
                     tally.aborted.fetch_add(1, Relaxed);
-                    tracing::warn!(message = %id, "a job did not end in time; its message comes back by itself");
+                    tracing::warn!(message_id = %id, "a job did not end in time; its message comes back by itself");
                 }
             }
         })
@@ -266,10 +270,26 @@ impl Drain {
         };
         let releases = received.unwrap_or_default().into_iter().map(|message| async move {
             if let Err(error) = self.queue.release(&message.receipt, Duration::ZERO).await {
-                tracing::warn!(%error, message = %message.id, "a message comes back only when its visibility ends");
+                tracing::warn!(%error, message_id = %message.id, "a message comes back only when its visibility ends");
             }
         });
         let _ = tokio::time::timeout(STEP, futures_util::future::join_all(releases)).await;
+    }
+}
+
+/// Panics come from the message, and a message that is renewed for ever would panic for ever: after a few deliveries it is
+/// handed to the dead letters, where there are any.
+async fn give_up(queue: &dyn Queue, message: &Message, panic: &str) {
+    if message.received < PANICS || queue.traits().dead_letters.is_none() {
+        return;
+    }
+    let reason = format!("its job panicked: {panic}");
+    let given_up = match queue.park(&message.body, &reason).await {
+        Ok(()) => queue.delete(&message.receipt).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = given_up {
+        tracing::warn!(message_id = %message.id, %error, "a message whose job panics could not be parked");
     }
 }
 

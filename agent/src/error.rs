@@ -179,6 +179,8 @@ impl CopyError {
             BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled | Stalled
             | LostAnswer | Nonsense => Verdict::Weather,
             NotFound | Precondition | SourceChanged | UploadGone | Corrupt | Unproven => Verdict::Retry,
+            // An item of the ledger is the object's own trouble, whatever others do.
+            Refused if self.side == Side::Ledger => Verdict::Park(self.to_string()),
             Refused => Verdict::Refused,
             Archived | Unreadable | CannotHold | OtherSource => Verdict::Park(self.to_string()),
         }
@@ -212,6 +214,8 @@ impl CopyError {
                 "if it stays so, this service's checksums differ from Amazon's: set [destination] profile = \"generic\""
             }
             (OtherSource, _) => "give the two sources different prefixes at the destination, or remove that copy",
+            // The answer says it.
+            (Refused, Side::Ledger) => "",
             (Refused, _) => "check [source] and [destination] profile; if they are right, please report this",
             (Local, _) => "check the disk's space and the permissions",
             _ => "",

@@ -67,6 +67,11 @@ impl Janitor {
         // Agents that started together do not list together.
         let mut pause = PERIOD.mul_f64(ambient::uniform(0.05..0.3));
         loop {
+            match self.ledger.forget().await {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::info!(forgotten, "records that settled more than 30 days ago were forgotten"),
+                Err(error) => tracing::warn!(%error, "old records could not be forgotten; trying again later"),
+            }
             tokio::select! {
                 biased;
                 () = end.cancelled() => return,
@@ -134,7 +139,7 @@ impl Janitor {
     /// Whether the ledger has a record of the key that is copied to this place.
     async fn is_ours(&self, destination: &Location) -> Result<bool, CopyError> {
         let Some(source) = self.router.source_of(destination) else { return Ok(false) };
-        let subject = Subject { source, destination: destination.clone(), primary: true };
+        let subject = Subject::of(&self.router, source, destination.clone());
         let record = self.ledger.lookup(&subject).await;
         record.map(|record| record.is_some()).map_err(|error| unknown(destination, &error.to_string()))
     }

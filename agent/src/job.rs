@@ -15,11 +15,12 @@ use tracing::{debug, error, info, warn};
 use crate::ambient;
 use crate::error::Kind;
 use crate::event::{self, Entry, Parsed, Record};
+use crate::fuse::Fuse;
 use crate::lease::Lease;
-use crate::ledger::{Ledger, Subject};
+use crate::ledger::{Ending, Ledger, LedgerError, Left, Subject};
 use crate::metrics::{Metrics, Outcome};
-use crate::object::{Location, Writer};
-use crate::pace::{Breaker, Fuse, Pace};
+use crate::object::Writer;
+use crate::pace::{Breaker, Pace};
 use crate::plan::Cut;
 use crate::protocol::End;
 use crate::queue::{Message, Queue, QueueError};
@@ -63,13 +64,13 @@ pub struct Context {
     pub keys: Keys,
 }
 
-/// Locks by source key; an entry lives as long as somebody holds or awaits it.
+/// Locks by source and destination; an entry lives as long as somebody holds or awaits it.
 /// Clones are the same locks.
 #[derive(Clone, Default)]
-pub struct Keys(Arc<Mutex<HashMap<Location, Weak<tokio::sync::Mutex<()>>>>>);
+pub struct Keys(Arc<Mutex<HashMap<Subject, Weak<tokio::sync::Mutex<()>>>>>);
 
 impl Keys {
-    async fn lock(&self, key: &Location) -> tokio::sync::OwnedMutexGuard<()> {
+    async fn lock(&self, key: &Subject) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
             let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if keys.len() > 4096 {
@@ -111,27 +112,42 @@ pub async fn run(
     cancelled: CancellationToken,
     stop: CancellationToken,
 ) {
+    if is_renewed_first(context, &message) {
+        lease.end().await;
+        if let Err(error) = context.queue.renew(&message, &message.body, Duration::ZERO).await {
+            warn!(message_id = %message.id, %error, "a message that came often could not be renewed");
+        }
+        return;
+    }
     let done = tokio::select! {
         biased;
         done = work(context, &message, &stop) => Some(done),
         () = cancelled.cancelled() => None,
     };
     let Some(work) = done else {
-        warn!(message = %message.id, "the lease is lost; somebody else will look at it");
+        warn!(message_id = %message.id, "the lease is lost; somebody else will look at it");
         return;
     };
     lease.end().await;
     if let Err(error) = conclude(context, &message, work).await {
         // It comes back by itself, and its finished records end as Unchanged.
-        warn!(message = %message.id, %error, "the message could not be concluded");
+        warn!(message_id = %message.id, %error, "the message could not be concluded");
     }
+}
+
+/// Whether a message came so often that the queue would take the next delivery for the last. What ended its jobs before may
+/// have been kills alone, which say nothing about it: a copy with a fresh count takes its place before anything is tried.
+/// The first delivery is always worked on.
+fn is_renewed_first(context: &Context, message: &Message) -> bool {
+    let most = context.queue.traits().max_receives;
+    message.received > 1 && most.is_some_and(|most| message.received + 1 >= most)
 }
 
 /// What is left to do with a message.
 #[derive(Default)]
 struct Work {
-    /// Bodies for the dead letters, with their reasons.
-    parked: Vec<(String, String)>,
+    /// For the dead letters.
+    parked: Vec<Parked>,
     /// Records that are looked at again, and when.
     left: Vec<Record>,
     again: Duration,
@@ -139,14 +155,20 @@ struct Work {
     abandoned: bool,
 }
 
+struct Parked {
+    body: String,
+    reason: String,
+    /// The same in words that many have in common.
+    why: &'static str,
+}
+
 async fn work(context: &Context, message: &Message, stop: &CancellationToken) -> Work {
     let mut work = Work::default();
     match event::parse(message.body.as_bytes()) {
-        Parsed::Nothing(why) => debug!(message = %message.id, %why, "nothing to do"),
+        Parsed::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
         Parsed::Malformed(reason) => {
-            error!(message = %message.id, %reason, "malformed message, parked");
-            context.metrics.parked(MALFORMED);
-            work.parked.push((message.body.to_string(), reason));
+            error!(message_id = %message.id, %reason, "malformed message, parked");
+            work.parked.push(Parked { body: message.body.to_string(), reason, why: MALFORMED });
         }
         Parsed::Records(entries) => {
             for entry in entries {
@@ -161,9 +183,8 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
     let record = match entry {
         Entry::Record(record) => record,
         Entry::Malformed(bad) => {
-            error!(message = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
-            context.metrics.parked(MALFORMED);
-            work.parked.push((bad.body, bad.reason));
+            error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
+            work.parked.push(Parked { body: bad.body, reason: bad.reason, why: MALFORMED });
             return;
         }
     };
@@ -171,8 +192,7 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
         Fate::Done(outcome) => outcome,
         Fate::Park { why, reason } => {
             error!(object = %record.source, %reason, "parked");
-            work.parked.push((record.to_message(), reason));
-            context.metrics.parked(why);
+            work.parked.push(Parked { body: record.to_message(), reason, why });
             Outcome::Parked
         }
         Fate::Again(after) => {
@@ -200,23 +220,24 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
 async fn reconcile(context: &Context, message: &Message, record: &Record, stop: &CancellationToken) -> Fate {
     let (destination, storage_class) = match context.router.decide(&record.source, record.destination.as_ref()) {
         Decision::Go { destination, storage_class } => (destination, storage_class),
-        Decision::Ignored(rule) => {
+        Decision::Ignored { rule, destination } => {
             debug!(object = %record.source, %rule, "skipped by the ignore list");
-            return settle_without_looking(context, record, Outcome::Skipped, None).await;
+            let subject = Subject::of(&context.router, record.source.clone(), destination);
+            return settle_without_looking(context, &subject, None).await;
         }
         Decision::NotRouted(why) => {
-            let parked = Some((NOT_ROUTED, why.to_string()));
-            return settle_without_looking(context, record, Outcome::Parked, parked).await;
+            let subject = Subject::refused(record.source.clone(), record.destination.clone());
+            return settle_without_looking(context, &subject, Some((NOT_ROUTED, why.to_string()))).await;
         }
     };
-    if !context.sink.limits().takes_key(&destination.key) {
-        let length = destination.key.as_bytes().len();
+    let subject = Subject::of(&context.router, record.source.clone(), destination);
+    if !context.sink.limits().takes_key(&subject.destination.key) {
+        let length = subject.destination.key.as_bytes().len();
         let reason = format!("the destination takes no key of {length} bytes");
         let parked = Some((Kind::CannotHold.words(), reason));
-        return settle_without_looking(context, record, Outcome::Parked, parked).await;
+        return settle_without_looking(context, &subject, parked).await;
     }
-    let _alone = context.keys.lock(&record.source).await;
-    let subject = Subject { source: record.source.clone(), destination, primary: true };
+    let _alone = context.keys.lock(&subject).await;
     let mut drive = Drive::new(context, &subject, record, storage_class.as_deref(), stop);
     let end = drive.run(message.received > 1).await;
     if end == End::Parked && context.restore {
@@ -236,53 +257,63 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
     }
 }
 
-/// What a rule decides needs no look at either side, but a line in the ledger like everything else.
-async fn settle_without_looking(
-    context: &Context,
-    record: &Record,
-    outcome: Outcome,
-    parked: Option<(&'static str, String)>,
-) -> Fate {
-    use crate::ledger::{Ending, Left};
-    let subject = Subject { source: record.source.clone(), destination: record.source.clone(), primary: true };
+/// What a rule decides, to park or to skip, needs no look at either side, but a line in the ledger like everything else.
+async fn settle_without_looking(context: &Context, subject: &Subject, parked: Option<(&'static str, String)>) -> Fate {
+    let _alone = context.keys.lock(subject).await;
     let writer = Writer::random();
-    let ending = match &parked {
-        Some((_, reason)) => Ending::Parked { reason: reason.clone() },
-        None => Ending::Settled { outcome, published: None, digests: None, grade: None },
-    };
-    let recorded = match context.ledger.begin(&subject, writer).await {
-        Ok(_) => context.ledger.finish(&subject, writer, &ending, Left::Nothing, &[]).await,
+    let recorded = match context.ledger.begin(subject, writer).await {
+        Ok(begun) => {
+            let ending = match &parked {
+                Some((_, reason)) => Ending::Parked { reason: reason.clone() },
+                // A copy that was made before the rule is still there.
+                None => {
+                    let (outcome, published) = (Outcome::Skipped, begun.published);
+                    Ending::Settled { outcome, published, digests: None, grade: None }
+                }
+            };
+            context.ledger.finish(subject, writer, &ending, Left::Nothing, &[]).await
+        }
         Err(error) => Err(error),
     };
     match (recorded, parked) {
+        (Err(error @ LedgerError::Record { .. }), _) => {
+            Fate::Park { why: Kind::Refused.words(), reason: error.to_string() }
+        }
         (Err(error), _) => {
-            warn!(object = %record.source, %error, "the ledger did not take it");
+            warn!(object = %subject.source, %error, "the ledger did not take it");
             Fate::Again(Duration::from_secs(5))
         }
         (Ok(_), Some((why, reason))) => Fate::Park { why, reason },
-        (Ok(_), None) => Fate::Done(outcome),
+        (Ok(_), None) => Fate::Done(Outcome::Skipped),
     }
 }
 
-/// Hands on, gives back or deletes.
-async fn conclude(context: &Context, message: &Message, mut work: Work) -> Result<(), QueueError> {
+/// Hands on, gives back or deletes. What is parked is counted when that is done, for until then the message comes back and
+/// is parked again.
+async fn conclude(context: &Context, message: &Message, work: Work) -> Result<(), QueueError> {
     if work.abandoned {
         return Ok(());
     }
-    for (body, reason) in &work.parked {
+    for Parked { body, reason, .. } in &work.parked {
         context.queue.park(body, reason).await?;
     }
-    let Some(last) = work.left.pop() else {
+    end_message(context, message, &work).await?;
+    work.parked.iter().for_each(|parked| context.metrics.parked(parked.why));
+    Ok(())
+}
+
+async fn end_message(context: &Context, message: &Message, work: &Work) -> Result<(), QueueError> {
+    let Some((last, others)) = work.left.split_last() else {
         return context.queue.delete(&message.receipt).await;
     };
-    let alone = work.left.is_empty() && work.ended == 0 && work.parked.is_empty();
+    let alone = others.is_empty() && work.ended == 0 && work.parked.is_empty();
     let last_chance = context.queue.traits().max_receives.is_some_and(|most| message.received + 1 >= most);
     let old = ambient::now().duration_since(message.sent).unwrap_or_default() > context.queue.traits().retention / 2;
     if alone && !last_chance && !old {
         return context.queue.release(&message.receipt, work.again).await;
     }
     // Each goes on by itself, with a fresh count and age: first the others, then the last in this one's place.
-    let others: Vec<String> = work.left.iter().map(Record::to_message).collect();
+    let others: Vec<String> = others.iter().map(Record::to_message).collect();
     if !others.is_empty() {
         context.queue.send(&others).await?;
     }

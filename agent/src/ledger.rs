@@ -20,15 +20,34 @@ use futures_util::future::try_join_all;
 use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+use crate::route::Router;
+
+/// For how long a settled record is kept.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a record is about: one source object to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     pub source: Location,
     pub destination: Location,
-    /// The first (or only) route of the source bucket: its records are named `bucket/key` as the predecessors had
-    /// them; others have the destination appended.
+    /// The first (or only) destination of the source: its record is named `bucket/key` as the predecessors had it; others
+    /// have the destination appended.
     pub primary: bool,
+}
+
+impl Subject {
+    /// A copy that the router sends, or leaves out.
+    pub fn of(router: &Router, source: Location, destination: Location) -> Subject {
+        let primary = router.is_first(&source, &destination);
+        Subject { source, destination, primary }
+    }
+
+    /// What no route sends: the record of a copy that was made once is not its record. `wanted`: the destination that the
+    /// message asked for; without one the record names none.
+    pub fn refused(source: Location, wanted: Option<Location>) -> Subject {
+        let destination = wanted.unwrap_or_else(|| Location::new("", ""));
+        Subject { source, destination, primary: false }
+    }
 }
 
 /// The last state that Skyferry published under a key, or found to be equal.
@@ -135,7 +154,10 @@ pub enum LedgerError {
     /// The ledger cannot be reached, or refuses all: weather.
     #[error("ledger {ledger}: {operation} failed: {answer}")]
     Weather { ledger: String, operation: &'static str, answer: String },
-    /// Settings that cannot work: no such table, a schema of a newer version.
+    /// The record of this one object cannot be used, whatever is tried; others can.
+    #[error("ledger {ledger}: the record of this object cannot be used: {problem}; {advice}")]
+    Record { ledger: String, problem: String, advice: String },
+    /// Settings that cannot work: no such table, no permission.
     #[error("ledger {ledger}: {problem}; {advice}")]
     Unusable { ledger: String, problem: String, advice: String },
 }
@@ -175,6 +197,11 @@ pub trait Ledger: Send + Sync {
 
     /// The uploads that some open writer has recorded under a destination bucket: the janitor spares them.
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;
+
+    /// Forgets records that settled longer ago than `KEPT`, where the service does not do it by itself; how many.
+    async fn forget(&self) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
 
     /// A few words that the whole fleet can read; the name is short and of plain letters. Notes are apart from records,
     /// and never reaped: what shall end by itself says so in its value.

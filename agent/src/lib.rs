@@ -29,6 +29,7 @@
 //! | 2 | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
 //! | 2 | [`roots`] | which certificate authorities are trusted |
 //! | 3 | [`leader`] | one of the fleet at a time |
+//! | 3 | [`fuse`] | too many deletions at once, counted by the whole fleet |
 //! | 3 | [`aws`] | keys, retries and the far clock of SQS and DynamoDB |
 //! | 3 | [`embedded`], `queue::*`, `ledger::*`, `store::*` | SQLite for one machine; SQS, DynamoDB; S3, GCS, directories |
 //! | 3 | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
@@ -68,6 +69,7 @@ pub mod store;
 pub mod aws;
 pub mod copy;
 pub mod embedded;
+pub mod fuse;
 pub mod leader;
 
 pub mod janitor;

@@ -4,7 +4,6 @@
 //! live as long as what they pay for. Whoever holds bytes must not wait for more: two such would wait for each other.
 
 mod breaker;
-mod fuse;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use tokio::time::Instant;
 use crate::metrics::{Gauge, Held};
 
 pub use breaker::{Blame, Breaker, Channel, Outage};
-pub use fuse::Fuse;
 
 /// What one open transfer keeps in memory: read and write buffers of its two connections, and a chunk on its way.
 pub const STREAM: u64 = 512 << 10;

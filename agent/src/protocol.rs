@@ -22,6 +22,9 @@ pub use words::*;
 
 /// An attempt ends here when the source or the destination keeps moving: the message is released, nothing is lost.
 pub const MAX_ATTEMPTS: u32 = 4;
+/// Where so many writers are open whose hold has not passed, one more would only add to them: it waits like the others. So
+/// the ledger's record of a key stays small, whatever fails and however often.
+const MAX_OPEN: usize = 100;
 /// A destination that twice stores other bytes than were sent gets no third try in one job.
 const MAX_WRONG: u32 = 2;
 
@@ -34,8 +37,8 @@ pub struct Protocol {
     /// What the ledger knew of this key, as long as nothing newer was learnt.
     recorded: bool,
     published: Option<(SourceIdentity, Revision)>,
-    /// Earlier writers that are ended with this one.
-    closable: Vec<Writer>,
+    /// Earlier writers that are ended with this one, and their uploads that are not known to have ended.
+    closable: Vec<(Writer, Option<UploadId>)>,
     /// What an adopted upload holds parts of.
     adopted: Option<SourceIdentity>,
     destination: Known,
@@ -107,6 +110,7 @@ impl Protocol {
             (State::Seeing(mut uploads, then), Answer::UploadGone) => {
                 let ended = uploads.pop();
                 self.upload.take_if(|own| Some(&*own) == ended.as_ref());
+                self.forget_upload(ended.as_ref());
                 self.end_uploads(uploads, then)
             }
             (State::Seeing(uploads, then), _) => self.end_uploads(uploads, then),
@@ -138,7 +142,12 @@ impl Protocol {
                 self.upload = Some(upload.clone());
                 self.go(State::Checkpoint, Effect::Checkpoint(upload))
             }
-            (State::Checkpoint, Answer::Done) => self.with_upload(State::Parts, Effect::Parts),
+            (State::Checkpoint, Answer::Done) => {
+                // This writer's from now on.
+                let own = self.upload.clone();
+                self.forget_upload(own.as_ref());
+                self.with_upload(State::Parts, Effect::Parts)
+            }
             (State::Checkpoint, _) => self.end_own_upload(Then::Release),
             (State::Parts, Answer::Done) => {
                 let expected = self.replacing(self.facts.conditional_finish);
@@ -342,17 +351,21 @@ impl Protocol {
     }
 
     fn finish(&mut self, ending: Ending) -> Effect {
-        let (end, closes) = match &ending {
+        let (end, settles) = match &ending {
             Ending::Settled { outcome, .. } => (End::Settled(*outcome), true),
             Ending::Parked => (End::Parked, true),
             Ending::Released { counted, .. } => (End::Again { counted: *counted }, false),
         };
-        let closed = if closes { self.closable.clone() } else { Vec::new() };
+        // One that is released may not have seen all uploads end: their writers are the successor's to close.
+        let closed = self.closable.iter().filter(|(_, upload)| settles || upload.is_none());
+        let closed = closed.map(|(writer, _)| *writer).collect();
         self.go(State::Finish(end), Effect::Finish { ending, closed, in_doubt: self.in_doubt })
     }
 
     fn failed(&mut self, state: State, trouble: Trouble) -> Effect {
         match (state, trouble) {
+            // Its record cannot be used, so nothing is begun.
+            (State::Lookup | State::Begin, Trouble::Park) => self.end(End::Parked),
             (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _)
             | (State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
             // An upload that cannot be seen to end: whoever comes next has to.

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::fuse::{Blown, Fuse};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::Shutdown;
 use crate::pace::Breaker;
@@ -47,6 +48,7 @@ pub enum StatusError {
 pub struct View {
     pub metrics: Arc<Metrics>,
     pub breaker: Arc<Breaker>,
+    pub fuse: Arc<Fuse>,
     pub rest: Rest,
     pub shutdown: Shutdown,
     pub recent: Recent,
@@ -148,6 +150,8 @@ struct Report {
     uptime_seconds: f64,
     draining: bool,
     paused: Option<Pause>,
+    /// Too many at once, as far as this agent knows.
+    deletions_held: Option<Blown>,
     #[serde(flatten)]
     summary: Summary,
     /// These move while a large object does; what is tried again counts again.
@@ -187,6 +191,7 @@ impl Report {
             uptime_seconds: seconds(view.started.elapsed()),
             draining: view.shutdown.stop.is_cancelled(),
             paused: view.rest.pause(),
+            deletions_held: view.fuse.blown(),
             summary: metrics.summary(),
             bytes_passed: metrics.bytes_passed(),
             inflight_objects: metrics.inflight_objects.get(),

@@ -28,6 +28,7 @@ use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
 use crate::emf::Emf;
 use crate::error::Side;
+use crate::fuse::Fuse;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
 pub use crate::ledger::dynamodb::COLUMNS;
@@ -35,7 +36,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
 use crate::object::Key;
-use crate::pace::{Breaker, Fuse, Pace};
+use crate::pace::{Breaker, Pace};
 use crate::pause::Rest;
 use crate::plan::Cut;
 use crate::queue::embedded::EmbeddedQueue;
@@ -237,6 +238,10 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        if self.shared().deletes {
+            let (fuse, end) = (self.shared().fuse.clone(), end.clone());
+            tokio::spawn(async move { fuse.keep(end).await });
+        }
         let publishing = shutdown.stop.child_token();
         let _publishing = publishing.clone().drop_guard();
         let publisher = self.publish(&publishing)?;
@@ -311,6 +316,7 @@ impl Agent {
         View {
             metrics: self.shared().metrics.clone(),
             breaker: self.shared().breaker.clone(),
+            fuse: self.shared().fuse.clone(),
             rest: self.rest.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
@@ -393,7 +399,9 @@ fn contexts(
     }
     let hold = queues::hold(&settings.ledger, &queues);
     let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
-    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0));
+    // Nobody keeps a note without a ledger.
+    let shared = (!matches!(settings.ledger, config::Ledger::None)).then(|| ledger.clone());
+    let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0, shared));
     let of = |queue| Context {
         source: source.clone(),
         sink: sink.clone(),

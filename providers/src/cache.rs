@@ -13,7 +13,7 @@ use crate::{Credentials, Provider, ProviderError};
 /// Ask again this long before the credentials expire; a third of their life if that is shorter.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(300);
 /// A refusal refreshes at most this often, so that a denied fleet does not hammer the secret's service.
-const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+const AFTER_REFUSAL: Duration = Duration::from_secs(4);
 /// How long a request waits for what replaces refused credentials, before it tries the old ones again.
 const WHILE_REFUSED: Duration = Duration::from_secs(3);
 /// A failed refresh is not tried again sooner, with good credentials in hand and without.
@@ -107,7 +107,7 @@ impl Cached {
             }
             Some((credentials, Look::Refused)) => {
                 // A wait that ends without newer ones ends with the old ones.
-                let _ = tokio::time::timeout(WHILE_REFUSED, self.0.refreshed(AFTER_FAILURE)).await;
+                let _ = tokio::time::timeout(WHILE_REFUSED, self.0.refreshed(AFTER_REFUSAL)).await;
                 Ok(self.0.look().map_or(credentials, |(newest, _)| newest))
             }
             None | Some((_, Look::Expired)) => {

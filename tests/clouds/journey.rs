@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use http::Method;
+use sandbox::Operation;
 use serde_json::Value;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Report, Until};
 
-use crate::stage::{LIST, SINK, SOURCE, Stage};
+use crate::stage::{LIST, SINK, SOURCE, Stage, eventually, program};
 
 fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8).collect()
@@ -98,4 +99,68 @@ async fn what_is_removed_before_its_event_is_read_is_gone_on_ministack() {
     assert_eq!((report.summary.copied, report.summary.gone), (0, 2));
     let item = stage.cloud.item(LIST, "photos/k").await.expect("asked").expect("a row");
     assert_eq!((item["sfOutcome"]["S"].as_str(), item["endTime"].is_object()), (Some("gone"), true));
+}
+
+/// One source, two destinations, one large object at each, by two agents at one time; slower than the time after which a
+/// writer asks whether it is still the last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_b1_two_agents_send_one_object_to_two_destinations_with_no_part_too_many_on_ministack() {
+    let stage = Stage::new(30, 5).await;
+    let large = bytes(50 << 20);
+    stage.cloud.put_object("/photos/large.bin", large.clone()).await.expect("put");
+    let slow = "max_bandwidth = \"2MiB\"\nmax_objects = 1";
+    let (one, two) = (stage.agent_with_pairs(slow).await, stage.agent_with_pairs(slow).await);
+    // The object's own event goes to the first destination.
+    let job = format!(
+        r#"{{"Src_bucket":"{SOURCE}","Src_key":"large.bin","Size":{},"Des_bucket":"{SINK}","Des_key":"second/large.bin"}}"#,
+        large.len()
+    );
+    one.queue().send(&[job]).await.expect("sent");
+    let reports = tokio::join!(finish(one), finish(two));
+    let [one, two] = [reports.0, reports.1].map(|report| (report.summary.copied, report.summary.parked));
+    assert_eq!((one.0 + two.0, one.1 + two.1), (2, 0));
+    assert_eq!(stage.gcs.counts().of(Operation::UploadPart), 2 * 10, "5 MiB a part");
+    assert_eq!(stage.gcs.counts().of(Operation::CompleteUpload), 2);
+    assert!(stage.copy("large.bin").is_some_and(|copy| copy == large));
+    assert!(stage.gcs.read(SINK, "second/large.bin").expect("readable") == large);
+    for (record, key) in [
+        ("photos/large.bin", "backup/large.bin"),
+        ("/16/photos/large.bin -> copies/second/large.bin", "second/large.bin"),
+    ] {
+        let item = stage.cloud.item(LIST, record).await.expect("asked").expect("a row");
+        assert_eq!((&item["desBucket"]["S"], &item["desKey"]["S"]), (&SINK.into(), &key.into()));
+    }
+}
+
+/// The program is killed in the middle of a transfer more often than the queue would deliver its message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_b7_kills_alone_never_send_a_message_to_the_dead_letters_on_ministack() {
+    let stage = Stage::new(2, 4).await;
+    let body = bytes(4 << 20);
+    stage.cloud.put_object("/photos/slow", body.clone()).await.expect("put");
+    let settings = stage.settings("", "max_bandwidth = \"256KiB\"");
+    for _ in 0..9 {
+        let mut agent = tokio::process::Command::new(program())
+            .arg("--config")
+            .arg(&settings)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program");
+        eventually("it works", Duration::from_secs(30), async || {
+            stage.cloud.depth(LIST).await.is_ok_and(|[_, in_flight, _]| in_flight > 0)
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.kill().await.expect("killed");
+        assert_eq!(stage.dead_letters().await, 0);
+        eventually("it is visible again", Duration::from_secs(30), async || {
+            stage.cloud.depth(LIST).await.is_ok_and(|[visible, _, _]| visible > 0)
+        })
+        .await;
+    }
+    let report = finish(stage.agent().await).await;
+    assert_eq!((report.summary.parked, stage.dead_letters().await), (0, 0));
+    assert!(stage.copy("slow").is_some_and(|copy| copy == body));
 }

@@ -6,6 +6,7 @@ mod denied;
 mod dynamodb;
 mod journey;
 mod refused;
+mod shared;
 mod sqs;
 mod stage;
 mod two;

@@ -75,6 +75,19 @@ impl Stage {
         Agent::build(&settings.expect("settings")).await.expect("an agent")
     }
 
+    /// With the predecessors' bucket pairs: the route's own destination, and a second one of the same source, under `second/`.
+    pub async fn agent_with_pairs(&self, transfer: &str) -> Agent {
+        let pair = |prefix: &str| {
+            format!(r#"{{"src_bucket":"{SOURCE}","src_prefix":"","des_bucket":"{SINK}","des_prefix":"{prefix}"}}"#)
+        };
+        let pairs = self.folder.path().join("pairs.json");
+        std::fs::write(&pairs, format!("{}\n{}\n", pair("backup"), pair("second"))).expect("written");
+        let environment = BTreeMap::from([("SKYFERRY__BUCKET_PAIRS".to_owned(), pairs.display().to_string())]);
+        let text = self.text("", transfer);
+        let settings = Settings::parse(&self.folder.path().join("agent.toml"), &text, &environment);
+        Agent::build(&settings.expect("settings")).await.expect("an agent")
+    }
+
     /// The same as a file, for agents that are processes.
     pub fn settings(&self, destination: &str, transfer: &str) -> PathBuf {
         let file = self.folder.path().join("agent.toml");

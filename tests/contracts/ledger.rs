@@ -182,6 +182,31 @@ pub async fn a_writer_in_doubt_stays_open_until_it_is_closed(on: Under) {
     assert!(!on.finish(&key, second, settled, &[first]).await);
 }
 
+/// More than one update closes.
+pub async fn fault_b2_very_many_open_writers_are_closed_at_once(on: Under) {
+    let key = subject("a");
+    let mut writers = Vec::new();
+    for _ in 0..220 {
+        let (writer, _) = on.begin(&key).await;
+        let released = Ending::Released { counted: false };
+        on.ledger.finish(&key, writer, &released, Left::Doubt, &[]).await.expect("released");
+        writers.push(writer);
+    }
+    let (last, begun) = on.begin(&key).await;
+    assert_eq!(begun.earlier.len(), writers.len());
+    assert!(!on.finish(&key, last, settled(Some(published("e", "r"))), &writers).await);
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.open_writers, record.ended), (0, true));
+}
+
+pub async fn fault_b2_a_writer_that_is_released_closes_others(on: Under) {
+    let key = subject("a");
+    let (first, _) = on.begin(&key).await;
+    let (second, _) = on.begin(&key).await;
+    on.finish(&key, second, Ending::Released { counted: false }, &[first]).await;
+    assert!(on.begin(&key).await.1.earlier.is_empty());
+}
+
 pub async fn an_upload_is_handed_on_exactly(on: Under) {
     let key = subject("a");
     let (first, _) = on.begin(&key).await;
@@ -266,6 +291,38 @@ pub async fn records_of_different_keys_and_destinations_are_apart(on: Under) {
     on.finish(&here, writer, settled(Some(published("e", "r"))), &[]).await;
     for other in [there, subject("a/"), subject("A"), subject("a\n"), subject("é")] {
         assert_eq!(on.begin(&other).await.1, Begun::default(), "{other:?}");
+    }
+}
+
+pub async fn two_destinations_of_one_source_neither_fence_nor_close_each_other(on: Under) {
+    let first = subject("a");
+    let second = Subject { destination: Location::new("sink2", "a"), primary: false, ..first.clone() };
+    let (one, _) = on.begin(&first).await;
+    on.ledger.checkpoint(&first, one, Some(&upload("u1", 2))).await.expect("recorded");
+    let (two, begun) = on.begin(&second).await;
+    assert!(begun.earlier.is_empty(), "{begun:?}");
+    on.ledger.checkpoint(&second, two, Some(&upload("u2", 2))).await.expect("recorded");
+    on.ledger.checkpoint(&first, one, Some(&upload("u1", 3))).await.expect("not fenced by the other destination");
+    assert!(!on.finish(&first, one, settled(Some(published("e", "r1"))), &[]).await, "nobody else is open");
+    assert!(!on.finish(&second, two, settled(Some(published("e", "r2"))), &[]).await);
+    let records = on.ledger.lookup_all(&[first, second]).await.expect("looked up");
+    let revisions = records.iter().map(|record| record.as_ref()?.published.clone());
+    assert_eq!(revisions.collect::<Vec<_>>(), [Some(published("e", "r1")), Some(published("e", "r2"))]);
+}
+
+/// A message that is refused may ask for a destination, or name none.
+pub async fn fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone(on: Under) {
+    let good = subject("a");
+    let (writer, _) = on.begin(&good).await;
+    on.finish(&good, writer, settled(Some(published("e", "r"))), &[]).await;
+    let before = on.ledger.lookup(&good).await.expect("looked up");
+    for wanted in [None, Some(Location::new("victim", "a"))] {
+        let refused = Subject::refused(good.source.clone(), wanted);
+        let (writer, _) = on.begin(&refused).await;
+        on.finish(&refused, writer, Ending::Parked { reason: "no route".into() }, &[]).await;
+        let record = on.ledger.lookup(&refused).await.expect("looked up").expect("there");
+        assert_eq!((record.outcome, record.reason.as_deref()), (Some(Outcome::Parked), Some("no route")));
+        assert_eq!(on.ledger.lookup(&good).await.expect("looked up"), before);
     }
 }
 

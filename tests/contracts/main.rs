@@ -75,6 +75,8 @@ macro_rules! a_ledger {
             a_finished_writer_can_do_no_more
             a_fenced_writer_that_ends_is_closed_but_settles_nothing
             a_writer_in_doubt_stays_open_until_it_is_closed
+            fault_b2_very_many_open_writers_are_closed_at_once
+            fault_b2_a_writer_that_is_released_closes_others
             an_upload_is_handed_on_exactly
             an_upload_of_ten_thousand_parts_is_handed_on
             a_withdrawn_upload_is_forgotten
@@ -83,6 +85,8 @@ macro_rules! a_ledger {
             a_parked_record_keeps_its_reason_and_is_never_ended
             open_uploads_are_told_by_destination_bucket
             records_of_different_keys_and_destinations_are_apart
+            two_destinations_of_one_source_neither_fence_nor_close_each_other
+            fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone
             of_many_that_begin_at_once_one_remains_unfenced
             a_note_is_kept_changed_and_taken_away
             a_note_changes_only_if_it_is_as_expected

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox::Ministack;
+use sandbox::{DynamoFront, Ministack};
 use skyferry_agent::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
 use skyferry_agent::queue::QueueError;
 use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsLetters, SqsOptions};
@@ -57,19 +57,20 @@ pub async fn letters() -> letters::Subject {
     letters::Subject { queue, letters: Arc::new(letters), _keep: Box::new(stack) }
 }
 
-pub fn table(stack: &Ministack) -> DynamoOptions {
+pub fn table(endpoint: String) -> DynamoOptions {
     let (table, machine) = ("list".into(), "i-sandbox".into());
-    DynamoOptions { table, region: None, endpoint: Some(stack.endpoint()), machine }
+    DynamoOptions { table, region: None, endpoint: Some(endpoint), machine }
 }
 
-pub async fn open_ledger(stack: &Ministack) -> DynamoLedger {
-    dynamodb::create(table(stack), Arc::new(Cached::new(Keys))).await.expect("a table");
-    DynamoLedger::open(table(stack), Arc::new(Cached::new(Keys))).await.expect("opened")
+pub async fn open_ledger(endpoint: String) -> DynamoLedger {
+    dynamodb::create(table(endpoint.clone()), Arc::new(Cached::new(Keys))).await.expect("a table");
+    DynamoLedger::open(table(endpoint), Arc::new(Cached::new(Keys))).await.expect("opened")
 }
 
 pub async fn ledger() -> ledger::Under {
     let stack = Ministack::start().await.expect("ministack");
-    let ledger = Arc::new(open_ledger(&stack).await);
+    let limits = DynamoFront::start(stack.address()).expect("a front");
+    let ledger = Arc::new(open_ledger(limits.endpoint()).await);
     // The service's dates have whole seconds, and are all that two machines have in common.
-    ledger::Under { ledger, slack: Duration::from_millis(2100), _keep: Box::new(stack) }
+    ledger::Under { ledger, slack: Duration::from_millis(2100), _keep: Box::new((stack, limits)) }
 }

@@ -40,6 +40,7 @@
 mod counted;
 mod partial;
 mod queued;
+mod repeated;
 mod running;
 mod shown;
 mod stopped;

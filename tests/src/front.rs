@@ -110,7 +110,7 @@ fn due(held: &mut Vec<Held>, asked: &Asked) -> Option<Held> {
     place.map(|place| held.swap_remove(place))
 }
 
-async fn pass_on(target: SocketAddr, asked: Asked) -> io::Result<Told> {
+pub(crate) async fn pass_on(target: SocketAddr, asked: Asked) -> io::Result<Told> {
     let stream = TcpStream::connect(target).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);

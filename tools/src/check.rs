@@ -225,7 +225,7 @@ fn to_be_heard(apart: &Apart, routes: &[&Route], prefix: &str) -> Vec<Heard> {
         let under = destination.key.as_bytes().strip_suffix(b"event")?.to_vec();
         let copies = Folder::of(sink.clone(), destination.bucket.clone(), Key::new(under));
         copies.at("event");
-        Some(Heard { subject: Subject { source: at, destination, primary: true }, source, copies })
+        Some(Heard { subject: Subject::of(router, at, destination), source, copies })
     };
     routes.iter().filter_map(heard).collect()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use skyferry_agent::config::{self, Settings};
+use skyferry_agent::fuse::Deletions;
 use skyferry_agent::ledger::Ledger;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{WiringError, open_ledger};
@@ -37,12 +38,20 @@ pub struct PauseArguments {
 }
 
 /// Lets the agents of this ledger go on, within about 15 seconds.
+///
+/// With --deletes: lets deletions go on that were held back because there were too many at once. For an hour all of them are
+/// carried over; what was held back is tried again within about five minutes. After that they are counted anew.
 #[derive(clap::Args)]
-#[command(after_help = "Example: skyferry resume --config /etc/skyferry/agent.toml")]
+#[command(
+    after_help = "Examples: skyferry resume --config /etc/skyferry/agent.toml\n          skyferry resume --config /etc/skyferry/agent.toml --deletes"
+)]
 pub struct ResumeArguments {
     /// The agent's settings.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Let held back deletions go on, instead of a paused fleet.
+    #[arg(long)]
+    deletes: bool,
     #[command(flatten)]
     how: How,
 }
@@ -63,16 +72,50 @@ pub fn pause(arguments: &PauseArguments) -> anyhow::Result<u8> {
 }
 
 pub fn resume(arguments: &ResumeArguments) -> anyhow::Result<u8> {
-    change(&arguments.config, None, &arguments.how)
+    match arguments.deletes {
+        true => let_deletions_go(&arguments.config, &arguments.how),
+        false => change(&arguments.config, None, &arguments.how),
+    }
+}
+
+fn let_deletions_go(config: &Path, how: &How) -> anyhow::Result<u8> {
+    let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let held = runtime.block_on(async {
+        let ledger = open(&settings).await?;
+        if how.dry_run {
+            return anyhow::Ok(Some(Deletions::read(&*ledger).await?));
+        }
+        anyhow::Ok(Deletions::let_go(&*ledger).await?)
+    })?;
+    let Some(held) = held else {
+        bail!("the ledger did not take the note: others change it at the same time; try again")
+    };
+    let show = Show::new(how.json, false);
+    let now = match &held {
+        Some(held) => format!("deletions go on for an hour; they were {held}"),
+        None => "no deletions were held back; for an hour none will be".to_owned(),
+    };
+    show.say(&if how.dry_run { format!("would be written: {now}") } else { now })?;
+    if how.json {
+        show.json(&serde_json::json!({ "dry_run": how.dry_run, "deletions_held": held }).to_string())?;
+    }
+    Ok(DONE)
+}
+
+/// None that keeps no notes.
+fn settings_with_notes(config: &Path) -> Option<Settings> {
+    let settings = crate::settings(config)?;
+    if matches!(settings.ledger, config::Ledger::None) {
+        eprintln!("skyferry: [ledger] kind = \"none\" keeps no note that agents could read: stop them instead");
+        return None;
+    }
+    Some(settings)
 }
 
 /// To this pause, or to none.
 fn change(config: &Path, to: Option<&Pause>, how: &How) -> anyhow::Result<u8> {
-    let Some(settings) = crate::settings(config) else { return Ok(WRONG) };
-    if matches!(settings.ledger, config::Ledger::None) {
-        eprintln!("skyferry: [ledger] kind = \"none\" keeps no note that agents could read: stop them instead");
-        return Ok(WRONG);
-    }
+    let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let before = runtime.block_on(async {
         let ledger = open(&settings).await?;
@@ -102,7 +145,9 @@ fn words(to: Option<&Pause>, before: Option<&Pause>, dry_run: bool) -> String {
 async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Ledger>> {
     match open_ledger(settings).await {
         Err(error @ WiringError::Embedded(_)) => {
-            bail!("{error}\nAn agent with an embedded ledger is a fleet of one: stop it instead of pausing it.")
+            bail!(
+                "{error}\nAn agent with an embedded ledger is a fleet of one: stop it instead of pausing it, and while its deletions are resumed."
+            )
         }
         opened => Ok(opened?),
     }

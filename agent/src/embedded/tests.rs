@@ -207,3 +207,27 @@ async fn only_records_that_ended_long_ago_are_reaped() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(ledger.reap(Duration::ZERO).await.expect("reaped"), 1, "not the parked one, nor the open one");
 }
+
+#[tokio::test]
+async fn records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
+    let place = Place::new();
+    let settled =
+        Ending::Settled { outcome: crate::metrics::Outcome::Gone, published: None, digests: None, grade: None };
+    let days = |days: i64| days * 24 * 3600 * 1000;
+    for (key, age) in [("young", days(29)), ("old", days(31))] {
+        let file = place.open();
+        let subject = Subject { source: Location::new("b", key), ..subject() };
+        let writer = Writer::random();
+        file.ledger().begin(&subject, writer).await.expect("begun");
+        file.ledger().finish(&subject, writer, &settled, crate::ledger::Left::Nothing, &[]).await.expect("finished");
+        drop(file);
+        let file = rusqlite::Connection::open(place.path()).expect("opened");
+        let ended = (age, format!("b/{key}").into_bytes());
+        file.execute("UPDATE records SET ended = ended - ?1 WHERE source = ?2", ended).expect("aged");
+    }
+    let file = place.open();
+    assert_eq!(file.ledger().forget().await.expect("forgotten"), 1);
+    let young = Subject { source: Location::new("b", "young"), ..subject() };
+    assert!(file.ledger().lookup(&young).await.expect("looked up").is_some());
+    assert_eq!(file.ledger().forget().await.expect("not again today"), 0);
+}

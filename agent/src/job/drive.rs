@@ -286,6 +286,14 @@ impl<'a> Drive<'a> {
     }
 
     fn ledger_error(&self, error: LedgerError) -> CopyError {
-        CopyError::new(Side::Ledger, Kind::Unavailable, "ledger", &self.subject.source, error.to_string())
+        CopyError::new(Side::Ledger, kind_of(&error), "ledger", &self.subject.source, error.to_string())
+    }
+}
+
+/// A record that cannot be used is the object's own trouble; the ledger's is everybody's.
+fn kind_of(error: &LedgerError) -> Kind {
+    match error {
+        LedgerError::Record { .. } => Kind::Refused,
+        LedgerError::Fenced | LedgerError::Weather { .. } | LedgerError::Unusable { .. } => Kind::Unavailable,
     }
 }

@@ -26,9 +26,11 @@ mod batch;
 mod change;
 mod dump;
 mod item;
+mod moved;
 mod name;
 mod note;
 mod pack;
+mod repair;
 mod requests;
 mod table;
 
@@ -41,7 +43,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
+    UploadRecord,
 };
 use crate::aws::{Aws, Patience, ServerClock};
 use crate::metrics::Outcome;
@@ -54,12 +57,12 @@ pub use table::{TableSettings, create};
 
 /// Beside their attributes; a table that a newer version wrote is refused.
 const SCHEMA: u64 = 1;
-/// For how long a settled record is kept.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
 /// The predecessors add a start and a machine to sets with every attempt. Of more than this, the newest half stay: an item
 /// must not outgrow its 400 KB on a key that is tried for years.
 const ATTEMPTS_SHOWN: usize = 60;
+/// An UpdateExpression is at most 4,096 bytes: so many writers are closed with one.
+const CLOSED_AT_ONCE: usize = 200;
 
 #[derive(Clone, Debug)]
 pub struct DynamoOptions {
@@ -127,6 +130,38 @@ impl DynamoLedger {
     }
 }
 
+impl DynamoLedger {
+    /// Adds a writer that begins; back comes the item as it was.
+    async fn enter(&self, subject: &Subject, key: &str, writer: Writer) -> Result<Item, LedgerError> {
+        match self.update(key, self.beginning(subject, writer), ReturnValue::AllOld).await {
+            Ok(before) => return Ok(before),
+            Err(Refused::Condition { item, .. }) if item.schema() > SCHEMA => return Err(self.newer(&item)),
+            Err(Refused::Condition { .. } | Refused::Other(LedgerError::Record { .. })) => self.repair(key).await?,
+            Err(Refused::Other(error)) => return Err(error),
+        }
+        self.update(key, self.beginning(subject, writer), ReturnValue::AllOld).await.map_err(Refused::into_error)
+    }
+
+    fn beginning(&self, subject: &Subject, writer: Writer) -> Change {
+        let me = item::attribute(writer);
+        let now = Stamps::now();
+        let mut change = Change::default();
+        change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
+        change.set(&["sfVersion"], number(SCHEMA));
+        change.set(&["sfWriter"], text(&writer.to_string()));
+        change.set(&[&me], item::opened(subject));
+        change.set(&["sfBegan"], number(now.epoch));
+        item::named(subject).into_iter().for_each(|(name, value)| change.set(&[&name], value));
+        change.set(&["lastTimeProgress"], number(0));
+        change.set_once("firstTime", number(now.epoch));
+        change.add("tryTimes", number(1));
+        change.add("instanceID", list(vec![self.machine.clone()]));
+        change.add("startTime_f", list(vec![now.text.clone()]));
+        change.remove(&["endTime"]);
+        change
+    }
+}
+
 /// The last to have begun, open, and not finished.
 fn require_standing(change: &mut Change, writer: Writer, me: &str) {
     change.require_equal(&["sfWriter"], text(&writer.to_string()));
@@ -142,26 +177,11 @@ impl Ledger for DynamoLedger {
     }
 
     async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
-        let (key, me) = (name::key(subject), item::attribute(writer));
-        let now = Stamps::now();
-        let mut change = Change::default();
-        change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
-        change.set(&["sfVersion"], number(SCHEMA));
-        change.set(&["sfWriter"], text(&writer.to_string()));
-        change.set(&[&me], item::opened(subject));
-        change.set(&["sfBegan"], number(now.epoch));
-        change.set(&["desBucket"], text(&subject.destination.bucket));
-        change.set(&["desKey"], text(&subject.destination.key.to_string()));
-        change.set(&["lastTimeProgress"], number(0));
-        change.set_once("firstTime", number(now.epoch));
-        change.add("tryTimes", number(1));
-        change.add("instanceID", list(vec![self.machine.clone()]));
-        change.add("startTime_f", list(vec![now.text.clone()]));
-        change.remove(&["endTime"]);
-        let before = match self.update(&key, change, ReturnValue::AllOld).await {
-            Ok(before) => before,
-            Err(Refused::Condition { item, .. }) => return Err(self.newer(&item)),
-            Err(Refused::Other(error)) => return Err(error),
+        let key = name::key(subject);
+        let before = self.enter(subject, &key, writer).await?;
+        let before = match before.is_there() {
+            true => before,
+            false => self.moved(subject, &key).await?,
         };
         let mut open = before.open();
         open.retain(|other| other.writer != writer);
@@ -175,11 +195,12 @@ impl Ledger for DynamoLedger {
         let earlier = earlier.collect();
         self.note_fences(&key, &open).await;
         self.trim(&key, &before).await;
+        self.rename(subject, &key, writer, &before).await;
         Ok(Begun {
             known: before.is_there(),
             published: before.published(subject),
             earlier,
-            failures: before.failures(),
+            failures: before.failures(subject),
         })
     }
 
@@ -226,6 +247,7 @@ impl Ledger for DynamoLedger {
         closed: &[Writer],
     ) -> Result<Finished, LedgerError> {
         let (key, me) = (name::key(subject), item::attribute(writer));
+        let closed = self.close_all_but_some(&key, writer, closed).await?;
         let mut change = self.ending(subject, &me, ending, left, closed);
         require_standing(&mut change, writer, &me);
         if left == Left::Upload {
@@ -263,17 +285,11 @@ impl Ledger for DynamoLedger {
     }
 
     async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
-        let key = name::key(subject);
-        let request = || {
-            let get = self.client.get_item().table_name(&*self.table).key("Key", text(&key)).consistent_read(true);
-            get.customize().interceptor(self.clock.reader()).send()
+        let item = match self.item(&name::key(subject)).await? {
+            None if !subject.primary => self.item(&name::first(subject)).await?.filter(|item| item.tells_of(subject)),
+            own => own,
         };
-        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("GetItem", failure))?;
-        let Some(item) = got.item.map(Item::new) else { return Ok(None) };
-        if item.schema() > SCHEMA {
-            return Err(self.newer(&item));
-        }
-        Ok(Some(item.record(subject)))
+        self.read(subject, item.as_ref())
     }
 
     async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use rusqlite::{Row, params};
 
 use super::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
+    UploadRecord,
 };
 use crate::digest::Grade;
 use crate::embedded::{Db, Embedded, Failure};
@@ -49,6 +50,10 @@ const OLD: &str = "SELECT source, destination, ended < ?3 FROM records WHERE (so
      ORDER BY source, destination LIMIT 2000";
 const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended < ?3 AND NOT EXISTS \
      (SELECT 1 FROM writers WHERE writers.source = records.source AND writers.destination = records.destination)";
+
+/// When records were forgotten last, in ms since the epoch.
+const FORGOT: &str = "forgot";
+const DAY: i64 = 24 * 3600 * 1000;
 
 /// The ledger of an embedded file. Most jobs are small objects that settle at once, and keys come in no order: so `begin`
 /// writes only the writer, in a table that is as small as the work at hand, and the record is written once, at the end.
@@ -211,6 +216,18 @@ impl Ledger for EmbeddedLedger {
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError> {
         let prefix = [destination_bucket.as_bytes(), b"/"].concat();
         self.run("OpenUploads", move |db| db.rows(UPLOADS, (&prefix,), |row| Ok(UploadId(row.get(0)?)))).await
+    }
+
+    /// Once a day at most: it reads every record.
+    async fn forget(&self) -> Result<u64, LedgerError> {
+        let last = self.run("ReadNote", |db| Ok((note::read(db, FORGOT)?, db.now))).await?;
+        let (at, now) = (last.0.and_then(|at| at.try_into().ok()).map_or(0, i64::from_be_bytes), last.1);
+        if (0..DAY).contains(&(now - at)) {
+            return Ok(0);
+        }
+        let forgotten = self.reap(KEPT).await?;
+        self.run("SetNote", move |db| note::write(db, FORGOT, &now.to_be_bytes())).await?;
+        Ok(forgotten)
     }
 
     async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {

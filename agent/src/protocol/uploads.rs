@@ -22,7 +22,13 @@ impl Protocol {
         };
         self.recorded = begun.known;
         self.published = begun.published;
-        self.closable = begun.earlier.iter().filter(|earlier| earlier.closable).map(|earlier| earlier.writer).collect();
+        let crowded = begun.earlier.iter().filter(|earlier| !earlier.closable).count() >= MAX_OPEN;
+        let closable = begun.earlier.iter().filter(|earlier| earlier.closable);
+        self.closable =
+            closable.map(|earlier| (earlier.writer, earlier.upload.as_ref().map(|upload| upload.id.clone()))).collect();
+        if crowded {
+            return self.release(false);
+        }
         let uploads: Vec<_> = begun.earlier.into_iter().filter_map(|earlier| earlier.upload).collect();
         match uploads.iter().any(|upload| upload.resumable.is_some()) {
             true => self.go(State::AdoptionLook(uploads), Effect::HeadSource),
@@ -50,6 +56,11 @@ impl Protocol {
             Some(upload) => self.go(State::Aborting(uploads, then), Effect::Abort(upload)),
             None => self.then(then),
         }
+    }
+
+    /// It has ended, or is recorded as this writer's: whoever recorded it before need not be kept for it.
+    pub(super) fn forget_upload(&mut self, upload: Option<&UploadId>) {
+        self.closable.iter_mut().for_each(|(_, theirs)| drop(theirs.take_if(|theirs| Some(&*theirs) == upload)));
     }
 
     pub(super) fn end_own_upload(&mut self, then: Then) -> Effect {

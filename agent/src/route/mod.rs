@@ -79,7 +79,11 @@ pub enum Decision {
         storage_class: Option<Arc<str>>,
     },
     /// Left out by this rule of the ignore list: Skipped.
-    Ignored(Rule),
+    Ignored {
+        rule: Rule,
+        /// Where it would have gone.
+        destination: Location,
+    },
     /// Outside the allow-list, or sent to a place outside it: parked, with this reason.
     NotRouted(NotRouted),
 }
@@ -164,8 +168,7 @@ impl Router {
         if let Some(wanted) = wanted
             && let Some(pair) = self.pairs.iter().find(|pair| pair.leads(source, wanted))
         {
-            let rule = self.ignore.matches(source);
-            return rule.map_or_else(|| pair.go(wanted.clone()), |rule| Decision::Ignored(rule.clone()));
+            return self.ignored(source, wanted.clone()).unwrap_or_else(|| pair.go(wanted.clone()));
         }
         let mut covering = self.routes.iter().filter(|route| route.covers(source)).peekable();
         let Some(&first) = covering.peek() else {
@@ -173,15 +176,16 @@ impl Router {
             let bucket = source.bucket.clone();
             return Decision::NotRouted(if known { NotRouted::Prefix(bucket) } else { NotRouted::Bucket(bucket) });
         };
-        if let Some(rule) = self.ignore.matches(source) {
-            return Decision::Ignored(rule.clone());
-        }
         let key = first.map(source.key.as_bytes());
+        let mapped = || Location::new(first.bucket.clone(), Key::new(key.clone()));
+        if let Some(ignored) = self.ignored(source, wanted.cloned().unwrap_or_else(mapped)) {
+            return ignored;
+        }
         let Some(wanted) = wanted.filter(|w| *w.bucket != *first.bucket || w.key.as_bytes() != key) else {
             if key.is_empty() {
                 return Decision::NotRouted(NotRouted::EmptyKey);
             }
-            return first.go(Location::new(first.bucket.clone(), Key::new(key)));
+            return first.go(mapped());
         };
         let foreign = self.routes.iter().any(|route| !route.covers(source) && self.yields(route, wanted));
         let host = covering.find(|r| r.bucket == wanted.bucket && begins(wanted.key.as_bytes(), r.prefix.as_bytes()));
@@ -189,6 +193,19 @@ impl Router {
             Some(host) if !foreign => host.go(wanted.clone()),
             _ => Decision::NotRouted(NotRouted::Destination(wanted.clone())),
         }
+    }
+
+    /// Whether this is the first destination of its source, whose ledger record has the predecessors' key: the one of its
+    /// events; where no route takes the source, the one of the first pair that does. Settings alone decide it, so every
+    /// agent and every message agree. Routes come before pairs because pairs are read from elsewhere at run time: an agent
+    /// that could not read them, or has older ones, names the same record.
+    pub fn is_first(&self, source: &Location, destination: &Location) -> bool {
+        let mut taking = self.routes.iter().chain(&self.pairs).filter(|route| route.covers(source));
+        taking.next().is_some_and(|route| route.leads(source, destination))
+    }
+
+    fn ignored(&self, source: &Location, destination: Location) -> Option<Decision> {
+        self.ignore.matches(source).map(|rule| Decision::Ignored { rule: rule.clone(), destination })
     }
 
     /// The source object that is copied to this place, where there is exactly one: not with a route for any bucket.

@@ -94,6 +94,29 @@ fn the_most_special_route_decides() {
     assert_eq!((class("s/raw/x").as_deref(), class("s/x")), (Some("COLDLINE"), None));
 }
 
+/// In the order of the routes, then of the pairs; the most special route before others, as for events.
+#[test]
+fn one_destination_of_a_source_is_its_first_whatever_the_pairs() {
+    let firsts = |router: &Router, source: &str| {
+        let places = ["default/p/k", "d/x/p/k", "e/p/k", "source/p/k"];
+        let first = places.into_iter().filter(|to| router.is_first(&place(source), &place(to)));
+        first.collect::<Vec<_>>()
+    };
+    let pairs = vec![route("s/p", "d/x"), route("s/p", "e")];
+    let events = new(&[route("*", "default")]).unwrap();
+    assert_eq!(firsts(&events, "s/p/k"), ["default/p/k"]);
+    assert_eq!(
+        firsts(&events.with_pairs(pairs.clone()).unwrap(), "s/p/k"),
+        ["default/p/k"],
+        "with the pairs as without"
+    );
+    let alone = new(&[route("other", "default")]).unwrap().with_pairs(pairs.clone()).unwrap();
+    assert_eq!(firsts(&alone, "s/p/k"), ["d/x/p/k"], "the first pair, where no route takes the source");
+    let turned = new(&[]).unwrap().with_pairs(pairs.into_iter().rev().collect()).unwrap();
+    assert_eq!(firsts(&turned, "s/p/k"), ["e/p/k"]);
+    assert!(firsts(&turned, "t/p/k").is_empty());
+}
+
 #[test]
 fn routes_that_could_meet_are_refused() {
     let overlaps = |a: Route, b: Route| matches!(new(&[a, b]), Err(RouteError::Overlap(..)));
@@ -144,7 +167,9 @@ fn without_routes_any_bucket_goes_to_the_destination() {
 fn an_ignored_object_says_which_rule() {
     let (ignore, _) = IgnoreList::parse(b"# x\ns/tmp/*");
     let router = Router::new(vec![route("s", "d")], ignore).unwrap();
-    assert!(matches!(router.decide(&place("s/tmp/a"), None), Decision::Ignored(rule) if rule.line == 2));
+    assert!(
+        matches!(router.decide(&place("s/tmp/a"), None), Decision::Ignored { rule, destination } if rule.line == 2 && destination == place("d/tmp/a"))
+    );
     assert!(matches!(router.decide(&place("u/tmp/a"), None), Decision::NotRouted(_)));
 }
 

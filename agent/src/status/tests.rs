@@ -10,6 +10,7 @@ fn view() -> View {
     View {
         metrics: Arc::default(),
         breaker: Arc::default(),
+        fuse: Arc::new(Fuse::new(0.5, None)),
         rest: Rest::default(),
         shutdown: Shutdown::default(),
         recent: Recent::default(),

@@ -160,6 +160,7 @@ const CAUGHT: &[(Mutant, &str)] = &[
     (Mutant::DeleteBeforeFinish, "gcs, small"),
     (Mutant::ForgetDoubt, "gcs, two losses"),
     (Mutant::CloseWithoutHold, "gcs, small, deletes"),
+    (Mutant::CloseAllWhenReleased, "gcs, large, both"),
     (Mutant::AdoptAnything, "gcs, large, crash"),
     (Mutant::DeleteWhenFenced, "gcs, large, crash"),
     (Mutant::DeleteOnFailure, "gcs, small"),

@@ -39,6 +39,8 @@ pub enum Mutant {
     ForgetDoubt,
     /// An open writer is closed without waiting for the hold.
     CloseWithoutHold,
+    /// A released job closes writers whose uploads it has not seen end.
+    CloseAllWhenReleased,
     /// An upload is taken over whatever it holds.
     AdoptAnything,
     /// A message that meets a later writer is deleted.
@@ -77,6 +79,16 @@ impl Mutant {
             (Mutant::UnconditionalDelete, Effect::Delete { .. }) => Effect::Delete { expected: Expected::Any },
             (Mutant::ForgetDoubt, Effect::Finish { ending, closed, .. }) => {
                 Effect::Finish { ending, closed, in_doubt: false }
+            }
+            (
+                Mutant::CloseAllWhenReleased,
+                Effect::Finish { ending: ending @ Ending::Released { .. }, in_doubt, .. },
+            ) => {
+                let me = worker.writer;
+                let writers = world.record.iter().flat_map(|record| &record.writers);
+                let closed =
+                    writers.filter(|entry| entry.upload.is_some() && entry.writer != me).map(|entry| entry.writer);
+                Effect::Finish { ending, closed: closed.collect(), in_doubt }
             }
             (_, effect) => effect,
         }

@@ -126,7 +126,9 @@ impl From<&QueueError> for Trouble {
 impl From<&LedgerError> for Trouble {
     fn from(error: &LedgerError) -> Trouble {
         match error {
-            LedgerError::Unusable { problem, advice, .. } => Trouble::new(problem, advice),
+            LedgerError::Unusable { problem, advice, .. } | LedgerError::Record { problem, advice, .. } => {
+                Trouble::new(problem, advice)
+            }
             error => Trouble::new(error.to_string(), "check the network, [ledger] endpoint and region, and the keys"),
         }
     }

@@ -71,7 +71,7 @@ impl Judge {
         match self.router.decide(&source, sides.pair.then_some(&expected)) {
             Decision::Go { destination, .. } if destination == expected => {}
             // The prefix itself has no name at the destination; what a rule leaves out is nobody's loss there.
-            Decision::Ignored(_) | Decision::NotRouted(_) if here.is_some() => return Meant::Skipped,
+            Decision::Ignored { .. } | Decision::NotRouted(_) if here.is_some() => return Meant::Skipped,
             _ => return Meant::Elsewhere,
         }
         let taken = match &here {
@@ -87,7 +87,9 @@ impl Judge {
 
     async fn ask_the_ledger(&self, findings: &mut [Finding]) -> anyhow::Result<()> {
         let mut open: Vec<&mut Finding> = findings.iter_mut().filter(|finding| is_open(finding.verdict)).collect();
-        let subjects: Vec<Subject> = open.iter().map(|finding| subject(finding)).collect();
+        let subject =
+            |finding: &&mut Finding| Subject::of(&self.router, finding.source.clone(), finding.destination.clone());
+        let subjects: Vec<Subject> = open.iter().map(subject).collect();
         if subjects.is_empty() {
             return Ok(());
         }
@@ -154,10 +156,6 @@ pub fn same_etag(here: &str, there: &str) -> bool {
 
 fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn subject(finding: &Finding) -> Subject {
-    Subject { source: finding.source.clone(), destination: finding.destination.clone(), primary: true }
 }
 
 /// What the ledger recorded, and both listings still show.

@@ -135,7 +135,7 @@ impl Chooser {
             match self.router.decide(source, wanted.as_ref()) {
                 Decision::Go { destination, .. } if destinations.contains(&destination) => {}
                 Decision::Go { destination, .. } => destinations.push(destination),
-                Decision::Ignored(_) => {}
+                Decision::Ignored { .. } => {}
                 Decision::NotRouted(why) => nowhere = nowhere.or(Some(why)),
             }
         }

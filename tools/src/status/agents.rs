@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
+use skyferry_agent::fuse::Blown;
 use skyferry_agent::pause::Pause;
 
 /// Of one agent: it answers at once or it does not.
@@ -37,6 +38,7 @@ pub struct Said {
     pub uptime_seconds: f64,
     pub draining: bool,
     pub paused: Option<Pause>,
+    pub deletions_held: Option<Blown>,
     pub copied: u64,
     pub deleted: u64,
     pub gone: u64,

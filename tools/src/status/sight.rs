@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use skyferry_agent::config::{self, Settings};
+use skyferry_agent::fuse::{Blown, Deletions};
 use skyferry_agent::ledger::Ledger;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{QueueApart, open_ledger, open_queues};
@@ -17,6 +18,14 @@ pub struct Places {
     queues: Vec<(String, Result<QueueApart, String>)>,
     /// Without it a pause is what agents say of it.
     ledger: Option<Arc<dyn Ledger>>,
+}
+
+/// What one look at the queues and the ledger shows.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub queues: Vec<Queue>,
+    pub paused: Option<Pause>,
+    pub deletions_held: Option<Blown>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +72,8 @@ pub struct Rate {
 #[derive(Debug, Serialize)]
 pub struct Sight {
     pub paused: Option<Pause>,
+    /// Too many at once: no more are carried over.
+    pub deletions_held: Option<Blown>,
     pub queues: Vec<Queue>,
     #[serde(flatten)]
     pub totals: Totals,
@@ -93,16 +104,15 @@ impl Places {
         Places { queues, ledger }
     }
 
-    pub async fn look(&self) -> (Vec<Queue>, Option<Pause>) {
+    pub async fn look(&self) -> Seen {
         let mut queues = Vec::new();
         for (name, opened) in &self.queues {
             queues.push(queue(name, opened).await);
         }
-        let paused = match &self.ledger {
-            Some(ledger) => Pause::read(&**ledger).await.ok().flatten(),
-            None => None,
-        };
-        (queues, paused)
+        let Some(ledger) = &self.ledger else { return Seen { queues, ..Seen::default() } };
+        let paused = Pause::read(&**ledger).await.ok().flatten();
+        let deletions_held = Deletions::read(&**ledger).await.ok().flatten();
+        Seen { queues, paused, deletions_held }
     }
 }
 
@@ -157,12 +167,8 @@ impl Totals {
 }
 
 impl Sight {
-    pub fn new(
-        (mut queues, paused): (Vec<Queue>, Option<Pause>),
-        agents: Vec<Asked>,
-        totals: Totals,
-        rate: Rate,
-    ) -> Sight {
+    pub fn new(seen: Seen, agents: Vec<Asked>, totals: Totals, rate: Rate) -> Sight {
+        let Seen { mut queues, paused, deletions_held } = seen;
         let said = || agents.iter().filter_map(|agent| agent.said.as_ref());
         let mut parked_by_reason = BTreeMap::new();
         for (reason, count) in said().flat_map(|said| &said.parked_by_reason) {
@@ -181,7 +187,8 @@ impl Sight {
             (_, false) => None,
         };
         let paused = paused.or_else(|| said().find_map(|said| said.paused.clone()));
-        Sight { paused, queues, totals, rate, seconds_to_empty, parked_by_reason, agents }
+        let deletions_held = deletions_held.or_else(|| said().find_map(|said| said.deletions_held));
+        Sight { paused, deletions_held, queues, totals, rate, seconds_to_empty, parked_by_reason, agents }
     }
 }
 
@@ -196,7 +203,7 @@ mod tests {
 
     fn sight(queue: Queue, rate: Rate, agents: Vec<Asked>) -> Sight {
         let totals = Totals::of(&agents);
-        Sight::new((vec![queue], None), agents, totals, rate)
+        Sight::new(Seen { queues: vec![queue], ..Seen::default() }, agents, totals, rate)
     }
 
     fn waiting(visible: u64, error: Option<&str>) -> Queue {

@@ -22,6 +22,9 @@ pub fn words(sight: &Sight) -> String {
         Some(pause) => row("fleet", &format!("{pause}; {agents}")),
         None => row("fleet", &agents),
     });
+    if let Some(held) = &sight.deletions_held {
+        lines.push(row("deletions", &format!("{held}; `skyferry resume --deletes` lets them go on")));
+    }
     if sight.totals.answering > 0 {
         lines.extend(totals(sight));
     }

@@ -90,3 +90,20 @@ fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
     assert_eq!(held.status.code(), Some(1), "{}", errors(&held));
     assert!(errors(&held).contains("stop it instead"), "{}", errors(&held));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_b11_held_back_deletions_are_shown_and_let_go_on() {
+    let stage = Stage::new().await;
+    // {"blown":{"since":1700000000,"deletions":101,"ended":130}}
+    let held = "eyJibG93biI6eyJzaW5jZSI6MTcwMDAwMDAwMCwiZGVsZXRpb25zIjoxMDEsImVuZGVkIjoxMzB9fQ==";
+    let item = json!({ "TableName": LIST, "Item": { "Key": { "S": "/note/deletions" }, "sfNote": { "B": held } } });
+    stage.cloud.call("DynamoDB_20120810.PutItem", item).await.expect("put");
+    let shown = || String::from_utf8_lossy(&stage.run(&["status"]).stdout).into_owned();
+    assert!(shown().contains("held back since 2023-11-14T22:13:20Z: 101 of 130 objects"), "{}", shown());
+    assert_eq!(stage.told(&["status"])["deletions_held"]["ended"], 130);
+    assert_eq!(stage.told(&["resume"])["before"], Value::Null, "no pause stands, and this is another matter");
+    assert_eq!(stage.told(&["resume", "--deletes", "--dry-run"])["deletions_held"]["deletions"], 101);
+    assert_eq!(stage.told(&["resume", "--deletes"])["deletions_held"]["deletions"], 101, "the dry run wrote nothing");
+    assert_eq!(stage.told(&["resume", "--deletes"])["deletions_held"], Value::Null);
+    assert!(!shown().contains("held back"), "{}", shown());
+}

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::warn;
 
-use super::{Done, Drive};
+use super::{Done, Drive, kind_of};
 use crate::copy::{Copied, Recorder, Upload};
 use crate::error::{CopyError, Kind, Side};
+use crate::fuse::Held;
 use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
 use crate::metrics::Outcome;
 use crate::object::{Expected, Token, UploadId, Writer};
@@ -144,11 +145,8 @@ impl Drive<'_> {
 
     /// Takes away what the source no longer has, as long as the fuse allows it, or what was stored wrong.
     pub(super) async fn delete(&mut self, expected: &Expected) -> Done {
-        if self.source.is_none() && !self.context.fuse.allows_deletion() {
-            let why = "too many deletions within a while: no more are carried over until the agent is started again";
-            let held =
-                CopyError::new(Side::Destination, Kind::Cancelled, "DeleteObject", &self.subject.destination, why);
-            return Err(CopyError { retry_after: Some(FUSED), ..held });
+        if self.source.is_none() {
+            self.context.fuse.allow_deletion().await.map_err(|held| self.held_back(&held))?;
         }
         let delete = self.context.sink.delete(&self.subject.destination, expected);
         let done = self.standing.write(None, delete).await?;
@@ -156,6 +154,15 @@ impl Drive<'_> {
             self.fine(Channel::DestinationWrites);
         }
         Ok(done.map_or(Answer::Fenced, |()| Answer::Done))
+    }
+
+    fn held_back(&self, held: &Held) -> CopyError {
+        let (side, kind, wait) = match held {
+            Held::Blown(_) => (Side::Destination, Kind::Cancelled, Some(FUSED)),
+            Held::Ledger(_) | Held::NotTaken(_) => (Side::Ledger, Kind::Unavailable, None),
+        };
+        let error = CopyError::new(side, kind, "DeleteObject", &self.subject.destination, held.to_string());
+        CopyError { retry_after: wait, ..error }
     }
 
     pub(super) async fn finish(&mut self, ending: &Ending, closed: &[Writer], in_doubt: bool) -> Done {
@@ -199,7 +206,7 @@ impl Recorder for Checkpoints {
         let kind = match self.ledger.checkpoint(&self.subject, self.writer, Some(record)).await {
             Ok(()) => return Ok(()),
             Err(error @ LedgerError::Fenced) => (Kind::UploadGone, error),
-            Err(error) => (Kind::Unavailable, error),
+            Err(error) => (kind_of(&error), error),
         };
         Err(CopyError::new(Side::Ledger, kind.0, "checkpoint", &self.subject.source, kind.1.to_string()))
     }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use super::change::text;
 use super::item::Item;
-use super::{DynamoLedger, LedgerError, PATIENCE, Record, SCHEMA, Subject, name};
+use super::{DynamoLedger, LedgerError, PATIENCE, Record, Subject, name};
 use crate::backoff::Backoff;
 
 /// Keys of one BatchGetItem, by the API's reference.
@@ -18,8 +18,22 @@ const ROUNDS: usize = 10;
 
 impl DynamoLedger {
     pub(super) async fn get_batch(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
-        let names: Vec<String> = subjects.iter().map(name::key).collect();
-        let mut unique = names.clone();
+        let mut found = self.get_named(subjects.iter().map(name::key).collect()).await?;
+        let unknown = |subject: &&Subject| !subject.primary && !found.contains_key(&name::key(subject));
+        let shared: Vec<String> = subjects.iter().filter(unknown).map(name::first).collect();
+        if !shared.is_empty() {
+            found.extend(self.get_named(shared).await?);
+        }
+        let read = |subject: &Subject| match found.get(&name::key(subject)) {
+            None if !subject.primary => {
+                self.read(subject, found.get(&name::first(subject)).filter(|item| item.tells_of(subject)))
+            }
+            own => self.read(subject, own),
+        };
+        subjects.iter().map(read).collect()
+    }
+
+    async fn get_named(&self, mut unique: Vec<String>) -> Result<HashMap<String, Item>, LedgerError> {
         // The same key twice would be refused.
         unique.sort();
         unique.dedup();
@@ -35,11 +49,7 @@ impl DynamoLedger {
             }
             wanted = left;
             if wanted.is_empty() {
-                return subjects
-                    .iter()
-                    .zip(&names)
-                    .map(|(subject, name)| self.read(subject, found.get(name)))
-                    .collect();
+                return Ok(found);
             }
             tokio::time::sleep(delays.delay()).await;
         }
@@ -60,13 +70,6 @@ impl DynamoLedger {
         let items = got.responses.unwrap_or_default().into_values().flatten().collect();
         let left = got.unprocessed_keys.unwrap_or_default().into_values().flat_map(|keys| keys.keys).collect();
         Ok((items, left))
-    }
-
-    fn read(&self, subject: &Subject, item: Option<&Item>) -> Result<Option<Record>, LedgerError> {
-        match item {
-            Some(item) if item.schema() > SCHEMA => Err(self.newer(item)),
-            item => Ok(item.map(|item| item.record(subject))),
-        }
     }
 }
 

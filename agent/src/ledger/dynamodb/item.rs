@@ -24,11 +24,11 @@ use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
-const OPEN: &str = "sfOpen_";
+pub(super) const OPEN: &str = "sfOpen_";
 /// How much of a hash tells two states apart.
 const HASH: usize = 16;
 
-type Attributes = HashMap<String, AttributeValue>;
+pub(super) type Attributes = HashMap<String, AttributeValue>;
 
 pub(super) struct Item(Attributes);
 
@@ -52,6 +52,10 @@ impl Open {
         self.stopped || self.doubt
     }
 
+    pub fn is_of(&self, subject: &Subject) -> bool {
+        self.destination == place(&subject.destination)
+    }
+
     pub fn is_to(&self, bucket: &str) -> bool {
         self.destination.strip_prefix(bucket.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
     }
@@ -60,6 +64,10 @@ impl Open {
 impl Item {
     pub fn new(attributes: Attributes) -> Item {
         Item(attributes)
+    }
+
+    pub fn attributes(&self) -> &Attributes {
+        &self.0
     }
 
     pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {
@@ -78,8 +86,27 @@ impl Item {
         Writer::parse(read_text(&self.0, "sfWriter")?)
     }
 
-    pub fn failures(&self) -> u32 {
-        read_number(&self.0, "sfFailures").and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    pub fn failures(&self, subject: &Subject) -> u32 {
+        let failures = read_number(&self.0, "sfFailures").filter(|_| self.names(subject));
+        failures.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    }
+
+    /// Whether the destination that the record names is the subject's: what it says of outcome and failures is of that one.
+    pub fn names(&self, subject: &Subject) -> bool {
+        let Location { bucket, key } = &subject.destination;
+        let named = ["desBucket", "desKey"].map(|name| read_text(&self.0, name).unwrap_or_default());
+        named == [&**bucket, &key.to_string()]
+    }
+
+    /// Whether it has anything to tell of this destination.
+    pub fn tells_of(&self, subject: &Subject) -> bool {
+        self.names(subject) || self.published(subject).is_some()
+    }
+
+    /// What was put into it, and is to be seen as part of it.
+    pub fn with(mut self, attributes: Attributes) -> Item {
+        self.0.extend(attributes);
+        self
     }
 
     pub fn expires(&self) -> bool {
@@ -116,7 +143,7 @@ impl Item {
 
     /// An open writer's upload, if it is to the subject's destination.
     pub fn upload(&self, subject: &Subject, of: &Open) -> Option<UploadRecord> {
-        if of.destination != place(&subject.destination) {
+        if !of.is_of(subject) {
             return None;
         }
         let mut record = pack::read_head(of.upload.clone()?, of.head.as_deref()?)?;
@@ -129,16 +156,18 @@ impl Item {
         let published = self.published(subject);
         let proof = published.as_ref().and_then(|published| self.proof(published));
         let (digests, grade) = proof.unwrap_or_default();
-        let outcome = read_text(&self.0, "sfOutcome").and_then(Outcome::parse);
+        // An older version's record of several destinations names one of them.
+        let said = |name| read_text(&self.0, name).filter(|_| self.names(subject));
+        let outcome = said("sfOutcome").and_then(Outcome::parse);
         let open_writers = self.open().len();
         Record {
             outcome,
-            reason: read_text(&self.0, "sfReason").map(str::to_owned),
+            reason: said("sfReason").map(str::to_owned),
             published,
             digests,
             grade,
             open_writers,
-            failures: self.failures(),
+            failures: self.failures(subject),
             ended: outcome.is_some() && self.expires() && open_writers == 0,
         }
     }
@@ -148,6 +177,13 @@ impl Item {
         let (hash, rest) = bytes.split_at_checked(HASH)?;
         (hash == hash_of(of)).then(|| pack::read_proof(rest)).flatten()
     }
+}
+
+/// The destination as the predecessors' attributes name it; where there is none, nothing does.
+pub(super) fn named(subject: &Subject) -> Attributes {
+    let Location { bucket, key } = &subject.destination;
+    let named = [("desBucket", text(bucket)), ("desKey", text(&key.to_string()))];
+    named.into_iter().filter(|_| !bucket.is_empty()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 pub(super) fn attribute(writer: Writer) -> String {

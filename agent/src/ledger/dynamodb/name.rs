@@ -13,11 +13,19 @@ const LONGEST: usize = 2048;
 
 pub(super) fn key(subject: &Subject) -> String {
     let source = text(&subject.source);
-    let key = match subject.primary {
+    limited(match subject.primary {
         true => source,
         // The length says where the source ends: a key may hold any separator.
         false => format!("/{}/{source} -> {}", source.len(), text(&subject.destination)),
-    };
+    })
+}
+
+/// Of the record of the source's first destination, which all destinations shared once.
+pub(super) fn first(subject: &Subject) -> String {
+    limited(text(&subject.source))
+}
+
+fn limited(key: String) -> String {
     if key.len() <= LONGEST {
         return key;
     }

@@ -7,20 +7,15 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use super::change::{Change, text};
+use super::change::Change;
 use super::item::{Item, binary};
 use super::requests::Refused;
-use super::{DynamoLedger, LedgerError, PATIENCE};
+use super::{DynamoLedger, LedgerError};
 
 const VALUE: &str = "sfNote";
 
 pub(super) async fn read(ledger: &DynamoLedger, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-    let request = || {
-        let get = ledger.client.get_item().table_name(&*ledger.table).key("Key", text(&key(name)));
-        get.consistent_read(true).customize().interceptor(ledger.clock.reader()).send()
-    };
-    let got = ledger.aws.call(PATIENCE, request).await.map_err(|failure| ledger.told("GetItem", failure))?;
-    Ok(got.item.and_then(|item| Item::new(item).bytes(VALUE)))
+    Ok(ledger.item(&key(name)).await?.and_then(|item| item.bytes(VALUE)))
 }
 
 pub(super) async fn set(

@@ -9,14 +9,28 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use skyferry_providers::Cached;
 
 use super::change::{Change, list, number, text};
-use super::item::{Item, Open};
-use super::{ATTEMPTS_SHOWN, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, SCHEMA, table};
+use super::item::{self, Item, Open};
+use super::{
+    ATTEMPTS_SHOWN, CLOSED_AT_ONCE, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, Record, SCHEMA, Subject,
+    table,
+};
 use crate::aws::{Aws, Cause, Failure, ServerClock};
+use crate::object::Writer;
 
 /// A condition that did not hold, with the item as it is.
 pub(super) enum Refused {
     Condition { item: Item, unsure: bool },
     Other(LedgerError),
+}
+
+impl Refused {
+    /// Of a request without a condition.
+    pub fn into_error(self) -> LedgerError {
+        match self {
+            Refused::Condition { .. } => LedgerError::Fenced,
+            Refused::Other(error) => error,
+        }
+    }
 }
 
 impl DynamoLedger {
@@ -71,6 +85,20 @@ impl DynamoLedger {
                 format!("{operation} is denied ({})", failure.answer),
                 "grant the ledger's keys dynamodb:UpdateItem, GetItem, BatchGetItem, Scan and DescribeTable on the table",
             ),
+            // About this one item; a table whose key is another one refuses all of them.
+            Cause::Refused
+                if failure.is("ValidationException")
+                    && matches!(operation, "UpdateItem" | "GetItem")
+                    && !failure.answer.contains("key element") =>
+            {
+                let (ledger, problem) =
+                    (self.table.to_string(), format!("{operation} is refused ({})", failure.answer));
+                LedgerError::Record {
+                    ledger,
+                    problem,
+                    advice: "look at its item; without it the object starts anew".into(),
+                }
+            }
             Cause::Refused => unusable(
                 format!("{operation} is refused ({})", failure.answer),
                 "check that the table's only key is the text `Key`; if it is, please report this",
@@ -78,6 +106,23 @@ impl DynamoLedger {
             Cause::Throttled | Cause::Unavailable | Cause::Credentials => {
                 LedgerError::Weather { ledger: self.table.to_string(), operation, answer: failure.answer }
             }
+        }
+    }
+
+    /// An item as it is now.
+    pub(super) async fn item(&self, key: &str) -> Result<Option<Item>, LedgerError> {
+        let request = || {
+            let get = self.client.get_item().table_name(&*self.table).key("Key", text(key)).consistent_read(true);
+            get.customize().interceptor(self.clock.reader()).send()
+        };
+        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("GetItem", failure))?;
+        Ok(got.item.map(Item::new))
+    }
+
+    pub(super) fn read(&self, subject: &Subject, item: Option<&Item>) -> Result<Option<Record>, LedgerError> {
+        match item {
+            Some(item) if item.schema() > SCHEMA => Err(self.newer(item)),
+            item => Ok(item.map(|item| item.record(subject))),
         }
     }
 
@@ -144,14 +189,32 @@ impl DynamoLedger {
     }
 
     pub(super) fn newer(&self, item: &Item) -> LedgerError {
-        LedgerError::Unusable {
+        LedgerError::Record {
             ledger: self.table.to_string(),
-            problem: format!(
-                "a record of it was written by a newer Skyferry (schema {}, this one knows {SCHEMA})",
-                item.schema()
-            ),
-            advice: "upgrade this one".into(),
+            problem: format!("a newer Skyferry wrote it (schema {}, this one knows {SCHEMA})", item.schema()),
+            advice: "upgrade this one, then send the object again".into(),
         }
+    }
+
+    /// Closes as many of these as one update takes, again and again; back come those that are left for the last. A
+    /// writer that is fenced meanwhile leaves the rest to its successor, as everything.
+    pub(super) async fn close_all_but_some<'a>(
+        &self,
+        key: &str,
+        writer: Writer,
+        mut closed: &'a [Writer],
+    ) -> Result<&'a [Writer], LedgerError> {
+        while let Some((some, rest)) = closed.split_at_checked(CLOSED_AT_ONCE).filter(|(_, rest)| !rest.is_empty()) {
+            let mut change = Change::default();
+            some.iter().for_each(|writer| change.remove(&[&item::attribute(*writer)]));
+            change.require_equal(&["sfWriter"], text(&writer.to_string()));
+            match self.update(key, change, ReturnValue::None).await {
+                Ok(_) => closed = rest,
+                Err(Refused::Condition { .. }) => return Ok(rest.get(..CLOSED_AT_ONCE).unwrap_or(rest)),
+                Err(Refused::Other(error)) => return Err(error),
+            }
+        }
+        Ok(closed)
     }
 
     /// Of a writer that is fenced: what it leaves behind, and nothing else.

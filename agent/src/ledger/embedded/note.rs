@@ -14,6 +14,10 @@ pub(super) fn read(db: &mut Db<'_>, name: &str) -> rusqlite::Result<Option<Vec<u
     Ok(db.rows(READ, (name,), |row| row.get(0))?.pop())
 }
 
+pub(super) fn write(db: &mut Db<'_>, name: &str, value: &[u8]) -> rusqlite::Result<()> {
+    db.execute(WRITE, (name, value)).map(|_| ())
+}
+
 /// Requests run one after the other in the file's own thread: nothing comes between the look and the change.
 pub(super) fn set(db: &mut Db<'_>, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> rusqlite::Result<bool> {
     if read(db, name)?.as_deref() != old {
