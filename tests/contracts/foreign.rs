@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sandbox::{Juice, S3Files, Weed};
+use sandbox::{Juice, Moto, S3Files, Weed};
 use skyferry_agent::store::Capabilities;
 
 use crate::remote::{S3_CAN, s3};
@@ -176,5 +176,32 @@ impl Server for Files {
     }
     async fn bucket(&self, name: &str) {
         self.server.create_bucket(name).expect("a bucket");
+    }
+}
+
+#[async_trait]
+impl Server for Moto {
+    const PROFILE: &'static str = "generic";
+    const KEYS: (&'static str, &'static str) = (Moto::ACCESS_ID, Moto::SECRET);
+    const CANNOT: &'static [(&'static str, &'static str)] = &[
+        // Its checksum of a multipart object is not that of the bytes, so none is asked for: such copies are read back.
+        ("multipart::a_whole_digest_that_disagrees_with_the_parts_is_told", "is_mismatch()"),
+        // A part of an upload that does not exist is answered with 500 instead of 404 NoSuchUpload.
+        ("multipart::an_aborted_upload_is_gone", "Unavailable"),
+        ("multipart::an_upload_id_of_nobodys_making_is_gone", "Unavailable"),
+        // Every upload was initiated on 2010-11-10.
+        ("multipart::open_uploads_are_listed_by_prefix", "initiated: 1289"),
+    ];
+    fn can() -> Can {
+        Can { capabilities: GENERIC, checks_whole: false, ..S3_CAN }
+    }
+    async fn begin() -> Self {
+        Moto::start().await.expect("moto")
+    }
+    fn endpoint(&self) -> String {
+        Moto::endpoint(self)
+    }
+    async fn bucket(&self, name: &str) {
+        self.create_bucket(name).await.expect("a bucket");
     }
 }
