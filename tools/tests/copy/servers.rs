@@ -1,7 +1,7 @@
 //! To S3 servers by other people and back. Each answers something in its own way; the bytes and the counts are right all
 //! the same.
 
-use sandbox::Moto;
+use sandbox::{Moto, Rclone};
 
 use crate::bench::{BUCKET, Bench, PARTS, Said, at, bytes, ended, tree};
 
@@ -52,4 +52,35 @@ async fn files_go_to_moto_as_a_generic_server_and_back_and_are_then_unchanged() 
     let (bench, moto) = (Bench::new(), moto().await);
     let key = (Moto::ACCESS_ID, Moto::SECRET);
     Server { bench: &bench, endpoint: moto.endpoint(), key, profile: "generic" }.there_and_back().await;
+}
+
+/// moto shows a CRC-32 under the name of a CRC32C, so a right upload looks damaged to whoever believes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_to_moto_as_amazon_is_proven_or_ends_with_the_advice_of_the_profile() {
+    let (bench, moto) = (Bench::new(), moto().await);
+    let key = (Moto::ACCESS_ID, Moto::SECRET);
+    let server = Server { bench: &bench, endpoint: moto.endpoint(), key, profile: "aws" };
+    bench.write("tree/large", &bytes(12 << 20, 1));
+    let up = server.copy("tree", "s3://photos/aws", "destination").await;
+    if up.count("copied") == 0 {
+        assert_eq!((up.code, up.count("parked")), (Some(1), 1), "{up:?}");
+        assert!(up.stderr.contains("profile") && up.stderr.contains("generic"), "{up:?}");
+    } else {
+        let down = server.copy("s3://photos/aws", "back", "source").await;
+        assert_eq!((down.code, down.count("copied")), (Some(0), 1), "{down:?}");
+        assert!(tree(&bench.path("back")) == tree(&bench.path("tree")), "the trees differ");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_go_to_rclone_serve_s3_and_back_byte_for_byte_and_are_then_unchanged() {
+    let (bench, rclone) = (Bench::new(), Rclone::start().await.expect("rclone serve s3"));
+    rclone.create_bucket(BUCKET).await.expect("a bucket");
+    let key = (Rclone::ACCESS_ID, Rclone::SECRET);
+    for profile in ["generic", "aws"] {
+        let server = Server { bench: &bench, endpoint: rclone.endpoint(), key, profile };
+        server.there_and_back().await;
+        let held = tree(&rclone.file(BUCKET, profile));
+        assert!(held == tree(&bench.path("tree")), "the directory behind the server differs");
+    }
 }
