@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sandbox::{Juice, S3Files, Weed};
+use sandbox::{Juice, Moto, Rclone, S3Files, Weed};
 use skyferry_agent::store::Capabilities;
 
 use crate::remote::{S3_CAN, s3};
@@ -176,5 +176,60 @@ impl Server for Files {
     }
     async fn bucket(&self, name: &str) {
         self.server.create_bucket(name).expect("a bucket");
+    }
+}
+
+#[async_trait]
+impl Server for Rclone {
+    const PROFILE: &'static str = "generic";
+    const KEYS: (&'static str, &'static str) = (Rclone::ACCESS_ID, Rclone::SECRET);
+    const CANNOT: &'static [(&'static str, &'static str)] = &[
+        // Keys are paths: what a path cannot say is refused, a folder has no object of its own beside what is in it.
+        ("objects::odd_keys_are_kept_byte_for_byte", "unsupported characters: \"a//b\""),
+        ("objects::keys_that_look_alike_are_different_objects", "unsupported characters: \"x/a//b\""),
+        ("listing::keys_come_in_the_order_of_their_bytes", "InternalError"),
+        ("listing::a_listing_goes_on_after_any_key_there_or_not", "\"b0\", \"c\"]"),
+        // Parts go into the file as they come: one that was taken cannot be sent again, and no Complete is tried twice.
+        ("multipart::a_part_sent_again_replaces_the_first", "already been streamed"),
+        ("multipart::finishing_with_a_wrong_etag_publishes_nothing", "NoSuchUpload"),
+    ];
+    fn can() -> Can {
+        Can { capabilities: GENERIC, checks_whole: false, ..S3_CAN }
+    }
+    async fn begin() -> Self {
+        Rclone::start().await.expect("rclone serve s3")
+    }
+    fn endpoint(&self) -> String {
+        Rclone::endpoint(self)
+    }
+    async fn bucket(&self, name: &str) {
+        self.create_bucket(name).await.expect("a bucket");
+    }
+}
+
+#[async_trait]
+impl Server for Moto {
+    const PROFILE: &'static str = "generic";
+    const KEYS: (&'static str, &'static str) = (Moto::ACCESS_ID, Moto::SECRET);
+    const CANNOT: &'static [(&'static str, &'static str)] = &[
+        // Its checksum of a multipart object is not that of the bytes, so none is asked for: such copies are read back.
+        ("multipart::a_whole_digest_that_disagrees_with_the_parts_is_told", "is_mismatch()"),
+        // A part of an upload that does not exist is answered with 500 instead of 404 NoSuchUpload.
+        ("multipart::an_aborted_upload_is_gone", "Unavailable"),
+        ("multipart::an_upload_id_of_nobodys_making_is_gone", "Unavailable"),
+        // Every upload was initiated on 2010-11-10.
+        ("multipart::open_uploads_are_listed_by_prefix", "initiated: 1289"),
+    ];
+    fn can() -> Can {
+        Can { capabilities: GENERIC, checks_whole: false, ..S3_CAN }
+    }
+    async fn begin() -> Self {
+        Moto::start().await.expect("moto")
+    }
+    fn endpoint(&self) -> String {
+        Moto::endpoint(self)
+    }
+    async fn bucket(&self, name: &str) {
+        self.create_bucket(name).await.expect("a bucket");
     }
 }

@@ -177,6 +177,8 @@ mod stores {
     store_facts! { each_alone (s3, crate::remote::s3_peer) }
     store_facts! { all_on_one (seaweedfs, sandbox::Weed) }
     store_facts! { all_on_one (juicefs, sandbox::Juice) }
+    store_facts! { all_on_one (rclone_serve_s3, sandbox::Rclone) }
+    store_facts! { all_on_one (moto, sandbox::Moto) }
     store_facts! { all_on_one (s3s_fs, crate::foreign::Files) }
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod gcs;
 mod ministack;
+mod rclone;
 mod s3;
 mod weather;
 mod weed;

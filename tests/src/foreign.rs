@@ -1,12 +1,21 @@
 //! What the servers of other people have in common here: where they are installed, how they end, how a bucket is made.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::{call::Call, signature::Keys};
@@ -20,6 +29,82 @@ pub fn peers_directory() -> PathBuf {
     match std::env::var_os("SKYFERRY_PEERS") {
         Some(directory) => directory.into(),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"),
+    }
+}
+
+/// The path of an installed program.
+///
+/// # Panics
+/// If it is missing: a test never passes by not running.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = peers_directory().join("bin").join(name);
+    assert!(path.is_file(), "{} is missing: run tests/run once, it installs the peers", path.display());
+    path
+}
+
+/// An S3 server as a child process on one port, with a directory of its own; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct S3Server {
+    watchdog: Child,
+    pub(crate) port: u16,
+    directory: TempDir,
+}
+
+impl S3Server {
+    /// How long it may take to be ready.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A free port, so that the arguments can name it. Another process may take it before the server does: rare.
+    pub(crate) fn free_port() -> io::Result<u16> {
+        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    }
+
+    /// Starts the program in `directory` and waits until it makes a bucket.
+    pub(crate) async fn start(
+        directory: TempDir,
+        name: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        environment: &[(&str, &str)],
+        port: u16,
+        key: (&str, &str),
+    ) -> io::Result<Self> {
+        let log = directory.path().join(format!("{name}.log"));
+        let output = File::options().create(true).append(true).open(&log)?;
+        let watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "watchdog"])
+            .arg(program(name))
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .current_dir(directory.path())
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        let mut server = S3Server { watchdog, port, directory };
+        let started = Instant::now();
+        while let Err(error) = create_bucket(port, key, "sandbox-ready").await {
+            if started.elapsed() > Self::PATIENCE || server.watchdog.try_wait()?.is_some() {
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(io::Error::other(format!("{name} is not ready: {error}\n{log}")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(server)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
 //! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
+//!   [`Rclone`], [`Moto`]: `rclone serve s3` and moto, laxer ones that many people have.
 //!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
 //! - [`ScriptedPeer`]: a server whose every answer a test writes.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
@@ -34,9 +35,11 @@ mod listings;
 mod ministack;
 mod mint;
 mod monitoring;
+mod moto;
 mod object;
 mod operation;
 mod proxy;
+mod rclone;
 mod refusal;
 mod resident;
 mod s3source;
@@ -65,8 +68,10 @@ pub use juice::Juice;
 pub use ministack::Ministack;
 pub use mint::Mint;
 pub use monitoring::{MonitoringPeer, PointTaken};
+pub use moto::Moto;
 pub use operation::Operation;
 pub use proxy::{Direction, Proxy, Wire, WireCounts};
+pub use rclone::Rclone;
 pub use resident::peak_resident;
 pub use s3source::{S3Options, S3Peer};
 pub use scripted::{Received, Scripted, ScriptedPeer};

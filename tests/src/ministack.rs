@@ -54,6 +54,8 @@ impl Ministack {
             .arg(binary)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
+            // Where `cryptography` is installed (moto needs it), MQTT would listen too, on every interface and one port.
+            .env("IOT_MTLS_ENABLED", "0")
             .env("MINISTACK_REGION", Self::REGION)
             .env("TMPDIR", directory.path())
             .current_dir(directory.path())

@@ -6,4 +6,5 @@ mod force;
 mod journeys;
 mod museum;
 mod resuming;
+mod servers;
 mod trouble;
