@@ -66,8 +66,25 @@ pub enum Fault {
     Header(&'static str, String),
     /// Takes a header of the answer away.
     WithoutHeader(&'static str),
-    /// The text of the answer's body as another service would write it.
-    Rewrite(fn(String) -> String),
+    /// Takes a header of the request away before the peer sees it: a server that does not know it.
+    WithoutRequestHeader(&'static str),
+    /// No effect, the body unread; this is answered.
+    Instead(Reply),
+    /// The effect happens, whatever comes of it, then this is answered.
+    After(Reply),
+    /// Changes the text of the answer.
+    Rewrite(fn(&str) -> String),
+}
+
+/// An answer that the peer itself would never give.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// Beside the length.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body, byte for byte.
+    pub body: String,
 }
 
 /// Which requests meet a fault. Made by [`Rule::on`] or [`Rule::any`] and refined.
@@ -213,6 +230,11 @@ pub(crate) struct BodyFaults {
 }
 
 impl Met {
+    /// What is answered whatever comes of the request.
+    pub(crate) fn after(&self) -> Option<&Reply> {
+        self.0.iter().find_map(|fault| if let Fault::After(reply) = fault { Some(reply) } else { None })
+    }
+
     pub(crate) fn request(&self) -> BodyFaults {
         let mut faults = BodyFaults::default();
         for fault in &self.0 {

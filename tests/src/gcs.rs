@@ -166,9 +166,11 @@ impl Dialect for Gcs {
             Operation::ListUploads => self.list_uploads(asked),
             Operation::ListParts => self.list_parts(asked),
             Operation::HeadBucket => Ok(Box::new(|| Ok(Answer::new(http::StatusCode::OK)))),
-            Operation::UploadPartCopy | Operation::RestoreObject | Operation::CreateBucket | Operation::Other => {
-                Err(Refusal::not_implemented("the XML API has no such call").into())
-            }
+            Operation::UploadPartCopy
+            | Operation::RestoreObject
+            | Operation::GetTags
+            | Operation::CreateBucket
+            | Operation::Other => Err(Refusal::not_implemented("the XML API has no such call").into()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
+use tokio::io::DuplexStream;
 
 use crate::{
     counters::Counts,
@@ -24,6 +25,9 @@ pub struct Inside {
     server: Server,
 }
 
+/// What a connection in memory holds in each direction.
+const PIPE: usize = 256 << 10;
+
 fn io_error(refusal: Refusal) -> io::Error {
     io::Error::other(refusal)
 }
@@ -42,6 +46,16 @@ impl Inside {
     /// The address to put a [`crate::Proxy`] in front of.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Connections in memory: each call gives the client's end of a new one. Refused when the peer is gone.
+    pub fn pipes(&self) -> impl Fn() -> io::Result<DuplexStream> + Send + Sync + 'static {
+        let pipes = self.server.pipes();
+        move || {
+            let (ours, theirs) = tokio::io::duplex(PIPE);
+            let handed = pipes.send(theirs);
+            handed.map(|()| ours).map_err(|_| io::ErrorKind::ConnectionRefused.into())
+        }
     }
 
     /// The certificate authority to trust, if TLS is on.

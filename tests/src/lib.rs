@@ -57,7 +57,7 @@ pub use counters::Counts;
 pub use desk::{Desk, Weather};
 pub use dynamodb::{DynamoFront, Largest};
 pub use ec2::Ec2Peer;
-pub use faults::{Fault, Faults, Rule};
+pub use faults::{Fault, Faults, Reply, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
 pub use front::{Front, Hold};

@@ -32,6 +32,8 @@ pub enum Operation {
     AbortUpload,
     /// POST `?restore`.
     RestoreObject,
+    /// GET `?tagging`.
+    GetTags,
     /// GET of a bucket.
     ListObjects,
     /// GET of a bucket with `?uploads`.
@@ -63,6 +65,7 @@ impl Operation {
         Operation::CompleteUpload,
         Operation::AbortUpload,
         Operation::RestoreObject,
+        Operation::GetTags,
         Operation::ListObjects,
         Operation::ListUploads,
         Operation::ListParts,
@@ -94,7 +97,8 @@ impl Operation {
         let upload = query.has("uploadId");
         match *method {
             Method::GET if upload => Operation::ListParts,
-            Method::GET if query.has("acl") || query.has("tagging") => Operation::Other,
+            Method::GET if query.has("tagging") => Operation::GetTags,
+            Method::GET if query.has("acl") => Operation::Other,
             Method::GET => Operation::GetObject,
             Method::HEAD => Operation::HeadObject,
             Method::PUT if upload && copies => Operation::UploadPartCopy,
@@ -117,6 +121,7 @@ impl Operation {
             self,
             Operation::GetObject
                 | Operation::HeadObject
+                | Operation::GetTags
                 | Operation::ListObjects
                 | Operation::ListUploads
                 | Operation::ListParts

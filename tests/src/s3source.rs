@@ -155,6 +155,15 @@ impl S3 {
         Ok(Box::new(move || listings::delete_many(self.store(), &call, &keys, quiet)))
     }
 
+    /// Every object has the same one.
+    fn tags(&self, call: &Call) -> Result<Answer, Refusal> {
+        self.store().object(&call.bucket, &call.key, call.query.get("versionId"))?;
+        let mut xml = Xml::new("Tagging");
+        xml.open("TagSet").open("Tag").leaf("Key", "kept").leaf("Value", "yes");
+        xml.close("Tag").close("TagSet");
+        Ok(Answer::xml(StatusCode::OK, xml.end("Tagging")))
+    }
+
     /// What only needs the store and the call.
     fn plain(self: Arc<Self>, call: Call) -> Commit {
         Box::new(move || match call.operation {
@@ -162,6 +171,7 @@ impl S3 {
             Operation::ListUploads => listings::uploads(self.store(), &call),
             Operation::ListParts => listings::parts(self.store(), &call),
             Operation::HeadBucket => Ok(Answer::new(StatusCode::OK)),
+            Operation::GetTags => self.tags(&call),
             // Begun; when it is done, the test says.
             Operation::RestoreObject => Ok(Answer::new(StatusCode::ACCEPTED)),
             Operation::CreateBucket => {

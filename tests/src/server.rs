@@ -18,8 +18,9 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, DuplexStream},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
@@ -29,7 +30,7 @@ use crate::{
     body::{Body, Outgoing, RequestBody},
     call::Call,
     counters::Counters,
-    faults::{Fault, Faults, Met},
+    faults::{Fault, Faults, Met, Reply},
     refusal::{Failure, Refusal},
     store::{Store, data::Data},
     tls::{Authority, authority},
@@ -104,6 +105,7 @@ impl Hall {
 pub(crate) struct Server {
     address: SocketAddr,
     authority: Option<Authority>,
+    pipes: mpsc::UnboundedSender<DuplexStream>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -116,8 +118,9 @@ impl Server {
         let listener = TcpListener::from_std(listener)?;
         let (authority, acceptor) =
             if tls { authority().map(|(ca, acceptor)| (Some(ca), Some(acceptor)))? } else { (None, None) };
-        let accepting = tokio::spawn(accept(listener, acceptor, dialect, hall));
-        Ok(Server { address, authority, _accepting: AbortOnDropHandle::new(accepting) })
+        let (pipes, piped) = mpsc::unbounded_channel();
+        let accepting = tokio::spawn(accept(listener, piped, acceptor, dialect, hall));
+        Ok(Server { address, authority, pipes, _accepting: AbortOnDropHandle::new(accepting) })
     }
 
     /// `http://127.0.0.1:PORT`, or https.
@@ -130,17 +133,36 @@ impl Server {
         self.address
     }
 
+    /// Where connections in memory are handed in.
+    pub(crate) fn pipes(&self) -> mpsc::UnboundedSender<DuplexStream> {
+        self.pipes.clone()
+    }
+
     pub(crate) fn authority(&self) -> Option<&Authority> {
         self.authority.as_ref()
     }
 }
 
-async fn accept<D: Dialect>(listener: TcpListener, tls: Option<TlsAcceptor>, dialect: Arc<D>, hall: Arc<Hall>) {
+async fn accept<D: Dialect>(
+    listener: TcpListener,
+    mut piped: mpsc::UnboundedReceiver<DuplexStream>,
+    tls: Option<TlsAcceptor>,
+    dialect: Arc<D>,
+    hall: Arc<Hall>,
+) {
     // Owned by this task: when it is aborted, so are the connections.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(pipe) = piped.recv() => {
+                hall.counters.connections.fetch_add(1, Relaxed);
+                connections.spawn(serve(pipe, Arc::clone(&dialect), Arc::clone(&hall)));
+                continue;
+            }
+        };
+        let Ok((stream, _)) = accepted else {
             // Out of descriptors: wait for some to close.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
@@ -199,7 +221,7 @@ async fn respond<D: Dialect>(
 }
 
 /// The request's way through its faults to its effect.
-async fn work<D: Dialect>(dialect: Arc<D>, call: Call, body: RequestBody, met: &Met) -> Result<Answer, Failure> {
+async fn work<D: Dialect>(dialect: Arc<D>, mut call: Call, body: RequestBody, met: &Met) -> Result<Answer, Failure> {
     for fault in &met.0 {
         match fault {
             Fault::Stall(wait) => tokio::time::sleep(*wait).await,
@@ -212,10 +234,16 @@ async fn work<D: Dialect>(dialect: Arc<D>, call: Call, body: RequestBody, met: &
                 let refusal = scripted(500, code);
                 return Ok(refused(&*dialect, &refusal, StatusCode::OK));
             }
+            Fault::WithoutRequestHeader(name) => drop(call.headers.remove(*name)),
+            Fault::Instead(reply) => return Ok(made_up(reply)),
             _ => {}
         }
     }
-    let commit = dialect.prepare(call, body).await?;
+    let prepared = Arc::clone(&dialect).prepare(call, body).await;
+    if let (Err(_), Some(reply)) = (&prepared, met.after()) {
+        return Ok(made_up(reply));
+    }
+    let commit = prepared?;
     for fault in &met.0 {
         match fault {
             Fault::NoEffect => return Err(Failure::Dropped),
@@ -231,9 +259,11 @@ async fn work<D: Dialect>(dialect: Arc<D>, call: Call, body: RequestBody, met: &
             _ => {}
         }
     }
-    let answer = commit();
+    let mut answer = commit();
     for fault in &met.0 {
         match fault {
+            Fault::After(reply) => return Ok(made_up(reply)),
+            Fault::Rewrite(change) => answer = answer.and_then(|answer| rewritten(answer, *change)),
             Fault::LateAnswer(wait) => tokio::time::sleep(*wait).await,
             Fault::LostAnswer => return Err(Failure::Dropped),
             Fault::RefuseAfterEffect { status, code } => return Err(scripted(*status, code).into()),
@@ -241,6 +271,29 @@ async fn work<D: Dialect>(dialect: Arc<D>, call: Call, body: RequestBody, met: &
         }
     }
     Ok(answer?)
+}
+
+fn made_up(reply: &Reply) -> Answer {
+    let body = Data::Memory(reply.body.clone().into());
+    let (length, status) =
+        (body.len(), StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut answer = Answer { body: Some((body, 0, length)), ..Answer::new(status) };
+    reply.headers.iter().for_each(|(name, value)| answer.add(name, value));
+    answer
+}
+
+/// An answer whose body is a document, with another text.
+fn rewritten(mut answer: Answer, change: fn(&str) -> String) -> Result<Answer, Refusal> {
+    if !answer.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/xml")) {
+        return Ok(answer);
+    }
+    if let Some((data, start, end)) = answer.body.take() {
+        let bytes = data.read_at(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
+        let body = Data::Memory(change(&String::from_utf8_lossy(&bytes)).into());
+        let length = body.len();
+        answer.body = Some((body, 0, length));
+    }
+    Ok(answer)
 }
 
 fn scripted(status: u16, code: &str) -> Refusal {
@@ -258,20 +311,8 @@ fn refused<D: Dialect>(dialect: &D, refusal: &Refusal, status: StatusCode) -> An
     }
 }
 
-/// An answer that is kept in memory, as XML is, in another service's words.
-fn rewritten(answer: &mut Answer, met: &Met) {
-    for fault in &met.0 {
-        if let (Fault::Rewrite(change), Some((Data::Memory(bytes), ..))) = (fault, &answer.body) {
-            let text = change(String::from_utf8_lossy(bytes).into_owned());
-            let length = text.len() as u64;
-            answer.body = Some((Data::Memory(text.into()), 0, length));
-        }
-    }
-}
-
 /// The answer as hyper wants it, with the faults of the way out.
-fn dress(mut answer: Answer, method: &Method, met: &Met, hall: &Hall) -> Response<Body> {
-    rewritten(&mut answer, met);
+fn dress(answer: Answer, method: &Method, met: &Met, hall: &Hall) -> Response<Body> {
     let head_only = *method == Method::HEAD;
     let length = answer.body.as_ref().map_or(0, |(_, start, end)| end - start);
     let body = match answer.body {

@@ -5,6 +5,7 @@
 //! Knows nothing of signing, verbs or dialects; a status is not an error here.
 
 mod body;
+mod connector;
 mod stall;
 
 use std::path::PathBuf;
@@ -18,7 +19,6 @@ use http::header::{self, AsHeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -26,6 +26,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use body::Body;
+use connector::Connector;
+pub use connector::Pipes;
 use stall::{Incomings, watch};
 
 use super::Chunks;
@@ -112,9 +114,9 @@ pub enum Effect {
 /// A pool of connections; clones share it.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<Connector, Body>,
     /// The same with room for more headers, taken once an answer had too many.
-    roomy: Client<HttpsConnector<HttpConnector>, Body>,
+    roomy: Client<Connector, Body>,
     needs_room: Arc<AtomicBool>,
     allow_http: bool,
     stall: Duration,
@@ -134,12 +136,21 @@ impl Transport {
             .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
+        Ok(Self::over(Connector::Network(connector), options))
+    }
+
+    /// Over pipes in memory instead of the network: for tests in paused time.
+    pub fn in_memory(pipes: Pipes, options: &TransportOptions) -> Self {
+        Self::over(Connector::Memory(pipes), options)
+    }
+
+    fn over(connector: Connector, options: &TransportOptions) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(CONNECTION_BUFFER);
         let client = builder.build(connector.clone());
         let roomy = builder.http1_max_headers(MANY_HEADERS).build(connector);
         let (allow_http, stall) = (options.allow_http, options.stall_timeout);
-        Ok(Transport { client, roomy, needs_room: Arc::default(), allow_http, stall })
+        Transport { client, roomy, needs_room: Arc::default(), allow_http, stall }
     }
 
     /// The same connections with another patience: completing a large upload may take minutes without a byte.

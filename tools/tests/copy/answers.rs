@@ -6,7 +6,7 @@ use crate::bench::{BUCKET, Bench, all, at, bytes, gcs, s3, tree};
 use crate::resuming::until;
 
 /// A service whose listings have no ETags.
-fn without_etags(text: String) -> String {
+fn without_etags(text: &str) -> String {
     let mut rest = text.as_str();
     let mut kept = String::new();
     while let Some((before, after)) = rest.split_once("<ETag>") {
@@ -17,7 +17,7 @@ fn without_etags(text: String) -> String {
 }
 
 /// A service that encodes the keys of its listings and does not report it.
-fn encoded_in_silence(text: String) -> String {
+fn encoded_in_silence(text: &str) -> String {
     let text = text.replace("<EncodingType>url</EncodingType>", "");
     // The keys of these tests have blanks only, which the peer writes as %20.
     assert!(!text.contains("<Key>") || text.contains("%20"), "{text}");
@@ -63,7 +63,7 @@ async fn fault_a11_keys_that_are_listed_and_then_not_found_again_and_again_end_i
     for n in 0..40 {
         s3.set_object(BUCKET, &format!("key{n:02}"), "x").expect("an object");
     }
-    let other = |text: String| {
+    let other = |text: &str| {
         text.replace("<Key>key1", "<Key>KEY1").replace("<Key>key2", "<Key>KEY2").replace("<Key>key3", "<Key>KEY3")
     };
     s3.faults().add(Rule::on(Operation::ListObjects, Fault::Rewrite(other)).always());
@@ -78,7 +78,7 @@ async fn fault_a11_keys_that_are_listed_and_then_not_found_again_and_again_end_i
 async fn fault_a19_a_search_for_uploads_that_fails_is_a_warning_of_a_copy_that_is_complete() {
     let (bench, gcs) = (Bench::new(), gcs());
     bench.write("tree/a", b"a");
-    let nonsense = |_: String| "<html>not what was asked for</html>".to_owned();
+    let nonsense = |_: &str| "<html>not what was asked for</html>".to_owned();
     gcs.faults().add(Rule::on(Operation::ListUploads, Fault::Rewrite(nonsense)).always());
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");

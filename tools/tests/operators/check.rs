@@ -155,7 +155,7 @@ async fn fault_a26_what_agents_would_meet_beyond_a_mebibyte_is_met_by_the_probe(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_a26_an_upload_whose_complete_shows_another_checksum_is_found_out() {
-    let other = |text: String| match (text.find("<ChecksumCRC32C>"), text.find("</ChecksumCRC32C>")) {
+    let other = |text: &str| match (text.find("<ChecksumCRC32C>"), text.find("</ChecksumCRC32C>")) {
         (Some(from), Some(to)) => format!("{}<ChecksumCRC32C>AAAAAA=={}", &text[..from], &text[to..]),
         _ => text,
     };
