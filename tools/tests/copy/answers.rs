@@ -7,7 +7,7 @@ use crate::resuming::until;
 
 /// A service whose listings have no ETags.
 fn without_etags(text: &str) -> String {
-    let mut rest = text.as_str();
+    let mut rest = text;
     let mut kept = String::new();
     while let Some((before, after)) = rest.split_once("<ETag>") {
         kept.push_str(before);

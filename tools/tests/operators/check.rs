@@ -157,7 +157,7 @@ async fn fault_a26_what_agents_would_meet_beyond_a_mebibyte_is_met_by_the_probe(
 async fn fault_a26_an_upload_whose_complete_shows_another_checksum_is_found_out() {
     let other = |text: &str| match (text.find("<ChecksumCRC32C>"), text.find("</ChecksumCRC32C>")) {
         (Some(from), Some(to)) => format!("{}<ChecksumCRC32C>AAAAAA=={}", &text[..from], &text[to..]),
-        _ => text,
+        _ => text.to_owned(),
     };
     let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");
     let stage = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;

@@ -1,0 +1,100 @@
+//! One agent's way to the world: a request leaves, takes its time, takes effect or not, and its answer comes back or not. A
+//! request whose sender was killed, or gave it up, may take effect all the same.
+
+use skyferry_agent::error::{CopyError, Kind};
+use skyferry_agent::object::Location;
+use std::time::Duration;
+
+use crate::clock;
+use crate::faults::{Fate, LATE, Op};
+use crate::world::{Event, Shared, World};
+
+#[derive(Clone)]
+pub struct Port {
+    pub world: Shared,
+    pub agent: u32,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble {
+    pub kind: Kind,
+    pub wait: Option<Duration>,
+}
+
+impl Trouble {
+    pub fn at(self, op: Op, at: &Location) -> CopyError {
+        let error = CopyError::new(op.side(), self.kind, op.name(), at, "simulated");
+        CopyError { retry_after: self.wait, ..error }
+    }
+}
+
+/// A request on its way.
+struct Flight<T, F: FnOnce(&mut World) -> T + Send + 'static> {
+    port: Port,
+    op: Op,
+    effect: Option<F>,
+}
+
+impl<T, F: FnOnce(&mut World) -> T + Send + 'static> Drop for Flight<T, F> {
+    fn drop(&mut self) {
+        let Some(effect) = self.effect.take().filter(|_| self.op.writes()) else { return };
+        let mut world = self.port.world.lock();
+        if world.dice.chance(500) {
+            let at = clock::now() + world.dice.millis(0, LATE);
+            plan_late(&mut world, at, self.op, effect);
+        }
+    }
+}
+
+fn plan_late<T>(world: &mut World, at: Duration, op: Op, effect: impl FnOnce(&mut World) -> T + Send + 'static) {
+    let lands = move |world: &mut World| {
+        world.seen.landed_late += 1;
+        world.note(0, "lands", op.name(), "");
+        effect(world);
+    };
+    world.plan(at, Event::Lands(Box::new(lands)));
+}
+
+impl Port {
+    pub async fn call<T, F>(&self, op: Op, key: &str, effect: F) -> Result<T, Trouble>
+    where
+        F: FnOnce(&mut World) -> T + Send + 'static,
+    {
+        let course = {
+            let mut world = self.world.lock();
+            world.count(self.agent, op, key);
+            let World { faults, dice, .. } = &mut *world;
+            faults.course(op, clock::now(), dice)
+        };
+        let mut flight = Flight { port: self.clone(), op, effect: Some(effect) };
+        tokio::time::sleep(course.before).await;
+        let answer = {
+            let mut world = self.world.lock();
+            let lost = Trouble { kind: if op.writes() { Kind::LostAnswer } else { Kind::Unavailable }, wait: None };
+            world.note(self.agent, op.name(), key, &fate(course.fate));
+            match (course.fate, flight.effect.take()) {
+                (Fate::Fine, Some(effect)) => Ok(effect(&mut world)),
+                (Fate::Refused(kind, wait), _) => Err(Trouble { kind, wait }),
+                (Fate::LostAfter, Some(effect)) => {
+                    effect(&mut world);
+                    Err(lost)
+                }
+                (Fate::LostLate(after), Some(effect)) => {
+                    plan_late(&mut world, clock::now() + after, op, effect);
+                    Err(lost)
+                }
+                _ => Err(lost),
+            }
+        };
+        if let Err(trouble) = &answer {
+            *self.world.lock().seen.faults.entry(format!("{} {:?}", op.side(), trouble.kind)).or_default() += 1;
+        }
+        tokio::time::sleep(course.after).await;
+        answer
+    }
+}
+
+fn fate(fate: Fate) -> String {
+    if fate == Fate::Fine { String::new() } else { format!("{fate:?}") }
+}
