@@ -49,6 +49,8 @@ fn days(first: u64, count: u64) -> Vec<Report> {
                         return;
                     }
                     let report = live(seed, false);
+                    // At once: whoever stops a long run has what it found.
+                    eprint!("{}", failures(std::slice::from_ref(&report)));
                     reports.lock().expect("no panic").push(report);
                 }
             });
