@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use skyferry_agent::drain::{Drain, Until, Work};
+use skyferry_agent::fuse::Fuse;
 use skyferry_agent::janitor::Janitor;
 use skyferry_agent::job::{self, Context, Keys};
 use skyferry_agent::metrics::Metrics;
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::object::Key;
-use skyferry_agent::pace::{Breaker, Fuse, Pace};
+use skyferry_agent::pace::{Breaker, Pace};
 use skyferry_agent::pause::Rest;
 use skyferry_agent::plan::Cut;
 use skyferry_agent::route::{IgnoreList, Route, Router};
@@ -83,7 +84,7 @@ fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Con
         hold: settings.hold,
         pace: Arc::new(Pace::new(settings.budget, 0).counted_by(metrics.inflight_bytes.clone())),
         breaker: Arc::new(Breaker::default()),
-        fuse: Arc::new(Fuse::new(1.0)),
+        fuse: Arc::new(Fuse::new(1.0, None)),
         metrics: metrics.clone(),
         keys: Keys::default(),
     }

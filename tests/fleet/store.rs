@@ -134,7 +134,7 @@ impl Bucket {
             modified: seconds(now),
         };
         self.objects.insert(key.clone(), copy);
-        Published { revision, stored: stored(&bytes) }
+        Published { revision: Some(revision), stored: stored(&bytes) }
     }
 
     pub fn begin(&mut self, key: &Key, with: Option<Attributes>, now: Time) -> UploadId {
