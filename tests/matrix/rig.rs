@@ -10,13 +10,14 @@ use sandbox::{GcsPeer, Inside, S3Peer};
 use skyferry_agent::digest::{Digests, Select};
 use skyferry_agent::drain::{Drain, Drained, Until, Work as Job};
 use skyferry_agent::error::Side;
+use skyferry_agent::fuse::Fuse;
 use skyferry_agent::janitor::Janitor;
 use skyferry_agent::job::{self, Context, Keys as Locks};
 use skyferry_agent::ledger::{Ending, Ledger, Left, PartRecord, Subject, UploadRecord};
 use skyferry_agent::metrics::{Metrics, Outcome};
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::object::{Key, Location, Token, Writer};
-use skyferry_agent::pace::{Fuse, Pace};
+use skyferry_agent::pace::Pace;
 use skyferry_agent::pause::Rest;
 use skyferry_agent::plan::Cut;
 use skyferry_agent::route::{IgnoreList, Route, Router};
@@ -180,7 +181,7 @@ impl Rig {
             hold: Duration::from_secs(60),
             pace: Arc::new(Pace::new(64 << 20, 0)),
             breaker: Arc::default(),
-            fuse: Arc::new(Fuse::new(1.0)),
+            fuse: Arc::new(Fuse::new(1.0, None)),
             metrics,
             keys: Locks::default(),
         }
