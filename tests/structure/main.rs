@@ -1,5 +1,6 @@
 //! What the code's shape promises, held by tests: the agent's ranks (`ranks`), and what every file and the documents keep.
 
+mod answers;
 mod documents;
 mod files;
 mod imports;
