@@ -199,14 +199,14 @@ impl Run {
         let parked = rig.queue.parked();
         for (body, reason) in &parked {
             let subject = body.contains(&format!("\"{SUBJECT}\""));
-            if !subject || !self.may_be_parked() {
+            if !self.may_be_parked(subject) {
                 let of = if subject { "" } else { "another object, " };
                 problems.push(format!("parked ({of}{reason})"));
             } else if !self.names_cause(reason) {
                 problems.push(format!("parked for another reason than the cause ({reason})"));
             }
         }
-        if parked.is_empty() && !equal {
+        if !equal && !parked.iter().any(|(body, _)| body.contains(&format!("\"{SUBJECT}\""))) {
             problems.push("the destination is not as the source".into());
         }
         let repeated = self.cell.lasts != Lasts::Once && rig.peer().faults().met() > 2;
@@ -217,15 +217,21 @@ impl Run {
     }
 
     /// An object's own refusal; one that always fails while others pass; and what no other object asks for meanwhile.
-    fn may_be_parked(&self) -> bool {
+    fn may_be_parked(&self, subject: bool) -> bool {
         let Cell { request, answer, lasts, .. } = self.cell;
-        let alone = !matches!(request.work, Work::Change { large: false });
-        lasts == Lasts::ForOne || answer.means == Means::Refusal && (lasts != Lasts::Long || alone)
+        let alone = subject && !matches!(request.work, Work::Change { large: false });
+        match lasts {
+            Lasts::ForOne => subject,
+            Lasts::Long => alone && answer.means == Means::Refusal,
+            Lasts::Once | Lasts::Ten => answer.means == Means::Refusal,
+        }
     }
 
     fn names_cause(&self, text: &str) -> bool {
         let words = self.cell.answer.words;
-        text.contains(SUBJECT) && (words.is_empty() || words.iter().any(|word| text.contains(word)))
+        // A fault for all may meet either.
+        let named = text.contains(&format!("/{SUBJECT}")) || text.contains(&format!("/{OTHER}"));
+        named && (words.is_empty() || words.iter().any(|word| text.contains(word)))
     }
 
     fn bounded(&mut self) {
@@ -283,6 +289,10 @@ impl Run {
         match asks {
             Asks::Sweep => {
                 let swept = rig.janitor().sweep(Begun::Since(0)).await.map_err(|error| error.to_string())?;
+                // Some services' word for "there are none": then the next sweep finds it.
+                if swept.aborted == 0 && self.cell.answer.name.contains("NoSuchUpload") {
+                    return Err(format!("{TO}: NoSuchUpload, so none"));
+                }
                 Ok(swept.aborted == 1 && rig.peer().open_uploads(TO).is_empty())
             }
             Asks::List => {
