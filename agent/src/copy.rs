@@ -183,7 +183,9 @@ impl Route {
             Verdict::NothingToCompare => self.read_back(&revision, &digests).await?,
             Verdict::Mismatch { algorithm, .. } => match self.read_back(&revision, &digests).await? {
                 Verdict::Verified(_) => {
-                    let why = format!("its bytes were read back and are right, but not the {algorithm} that it shows");
+                    let why = format!(
+                        "its bytes were read back and are right: the {algorithm} that it shows cannot be believed"
+                    );
                     return Err(self.unproven(&why));
                 }
                 _ => shown,

@@ -152,7 +152,8 @@ async fn fault_b7_kills_alone_never_send_a_message_to_the_dead_letters_on_minist
             stage.cloud.depth(LIST).await.is_ok_and(|[_, in_flight, _]| in_flight > 0)
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Long enough to be at work, also on a busy machine; far too short for all of it.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         agent.kill().await.expect("killed");
         assert_eq!(stage.dead_letters().await, 0);
         eventually("it is visible again", Duration::from_secs(30), async || {

@@ -10,7 +10,7 @@ use skyferry_agent::copy::{self, Copied, Upload, WHOLE};
 use skyferry_agent::digest::Digests;
 use skyferry_agent::error::{CopyError, Kind};
 use skyferry_agent::ledger::{PartRecord, UploadRecord};
-use skyferry_agent::object::{Expected, Key, Location, Revision, UploadId};
+use skyferry_agent::object::{Expected, Key, Location, Revision, Token, UploadId};
 use skyferry_agent::pace::Pace;
 use skyferry_agent::plan::Parts;
 use skyferry_agent::store::{Attributes, ListFrom, Object, Opened, Page, Part, Pin, Sink, Source};
@@ -61,7 +61,7 @@ impl Place<'_> {
     pub async fn complete(
         &self,
         at: &Location,
-        id: &UploadId,
+        (id, token): (&UploadId, Token),
         sent: &[(Part, Digests)],
         part_size: u64,
     ) -> Result<Copied, CopyError> {
@@ -74,7 +74,7 @@ impl Place<'_> {
         });
         let record = UploadRecord {
             id: id.clone(),
-            token: skyferry_agent::object::Token::random(),
+            token,
             identity: object.identity.clone(),
             part_size,
             parts: parts.collect(),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use skyferry_agent::digest::{Digests, Select, Sum};
 use skyferry_agent::error::{CopyError, Kind};
-use skyferry_agent::object::{Expected, Location, UploadId};
+use skyferry_agent::object::{Expected, Location, Token, UploadId};
 use skyferry_agent::store::{FinishedPart, Part, Payload, Sink};
 
 use super::finding::Findings;
@@ -21,6 +21,7 @@ struct Upload<'a> {
     sink: &'a dyn Sink,
     at: Location,
     id: UploadId,
+    token: Token,
 }
 
 impl Upload<'_> {
@@ -57,7 +58,7 @@ async fn begin<'a>(
     with.provenance.crc32c = None;
     let id = sink.begin(&at, &with).await?;
     folder.began(&at, &id);
-    Ok(Upload { sink, at, id })
+    Ok(Upload { sink, at, id, token: with.provenance.token })
 }
 
 pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
@@ -83,7 +84,7 @@ pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
         Ok(_) => findings.warn("list parts", ("does not show what was sent", "nothing can be resumed"), &[7]),
         Err(error) => findings.warn("list parts", &error, &[7]),
     }
-    match place.complete(&upload.at, &upload.id, &sent, least as u64).await {
+    match place.complete(&upload.at, (&upload.id, upload.token), &sent, least as u64).await {
         Ok(copied) => {
             large::graded(place, &copied, "complete", findings);
             told_of_the_whole(sink, &upload.at, findings).await;

@@ -139,7 +139,7 @@ async fn fault_a26_what_agents_would_meet_beyond_a_mebibyte_is_met_by_the_probe(
             "streamed write",
             "InvalidRequest",
         ),
-        (refuse(412, "PreconditionFailed"), 3, "conditional write", "If-Match is refused although the ETag is right"),
+        (refuse(412, "PreconditionFailed"), 3, "conditional write", "refuses a condition that holds"),
         (lie, 5, "streamed write", "cannot be believed"),
     ] {
         let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");

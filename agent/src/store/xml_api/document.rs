@@ -80,7 +80,8 @@ documents! {
         versions: Vec<Contents>,
     }
     // Some services leave `IsTruncated` out of the two that follow.
-    "ListPartsResult" as PartListing {
+    // (moto calls it a response.)
+    "ListPartsResult" or "ListPartsResponse" as PartListing {
         #[serde(default)]
         is_truncated: bool,
         next_part_number_marker: Option<String>,
