@@ -30,7 +30,10 @@ impl Server<'_> {
         self.bench.write("tree/d/two MiB", &bytes(2 << 20, 2));
         self.bench.write("tree/d/small", b"small");
         let up = self.copy("tree", &bucket, "destination").await;
-        assert_eq!((up.code, up.count("copied"), up.count("parked")), (Some(0), 3, 0), "{up:?}");
+        // rclone does not show at once what is written into a folder while that is being made: such an object is looked at
+        // again, and is there.
+        let arrived = up.count("copied") + up.count("unchanged");
+        assert_eq!((up.code, arrived, up.count("parked")), (Some(0), 3, 0), "{up:?}");
         let again = self.copy("tree", &bucket, "destination").await;
         let counts = (again.count("copied"), again.count("unchanged"), again.count("bytes"));
         assert_eq!((again.code, counts), (Some(0), (0, 3, 0)), "{again:?}");
