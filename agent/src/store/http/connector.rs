@@ -55,6 +55,8 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection. What the network gives costs one branch a call more than without this.
+// One a connection: the larger arm is the one that is used.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Stream {
     Network(MaybeHttpsStream<TokioIo<TcpStream>>),
     Memory(TokioIo<DuplexStream>),
