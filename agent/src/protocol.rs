@@ -162,9 +162,9 @@ impl Protocol {
                 self.next_attempt(Known::Nothing)
             }
             (State::Remove, _) => self.finish(Ending::Parked),
-            (State::Finish(End::Settled(_) | End::Parked), Answer::Finished { others_open: true }) => {
-                self.end(End::Hold)
-            }
+            // A parked key may hold anything until somebody asks again, and whoever does waits for those who are open then.
+            // To wait here would be for ever where every write of the object is lost: each try leaves a writer in doubt.
+            (State::Finish(End::Settled(_)), Answer::Finished { others_open: true }) => self.end(End::Hold),
             (State::Finish(end), Answer::Finished { .. }) => self.end(end),
             (State::Finish(_), Answer::Fenced) => self.end(End::Fenced),
             (State::Begin | State::Finish(_) | State::Ended, _) => self.end(End::Again { counted: false }),

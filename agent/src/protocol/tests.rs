@@ -86,3 +86,16 @@ fn fault_b10_an_object_whose_record_cannot_be_used_is_parked_and_nothing_is_begu
     let (mut protocol, _) = Protocol::start(Writer(1), facts(true));
     assert_eq!(protocol.step(Answer::Failed(Trouble::Park)), Effect::End(End::Parked));
 }
+
+#[test]
+fn fault_a5_an_object_whose_every_write_is_lost_is_parked_at_last_although_its_writers_stay_in_doubt() {
+    let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
+    assert_eq!(protocol.step(Answer::Begun(Begun::default())), Effect::OpenSource);
+    let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
+    assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Put { .. }));
+    assert_eq!(protocol.step(Answer::Lost), Effect::HeadDestination);
+    let effect = protocol.step(Answer::Failed(Trouble::Park));
+    assert!(matches!(effect, Effect::Finish { ending: Ending::Parked, in_doubt: true, .. }), "{effect:?}");
+    assert_eq!(protocol.step(Answer::Finished { others_open: true }), Effect::End(End::Parked));
+}
