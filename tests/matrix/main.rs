@@ -27,6 +27,7 @@ use answers::{ANSWERS, Answer};
 use cell::{Cell, Lasts, Seen};
 use requests::{REQUESTS, Request};
 use rig::Service;
+use sandbox::Operation;
 
 const SERVICES: [Service; 3] = [Service::Aws, Service::Generic, Service::Gcs];
 const LASTS: [Lasts; 4] = [Lasts::Once, Lasts::Ten, Lasts::Long, Lasts::ForOne];
@@ -51,8 +52,9 @@ fn cells() -> Vec<Cell> {
         for answer in ANSWERS {
             for service in SERVICES.into_iter().filter(|service| fits(*service, request, answer)) {
                 for lasts in LASTS {
-                    // What is asked directly is asked of no object.
-                    if lasts != Lasts::ForOne || !matches!(request.work, requests::Work::List | requests::Work::Sweep) {
+                    // A listing is asked of no object.
+                    let listing = matches!(request.operation, Operation::ListObjects | Operation::ListUploads);
+                    if lasts != Lasts::ForOne || !listing {
                         cells.push(Cell { service, request, answer, lasts });
                     }
                 }
