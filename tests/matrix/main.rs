@@ -115,14 +115,14 @@ fn no_answer_passes_for_another() {
         *unmet.entry(cells[*at].request.name).or_insert(0) += 1;
     }
     let requests: u64 = seen.iter().map(|(_, seen)| seen.requests).sum();
-    println!(
+    eprintln!(
         "{} cells, {} red, {requests} requests, {:?}; never asked: {unmet:?}",
         seen.len(),
         red.len(),
         began.elapsed()
     );
     for (at, seen) in &red {
-        println!("{}: {}", cells[*at], seen.problems.join("; "));
+        eprintln!("{}: {}", cells[*at], seen.problems.join("; "));
     }
     assert!(red.is_empty(), "{} of {} cells are red", red.len(), seen.len());
     assert!(unmet.is_empty(), "requests that were never sent: {unmet:?}");
