@@ -351,13 +351,13 @@ impl Protocol {
     }
 
     fn finish(&mut self, ending: Ending) -> Effect {
-        let (end, settles) = match &ending {
-            Ending::Settled { outcome, .. } => (End::Settled(*outcome), true),
-            Ending::Parked => (End::Parked, true),
-            Ending::Released { counted, .. } => (End::Again { counted: *counted }, false),
+        let end = match &ending {
+            Ending::Settled { outcome, .. } => End::Settled(*outcome),
+            Ending::Parked => End::Parked,
+            Ending::Released { counted, .. } => End::Again { counted: *counted },
         };
-        // One that is released may not have seen all uploads end: their writers are the successor's to close.
-        let closed = self.closable.iter().filter(|(_, upload)| settles || upload.is_none());
+        // Uploads that have not been seen to end, and their writers, are the successor's to close.
+        let closed = self.closable.iter().filter(|(_, upload)| upload.is_none());
         let closed = closed.map(|(writer, _)| *writer).collect();
         self.go(State::Finish(end), Effect::Finish { ending, closed, in_doubt: self.in_doubt })
     }
@@ -366,10 +366,13 @@ impl Protocol {
         match (state, trouble) {
             // Its record cannot be used, so nothing is begun.
             (State::Lookup | State::Begin, Trouble::Park) => self.end(End::Parked),
-            (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _)
-            | (State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
-            // An upload that cannot be seen to end: whoever comes next has to.
-            (State::Aborting(..) | State::Seeing(..), _) => self.release(false),
+            (State::QuickDestination(..) | State::QuickSource(_), _) => self.go(State::Begin, Effect::Begin),
+            (State::Lookup | State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
+            // An upload that cannot be seen to end: whoever comes next has to, and its writer stays open for that.
+            (State::Aborting(..) | State::Seeing(..), Trouble::Park) => {
+                self.in_doubt |= self.upload.is_some();
+                self.finish(Ending::Parked)
+            }
             (State::Remove, _) => self.finish(Ending::Parked),
             (state, trouble) => {
                 self.in_doubt |= matches!(state, State::Settle { put_lost: true });

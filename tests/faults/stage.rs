@@ -11,7 +11,7 @@ use sandbox::{Received, S3Options, S3Peer, Scripted, ScriptedPeer};
 use skyferry_agent::config::Settings;
 use skyferry_agent::ledger::{Ending, Left, Subject};
 use skyferry_agent::metrics::Summary;
-use skyferry_agent::notice::Shutdown;
+use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::object::{Location, Writer};
 use skyferry_agent::wiring::{Agent, Until};
 
@@ -121,6 +121,20 @@ impl Stage {
         let letters = queue.expect("an embedded queue").dead_letters(0, 100).await.expect("letters");
         let reasons = letters.into_iter().map(|letter| letter.reason).collect();
         Ran { summary, reasons, received: self.sink.received() }
+    }
+
+    /// The same with an agent that is asked to stop after a while.
+    pub async fn stopped(&self, objects: &[(&str, &str)], after: Duration) {
+        let agent = self.agent().await;
+        let bodies: Vec<String> = objects.iter().map(|(bucket, key)| created(bucket, key)).collect();
+        agent.queue().send(&bodies).await.expect("sent");
+        let shutdown = Shutdown::default();
+        let stop = async {
+            tokio::time::sleep(after).await;
+            shutdown.request(Reason::Terminate);
+        };
+        let (report, ()) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
+        report.expect("a run");
     }
 
     /// The object has failed so often already, by its own fault.

@@ -13,7 +13,7 @@ use crate::fuse::Held;
 use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
 use crate::metrics::Outcome;
 use crate::object::{Expected, Token, UploadId, Writer};
-use crate::pace::Channel;
+use crate::pace::Verb;
 use crate::protocol::{Answer, Ending, Settled};
 use crate::store::{Attributes, Metadata, Object, Provenance};
 
@@ -25,6 +25,7 @@ impl Drive<'_> {
         let mut metadata = if self.context.metadata { object.metadata.clone() } else { Metadata::default() };
         if self.context.tags {
             metadata.tags = Some(self.context.source.tags(&self.subject.source, self.version.as_deref()).await?);
+            self.context.breaker.passed(Verb::tags(), self.object);
         }
         metadata.storage_class = self.storage_class.map(str::to_owned);
         let identity = object.identity.clone();
@@ -47,7 +48,6 @@ impl Drive<'_> {
     }
 
     fn published(&mut self, copied: Copied, token: Token, size: u64) -> Answer {
-        self.fine(Channel::DestinationWrites);
         self.sent = Some((token, copied.digests));
         match copied.grade {
             Ok(grade) => {
@@ -72,7 +72,6 @@ impl Drive<'_> {
         let parts = self.planned_parts(object.identity.size, source_part)?;
         let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
-        self.fine(Channel::DestinationWrites);
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
         let source_borders = source_part == Some(parts.part_size);
@@ -91,7 +90,10 @@ impl Drive<'_> {
             match self.route.resume(&mut record).await {
                 // Gone already: the parts will say so.
                 Err(error) if error.kind == Kind::UploadGone => {}
-                resumed => resumed?,
+                resumed => {
+                    resumed?;
+                    self.context.breaker.passed(Verb::see_upload(), self.object);
+                }
             }
             let source_borders = self.source_part(&object).await? == Some(parts.part_size);
             self.upload = Some(Upload { object, parts, record, source_borders });
@@ -110,10 +112,7 @@ impl Drive<'_> {
             Checkpoints { ledger: self.context.ledger.clone(), subject: self.subject.clone(), writer: self.writer };
         let done = self.route.send_parts(&mut upload, &recorder).await;
         self.upload = Some(upload);
-        done?;
-        self.fine(Channel::Source);
-        self.fine(Channel::DestinationWrites);
-        Ok(Answer::Done)
+        done.map(|()| Answer::Done)
     }
 
     pub(super) async fn complete(&mut self, expected: &Expected) -> Done {
@@ -150,9 +149,6 @@ impl Drive<'_> {
         }
         let delete = self.context.sink.delete(&self.subject.destination, expected);
         let done = self.standing.write(None, delete).await?;
-        if done.is_some() {
-            self.fine(Channel::DestinationWrites);
-        }
         Ok(done.map_or(Answer::Fenced, |()| Answer::Done))
     }
 

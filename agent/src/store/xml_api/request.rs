@@ -133,10 +133,11 @@ impl Client {
 
     /// The document that a success must be; anything else is what it says, or nonsense.
     pub async fn document<T: Document>(&self, call: &Call, asked: Asked, answer: Answer) -> Result<T> {
+        let status = answer.status.as_u16();
         let body = answer.read().await?;
         match refusal::in_success(call, &body, asked) {
             Some(error) => Err(error),
-            None => document::read(&body).map_err(|why| call.error(Kind::Nonsense, why)),
+            None => document::read(&body).map_err(|why| call.error(Kind::Nonsense, format!("{status}: {why}"))),
         }
     }
 
