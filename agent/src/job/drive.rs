@@ -256,15 +256,19 @@ impl<'a> Drive<'a> {
 
     fn trouble_of(&self, effect: &Effect, error: &CopyError) -> Trouble {
         let verdict = error.verdict();
-        if let Verdict::Park(_) = verdict {
-            return Trouble::Park;
+        match verdict {
+            Verdict::Park(_) => return Trouble::Park,
+            // The side has answered: what is wrong is in the bytes.
+            Verdict::Retry => {
+                self.context.breaker.noted(self.object, error);
+                return self.own_failure(error.kind);
+            }
+            Verdict::Weather | Verdict::Refused | Verdict::Cancelled => {}
         }
         let verb = Verb::of(effect, error.side);
         let blame = self.context.breaker.failed_by(verb, self.object, error, cause(error).name());
         match (verdict, blame) {
-            (Verdict::Weather | Verdict::Refused, Blame::Outage) | (Verdict::Weather, Blame::Unknown) => {
-                Trouble::Again { counted: false }
-            }
+            (_, Blame::Outage) | (Verdict::Weather, Blame::Unknown) => Trouble::Again { counted: false },
             (Verdict::Refused, Blame::Object) => Trouble::Park,
             _ => self.own_failure(error.kind),
         }
