@@ -159,13 +159,13 @@ pub fn nothing_moved(world: &mut World, before: &Before) {
     }
 }
 
-/// 10: after a day nobody's upload is left but somebody else's.
+/// 10: after a day nobody's upload is left but somebody else's. One that was aborted is not left, even where it is listed yet.
 pub fn no_orphans(world: &mut World) {
     let open: Vec<String> = world
         .bucket
         .uploads
         .iter()
-        .filter(|(_, u)| u.with.is_some())
+        .filter(|(_, u)| u.with.is_some() && u.lingers.is_none())
         .map(|(id, u)| format!("{id} at {}", u.key))
         .collect();
     if !open.is_empty() {
