@@ -26,29 +26,16 @@ pub fn at_rest(world: &mut World) {
     }
 }
 
-/// 9: nothing is there but what the destination refused for good. What a fault that is known has sent there is sent again,
-/// as an operator would: back comes how much.
-pub fn dead_letters(world: &mut World) -> usize {
-    let mut again = 0;
+/// 9: nothing is there but what the destination refused for good.
+pub fn dead_letters(world: &mut World) {
     for dead in std::mem::take(&mut world.queue.dead) {
         let keys = keys(&dead.body);
         let poisoned = keys.iter().any(|key| world.origin.find(key).is_some_and(|entry| entry.poison));
-        let row = match &dead.reason {
-            Some(_) if poisoned => continue,
-            // What was parked once is parked again by the first failure of its next event, so the reason may be another.
-            Some(_) if world.partial => "A4",
-            None if world.seen.kills + world.seen.freezes > 0 => "B7",
-            reason => {
-                let why = reason.as_deref().unwrap_or("received too often");
-                world.broken(9, format!("{keys:?} is in the dead letters: {why}"));
-                continue;
-            }
-        };
-        world.known(row);
-        world.queue.send(&dead.body, Duration::ZERO, 0, clock::now());
-        again += 1;
+        if dead.reason.is_none() || !poisoned {
+            let why = dead.reason.as_deref().unwrap_or("received too often");
+            world.broken(9, format!("{keys:?} is in the dead letters: {why}"));
+        }
     }
-    again
 }
 
 /// 1: it ended as parked, with a reason.

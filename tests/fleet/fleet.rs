@@ -53,9 +53,11 @@ pub fn live(seed: u64, verbose: bool) -> Report {
         let length = minutes(fleet.dice.between(20, 90));
         scenario::trouble(&mut fleet.world.lock(), fleet.now, length, &fleet.settings);
         fleet.run(fleet.now + length);
-        while fleet.rest() && check::dead_letters(&mut fleet.world.lock()) > 0 {}
-        if fleet.fine() {
+        if fleet.rest() {
+            check::dead_letters(&mut fleet.world.lock());
             check::at_rest(&mut fleet.world.lock());
+        }
+        if fleet.fine() {
             fleet.nothing_moves_again();
         }
         let pause = minutes(fleet.dice.between(30, 300));

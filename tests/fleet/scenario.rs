@@ -118,7 +118,7 @@ fn rates(dice: &mut Dice) -> Rates {
 
 fn windows(world: &mut World, from: Time, end: Time) -> Vec<Window> {
     let dice = &mut world.dice;
-    let (mut windows, mut partial) = (Vec::new(), false);
+    let mut windows = Vec::new();
     for _ in 0..dice.between(0, 4) {
         let start = dice.millis(from.as_millis() as u64, end.as_millis() as u64);
         let to = (start + dice.seconds(5, 1_500)).min(end);
@@ -134,10 +134,8 @@ fn windows(world: &mut World, from: Time, end: Time) -> Vec<Window> {
             Some(Kind::Stalled),
         ]);
         let writes = if dice.chance(150) { Some(dice.chance(700)) } else { None };
-        partial |= writes.is_some();
         windows.push(Window { from: start, to, side, writes, kind });
     }
-    world.partial = partial;
     windows
 }
 

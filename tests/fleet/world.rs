@@ -76,8 +76,6 @@ pub struct World {
     pub exact: bool,
     /// Some objects are large enough to be streamed.
     pub large: bool,
-    /// Some verbs of a side failed and others did not.
-    pub partial: bool,
     /// Keys whose objects were found parked, and why.
     pub parked: BTreeMap<String, String>,
 }
@@ -124,7 +122,6 @@ impl World {
             deletes: settings.deletes,
             exact: settings.exact,
             large,
-            partial: false,
             parked: BTreeMap::new(),
         }
     }
