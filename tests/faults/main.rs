@@ -3,3 +3,4 @@
 mod answers;
 mod outages;
 mod stage;
+mod writes;
