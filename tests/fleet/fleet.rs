@@ -53,11 +53,9 @@ pub fn live(seed: u64, verbose: bool) -> Report {
         let length = minutes(fleet.dice.between(20, 90));
         scenario::trouble(&mut fleet.world.lock(), fleet.now, length, &fleet.settings);
         fleet.run(fleet.now + length);
-        if fleet.rest() {
-            check::dead_letters(&mut fleet.world.lock());
-            check::at_rest(&mut fleet.world.lock());
-        }
+        while fleet.rest() && check::dead_letters(&mut fleet.world.lock()) > 0 {}
         if fleet.fine() {
+            check::at_rest(&mut fleet.world.lock());
             fleet.nothing_moves_again();
         }
         let pause = minutes(fleet.dice.between(30, 300));
