@@ -5,3 +5,4 @@ mod answers;
 mod log;
 mod outages;
 mod stage;
+mod writes;

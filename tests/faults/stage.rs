@@ -27,6 +27,8 @@ pub struct Stage {
     bucket: Arc<Mutex<Bucket>>,
     folder: tempfile::TempDir,
     profile: &'static str,
+    /// Further settings of [transfer].
+    pub transfer: &'static str,
 }
 
 /// What a run left behind.
@@ -61,7 +63,7 @@ impl Stage {
         let keys = format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}"}}"#);
         std::fs::write(folder.path().join("keys.json"), format!(r#"{{"source":{keys},"destination":{keys}}}"#))
             .expect("written");
-        Stage { s3, sink: sink.expect("a peer"), bucket, folder, profile }
+        Stage { s3, sink: sink.expect("a peer"), bucket, folder, profile, transfer: "" }
     }
 
     async fn agent(&self) -> Agent {
@@ -93,9 +95,11 @@ impl Stage {
             [transfer]
             multipart_threshold = "5MiB"
             part_size = "5MiB"
+            {}
             [status]
             listen = "off"
-            "#
+            "#,
+            self.transfer
         );
         let path = self.folder.path().join("agent.toml");
         let settings = Settings::parse(&path, &text, &BTreeMap::new()).expect("settings");

@@ -65,7 +65,7 @@ pub struct Drive<'a> {
     lost_means: Option<Trouble>,
 }
 
-type Done = Result<Answer, CopyError>;
+type Done<T = Answer> = Result<T, CopyError>;
 
 impl<'a> Drive<'a> {
     pub fn new(
@@ -197,6 +197,7 @@ impl<'a> Drive<'a> {
                 Some(_) => Ok(Answer::UploadOpen),
                 None => Ok(Answer::UploadGone),
             },
+            Effect::Wait { looks } => self.wait_for_more(*looks).await,
             Effect::Put { token, expected } => self.put(*token, expected).await,
             Effect::Initiate { token } => self.initiate(*token).await,
             Effect::Checkpoint(id) => self.checkpoint(id).await,

@@ -118,7 +118,7 @@ impl Verb {
             Effect::Complete { .. } | Effect::Delete { .. } => &[Side::Destination],
             Effect::Initiate { .. } => &[Side::Destination],
             Effect::Put { .. } | Effect::Parts(_) => &[Side::Source, Side::Destination],
-            Effect::End(_) => &[],
+            Effect::Wait { .. } | Effect::End(_) => &[],
         };
         sides.iter().map(|side| Verb::of(effect, *side))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Done, Drive, kind_of};
@@ -12,7 +13,7 @@ use crate::error::{CopyError, Kind, Side};
 use crate::fuse::Held;
 use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
 use crate::metrics::Outcome;
-use crate::object::{Expected, Token, UploadId, Writer};
+use crate::object::{Expected, Location, Token, UploadId, Writer};
 use crate::pace::Verb;
 use crate::protocol::{Answer, Ending, Settled};
 use crate::store::{Attributes, Metadata, Object, Provenance};
@@ -20,7 +21,25 @@ use crate::store::{Attributes, Metadata, Object, Provenance};
 /// How long a message waits whose deletion the fuse holds back.
 const FUSED: Duration = Duration::from_secs(300);
 
+/// How long an agent that drains waits for the answer to a Complete.
+const LAST_WAIT: Duration = Duration::from_secs(8);
+/// The first wait for what takes its time at the destination; each that follows is four times as long.
+const WAIT: Duration = Duration::from_secs(1);
+
 impl Drive<'_> {
+    /// Before the destination is looked at once more.
+    pub(super) async fn wait_for_more(&self, looks: u32) -> Done {
+        let wait = WAIT * 4u32.pow(looks.clamp(1, 4) - 1);
+        let at = &self.subject.destination;
+        tokio::select! {
+            biased;
+            () = self.route.stop.cancelled() => {
+                Err(CopyError::new(Side::Destination, Kind::Cancelled, "wait", at, "the agent drains"))
+            }
+            () = tokio::time::sleep(wait) => Ok(Answer::Done),
+        }
+    }
+
     async fn attributes(&self, object: &Object, token: Token) -> Result<Attributes, CopyError> {
         let mut metadata = if self.context.metadata { object.metadata.clone() } else { Metadata::default() };
         if self.context.tags {
@@ -119,7 +138,8 @@ impl Drive<'_> {
         let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
         let (token, size) = (upload.record.token, upload.object.identity.size);
         self.sent = upload.whole().map(|digests| (token, digests)).or(self.sent);
-        let complete = self.route.complete(upload, expected);
+        let complete =
+            until_drained(&self.route.stop, &self.subject.destination, self.route.complete(upload, expected));
         match self.standing.write(Some(&upload.record), complete).await {
             Ok(Some(copied)) => Ok(self.published(copied, token, size)),
             Ok(None) => Ok(Answer::Fenced),
@@ -184,6 +204,22 @@ impl Drive<'_> {
             Ok(finished) => Ok(Answer::Finished { others_open: finished.others_open }),
             Err(LedgerError::Fenced) => Ok(Answer::Fenced),
             Err(error) => Err(self.ledger_error(error)),
+        }
+    }
+}
+
+/// A Complete that is waited for, for minutes if it has to be; not by an agent that drains, whose successor looks for it.
+async fn until_drained<T>(stop: &CancellationToken, at: &Location, write: impl Future<Output = Done<T>>) -> Done<T> {
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_WAIT).await;
+    };
+    tokio::select! {
+        biased;
+        done = write => done,
+        () = drained => {
+            let words = "no answer yet, and the agent drains";
+            Err(CopyError::new(Side::Destination, Kind::LostAnswer, "CompleteMultipartUpload", at, words))
         }
     }
 }
