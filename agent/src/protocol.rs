@@ -17,6 +17,7 @@ use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer}
 #[cfg(test)]
 mod tests;
 mod uploads;
+pub use uploads::MAX_ABORTS;
 mod words;
 pub use words::*;
 

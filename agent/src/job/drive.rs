@@ -21,10 +21,10 @@ use crate::digest::{Digests, Grade};
 use crate::error::{CopyError, Kind, Side, Verdict};
 use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
-use crate::object::{Revision, SourceIdentity, Token, Writer};
+use crate::object::{Revision, SourceIdentity, Token, UploadId, Writer};
 use crate::pace::{self, Blame, Verb};
 use crate::plan::{Cut, Parts, Plan, TooLarge, plan};
-use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
+use crate::protocol::{Answer, Effect, End, Facts, MAX_ABORTS, Protocol, Trouble};
 use crate::store::{Object, Opened};
 use standing::Standing;
 
@@ -58,6 +58,8 @@ pub struct Drive<'a> {
     sent: Option<(Token, Digests)>,
     grade: Option<Grade>,
     trouble: Option<CopyError>,
+    /// The upload that was aborted last, and how often.
+    aborted: Option<(UploadId, u32)>,
     /// What the last looks showed when a write met another state than it named.
     conflict: Option<(Option<SourceIdentity>, Option<Revision>)>,
     /// Answers of writes that were lost and not found to have taken effect, and what the last of them means.
@@ -110,6 +112,7 @@ impl<'a> Drive<'a> {
             sent: None,
             grade: None,
             trouble: None,
+            aborted: None,
             conflict: None,
             lost: 0,
             lost_means: None,
@@ -191,12 +194,11 @@ impl<'a> Drive<'a> {
             Effect::HeadDestination => self.head_destination().await,
             Effect::Abort(id) => {
                 self.context.sink.abort(&self.subject.destination, id).await?;
+                let before = self.aborted.take().filter(|(aborted, _)| aborted == id).map_or(0, |(_, times)| times);
+                self.aborted = Some((id.clone(), before + 1));
                 Ok(Answer::Done)
             }
-            Effect::SeeUpload(id) => match self.context.sink.parts(&self.subject.destination, id).await? {
-                Some(_) => Ok(Answer::UploadOpen),
-                None => Ok(Answer::UploadGone),
-            },
+            Effect::SeeUpload(id) => self.see_upload(id).await,
             Effect::Wait { looks } => self.wait_for_more(*looks).await,
             Effect::Put { token, expected } => self.put(*token, expected).await,
             Effect::Initiate { token } => self.initiate(*token).await,

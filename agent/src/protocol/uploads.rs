@@ -5,7 +5,7 @@ use crate::object::{Expected, SourceIdentity, UploadId};
 use super::*;
 
 /// An upload that is there after so many aborts is left to the next delivery of the message.
-const MAX_ABORTS: u32 = 3;
+pub const MAX_ABORTS: u32 = 3;
 /// A Complete whose answer was lost is looked for so often before its upload is aborted.
 const MAX_LOOKS: u32 = 5;
 

@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
-use super::{Done, Drive};
+use super::{Done, Drive, MAX_ABORTS};
 use crate::copy::whole;
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::UploadRecord;
-use crate::object::{SourceIdentity, Token};
+use crate::object::{SourceIdentity, Token, UploadId};
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
 use crate::store::{Object, Pin, Provenance};
@@ -137,6 +137,19 @@ impl Drive<'_> {
         }
         let others = others.is_some();
         Ok(Answer::Destination(Some(DestinationSeen { revision: object.revision.clone(), ours: mark, others })))
+    }
+
+    /// One that stays although it was aborted again and again is a failure like others.
+    pub(super) async fn see_upload(&self, id: &UploadId) -> Done {
+        let at = &self.subject.destination;
+        match (self.context.sink.parts(at, id).await?, &self.aborted) {
+            (None, _) => Ok(Answer::UploadGone),
+            (Some(_), Some((aborted, MAX_ABORTS..))) if aborted == id => {
+                let answer = format!("the upload {id} is still listed after {MAX_ABORTS} aborts");
+                Err(CopyError::new(Side::Destination, Kind::Nonsense, "AbortMultipartUpload", at, answer))
+            }
+            (Some(_), _) => Ok(Answer::UploadOpen),
+        }
     }
 
     async fn mark(&self, object: &Object) -> Result<Option<Mark>, CopyError> {
