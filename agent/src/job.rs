@@ -103,6 +103,10 @@ enum Fate {
     Abandon,
 }
 
+/// How much younger than it is a ledger may take a writer for, whose clock tells whole seconds and rounds to the safe side: a
+/// look after exactly one hold would come too early, and cost a second one.
+const WHOLE_SECONDS: Duration = Duration::from_secs(2);
+
 /// Works on one message. When this returns the message has been deleted, released, renewed, parked or abandoned.
 /// `cancelled` is set when the lease is lost (touch nothing more), `stop` when the agent drains (checkpoint, release).
 pub async fn run(
@@ -250,7 +254,7 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
     match end {
         End::Settled(settled) => Fate::Done(outcome_of(settled)),
         End::Parked => Fate::Park { why: drive.why(), reason: drive.reason() },
-        End::Hold => Fate::Again(context.hold),
+        End::Hold => Fate::Again(context.hold + WHOLE_SECONDS),
         End::Fenced => Fate::Again(context.hold.mul_f64(ambient::uniform(0.5..1.0))),
         End::Again { .. } => Fate::Again(drive.wait(message.received)),
         End::Abandon => Fate::Abandon,
