@@ -19,7 +19,7 @@ const LOOKS: usize = 32;
 const ROUNDING: i64 = 1;
 
 pub struct Judge {
-    pub router: Router,
+    pub router: Arc<Router>,
     pub filter: Filter,
     pub ledger: Arc<dyn Ledger>,
     pub look: Look,
