@@ -8,20 +8,6 @@ use std::time::Duration;
 
 use crate::object::{Key, Location};
 
-/// The operations that change nothing, as the stores name them.
-const READS: [&str; 11] = [
-    "HeadObject",
-    "GetObject",
-    "ListObjects",
-    "ListObjectsV2",
-    "ListParts",
-    "ListMultipartUploads",
-    "stat",
-    "read",
-    "list",
-    "list parts",
-    "list uploads",
-];
 /// How the two verbs end that need rights of their own.
 const NOTIFICATION: &str = "NotificationConfiguration";
 
@@ -82,6 +68,8 @@ pub enum Kind {
     Unreadable,
     /// What the destination cannot hold: too large, a key or metadata that it refuses, a file where a folder must be.
     CannotHold,
+    /// The service does not accept this object: too large, a key or metadata that it refuses, a retention policy.
+    NotTaken,
     /// The request was refused as wrong: a defect of ours or a dialect that the settings do not name.
     Refused,
     /// The answer could not be understood.
@@ -114,6 +102,7 @@ impl Kind {
             Kind::Archived => "archived",
             Kind::Unreadable => "it may not be read",
             Kind::CannotHold => "the destination cannot hold it",
+            Kind::NotTaken => "the service does not accept it",
             Kind::Refused => "request refused",
             Kind::Nonsense => "answer not understood",
             Kind::Local => "local trouble",
@@ -176,19 +165,14 @@ impl CopyError {
         use Kind::*;
         match self.kind {
             Cancelled => Verdict::Cancelled,
-            BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled | Stalled
-            | LostAnswer | Nonsense => Verdict::Weather,
-            NotFound | Precondition | SourceChanged | UploadGone | Corrupt | Unproven => Verdict::Retry,
+            NotFound | BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled
+            | Stalled | LostAnswer | Nonsense | Precondition | SourceChanged | UploadGone => Verdict::Weather,
+            Corrupt | Unproven => Verdict::Retry,
             // An item of the ledger is the object's own trouble, whatever others do.
             Refused if self.side == Side::Ledger => Verdict::Park(self.to_string()),
-            Refused => Verdict::Refused,
+            Refused | NotTaken => Verdict::Refused,
             Archived | Unreadable | CannotHold | OtherSource => Verdict::Park(self.to_string()),
         }
-    }
-
-    /// Whether the request only looked: what it shows of a side says nothing about that side's writes.
-    pub fn is_read(&self) -> bool {
-        READS.contains(&self.operation)
     }
 
     /// What a person can do about it; empty where waiting is the only thing.
@@ -209,7 +193,7 @@ impl CopyError {
             (WrongRegion, _) => "set region (and endpoint) of this side to the bucket's own",
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
             (Unreadable, _) => "grant the right to read it, or leave it out",
-            (CannotHold, _) => "rename, shrink or leave out this object (ignore list)",
+            (CannotHold | NotTaken, _) => "rename, shrink or leave out this object (ignore list)",
             (Corrupt | Unproven, Side::Destination) => {
                 "if it stays so, this service's checksums differ from Amazon's: set [destination] profile = \"generic\""
             }

@@ -22,7 +22,7 @@ use crate::metrics::{Metrics, Outcome};
 use crate::object::Writer;
 use crate::pace::{Breaker, Pace};
 use crate::plan::Cut;
-use crate::protocol::End;
+use crate::protocol::{End, is_last_chance};
 use crate::queue::{Message, Queue, QueueError};
 use crate::route::{Decision, Routes};
 use crate::store::{Sink, Source};
@@ -155,7 +155,7 @@ pub async fn run(
 /// The first delivery is always worked on.
 fn is_renewed_first(context: &Context, message: &Message) -> bool {
     let most = context.queue.traits().max_receives;
-    message.received > 1 && most.is_some_and(|most| message.received + 1 >= most)
+    message.received > 1 && is_last_chance(message.received, most)
 }
 
 /// What is left to do with a message.
@@ -324,7 +324,7 @@ async fn end_message(context: &Context, message: &Message, work: &Work) -> Resul
         return context.queue.delete(&message.receipt).await;
     };
     let alone = others.is_empty() && work.ended == 0 && work.parked.is_empty();
-    let last_chance = context.queue.traits().max_receives.is_some_and(|most| message.received + 1 >= most);
+    let last_chance = is_last_chance(message.received, context.queue.traits().max_receives);
     let old = ambient::now().duration_since(message.sent).unwrap_or_default() > context.queue.traits().retention / 2;
     if alone && !last_chance && !old {
         return context.queue.release(&message.receipt, work.again).await;

@@ -98,7 +98,7 @@ pub struct Begun {
     pub published: Option<LastPublished>,
     /// Still open, oldest first.
     pub earlier: Vec<EarlierWriter>,
-    /// How often an attempt failed by the object's own fault since it last succeeded.
+    /// How often an attempt failed by the object's own fault since the record last settled or was parked.
     pub failures: u32,
 }
 
@@ -108,7 +108,7 @@ pub enum Ending {
     /// The record's outcome stands. `published` is what is now at the destination, where something is. `digests` and
     /// `grade` that are not told again stay, as long as `published` is the same.
     Settled { outcome: Outcome, published: Option<LastPublished>, digests: Option<Digests>, grade: Option<Grade> },
-    /// Parked with the reason; stays in the ledger until something settles it.
+    /// Parked with the reason; stays in the ledger until something settles it. The next event of the key has all its attempts.
     Parked { reason: String },
     /// To be tried again. `counted`: by the object's own fault.
     Released { counted: bool },

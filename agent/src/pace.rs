@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{Gauge, Held};
 
-pub use breaker::{Blame, Breaker, Channel, Outage};
+pub use breaker::{Blame, Breaker, Channel, Object, Outage, Verb};
 
 /// What one open transfer keeps in memory: read and write buffers of its two connections, and a chunk on its way.
 pub const STREAM: u64 = 512 << 10;

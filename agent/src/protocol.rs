@@ -50,6 +50,8 @@ pub struct Protocol {
     token: Token,
     attempt: u32,
     wrong: u32,
+    /// What stands there is ours and wrong, as far as was seen: it does not stay where nothing replaces it.
+    wrong_there: Option<Revision>,
     in_doubt: bool,
 }
 
@@ -71,6 +73,7 @@ impl Protocol {
             token: fresh_token(writer, 1),
             attempt: 1,
             wrong: 0,
+            wrong_there: None,
             in_doubt: false,
         };
         (protocol, effect)
@@ -80,6 +83,7 @@ impl Protocol {
     /// released, nothing is lost.
     pub fn step(&mut self, answer: Answer) -> Effect {
         let state = std::mem::replace(&mut self.state, State::Ended);
+        self.note_wrong(&answer);
         match (state, answer) {
             (_, Answer::Failed(Trouble::LeaseLost)) => self.end(End::Abandon),
             (state, Answer::Failed(trouble)) => self.failed(state, trouble),
@@ -103,17 +107,9 @@ impl Protocol {
             (State::AdoptionLook(uploads), Answer::Source(source)) => {
                 self.adopt(uploads, source.map(|seen| seen.identity))
             }
-            (State::Aborting(uploads, then), _) => match uploads.last().cloned() {
-                Some(upload) => self.go(State::Seeing(uploads, then), Effect::SeeUpload(upload)),
-                None => self.then(then),
-            },
-            (State::Seeing(mut uploads, then), Answer::UploadGone) => {
-                let ended = uploads.pop();
-                self.upload.take_if(|own| Some(&*own) == ended.as_ref());
-                self.forget_upload(ended.as_ref());
-                self.end_uploads(uploads, then)
-            }
-            (State::Seeing(uploads, then), _) => self.end_uploads(uploads, then),
+            (State::Aborting(ending), _) => self.see(ending),
+            (State::Seeing(ending), answer) => self.seen(ending, answer == Answer::UploadGone),
+            (State::StillThere(ending), _) => self.abort(ending),
 
             (State::Destination, Answer::Destination(Some(seen))) if seen.others => self.park(),
             (State::Destination, Answer::Destination(seen)) => {
@@ -123,6 +119,18 @@ impl Protocol {
             (State::SourceHead, Answer::Source(seen)) => self.decide(seen, false),
             (State::SourceOpen, Answer::Source(seen)) => self.decide(seen, true),
             (state, answer) => self.step_write(state, answer),
+        }
+    }
+
+    fn note_wrong(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Destination(seen) => {
+                let wrong = |seen: &&DestinationSeen| seen.ours.as_ref().is_some_and(|mark| mark.proof == Proof::Wrong);
+                self.wrong_there = seen.as_ref().filter(wrong).map(|seen| seen.revision.clone());
+            }
+            // Whoever fenced this writer found it open, and looks.
+            Answer::Fenced => self.wrong_there = None,
+            _ => {}
         }
     }
 
@@ -136,7 +144,11 @@ impl Protocol {
                 self.upload = None;
                 self.go(State::Settle { put_lost: false }, Effect::HeadDestination)
             }
-            (State::Complete, Answer::Lost | Answer::Precondition) => self.end_own_upload(Then::Settle),
+            (State::Complete, Answer::Lost) => self.go(State::LostObject(1), Effect::HeadDestination),
+            (State::LostObject(looks), Answer::Destination(seen)) => self.lost_object(seen, looks),
+            (State::LostUpload(looks), answer) => self.lost_upload(looks, answer == Answer::UploadGone),
+            (State::LostWait(looks), _) => self.go(State::LostObject(looks + 1), Effect::HeadDestination),
+            (State::Complete, Answer::Precondition) => self.end_own_upload(Then::Settle),
             (State::Put | State::Parts, Answer::SourceChanged) => self.end_own_upload(Then::NextAttempt),
             (State::Initiate, Answer::Initiated(upload)) => {
                 self.upload = Some(upload.clone());
@@ -160,6 +172,11 @@ impl Protocol {
             (State::Delete, answer) => {
                 self.in_doubt |= answer == Answer::Lost;
                 self.next_attempt(Known::Nothing)
+            }
+            // It may be gone, and it may be removed yet: whoever comes next looks.
+            (State::Remove, Answer::Lost) => {
+                self.in_doubt = true;
+                self.release(false)
             }
             (State::Remove, _) => self.finish(Ending::Parked),
             // A parked key may hold anything until somebody asks again, and whoever does waits for those who are open then.
@@ -262,6 +279,9 @@ impl Protocol {
         if self.upload.is_some() {
             return self.end_own_upload(Then::NextAttempt);
         }
+        if let Some(revision) = self.wrong_there.clone() {
+            return self.go(State::Delete, Effect::Delete { expected: Expected::Revision(revision) });
+        }
         if !self.facts.deletes {
             return self.settled(Settled::Gone, self.published.clone());
         }
@@ -291,16 +311,9 @@ impl Protocol {
 
     /// Looks whether this attempt's token is what stands there; if not, what stands there is the next attempt's start.
     fn settle(&mut self, seen: Option<DestinationSeen>, put_lost: bool) -> Effect {
-        if let Some(DestinationSeen { revision, ours: Some(mark), .. }) = &seen
-            && mark.token == self.token
-        {
-            let revision = revision.clone();
-            match mark.proof {
-                Proof::Right => return self.published(revision),
-                Proof::Wrong => return self.published_wrong(revision),
-                // It has landed: sent again, it replaces itself.
-                Proof::Unknown => return self.next_attempt(Known::Seen(seen)),
-            }
+        if let Some(mark) = self.landed(&seen) {
+            let proof = mark.proof;
+            return self.settle_landed(proof, seen);
         }
         self.in_doubt |= put_lost;
         match seen {
@@ -309,8 +322,22 @@ impl Protocol {
         }
     }
 
+    /// This attempt's write, where it is what stands there.
+    fn landed<'a>(&self, seen: &'a Option<DestinationSeen>) -> Option<&'a Mark> {
+        seen.as_ref()?.ours.as_ref().filter(|mark| mark.token == self.token)
+    }
+
+    fn settle_landed(&mut self, proof: Proof, seen: Option<DestinationSeen>) -> Effect {
+        match (proof, seen) {
+            (Proof::Right, Some(seen)) => self.published(seen.revision),
+            (Proof::Wrong, Some(seen)) => self.published_wrong(seen.revision),
+            // It has landed: sent again, it replaces itself.
+            (_, seen) => self.next_attempt(Known::Seen(seen)),
+        }
+    }
+
     fn published(&mut self, revision: Revision) -> Effect {
-        self.upload = None;
+        (self.upload, self.wrong_there) = (None, None);
         let identity = self.source.as_ref().map(|source| source.identity.clone());
         self.settled(Settled::Copied, identity.map(|identity| (identity, revision)))
     }
@@ -318,11 +345,12 @@ impl Protocol {
     /// Replaced at once; if that does not help, taken away and parked.
     fn published_wrong(&mut self, revision: Revision) -> Effect {
         self.wrong += 1;
-        if self.wrong < MAX_WRONG {
-            return self.next_attempt(Known::Assumed(Expected::Revision(revision)));
-        }
+        self.wrong_there = Some(revision.clone());
         self.upload = None;
-        self.go(State::Remove, Effect::Delete { expected: Expected::Revision(revision) })
+        match self.wrong {
+            MAX_WRONG => self.park(),
+            _ => self.next_attempt(Known::Assumed(Expected::Revision(revision))),
+        }
     }
 
     fn next_attempt(&mut self, destination: Known) -> Effect {
@@ -342,22 +370,25 @@ impl Protocol {
         self.end_own_upload(Then::Finish(Ending::Settled { outcome, published }))
     }
 
+    /// What is parked may be at its old state, but wrong bytes are taken away first.
     fn park(&mut self) -> Effect {
         self.end_own_upload(Then::Finish(Ending::Parked))
     }
 
+    /// Where wrong bytes stand this writer stays open, so that whoever comes next looks there first.
     fn release(&mut self, counted: bool) -> Effect {
+        self.in_doubt |= self.wrong_there.is_some();
         self.finish(Ending::Released { counted, upload_left: self.upload.is_some() })
     }
 
     fn finish(&mut self, ending: Ending) -> Effect {
-        let (end, settles) = match &ending {
-            Ending::Settled { outcome, .. } => (End::Settled(*outcome), true),
-            Ending::Parked => (End::Parked, true),
-            Ending::Released { counted, .. } => (End::Again { counted: *counted }, false),
+        let end = match &ending {
+            Ending::Settled { outcome, .. } => End::Settled(*outcome),
+            Ending::Parked => End::Parked,
+            Ending::Released { counted, .. } => End::Again { counted: *counted },
         };
-        // One that is released may not have seen all uploads end: their writers are the successor's to close.
-        let closed = self.closable.iter().filter(|(_, upload)| settles || upload.is_none());
+        // Uploads that have not been seen to end, and their writers, are the successor's to close.
+        let closed = self.closable.iter().filter(|(_, upload)| upload.is_none());
         let closed = closed.map(|(writer, _)| *writer).collect();
         self.go(State::Finish(end), Effect::Finish { ending, closed, in_doubt: self.in_doubt })
     }
@@ -366,11 +397,20 @@ impl Protocol {
         match (state, trouble) {
             // Its record cannot be used, so nothing is begun.
             (State::Lookup | State::Begin, Trouble::Park) => self.end(End::Parked),
-            (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _)
-            | (State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
-            // An upload that cannot be seen to end: whoever comes next has to.
-            (State::Aborting(..) | State::Seeing(..), _) => self.release(false),
-            (State::Remove, _) => self.finish(Ending::Parked),
+            (State::QuickDestination(..) | State::QuickSource(_), _) => self.go(State::Begin, Effect::Begin),
+            (State::Lookup | State::Begin | State::Finish(_), _) => self.end(End::Again { counted: false }),
+            // Whoever is closed with it leaves no upload.
+            (State::AdoptionLook(uploads), Trouble::Park) => {
+                let uploads = uploads.into_iter().map(|upload| upload.id).collect();
+                self.end_uploads(uploads, Then::Finish(Ending::Parked))
+            }
+            // An upload that cannot be seen to end: whoever comes next has to, and its writer stays open for that.
+            (State::Aborting(_) | State::Seeing(_) | State::StillThere(_), Trouble::Park) => {
+                self.in_doubt |= self.upload.is_some();
+                self.finish(Ending::Parked)
+            }
+            // Wrong bytes do not stay: the message is kept until they are replaced or gone.
+            (State::Remove, _) => self.release(false),
             (state, trouble) => {
                 self.in_doubt |= matches!(state, State::Settle { put_lost: true });
                 match trouble {

@@ -262,7 +262,10 @@ impl Agent {
             Until::Empty => drain::Until::Empty { steady: self.steady },
             Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
         };
-        let drained = self.drain_all(until, shutdown).await;
+        let drained = self.drain_all(until, shutdown.clone()).await;
+        if shutdown.reason().is_some() {
+            words::repeat_failures(self.breaker());
+        }
         end.cancel();
         publishing.cancel();
         if let Some(publisher) = publisher {

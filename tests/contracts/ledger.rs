@@ -259,6 +259,20 @@ pub async fn failures_are_counted_until_something_settles(on: Under) {
     assert_eq!(on.begin(&key).await.1.failures, 0);
 }
 
+/// What is wrong with the object may be mended by then: its next event is not parked at the first failure.
+pub async fn an_object_that_was_parked_has_all_its_attempts_again(on: Under) {
+    let key = subject("a");
+    for _ in 0..2 {
+        let (writer, _) = on.begin(&key).await;
+        on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+    }
+    let (writer, begun) = on.begin(&key).await;
+    assert_eq!(begun.failures, 2);
+    on.finish(&key, writer, Ending::Parked { reason: "always refused".into() }, &[]).await;
+    assert_eq!(on.ledger.lookup(&key).await.expect("looked up").expect("there").failures, 0);
+    assert_eq!(on.begin(&key).await.1.failures, 0);
+}
+
 pub async fn a_parked_record_keeps_its_reason_and_is_never_ended(on: Under) {
     let key = subject("a");
     let (writer, _) = on.begin(&key).await;

@@ -82,6 +82,7 @@ macro_rules! a_ledger {
             a_withdrawn_upload_is_forgotten
             a_released_writer_leaves_only_its_upload
             failures_are_counted_until_something_settles
+            an_object_that_was_parked_has_all_its_attempts_again
             a_parked_record_keeps_its_reason_and_is_never_ended
             open_uploads_are_told_by_destination_bucket
             records_of_different_keys_and_destinations_are_apart

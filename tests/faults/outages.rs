@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http::Method;
-use sandbox::{Received, Scripted};
+use sandbox::{Fault, Operation, Received, Reply, Rule, Scripted};
+use skyferry_agent::metrics::Summary;
 
+use crate::log::Log;
 use crate::stage::{LARGE, SINK, SOURCE, Stage, completed};
 
 /// How long the outages of these tests last, from the first request that meets them.
@@ -67,6 +69,32 @@ async fn fault_a4_a_destination_that_shows_objects_and_takes_none_costs_no_messa
 }
 
 #[tokio::test]
+async fn fault_a4_a_source_that_shows_objects_and_gives_none_costs_no_message_and_is_not_hammered() {
+    let answers = [(503, "<Error><Code>SlowDown</Code></Error>"), (403, "<Error/>"), (504, PAGE)];
+    join_all(answers.map(|(status, body)| async move {
+        let (stage, keys) = (Stage::new("generic", |_, right| right()), keys(40));
+        let answer = Reply { status, body: body.into(), ..Reply::default() };
+        assert_eq!(run(&stage, &keys).await.summary.copied, 40);
+        // Known by now, so each look is a HEAD, which passes.
+        let before = stage.s3.counts().requests.get(&Operation::GetObject).copied().unwrap_or(0);
+        keys.iter().for_each(|key| stage.put(SOURCE, key, format!("{key}, the second state").as_bytes()));
+        stage.s3.faults().add(Rule::on(Operation::GetObject, Fault::Instead(answer)).always());
+        let objects: Vec<(&str, &str)> = keys.iter().map(|key| (SOURCE, key.as_str())).collect();
+        let end = async {
+            tokio::time::sleep(OUTAGE).await;
+            stage.s3.faults().clear();
+        };
+        let (ran, ()) = tokio::join!(stage.run(&objects), end);
+        let Summary { copied, parked, .. } = ran.summary;
+        assert_eq!((copied, parked), (40, 0), "{:?}", ran.reasons);
+        let gets = stage.s3.counts().requests[&Operation::GetObject] - before;
+        // Each of a few tries within a second, twice before anybody knows; once in the end; and probes.
+        assert!(gets < 40 * 3 * 2 + 40 + 60, "{gets} GETs");
+    }))
+    .await;
+}
+
+#[tokio::test]
 async fn fault_a6_a_page_with_400_in_answer_to_everything_costs_no_message() {
     let stage = outage(|_| true, Scripted::new(400, PAGE));
     let ran = run(&stage, &keys(60)).await;
@@ -98,6 +126,19 @@ async fn fault_a5_an_object_that_fails_while_others_pass_is_parked_after_its_att
         let puts = ran.count(Method::PUT, "/bad");
         assert!(puts <= 4, "{puts} PUTs");
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_stopped_repeats_the_last_failure_of_what_is_not_done() {
+    let (stage, log) = (poisoned(Scripted::error(503, "SlowDown")), Log::default());
+    stage.put(SOURCE, "bad", b"bad");
+    let listening = log.listen();
+    stage.stopped(&[(SOURCE, "bad")], Duration::from_secs(4)).await;
+    drop(listening);
+    let last = log.text().lines().last().expect("lines").to_owned();
+    let needed = ["stopped", "destination PutObject", &format!("{SINK}/bad"), "503 SlowDown: m"];
+    assert!(needed.iter().all(|part| last.contains(part)), "{last}");
+    assert!(log.text().matches("to be tried again").count() > 0, "and it was logged while the agent worked");
 }
 
 #[tokio::test]

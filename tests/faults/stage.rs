@@ -11,7 +11,7 @@ use sandbox::{Received, S3Options, S3Peer, Scripted, ScriptedPeer};
 use skyferry_agent::config::Settings;
 use skyferry_agent::ledger::{Ending, Left, Subject};
 use skyferry_agent::metrics::Summary;
-use skyferry_agent::notice::Shutdown;
+use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::object::{Location, Writer};
 use skyferry_agent::wiring::{Agent, Until};
 
@@ -27,6 +27,8 @@ pub struct Stage {
     bucket: Arc<Mutex<Bucket>>,
     folder: tempfile::TempDir,
     profile: &'static str,
+    /// Further settings of [transfer].
+    pub transfer: &'static str,
 }
 
 /// What a run left behind.
@@ -61,7 +63,7 @@ impl Stage {
         let keys = format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}"}}"#);
         std::fs::write(folder.path().join("keys.json"), format!(r#"{{"source":{keys},"destination":{keys}}}"#))
             .expect("written");
-        Stage { s3, sink: sink.expect("a peer"), bucket, folder, profile }
+        Stage { s3, sink: sink.expect("a peer"), bucket, folder, profile, transfer: "" }
     }
 
     async fn agent(&self) -> Agent {
@@ -93,9 +95,11 @@ impl Stage {
             [transfer]
             multipart_threshold = "5MiB"
             part_size = "5MiB"
+            {}
             [status]
             listen = "off"
-            "#
+            "#,
+            self.transfer
         );
         let path = self.folder.path().join("agent.toml");
         let settings = Settings::parse(&path, &text, &BTreeMap::new()).expect("settings");
@@ -121,6 +125,20 @@ impl Stage {
         let letters = queue.expect("an embedded queue").dead_letters(0, 100).await.expect("letters");
         let reasons = letters.into_iter().map(|letter| letter.reason).collect();
         Ran { summary, reasons, received: self.sink.received() }
+    }
+
+    /// The same with an agent that is asked to stop after a while.
+    pub async fn stopped(&self, objects: &[(&str, &str)], after: Duration) {
+        let agent = self.agent().await;
+        let bodies: Vec<String> = objects.iter().map(|(bucket, key)| created(bucket, key)).collect();
+        agent.queue().send(&bodies).await.expect("sent");
+        let shutdown = Shutdown::default();
+        let stop = async {
+            tokio::time::sleep(after).await;
+            shutdown.request(Reason::Terminate);
+        };
+        let (report, ()) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
+        report.expect("a run");
     }
 
     /// The object has failed so often already, by its own fault.

@@ -123,7 +123,8 @@ impl Dynamo {
                 item.ended = item.writers.is_empty();
             }
             Ending::Parked { reason } => {
-                (item.outcome, item.reason, item.ended) = (Some(Outcome::Parked), Some(reason.clone()), false);
+                (item.outcome, item.reason, item.failures) = (Some(Outcome::Parked), Some(reason.clone()), 0);
+                item.ended = false;
             }
             Ending::Released { counted } => {
                 item.failures += u32::from(*counted);

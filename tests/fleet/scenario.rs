@@ -80,7 +80,13 @@ pub fn trouble(world: &mut World, from: Time, length: Duration, settings: &Setti
             world.plan(soon, Event::Change(first.min(second)));
         }
     }
-    world.faults = Faults { windows: windows(world, from, end), rates: rates(&mut world.dice) };
+    let windows = windows(world, from, end);
+    world.partial = windows
+        .iter()
+        .filter(|window| window.kind.is_some())
+        .filter_map(|window| Some((window.side, window.writes?)))
+        .collect();
+    world.faults = Faults { windows, rates: rates(&mut world.dice) };
     let several = |world: &mut World, most: u64| if world.dice.chance(600) { world.dice.between(0, most) } else { 0 };
     let agents = settings.agents as u64;
     for _ in 0..several(world, 6 + agents) {
@@ -118,7 +124,7 @@ fn rates(dice: &mut Dice) -> Rates {
 
 fn windows(world: &mut World, from: Time, end: Time) -> Vec<Window> {
     let dice = &mut world.dice;
-    let (mut windows, mut partial) = (Vec::new(), false);
+    let mut windows = Vec::new();
     for _ in 0..dice.between(0, 4) {
         let start = dice.millis(from.as_millis() as u64, end.as_millis() as u64);
         let to = (start + dice.seconds(5, 1_500)).min(end);
@@ -134,10 +140,8 @@ fn windows(world: &mut World, from: Time, end: Time) -> Vec<Window> {
             Some(Kind::Stalled),
         ]);
         let writes = if dice.chance(150) { Some(dice.chance(700)) } else { None };
-        partial |= writes.is_some();
         windows.push(Window { from: start, to, side, writes, kind });
     }
-    world.partial = partial;
     windows
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use skyferry_agent::error::Side;
 use skyferry_agent::object::{Key, Location};
 
 use crate::agent::Settings;
@@ -76,8 +77,8 @@ pub struct World {
     pub exact: bool,
     /// Some objects are large enough to be streamed.
     pub large: bool,
-    /// Some verbs of a side failed and others did not.
-    pub partial: bool,
+    /// The sides of which only what writes (`true`), or what reads, has failed for a while.
+    pub partial: Vec<(Side, bool)>,
     /// Keys whose objects were found parked, and why.
     pub parked: BTreeMap<String, String>,
 }
@@ -124,7 +125,7 @@ impl World {
             deletes: settings.deletes,
             exact: settings.exact,
             large,
-            partial: false,
+            partial: Vec::new(),
             parked: BTreeMap::new(),
         }
     }

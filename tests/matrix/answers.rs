@@ -177,7 +177,7 @@ pub const ANSWERS: &[Answer] = &[
     row("closed before the work",     Outage,  All,      &["connection", "unavailable", "lost"], || vec![Fault::NoEffect]),
     row("closed after the work",      Odd,     All,      &["connection", "unavailable", "lost"], || vec![Fault::LostAnswer]),
     row("cut in the body",            Outage,  Bytes,    &["broke off", "early", "unavailable"], || vec![Fault::CutResponse(9)]),
-    row("cut in the document",        Odd,     Document, &["broke off", "early", "unavailable", "lost"], || vec![Fault::CutResponse(30)]),
+    row("cut in the document",        Odd,     Document, &["broke off", "early", "unavailable", "lost", "understood"], || vec![Fault::CutResponse(30)]),
     row("ten minutes of silence",     Outage,  All,      &["nothing moved", "progress", "lost"], || vec![Fault::Stall(Duration::from_secs(600))]),
     row("no ETag",                    Odd,     ETag,     &[],       || vec![Fault::WithoutHeader("etag"), Fault::Rewrite(|text| text.replace("ETag", "Etag"))]),
     row("an empty ETag",              Odd,     ETag,     &[],       || vec![Fault::Header("etag", String::new()), Fault::Rewrite(without_etag)]),

@@ -24,6 +24,7 @@ impl Log {
         tracing::subscriber::set_default(subscriber)
     }
 
+    #[allow(dead_code, reason = "for the matrix alone")]
     pub fn clear(&self) {
         self.bytes().clear();
     }
@@ -32,6 +33,7 @@ impl Log {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
+    #[allow(dead_code, reason = "for the matrix alone")]
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.text().lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
     }

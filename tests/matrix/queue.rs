@@ -16,6 +16,7 @@ struct Inner {
     messages: BTreeMap<u64, Held>,
     parked: Vec<(String, String)>,
     next: u64,
+    released: usize,
 }
 
 struct Held {
@@ -41,6 +42,11 @@ impl MemoryQueue {
     /// How many there are of those whose body has this in it.
     pub fn left(&self, of: &str) -> usize {
         self.inner().messages.values().filter(|held| held.body.contains(of)).count()
+    }
+
+    /// How often a message was given back.
+    pub fn released(&self) -> usize {
+        self.inner().released
     }
 
     /// The bodies that were parked, and why.
@@ -122,6 +128,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), QueueError> {
+        self.inner().released += 1;
         // One that has ended already is no error.
         let _ = self.hide(receipt, delay);
         Ok(())

@@ -45,6 +45,7 @@ mod running;
 mod shown;
 mod stopped;
 mod told;
+mod writes;
 
 use skyferry_agent::event::{self, Entry, Kind, Parsed, Record, Removal, Why};
 use skyferry_agent::object::{Key, Location};

@@ -8,7 +8,7 @@ use skyferry_agent::store::{ListFrom, Pin, Sink as _, Source};
 use crate::{BUCKET, Rig, at, attributes, bytes_of, noise, whole};
 
 #[tokio::test]
-async fn a_pinned_read_gives_that_state_or_none() {
+async fn a_pinned_read_gives_that_state_or_an_error() {
     let rig = Rig::start();
     let gcs = rig.source();
     rig.peer.set_object(BUCKET, "k", b"first").unwrap();
@@ -30,7 +30,7 @@ async fn a_pinned_read_gives_that_state_or_none() {
     assert_eq!(error.kind, Kind::SourceChanged, "the same bytes and ETag, another generation");
     rig.peer.remove_object(BUCKET, "k");
     let pin = Pin::State { identity, by_version: false };
-    assert!(Source::open(&gcs, &at("k"), &pin, None).await.unwrap().is_none());
+    assert_eq!(Source::open(&gcs, &at("k"), &pin, None).await.err().unwrap().kind, Kind::SourceChanged);
 }
 
 #[tokio::test]

@@ -31,10 +31,10 @@ async fn a_lost_answer_is_told_apart_from_a_refusal_and_sent_once() {
         (refuse(503, "SlowDown"), Kind::Throttled),
         (refuse(429, "TooManyRequests"), Kind::Throttled),
         (refuse(408, "RequestTimeout"), Kind::Stalled),
-        (refuse(403, "RetentionPolicyNotMet"), Kind::CannotHold),
-        (refuse(403, "ObjectUnderActiveHold"), Kind::CannotHold),
+        (refuse(403, "RetentionPolicyNotMet"), Kind::NotTaken),
+        (refuse(403, "ObjectUnderActiveHold"), Kind::NotTaken),
         (refuse(412, "PreconditionFailed"), Kind::Precondition),
-        (refuse(400, "EntityTooLarge"), Kind::CannotHold),
+        (refuse(400, "EntityTooLarge"), Kind::NotTaken),
     ] {
         let before = rig.peer.counts().of(Operation::PutObject);
         rig.peer.faults().add(Rule::on(Operation::PutObject, fault.clone()));

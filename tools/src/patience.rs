@@ -69,8 +69,11 @@ impl Patience {
             match queue.stuck(RECEIVES).await {
                 Ok(None) => {}
                 Ok(Some(left)) => {
-                    let why = "tried many times; what keeps changing while it is read cannot be copied";
-                    return anyhow::anyhow!("{left} objects are left: {why}");
+                    let why = match breaker.unsettled().pop() {
+                        Some(last) => format!("the last failure: {last}"),
+                        None => "what keeps changing while it is read cannot be copied".to_owned(),
+                    };
+                    return anyhow::anyhow!("{left} objects are left, tried many times; {why}");
                 }
                 Err(error) => return error.into(),
             }

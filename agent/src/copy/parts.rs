@@ -1,5 +1,7 @@
 //! A large object as a multipart upload: parts in parallel, each read by range from the pinned source state.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -78,14 +80,15 @@ impl Route {
         let mut saved = Instant::now();
         let mut failed = None;
         let mut ending = None;
+        let failures = Arc::new(AtomicU32::new(0));
         loop {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
                 let id = upload.record.id.clone();
                 let pin = Pin::State { identity: upload.object.identity.clone(), by_version: self.by_version };
-                let (route, of) = (self.clone(), upload.parts.count);
+                let (route, of, failures) = (self.clone(), upload.parts.count, failures.clone());
                 let at = traffic::Part { number, of };
-                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select).await });
+                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select, &failures).await });
             }
             let joined = tokio::select! {
                 biased;
@@ -131,6 +134,8 @@ impl Route {
         CopyError::new(Side::Destination, Kind::Cancelled, "UploadPart", &self.to, "the agent drains")
     }
 
+    /// `failures`: of all parts in a row. Tries are for a part that fails while others pass: together they are given up
+    /// after as many.
     async fn part_in_tries(
         &self,
         upload: &UploadId,
@@ -138,19 +143,30 @@ impl Route {
         range: std::ops::Range<u64>,
         pin: &Pin,
         select: Select,
+        failures: &AtomicU32,
     ) -> Result<PartRecord, CopyError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
-        for _ in 1..TRIES {
-            match self.part(upload, at, range.clone(), pin, select).await {
-                Err(error) if is_worth_another(&error) => {
-                    self.metrics.retry(cause(&error));
-                    let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
-                    tokio::time::sleep(wait.min(Duration::from_secs(20))).await;
+        let mut tries = 0;
+        loop {
+            let error = match self.part(upload, at, range.clone(), pin, select).await {
+                Ok(part) => {
+                    failures.store(0, Relaxed);
+                    return Ok(part);
                 }
-                done => return done,
+                Err(error) => error,
+            };
+            tries += 1;
+            let in_a_row = failures.fetch_add(1, Relaxed) + 1;
+            if tries >= TRIES || in_a_row >= TRIES || !is_worth_another(&error) {
+                return Err(error);
             }
+            self.metrics.retry(cause(&error));
+            if in_a_row > 1 {
+                tracing::warn!(object = %self.from, part = at.number, %error, "a part is tried again");
+            }
+            let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
+            tokio::time::sleep(wait.min(Duration::from_secs(20))).await;
         }
-        self.part(upload, at, range, pin, select).await
     }
 
     /// One part, once.

@@ -51,8 +51,7 @@ impl Probe {
         };
         if self.outage.as_ref().is_none_or(|outage| outage.channel != seen.channel) {
             let last = breaker.trouble().map(|(error, _)| error.to_string()).unwrap_or_default();
-            let what = if seen.channel == Channel::DestinationWrites { "writes" } else { "requests" };
-            let side = seen.channel.side();
+            let (side, what) = (seen.channel.side(), seen.channel.words());
             tracing::warn!(%side, what, cause = seen.cause, last, "outage: messages are kept, one is tried now and then");
         }
         let row = breaker.in_a_row(seen.channel);
@@ -97,7 +96,7 @@ mod tests {
 
     #[test]
     fn delays_grow_to_their_cap_and_are_never_short() {
-        let mut outage = Waiting::new(Channel::Source, 5);
+        let mut outage = Waiting::new(Channel::SourceReads, 5);
         let delays: Vec<_> = (0..12).map(|_| outage.delay()).collect();
         assert!(delays[0] >= FIRST / 2 && delays[0] <= FIRST, "{delays:?}");
         assert!(delays[7..].iter().all(|delay| *delay >= LONGEST / 2 && *delay <= LONGEST), "{delays:?}");

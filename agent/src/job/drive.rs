@@ -21,8 +21,8 @@ use crate::digest::{Digests, Grade};
 use crate::error::{CopyError, Kind, Side, Verdict};
 use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
-use crate::object::{Token, Writer};
-use crate::pace::{Blame, Channel};
+use crate::object::{Revision, SourceIdentity, Token, Writer};
+use crate::pace::{self, Blame, Verb};
 use crate::plan::{Cut, Parts, Plan, TooLarge, plan};
 use crate::protocol::{Answer, Effect, End, Facts, Protocol, Trouble};
 use crate::store::{Object, Opened};
@@ -42,6 +42,8 @@ pub struct Drive<'a> {
     version: Option<Arc<str>>,
     route: Route,
     writer: Writer,
+    /// As the breaker knows it.
+    object: pace::Object,
     standing: Standing<'a>,
     begun: ledger::Begun,
     /// What the ledger said is published, at the look-up or the beginning.
@@ -56,12 +58,14 @@ pub struct Drive<'a> {
     sent: Option<(Token, Digests)>,
     grade: Option<Grade>,
     trouble: Option<CopyError>,
+    /// What the last looks showed when a write met another state than it named.
+    conflict: Option<(Option<SourceIdentity>, Option<Revision>)>,
     /// Answers of writes that were lost and not found to have taken effect, and what the last of them means.
     lost: u32,
     lost_means: Option<Trouble>,
 }
 
-type Done = Result<Answer, CopyError>;
+type Done<T = Answer> = Result<T, CopyError>;
 
 impl<'a> Drive<'a> {
     pub fn new(
@@ -95,6 +99,7 @@ impl<'a> Drive<'a> {
                 .filter(|_| context.exact && !matches!(record.event, event::Kind::Removed(_))),
             route,
             writer,
+            object: context.breaker.object(subject),
             standing: Standing::new(&*context.ledger, subject, writer, context.hold),
             begun: ledger::Begun::default(),
             recorded: None,
@@ -105,6 +110,7 @@ impl<'a> Drive<'a> {
             sent: None,
             grade: None,
             trouble: None,
+            conflict: None,
             lost: 0,
             lost_means: None,
         }
@@ -123,15 +129,20 @@ impl<'a> Drive<'a> {
         let (mut protocol, mut effect) = Protocol::start(self.writer, facts);
         loop {
             if let Effect::End(end) = effect {
-                if matches!(end, End::Settled(_)) {
-                    self.forgive();
+                if matches!(end, End::Settled(_) | End::Parked) {
+                    self.context.breaker.forget(self.object);
                 }
                 return end;
             }
             debug!(object = %self.subject.source, ?effect, "next");
             let answer = match self.carry_out(&effect).await {
-                Ok(answer) => answer,
-                Err(error) => self.answer_to(error),
+                // What was never sent.
+                Ok(Answer::Fenced) => Answer::Fenced,
+                Ok(answer) => {
+                    Verb::proved_by(&effect).for_each(|verb| self.context.breaker.passed(verb, self.object));
+                    answer
+                }
+                Err(error) => self.answer_to(&effect, error),
             };
             effect = protocol.step(answer);
         }
@@ -186,6 +197,7 @@ impl<'a> Drive<'a> {
                 Some(_) => Ok(Answer::UploadOpen),
                 None => Ok(Answer::UploadGone),
             },
+            Effect::Wait { looks } => self.wait_for_more(*looks).await,
             Effect::Put { token, expected } => self.put(*token, expected).await,
             Effect::Initiate { token } => self.initiate(*token).await,
             Effect::Checkpoint(id) => self.checkpoint(id).await,
@@ -198,26 +210,42 @@ impl<'a> Drive<'a> {
     }
 
     /// What the protocol hears of a failure. The breaker says whether it is the object's own.
-    fn answer_to(&mut self, error: CopyError) -> Answer {
-        let answer = match error.kind {
-            Kind::Precondition => return Answer::Precondition,
-            Kind::UploadGone => return Answer::UploadGone,
-            Kind::SourceChanged => Answer::SourceChanged,
-            Kind::LostAnswer => {
-                self.lost += 1;
-                self.lost_means = Some(self.trouble_of(&error));
-                Answer::Lost
-            }
-            _ => Answer::Failed(self.trouble_of(&error)),
-        };
-        if answer != Answer::Failed(Trouble::Park) && error.kind != Kind::Cancelled {
+    fn answer_to(&mut self, effect: &Effect, error: CopyError) -> Answer {
+        if error.kind == Kind::Cancelled {
+            self.trouble = Some(error);
+            return Answer::Failed(Trouble::Again { counted: false });
+        }
+        if let Some(answer) = conflict(effect, error.kind)
+            && self.may_have_moved()
+        {
+            self.context.metrics.retry(cause(&error));
+            self.context.breaker.noted(self.object, &error);
+            debug!(object = %self.subject.source, %error, "to be tried again");
+            return answer;
+        }
+        let means = self.trouble_of(effect, &error);
+        let lost = error.kind == Kind::LostAnswer;
+        if lost || means != Trouble::Park {
             self.context.metrics.retry(cause(&error));
             warn!(object = %self.subject.source, %error, "to be tried again");
         }
-        if matches!(answer, Answer::Failed(_) | Answer::Lost) {
-            self.trouble = Some(error);
+        self.trouble = Some(error);
+        if !lost {
+            return Answer::Failed(means);
         }
-        answer
+        self.lost += 1;
+        self.lost_means = Some(means);
+        Answer::Lost
+    }
+
+    /// A conflict is worth another look, for somebody may have changed the source or the destination. When the same is there
+    /// as at the last one, nobody has: it is refused.
+    fn may_have_moved(&mut self) -> bool {
+        let source = self.source.as_ref().map(|source| source.identity.clone());
+        let seen = Some((source, self.destination.as_ref().map(|there| there.revision.clone())));
+        let moved = self.conflict != seen;
+        self.conflict = seen;
+        moved
     }
 
     /// A write whose answer was lost has not taken effect, and it was not the first of this job: more of them now would
@@ -227,44 +255,37 @@ impl<'a> Drive<'a> {
         (self.lost > 1).then_some(Answer::Failed(means))
     }
 
-    fn trouble_of(&self, error: &CopyError) -> Trouble {
-        let blame = |error| self.context.breaker.failed_by(error, cause(error).name());
-        match error.verdict() {
-            Verdict::Cancelled => Trouble::Again { counted: false },
-            Verdict::Park(_) => Trouble::Park,
-            Verdict::Retry => self.own_failure(),
-            Verdict::Weather => match blame(error) {
-                Blame::Object => self.own_failure(),
-                Blame::Outage | Blame::Unknown => Trouble::Again { counted: false },
-            },
-            Verdict::Refused => match blame(error) {
-                Blame::Object => Trouble::Park,
-                Blame::Unknown => self.own_failure(),
-                Blame::Outage => Trouble::Again { counted: false },
-            },
+    fn trouble_of(&self, effect: &Effect, error: &CopyError) -> Trouble {
+        let verdict = error.verdict();
+        match verdict {
+            Verdict::Park(_) => return Trouble::Park,
+            // The side has answered: what is wrong is in the bytes.
+            Verdict::Retry => {
+                self.context.breaker.noted(self.object, error);
+                return self.own_failure(error.kind);
+            }
+            Verdict::Weather | Verdict::Refused | Verdict::Cancelled => {}
+        }
+        let verb = Verb::of(effect, error.side);
+        let blame = self.context.breaker.failed_by(verb, self.object, error, cause(error).name());
+        match (verdict, blame) {
+            (_, Blame::Outage) | (Verdict::Weather, Blame::Unknown) => Trouble::Again { counted: false },
+            (Verdict::Refused, Blame::Object) => Trouble::Park,
+            _ => self.own_failure(error.kind),
         }
     }
 
-    fn own_failure(&self) -> Trouble {
-        match self.begun.failures + 1 >= ATTEMPTS {
+    /// What the service says of the object itself need be said only twice.
+    fn own_failure(&self, kind: Kind) -> Trouble {
+        let attempts = if kind == Kind::NotTaken { 2 } else { ATTEMPTS };
+        match self.begun.failures + 1 >= attempts {
             true => Trouble::Park,
             false => Trouble::Again { counted: true },
         }
     }
 
-    /// It has ended well: what failed before is not held against it.
-    fn forgive(&self) {
-        for at in [&self.subject.source, &self.subject.destination] {
-            self.context.breaker.forget(&at.bucket, &at.key);
-        }
-    }
-
     fn opened(&mut self) -> &mut Option<Opened> {
         self.opened.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fine(&self, channel: Channel) {
-        self.context.breaker.succeeded(channel);
     }
 
     fn plan(&self, size: u64) -> Result<Plan, TooLarge> {
@@ -287,6 +308,18 @@ impl<'a> Drive<'a> {
 
     fn ledger_error(&self, error: LedgerError) -> CopyError {
         CopyError::new(Side::Ledger, kind_of(&error), "ledger", &self.subject.source, error.to_string())
+    }
+}
+
+/// What an effect hears of a state that is another than it named. Where it named none, it is a failure like others.
+fn conflict(effect: &Effect, kind: Kind) -> Option<Answer> {
+    match (effect, kind) {
+        (Effect::Put { .. } | Effect::Complete { .. } | Effect::Delete { .. }, Kind::Precondition) => {
+            Some(Answer::Precondition)
+        }
+        (Effect::Parts(_) | Effect::Complete { .. }, Kind::UploadGone) => Some(Answer::UploadGone),
+        (Effect::Put { .. } | Effect::Parts(_), Kind::SourceChanged) => Some(Answer::SourceChanged),
+        _ => None,
     }
 }
 

@@ -114,7 +114,7 @@ impl DynamoLedger {
             Ending::Parked { reason } => {
                 change.set(&["sfOutcome"], text(Outcome::Parked.name()));
                 change.set(&["sfReason"], text(reason));
-                change.remove(&["sfParts"]);
+                ["sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
                 change.add("jobStatus", list(vec!["ERR".into()]));
                 now.ended(&mut change);
             }

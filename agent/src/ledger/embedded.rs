@@ -44,7 +44,7 @@ const SETTLE: &str = "INSERT INTO records \
          AND revision IS ?11 THEN grade ELSE ?6 END, \
      etag = ?7, size = ?8, modified = ?9, version = ?10, revision = ?11";
 const PARK: &str = "INSERT INTO records (source, destination, outcome, reason) VALUES (?1, ?2, 'parked', ?3) \
-     ON CONFLICT DO UPDATE SET outcome = 'parked', reason = ?3, ended = NULL";
+     ON CONFLICT DO UPDATE SET outcome = 'parked', reason = ?3, failures = 0, ended = NULL";
 const UPLOADS: &str = "SELECT upload FROM writers WHERE upload IS NOT NULL AND substr(destination, 1, length(?1)) = ?1";
 const OLD: &str = "SELECT source, destination, ended < ?3 FROM records WHERE (source, destination) > (?1, ?2) \
      ORDER BY source, destination LIMIT 2000";

@@ -99,3 +99,113 @@ fn fault_a5_an_object_whose_every_write_is_lost_is_parked_at_last_although_its_w
     assert!(matches!(effect, Effect::Finish { ending: Ending::Parked, in_doubt: true, .. }), "{effect:?}");
     assert_eq!(protocol.step(Answer::Finished { others_open: true }), Effect::End(End::Parked));
 }
+
+/// At the Complete of a large object.
+fn completing() -> Protocol {
+    let (mut protocol, _) = Protocol::start(Writer(1), Facts { conditional_finish: true, ..facts(false) });
+    protocol.step(Answer::Begun(Begun::default()));
+    let identity = SourceIdentity { etag: "e".into(), size: 9, last_modified: 1, version: None };
+    let seen = SourceSeen { identity, large: true, equal: false, superseded: false };
+    assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Initiate { .. }));
+    protocol.step(Answer::Initiated(UploadId("u".into())));
+    protocol.step(Answer::Done);
+    assert!(matches!(protocol.step(Answer::Done), Effect::Complete { .. }));
+    protocol
+}
+
+#[test]
+fn fault_b3_a_lost_complete_is_looked_for_again_and_again_before_its_upload_is_aborted() {
+    let (mut protocol, upload) = (completing(), UploadId("u".into()));
+    let mut effect = protocol.step(Answer::Lost);
+    for looks in 1..5 {
+        assert_eq!(effect, Effect::HeadDestination);
+        assert_eq!(protocol.step(Answer::Destination(None)), Effect::SeeUpload(upload.clone()));
+        assert_eq!(protocol.step(Answer::UploadOpen), Effect::Wait { looks });
+        effect = protocol.step(Answer::Done);
+    }
+    assert_eq!(protocol.step(Answer::Destination(None)), Effect::SeeUpload(upload.clone()));
+    assert_eq!(protocol.step(Answer::UploadOpen), Effect::Abort(upload));
+}
+
+#[test]
+fn fault_b3_a_lost_complete_whose_upload_is_gone_is_looked_for_once_more() {
+    let mut protocol = completing();
+    assert_eq!(protocol.step(Answer::Lost), Effect::HeadDestination);
+    protocol.step(Answer::Destination(None));
+    assert_eq!(protocol.step(Answer::UploadGone), Effect::HeadDestination, "it may have landed between the two looks");
+}
+
+#[test]
+fn fault_b3_an_agent_that_drains_leaves_the_upload_of_a_lost_complete_to_its_successor() {
+    let mut protocol = completing();
+    protocol.step(Answer::Lost);
+    protocol.step(Answer::Destination(None));
+    assert_eq!(protocol.step(Answer::UploadOpen), Effect::Wait { looks: 1 });
+    let effect = protocol.step(Answer::Failed(Trouble::Again { counted: false }));
+    assert!(matches!(
+        effect,
+        Effect::Finish { ending: Ending::Released { upload_left: true, .. }, in_doubt: false, .. }
+    ));
+}
+
+#[test]
+fn fault_b4_an_upload_that_stays_is_aborted_three_times_then_the_message_is_released() {
+    let (mut protocol, _) = Protocol::start(Writer(9), facts(false));
+    let begun = Begun { known: true, published: None, earlier: vec![earlier(1, true, Some("one"))] };
+    let mut effect = protocol.step(Answer::Begun(begun));
+    for looks in 1..3 {
+        assert_eq!(effect, Effect::Abort(UploadId("one".into())));
+        protocol.step(Answer::Done);
+        assert_eq!(protocol.step(Answer::UploadOpen), Effect::Wait { looks });
+        effect = protocol.step(Answer::Done);
+    }
+    assert_eq!(effect, Effect::Abort(UploadId("one".into())));
+    protocol.step(Answer::Done);
+    assert_eq!(closed(&protocol.step(Answer::UploadOpen)), [], "its writer stays open for whoever comes next");
+}
+
+/// At the removal of what was stored wrong twice.
+fn removing() -> Protocol {
+    let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
+    protocol.step(Answer::Begun(Begun::default()));
+    let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
+    for revision in ["r1", "r2"] {
+        assert!(matches!(protocol.step(Answer::Source(Some(seen.clone()))), Effect::Put { .. }));
+        let effect = protocol.step(Answer::PublishedWrong(Revision(revision.into())));
+        assert!(matches!(effect, Effect::OpenSource | Effect::Delete { .. }), "{effect:?}");
+    }
+    protocol
+}
+
+#[test]
+fn fault_b5_a_removal_that_fails_or_is_lost_releases_the_message() {
+    for answer in [Answer::Lost, Answer::Failed(Trouble::Again { counted: true }), Answer::Failed(Trouble::Park)] {
+        let effect = removing().step(answer);
+        assert!(matches!(effect, Effect::Finish { ending: Ending::Released { counted: false, .. }, .. }), "{effect:?}");
+    }
+    let effect = removing().step(Answer::Done);
+    assert!(matches!(effect, Effect::Finish { ending: Ending::Parked, .. }), "{effect:?}");
+}
+
+#[test]
+fn fault_b5_wrong_bytes_are_taken_away_where_nothing_will_replace_them() {
+    let seen = |wrong| {
+        let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
+        let proof = if wrong { Proof::Wrong } else { Proof::Unknown };
+        let ours = Some(Mark { identity, token: Token(77), proof });
+        Answer::Destination(Some(DestinationSeen { revision: Revision("r".into()), ours, others: false }))
+    };
+    let remove = Effect::Delete { expected: Expected::Revision(Revision("r".into())) };
+    let begun = Begun { known: true, published: None, earlier: Vec::new() };
+    for answer in [Answer::Source(None), Answer::Failed(Trouble::Park)] {
+        let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
+        assert_eq!(protocol.step(Answer::Begun(begun.clone())), Effect::HeadDestination);
+        protocol.step(seen(true));
+        assert_eq!(protocol.step(answer.clone()), remove);
+        let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
+        protocol.step(Answer::Begun(begun.clone()));
+        protocol.step(seen(false));
+        assert_ne!(protocol.step(answer), remove, "it may be right");
+    }
+}

@@ -4,6 +4,11 @@ use crate::object::{Expected, SourceIdentity, UploadId};
 
 use super::*;
 
+/// An upload that is there after so many aborts is left to the next delivery of the message.
+const MAX_ABORTS: u32 = 3;
+/// A Complete whose answer was lost is looked for so often before its upload is aborted.
+const MAX_LOOKS: u32 = 5;
+
 impl Protocol {
     /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over. What the ledger
     /// says of the destination is enough where nobody else can have been there since, and the write's condition holds it to that.
@@ -51,10 +56,57 @@ impl Protocol {
         self.end_uploads(others, Then::Look)
     }
 
-    pub(super) fn end_uploads(&mut self, uploads: Vec<UploadId>, then: Then) -> Effect {
-        match uploads.last().cloned() {
-            Some(upload) => self.go(State::Aborting(uploads, then), Effect::Abort(upload)),
-            None => self.then(then),
+    pub(super) fn end_uploads(&mut self, left: Vec<UploadId>, then: Then) -> Effect {
+        self.abort(EndingUploads { left, then, aborts: 0 })
+    }
+
+    pub(super) fn abort(&mut self, ending: EndingUploads) -> Effect {
+        match ending.left.last().cloned() {
+            Some(upload) => {
+                self.go(State::Aborting(EndingUploads { aborts: ending.aborts + 1, ..ending }), Effect::Abort(upload))
+            }
+            None => self.then(ending.then),
+        }
+    }
+
+    pub(super) fn see(&mut self, ending: EndingUploads) -> Effect {
+        match ending.left.last().cloned() {
+            Some(upload) => self.go(State::Seeing(ending), Effect::SeeUpload(upload)),
+            None => self.then(ending.then),
+        }
+    }
+
+    /// One that stays although it was aborted is aborted a few times; then the message waits, and whoever takes it next has to.
+    pub(super) fn seen(&mut self, mut ending: EndingUploads, gone: bool) -> Effect {
+        if gone {
+            let ended = ending.left.pop();
+            self.upload.take_if(|own| Some(&*own) == ended.as_ref());
+            self.forget_upload(ended.as_ref());
+            return self.end_uploads(ending.left, ending.then);
+        }
+        match ending.aborts {
+            MAX_ABORTS => self.release(false),
+            looks => self.go(State::StillThere(ending), Effect::Wait { looks }),
+        }
+    }
+
+    /// A Complete whose answer was lost is waited for before its upload is ended: sent again it would cost all its parts.
+    pub(super) fn lost_object(&mut self, seen: Option<DestinationSeen>, looks: u32) -> Effect {
+        match self.landed(&seen).map(|mark| mark.proof) {
+            Some(proof) => self.settle_landed(proof, seen),
+            None => self.with_upload(State::LostUpload(looks), Effect::SeeUpload),
+        }
+    }
+
+    /// An upload that is gone was completed, perhaps just after the look for its object, or ended by somebody.
+    pub(super) fn lost_upload(&mut self, looks: u32, gone: bool) -> Effect {
+        if gone {
+            self.upload = None;
+            return self.then(Then::Settle);
+        }
+        match looks {
+            MAX_LOOKS => self.end_own_upload(Then::Settle),
+            looks => self.go(State::LostWait(looks), Effect::Wait { looks }),
         }
     }
 
@@ -73,6 +125,10 @@ impl Protocol {
             Then::Look => self.look_at_destination(),
             Then::NextAttempt => self.next_attempt(Known::Nothing),
             Then::Settle => self.go(State::Settle { put_lost: false }, Effect::HeadDestination),
+            Then::Finish(Ending::Parked) if self.wrong_there.is_some() => {
+                let expected = self.wrong_there.take().map_or(Expected::Absent, Expected::Revision);
+                self.go(State::Remove, Effect::Delete { expected })
+            }
             Then::Finish(ending) => self.finish(ending),
             Then::Release => self.release(false),
         }

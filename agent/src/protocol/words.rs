@@ -2,6 +2,12 @@
 
 use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
 
+/// Whether a message was received so often that the queue may give it up with the next time: then a copy with a fresh count
+/// takes its place, before anything else is tried (it may be kills alone that bring it back) and where a job ends.
+pub fn is_last_chance(received: u32, most: Option<u32>) -> bool {
+    most.is_some_and(|most| received + 1 >= most)
+}
+
 /// What is known before the first effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Facts {
@@ -105,6 +111,8 @@ pub enum Effect {
     Abort(UploadId),
     /// List an upload's parts. → `UploadOpen`, `UploadGone`
     SeeUpload(UploadId),
+    /// Wait before another look, the longer the more there were; an agent that drains does not. → `Done`
+    Wait { looks: u32 },
     /// The opened body as one PUT. → `Published`, `PublishedWrong`, `Precondition`, `SourceChanged`, `Lost`
     Put { token: Token, expected: Expected },
     /// Begin a multipart upload. → `Initiated`, `Lost`
@@ -216,9 +224,10 @@ pub(super) enum State {
     Begin,
     /// Does the source still hold what an earlier upload was reading?
     AdoptionLook(Vec<EarlierUpload>),
-    /// Ending uploads, the last of the list first: abort it, then see it gone.
-    Aborting(Vec<UploadId>, Then),
-    Seeing(Vec<UploadId>, Then),
+    Aborting(EndingUploads),
+    Seeing(EndingUploads),
+    /// Its abort was taken, and it is there all the same: waiting before the next.
+    StillThere(EndingUploads),
     Destination,
     SourceHead,
     SourceOpen,
@@ -227,6 +236,11 @@ pub(super) enum State {
     Checkpoint,
     Parts,
     Complete,
+    /// The answer of a Complete was lost, which may take minutes yet: the n-th look for its object, then for its upload, and
+    /// the wait before the next.
+    LostObject(u32),
+    LostUpload(u32),
+    LostWait(u32),
     /// Was it this attempt that published? After a lost answer, a 412, an upload that is gone.
     Settle {
         put_lost: bool,
@@ -236,6 +250,14 @@ pub(super) enum State {
     Remove,
     Finish(End),
     Ended,
+}
+
+/// Uploads that are ended, the last of the list first: aborted, then seen to be gone. `aborts`: how often the last was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EndingUploads {
+    pub left: Vec<UploadId>,
+    pub then: Then,
+    pub aborts: u32,
 }
 
 /// What follows when uploads have ended.

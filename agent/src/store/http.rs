@@ -153,9 +153,9 @@ impl Transport {
         Transport { client, roomy, needs_room: Arc::default(), allow_http, stall }
     }
 
-    /// The same connections with another patience: completing a large upload may take minutes without a byte.
-    pub fn with_stall_timeout(&self, stall: Duration) -> Self {
-        Transport { stall, ..self.clone() }
+    /// The same connections with more patience: completing a large upload may take minutes without a byte.
+    pub fn waiting_at_least(&self, patience: Duration) -> Self {
+        Transport { stall: self.stall.max(patience), ..self.clone() }
     }
 
     /// Sends one request and waits for the head of its answer. Whatever status comes back is an `Ok`.

@@ -4,7 +4,22 @@ use super::keys::METADATA;
 use super::{KeyRing, Keys};
 use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
 use crate::notice::Watched;
+use crate::pace::Breaker;
 use crate::route::Router;
+
+/// So many failures are repeated when an agent is stopped.
+const REPEATED: usize = 20;
+
+/// Why what is not done is not done: whoever stops an agent that waits sees it without searching the log.
+pub(super) fn repeat_failures(breaker: &Breaker) {
+    let failing = breaker.unsettled();
+    for error in failing.iter().rev().take(REPEATED) {
+        tracing::warn!(%error, "stopped; the last failure of an object that is not done");
+    }
+    if failing.len() > REPEATED {
+        tracing::warn!(others = failing.len() - REPEATED, "stopped; more objects have failed and are not done");
+    }
+}
 
 /// What was resolved, a line each; no secret.
 pub(super) fn describe(settings: &Settings, router: &Router, keys: &KeyRing) -> Vec<String> {

@@ -29,9 +29,10 @@ pub enum Action {
         changes: u8,
         duplicates: u8,
     },
+    /// A message that was delivered so often before, or never.
     Receive {
         slot: usize,
-        again: bool,
+        again: Option<u8>,
     },
     /// The effect is carried out and answered.
     Step {
@@ -49,6 +50,10 @@ pub enum Action {
     },
     /// Fails without effect, by nobody's fault.
     Refuse {
+        slot: usize,
+    },
+    /// Fails without effect, by the object's own fault.
+    Fail {
         slot: usize,
     },
     /// The far side stores other bytes; with `crash`, the worker does not live to hear of it.
@@ -104,9 +109,10 @@ pub fn actions(world: &World, bounds: &Bounds, mutant: Mutant) -> Vec<Action> {
     }
     // Workers are alike: a message goes to the first free one.
     if let Some(slot) = world.workers.iter().position(Option::is_none) {
-        let waiting = [(world.fresh, false), (world.again, true)];
-        let waiting = waiting.into_iter().filter(|(count, _)| *count > 0);
-        actions.extend(waiting.map(|(_, again)| Action::Receive { slot, again }));
+        let mut counts = world.again.clone();
+        counts.dedup();
+        let waiting = (world.fresh > 0).then_some(None).into_iter().chain(counts.into_iter().map(Some));
+        actions.extend(waiting.map(|again| Action::Receive { slot, again }));
     }
     for slot in (0..2).filter(|&slot| world.workers[slot].is_some()) {
         worker_actions(world, bounds, mutant, slot, &mut actions);
@@ -146,6 +152,14 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
         actions.extend((losses && !parts).then_some(Action::LoseAnswer { slot, turn }));
     }
     actions.extend(losses.then_some(Action::Refuse { slot }));
+    // Who may never look cannot mend what was stored wrong.
+    let blind = worker.effect == Effect::HeadDestination && bounds.faults.garbles > 0;
+    let at_a_store = !blind
+        && !matches!(
+            worker.effect,
+            Effect::Lookup | Effect::Begin | Effect::Checkpoint(_) | Effect::Finish { .. } | Effect::Abort(_)
+        );
+    actions.extend((at_a_store && world.faults.refusals > 0).then_some(Action::Fail { slot }));
     if write.is_some() {
         actions.extend(losses.then_some(Action::Delay { slot }));
         actions.extend(crashes.then_some(Action::CrashDuring { slot }));
@@ -182,6 +196,7 @@ fn turns(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, write: Opt
             subsets.extend(reapable(world).then_some(REAPED));
             subsets
         }
+        Effect::SeeUpload(id) if world.faults.lingers > 0 && world.is_ending(id) => vec![0, 1],
         _ if write.is_some_and(|write| world.is_aborting(write)) => vec![0, 1],
         _ => vec![0],
     }
@@ -217,7 +232,9 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
             next.fresh = 1 + duplicates;
             (0..changes).for_each(|_| next.change_source());
         }
-        Action::Receive { slot, again } => next.receive(slot, bounds, again),
+        Action::Receive { slot, again } => {
+            next.receive(slot, bounds, again, mutant != Mutant::RenewOnlyAtRelease);
+        }
         Action::Step { slot, turn } => {
             if let Some(answer) = carry_out(next, slot, bounds, mutant, turn) {
                 mutant.tell(next, slot, answer);
@@ -236,6 +253,15 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
         Action::Refuse { slot } => {
             next.faults.losses -= 1;
             mutant.tell(next, slot, Answer::Failed(Trouble::Again { counted: false }));
+        }
+        Action::Fail { slot } => {
+            next.faults.refusals -= 1;
+            next.refused += 1;
+            let trouble = match next.worker(slot).failures + 1 >= bounds.attempts {
+                true => Trouble::Park,
+                false => Trouble::Again { counted: true },
+            };
+            mutant.tell(next, slot, Answer::Failed(trouble));
         }
         Action::Garble { slot, crash } => garble(next, slot, crash, bounds, mutant),
         Action::CrashBefore { slot } => next.crash(slot),

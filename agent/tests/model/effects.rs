@@ -1,6 +1,6 @@
 //! What an effect does to the world, and what the worker hears.
 
-use skyferry_agent::object::{Expected, Token};
+use skyferry_agent::object::{Expected, Token, UploadId};
 use skyferry_agent::protocol::*;
 
 use crate::ledger::{Record, Recorded};
@@ -17,6 +17,7 @@ impl World {
             Effect::Lookup => Answer::Settled(self.record.as_ref().and_then(Record::lookup)),
             Effect::Begin => {
                 self.ripen(ripe);
+                self.worker_mut(slot).failures = self.record.as_ref().map_or(0, |record| record.failures);
                 Answer::Begun(Record::begin(&mut self.record, writer, if bounds.hold { ripe } else { u8::MAX }))
             }
             Effect::HeadSource | Effect::OpenSource => Answer::Source(self.source_seen(bounds)),
@@ -29,6 +30,10 @@ impl World {
             }
             Effect::SeeUpload(id) => match self.upload_mut(name(&id.0)) {
                 Some(upload) if upload.phase == Phase::Open => Answer::UploadOpen,
+                Some(_) if ripe == 1 => {
+                    self.faults.lingers -= 1;
+                    Answer::UploadOpen
+                }
                 Some(upload) => {
                     upload.phase = Phase::Gone;
                     Answer::UploadGone
@@ -49,9 +54,17 @@ impl World {
             }
             Effect::Parts(id) => return self.parts(name(&id.0), look.expect("a look before parts")),
             Effect::Finish { ending, closed, in_doubt } => match &mut self.record {
-                Some(record) => record.finish(writer, ending, closed, *in_doubt),
+                Some(record) => {
+                    let finished = record.finish(writer, ending, closed, *in_doubt);
+                    if finished != Answer::Fenced && !matches!(ending, Ending::Released { .. }) {
+                        self.early |= *ending == Ending::Parked && self.refused < bounds.attempts;
+                        self.refused = 0;
+                    }
+                    finished
+                }
                 None => Answer::Fenced,
             },
+            Effect::Wait { .. } => Answer::Done,
             Effect::Put { .. } | Effect::Complete { .. } | Effect::Delete { .. } | Effect::End(_) => {
                 unreachable!("writes land, ends end")
             }
@@ -113,6 +126,11 @@ impl World {
     pub fn is_aborting(&self, write: &Write) -> bool {
         matches!(write, Write::Complete { upload, .. }
             if self.uploads.iter().any(|u| u.id == *upload && u.phase == Phase::Aborting))
+    }
+
+    /// An abort of this upload was taken, and nobody has seen it gone.
+    pub fn is_ending(&self, id: &UploadId) -> bool {
+        self.uploads.iter().any(|upload| upload.id == name(&id.0) && upload.phase == Phase::Aborting)
     }
 
     /// The write that an effect sends, if it sends one.
@@ -179,6 +197,10 @@ impl World {
             worker.body = if worker.effect == Effect::OpenSource { worker.look } else { None };
         }
         worker.effect = worker.protocol.step(answer);
+        // A wait takes its time, and changes nothing.
+        while matches!(worker.effect, Effect::Wait { .. }) {
+            worker.effect = worker.protocol.step(Answer::Done);
+        }
         if !matches!(worker.effect, Effect::Put { .. }) {
             worker.body = None;
         }

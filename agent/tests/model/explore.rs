@@ -38,10 +38,11 @@ fn fingerprint(world: &World) -> (u128, usize) {
     let newest = world.source;
     let mut print = Fingerprint::new(newest);
     let faults = &world.faults;
-    let numbers =
-        [world.source as u8, world.fresh, world.again, u8::from(world.started), faults.crashes, faults.losses];
-    let numbers = numbers.into_iter().chain([faults.lease_losses, faults.reaps, faults.garbles, faults.intrusions]);
-    print.write_u64(numbers.fold(0, |sum, n| sum << 6 | n as u64));
+    let numbers = [world.source as u8, world.fresh, u8::from(world.started), world.refused, faults.crashes];
+    let more = [faults.losses, faults.lease_losses, faults.reaps, faults.garbles, faults.intrusions, faults.lingers];
+    let numbers = numbers.into_iter().chain(more).chain([faults.refusals]);
+    print.write_u64(numbers.fold(0, |sum, n| sum << 5 | n as u64));
+    world.again.iter().for_each(|&count| print.write_u8(count));
     (&world.record, &world.destination).hash(&mut print);
     let shapes = world.workers.each_ref().map(|worker| Fingerprint::shape(newest, worker));
     let first = usize::from(shapes[1] > shapes[0]);
@@ -158,6 +159,7 @@ pub fn tell_story(bounds: &Bounds, mutant: Mutant, trace: &[Action]) -> String {
             | Action::LoseAnswer { slot, .. }
             | Action::Delay { slot }
             | Action::Refuse { slot }
+            | Action::Fail { slot }
             | Action::Garble { slot, .. }
             | Action::CrashBefore { slot }
             | Action::CrashAfter { slot, .. }

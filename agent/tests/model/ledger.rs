@@ -26,6 +26,9 @@ pub struct WriterEntry {
 pub struct Record {
     pub published: Option<(Name, Name)>,
     pub settled: bool,
+    pub parked: bool,
+    /// Since it last settled or was parked.
+    pub failures: u8,
     pub writers: Vec<WriterEntry>,
 }
 
@@ -89,6 +92,11 @@ impl Record {
             return Answer::Fenced;
         }
         self.writers.retain(|entry| !closed.contains(&entry.writer) && (entry.writer != writer || keep));
+        match ending {
+            Ending::Settled { .. } | Ending::Parked => self.failures = 0,
+            Ending::Released { counted, .. } => self.failures += u8::from(*counted),
+        }
+        self.parked = *ending == Ending::Parked || self.parked && !matches!(ending, Ending::Settled { .. });
         if let Ending::Settled { published, .. } = ending {
             self.settled = true;
             self.published = published.as_ref().map(|(identity, revision)| (name(&identity.etag), name(&revision.0)));

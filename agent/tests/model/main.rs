@@ -16,7 +16,8 @@ use explore::{Report, explore, tell_story};
 use mutants::Mutant;
 use world::{Bounds, Faults, Version::*};
 
-const NONE: Faults = Faults { crashes: 0, losses: 0, lease_losses: 0, reaps: 0, garbles: 0, intrusions: 0 };
+const NONE: Faults =
+    Faults { crashes: 0, losses: 0, lease_losses: 0, reaps: 0, garbles: 0, intrusions: 0, lingers: 0, refusals: 0 };
 const CRASH: Faults = Faults { crashes: 1, ..NONE };
 const LOSS: Faults = Faults { losses: 1, ..NONE };
 const BOTH: Faults = Faults { crashes: 1, losses: 1, ..NONE };
@@ -33,6 +34,8 @@ const GCS: Bounds = Bounds {
     shows: true,
     duplicates: 0,
     waiting: 1,
+    attempts: 0,
+    max_receives: 0,
     hold: true,
     faults: BOTH,
 };
@@ -86,8 +89,21 @@ const SPACE: &[Bounds] = &[
     Bounds { name: "plain, small", versions: &[Small, Small, Small], ..PLAIN },
     Bounds { name: "s3, large", versions: &[Large, Large, Large], faults: LOSS, ..S3 },
     Bounds { name: "s3, large, deletes", versions: &[Large, Absent], deletes: true, ..S3 },
+    Bounds { name: "gcs, wrong twice", versions: &[Small, Absent], faults: TWICE_WRONG, ..GCS },
+    Bounds { name: "s3, wrong twice, large", versions: &[Large], faults: TWICE_WRONG, ..S3 },
+    Bounds { name: "gcs, wrong and refused", versions: &[Small, Small], attempts: 2, faults: WRONG_REFUSED, ..GCS },
+    Bounds { name: "gcs, lingering uploads", versions: &[Large, Large], faults: LINGER, ..GCS },
+    Bounds { name: "gcs, refused", versions: &[Small, Small], attempts: 2, faults: REFUSED, ..GCS },
+    Bounds { name: "gcs, refused, large", versions: &[Large, Large], attempts: 2, faults: REFUSED_LARGE, ..GCS },
+    Bounds { name: "gcs, killed", versions: &[Small, Small], max_receives: 2, faults: KILLED, ..GCS },
     Bounds { name: "plain, large", versions: &[Large, Large], duplicates: 1, faults: LOSS, ..PLAIN },
 ];
+const TWICE_WRONG: Faults = Faults { garbles: 2, ..LOSS };
+const WRONG_REFUSED: Faults = Faults { garbles: 1, refusals: 2, ..NONE };
+const LINGER: Faults = Faults { lingers: 1, ..LOSS };
+const REFUSED: Faults = Faults { refusals: 3, ..NONE };
+const REFUSED_LARGE: Faults = Faults { refusals: 2, ..CRASH };
+const KILLED: Faults = Faults { crashes: 3, ..NONE };
 const TWO_LOSSES: Faults = Faults { losses: 2, ..NONE };
 const LEASE: Faults = Faults { lease_losses: 1, ..LOSS };
 const REAP: Faults = Faults { reaps: 1, ..LOSS };
@@ -172,6 +188,11 @@ const CAUGHT: &[(Mutant, &str)] = &[
     (Mutant::TrustWhatIsStored, "gcs, wrong bytes"),
     (Mutant::TrustTheMetadata, "gcs, wrong bytes"),
     (Mutant::DistrustTheUnproven, "no checksums"),
+    (Mutant::ParkWhenRemovalFails, "gcs, wrong twice"),
+    (Mutant::TrustAnAbortThatIsNotSeen, "gcs, lingering uploads"),
+    (Mutant::ParkKeepsFailures, "gcs, refused"),
+    (Mutant::ParkBesideOpenUploads, "gcs, refused, large"),
+    (Mutant::RenewOnlyAtRelease, "gcs, killed"),
     (Mutant::ReplaceAnothersCopy, "another's copy"),
     (Mutant::ReplaceAnothersCopy, "another's copy, plain"),
 ];

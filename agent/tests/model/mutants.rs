@@ -61,6 +61,16 @@ pub enum Mutant {
     TrustTheMetadata,
     /// What cannot be compared is taken for wrong.
     DistrustTheUnproven,
+    /// What was stored wrong stays where its removal fails.
+    ParkWhenRemovalFails,
+    /// An upload that is still shown after its abort passes for gone.
+    TrustAnAbortThatIsNotSeen,
+    /// The ledger counts on from what was parked.
+    ParkKeepsFailures,
+    /// A job that parks the object leaves earlier writers' uploads, and closes their writers.
+    ParkBesideOpenUploads,
+    /// A message is renewed only by a job that ends.
+    RenewOnlyAtRelease,
     /// The copy of another source object is replaced like anybody's.
     ReplaceAnothersCopy,
 }
@@ -152,6 +162,10 @@ impl Mutant {
             (Mutant::ReplaceAnothersCopy, _, Answer::Destination(Some(seen))) => {
                 Answer::Destination(Some(DestinationSeen { others: false, ..seen }))
             }
+            (Mutant::ParkWhenRemovalFails, Effect::Delete { .. }, Answer::Lost | Answer::Failed(_)) => Answer::Done,
+            (Mutant::TrustAnAbortThatIsNotSeen, Effect::SeeUpload(id), Answer::UploadOpen) if world.is_ending(&id) => {
+                Answer::UploadGone
+            }
             (Mutant::TrustALostDelete, Effect::Delete { .. }, Answer::Lost) => Answer::Done,
             (Mutant::BeginAgainWhenFenced, _, Answer::Fenced) => return begin_again(world, slot),
             (Mutant::OneTokenAWriter, _, Answer::Destination(Some(mut seen))) => {
@@ -175,6 +189,13 @@ impl Mutant {
             }
             (_, _, answer) => answer,
         };
+        let parks = answer == Answer::Failed(Trouble::Park);
+        if let (Mutant::ParkKeepsFailures, Effect::Finish { ending: Ending::Parked, .. }, Answer::Finished { .. }) =
+            (self, &effect, &answer)
+        {
+            let failures = world.worker(slot).failures;
+            world.record.iter_mut().for_each(|record| record.failures = failures);
+        }
         let read = match &answer {
             Answer::Source(Some(seen)) if effect == Effect::OpenSource => Some(name(&seen.identity.etag)),
             _ => None,
@@ -183,6 +204,11 @@ impl Mutant {
         let source = world.source;
         let worker = world.worker_mut(slot);
         match self {
+            Mutant::ParkBesideOpenUploads if parks => {
+                while let Effect::Abort(_) | Effect::SeeUpload(_) = worker.effect {
+                    worker.effect = worker.protocol.step(Answer::UploadGone);
+                }
+            }
             Mutant::SourceBeforeDestination if worker.effect == Effect::HeadDestination => worker.memory = Some(source),
             Mutant::ReuseBytes if read.is_some() => worker.memory = read,
             _ => {}

@@ -38,6 +38,10 @@ pub struct Bounds {
     pub duplicates: u8,
     /// So many events wait at most, never delivered: the source does not change faster.
     pub waiting: u8,
+    /// So many failures by the object's own fault park it; 0: none is counted.
+    pub attempts: u8,
+    /// The queue gives a message up after so many receives; 0: never.
+    pub max_receives: u8,
     /// A writer in doubt is waited for; `false`: closed by whoever comes next.
     pub hold: bool,
     pub faults: Faults,
@@ -56,6 +60,10 @@ pub struct Faults {
     pub garbles: u8,
     /// Somebody else writes to the destination.
     pub intrusions: u8,
+    /// An upload is still shown after its abort was taken.
+    pub lingers: u8,
+    /// Failures by the object's own fault.
+    pub refusals: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +119,10 @@ pub struct Worker {
     pub look: Option<Name>,
     /// The version whose body is open.
     pub body: Option<Name>,
+    /// How often its message was received.
+    pub received: u8,
+    /// The record's failures, as it began.
+    pub failures: u8,
     /// Its message is somebody else's by now.
     pub stale: bool,
     /// For mutants that remember.
@@ -121,7 +133,7 @@ pub struct Worker {
 impl Hash for Worker {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.effect.hash(state);
-        (self.writer, self.stale, self.new).hash(state);
+        (self.writer, self.stale, self.new, self.received, self.failures).hash(state);
         if !matches!(self.effect, Effect::Finish { .. }) {
             (&self.protocol, self.body, self.memory).hash(state);
         }
@@ -138,9 +150,15 @@ pub struct World {
     pub destination: Option<Object>,
     pub uploads: Vec<Upload>,
     pub record: Option<Record>,
-    /// Messages that wait: never delivered, delivered before.
+    /// Messages that wait: never delivered; delivered before, so often, the rarest first.
     pub fresh: u8,
-    pub again: u8,
+    pub again: Vec<u8>,
+    /// Failures by the object's own fault since its record last settled or was parked.
+    pub refused: u8,
+    /// It was parked before it had all its attempts.
+    pub early: bool,
+    /// A message went to the dead letters without a reason.
+    pub dead: bool,
     pub workers: [Option<Box<Worker>>; 2],
     pub late: Vec<Late>,
     pub faults: Faults,
@@ -166,7 +184,10 @@ impl World {
             uploads: Vec::new(),
             record: None,
             fresh: 0,
-            again: 0,
+            again: Vec::new(),
+            refused: 0,
+            early: false,
+            dead: false,
             workers: [None, None],
             late: Vec::new(),
             faults: bounds.faults,
@@ -176,14 +197,18 @@ impl World {
 
     /// Nothing is left to do. A late request may still land: that is a state of its own.
     pub fn is_quiet(&self) -> bool {
-        self.started && self.fresh + self.again == 0 && self.workers.iter().all(Option::is_none)
+        self.started && self.fresh == 0 && self.again.is_empty() && self.workers.iter().all(Option::is_none)
     }
 
     /// What is wrong at the end of everything.
     pub fn fault_at_rest(&self, bounds: &Bounds) -> Option<String> {
         let version = bounds.versions[self.source as usize];
         let holds = self.destination.as_ref().map(|object| object.content);
+        let parked = self.record.as_ref().is_some_and(|record| record.parked);
         let right = match version {
+            _ if holds == Some(GARBLED) => false,
+            // Whatever it held before; somebody has been told.
+            _ if parked && (bounds.attempts > 0 || bounds.faults.garbles > 1) => true,
             _ if bounds.others => bounds.foreign.is_none() || holds == Some(FOREIGN),
             Version::Absent if bounds.deletes => holds.is_none_or(|content| content == FOREIGN),
             Version::Absent => true,
@@ -199,6 +224,12 @@ impl World {
 
     /// What may never be, at rest or not.
     pub fn fault(&self) -> Option<String> {
+        if self.early {
+            return Some("an object was parked before it had all its attempts".to_string());
+        }
+        if self.dead {
+            return Some("kills alone sent a message to the dead letters".to_string());
+        }
         let object = self.destination.as_ref()?;
         let recorded = self.record.as_ref().and_then(|record| record.published);
         match object.content {
@@ -239,13 +270,28 @@ impl World {
         self.destination = Some(Object { content: FOREIGN, identity: FOREIGN, token: Token(0), generation });
     }
 
-    /// A free worker takes a message.
-    pub fn receive(&mut self, slot: usize, bounds: &Bounds, again: bool) {
-        let count = if again { &mut self.again } else { &mut self.fresh };
-        *count -= 1;
+    /// A free worker takes a message; or, as the queue would give it up with the next receive, a copy takes its place.
+    /// (A kill within the one request that makes the copy is not tried: as many of them as the
+    /// queue allows receives would send it there all the same.)
+    pub fn receive(&mut self, slot: usize, bounds: &Bounds, again: Option<u8>, renews: bool) {
+        match again.and_then(|count| self.again.iter().position(|&waits| waits == count)) {
+            Some(at) => drop(self.again.remove(at)),
+            None => self.fresh -= 1,
+        }
+        let counted = bounds.max_receives > 0;
+        let received = if counted { again.unwrap_or(0) + 1 } else { 1 + u8::from(again.is_some()) };
+        if counted && received > bounds.max_receives {
+            self.dead = true;
+            return;
+        }
+        let most = counted.then_some(bounds.max_receives.into());
+        if renews && received > 1 && is_last_chance(received.into(), most) {
+            self.fresh += 1;
+            return;
+        }
         let writer = Writer(self.new_name() as u128 * STRIDE);
         let facts = Facts {
-            received_before: again,
+            received_before: received > 1,
             large_hint: bounds.large_hint,
             // It makes no other look than a message that was received before.
             requested: false,
@@ -254,22 +300,33 @@ impl World {
             conditional_finish: bounds.conditional_finish,
         };
         let (protocol, effect) = Protocol::start(writer, facts);
-        let worker = Worker { protocol, effect, writer, new: true, look: None, body: None, stale: false, memory: None };
+        let (look, body, memory) = (None, None, None);
+        let worker =
+            Worker { protocol, effect, writer, new: true, look, body, received, failures: 0, stale: false, memory };
         self.workers[slot] = Some(Box::new(worker));
+    }
+
+    /// The message is seen again.
+    fn comes_back(&mut self, received: u8) {
+        self.again.push(received);
+        self.again.sort_unstable();
     }
 
     /// The worker is gone; its message will be seen again.
     pub fn crash(&mut self, slot: usize) {
         self.faults.crashes -= 1;
         let worker = self.leave(slot);
-        self.again += u8::from(!worker.stale);
+        if !worker.stale {
+            self.comes_back(worker.received);
+        }
     }
 
     pub fn lose_lease(&mut self, slot: usize) {
         self.faults.lease_losses -= 1;
-        self.again += 1;
         let worker = self.worker_mut(slot);
         (worker.stale, worker.new) = (true, false);
+        let received = worker.received;
+        self.comes_back(received);
     }
 
     /// What becomes of the message. A message that is released for the hold may be seen again at any time: whether the
@@ -282,10 +339,16 @@ impl World {
         match end {
             End::Settled(_) | End::Parked => {
                 let reaped = self.faults.reaps < bounds.faults.reaps;
-                let recorded = reaped || self.record.as_ref().is_some_and(|r| r.settled || end == End::Parked);
+                let recorded = reaped || self.record.as_ref().is_some_and(|r| r.settled || r.parked);
                 return (!recorded).then(|| "a message was deleted before its outcome was recorded".to_string());
             }
-            End::Hold | End::Fenced | End::Again { .. } | End::Abandon => self.again += 1,
+            End::Hold | End::Fenced | End::Again { .. } | End::Abandon => {
+                let most = (bounds.max_receives > 0).then_some(bounds.max_receives.into());
+                match is_last_chance(worker.received.into(), most) {
+                    true => self.fresh += 1,
+                    false => self.comes_back(worker.received),
+                }
+            }
         }
         None
     }

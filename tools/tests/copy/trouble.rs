@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use sandbox::Access;
+use sandbox::{Access, Fault, Operation, Reply, Rule};
 
 use crate::bench::{BUCKET, Bench, all, at, bytes, gcs, objects, s3, said, tree};
 
@@ -122,6 +122,24 @@ async fn an_outage_in_the_middle_is_borne() {
     assert_eq!((said.code, done), (Some(0), 200), "{said:?}");
     assert!(said.stderr.contains("unavailable"), "the outage is said: {said:?}");
     assert!(objects(&gcs, "") == tree(&bench.path("tree")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_a29_one_key_that_is_always_refused_ends_it_at_the_limit_and_is_named_with_its_answer() {
+    let (bench, s3) = (Bench::new(), s3());
+    for n in 0..20 {
+        bench.write(&format!("tree/{n}"), b"x");
+    }
+    bench.write("tree/bad", b"x");
+    let slow = Reply { status: 503, body: "<Error><Code>SlowDown</Code></Error>".into(), ..Reply::default() };
+    s3.faults().add(Rule::on(Operation::PutObject, Fault::Instead(slow)).key("bad").always());
+    let endpoint = s3.endpoint();
+    let to = at("destination", &endpoint, "S3_");
+    let begun = Instant::now();
+    let said = bench.copy(&all(&["tree", "s3://photos", "--patience", "1s"], &[&to])).await;
+    assert_eq!((said.code, said.count("copied")), (Some(1), 20), "{said:?}");
+    assert!(begun.elapsed() < Duration::from_secs(150), "{:?}", begun.elapsed());
+    assert!(["photos/bad", "503 SlowDown"].iter().all(|part| said.stderr.contains(part)), "{said:?}");
 }
 
 /// Root may read everything and fill no disk, so these run as somebody else would: in a user namespace.

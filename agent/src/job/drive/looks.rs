@@ -8,7 +8,6 @@ use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::UploadRecord;
 use crate::object::{SourceIdentity, Token};
-use crate::pace::Channel;
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
 use crate::store::{Object, Pin, Provenance};
@@ -16,7 +15,6 @@ use crate::store::{Object, Pin, Provenance};
 impl Drive<'_> {
     pub(super) async fn lookup(&mut self) -> Done {
         let record = self.context.ledger.lookup(self.subject).await.map_err(|error| self.ledger_error(error))?;
-        self.fine(Channel::Ledger);
         self.recorded = record.filter(|record| record.ended).and_then(|record| record.published);
         let settled = self.recorded.clone().map(|published| (published.identity, published.revision));
         Ok(Answer::Settled(settled))
@@ -27,7 +25,6 @@ impl Drive<'_> {
         let begun = self.context.ledger.begin(self.subject, self.writer).await;
         self.begun = begun.map_err(|error| self.ledger_error(error))?;
         self.standing.confirmed(asked);
-        self.fine(Channel::Ledger);
         self.recorded = self.begun.published.clone();
         let earlier = self.begun.earlier.iter().map(|earlier| Earlier {
             writer: earlier.writer,
@@ -103,7 +100,6 @@ impl Drive<'_> {
     }
 
     async fn source_seen(&self) -> Done {
-        self.fine(Channel::Source);
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
         let at = &self.subject.destination;
@@ -118,7 +114,6 @@ impl Drive<'_> {
 
     pub(super) async fn head_destination(&mut self) -> Done {
         self.destination = self.context.sink.head(&self.subject.destination).await?;
-        self.fine(Channel::DestinationReads);
         let mark = match self.destination.take() {
             None => None,
             Some(object) => {

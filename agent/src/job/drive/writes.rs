@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Done, Drive, kind_of};
@@ -12,19 +13,38 @@ use crate::error::{CopyError, Kind, Side};
 use crate::fuse::Held;
 use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
 use crate::metrics::Outcome;
-use crate::object::{Expected, Token, UploadId, Writer};
-use crate::pace::Channel;
+use crate::object::{Expected, Location, Token, UploadId, Writer};
+use crate::pace::Verb;
 use crate::protocol::{Answer, Ending, Settled};
 use crate::store::{Attributes, Metadata, Object, Provenance};
 
 /// How long a message waits whose deletion the fuse holds back.
 const FUSED: Duration = Duration::from_secs(300);
 
+/// How long an agent that drains waits for the answer to a Complete.
+const LAST_WAIT: Duration = Duration::from_secs(8);
+/// The first wait for what takes its time at the destination; each that follows is four times as long.
+const WAIT: Duration = Duration::from_secs(1);
+
 impl Drive<'_> {
+    /// Before the destination is looked at once more.
+    pub(super) async fn wait_for_more(&self, looks: u32) -> Done {
+        let wait = WAIT * 4u32.pow(looks.clamp(1, 4) - 1);
+        let at = &self.subject.destination;
+        tokio::select! {
+            biased;
+            () = self.route.stop.cancelled() => {
+                Err(CopyError::new(Side::Destination, Kind::Cancelled, "wait", at, "the agent drains"))
+            }
+            () = tokio::time::sleep(wait) => Ok(Answer::Done),
+        }
+    }
+
     async fn attributes(&self, object: &Object, token: Token) -> Result<Attributes, CopyError> {
         let mut metadata = if self.context.metadata { object.metadata.clone() } else { Metadata::default() };
         if self.context.tags {
             metadata.tags = Some(self.context.source.tags(&self.subject.source, self.version.as_deref()).await?);
+            self.context.breaker.passed(Verb::tags(), self.object);
         }
         metadata.storage_class = self.storage_class.map(str::to_owned);
         let identity = object.identity.clone();
@@ -47,7 +67,6 @@ impl Drive<'_> {
     }
 
     fn published(&mut self, copied: Copied, token: Token, size: u64) -> Answer {
-        self.fine(Channel::DestinationWrites);
         self.sent = Some((token, copied.digests));
         match copied.grade {
             Ok(grade) => {
@@ -72,7 +91,6 @@ impl Drive<'_> {
         let parts = self.planned_parts(object.identity.size, source_part)?;
         let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
-        self.fine(Channel::DestinationWrites);
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
         let source_borders = source_part == Some(parts.part_size);
@@ -91,7 +109,10 @@ impl Drive<'_> {
             match self.route.resume(&mut record).await {
                 // Gone already: the parts will say so.
                 Err(error) if error.kind == Kind::UploadGone => {}
-                resumed => resumed?,
+                resumed => {
+                    resumed?;
+                    self.context.breaker.passed(Verb::see_upload(), self.object);
+                }
             }
             let source_borders = self.source_part(&object).await? == Some(parts.part_size);
             self.upload = Some(Upload { object, parts, record, source_borders });
@@ -110,17 +131,15 @@ impl Drive<'_> {
             Checkpoints { ledger: self.context.ledger.clone(), subject: self.subject.clone(), writer: self.writer };
         let done = self.route.send_parts(&mut upload, &recorder).await;
         self.upload = Some(upload);
-        done?;
-        self.fine(Channel::Source);
-        self.fine(Channel::DestinationWrites);
-        Ok(Answer::Done)
+        done.map(|()| Answer::Done)
     }
 
     pub(super) async fn complete(&mut self, expected: &Expected) -> Done {
         let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
         let (token, size) = (upload.record.token, upload.object.identity.size);
         self.sent = upload.whole().map(|digests| (token, digests)).or(self.sent);
-        let complete = self.route.complete(upload, expected);
+        let complete =
+            until_drained(&self.route.stop, &self.subject.destination, self.route.complete(upload, expected));
         match self.standing.write(Some(&upload.record), complete).await {
             Ok(Some(copied)) => Ok(self.published(copied, token, size)),
             Ok(None) => Ok(Answer::Fenced),
@@ -150,9 +169,6 @@ impl Drive<'_> {
         }
         let delete = self.context.sink.delete(&self.subject.destination, expected);
         let done = self.standing.write(None, delete).await?;
-        if done.is_some() {
-            self.fine(Channel::DestinationWrites);
-        }
         Ok(done.map_or(Answer::Fenced, |()| Answer::Done))
     }
 
@@ -188,6 +204,22 @@ impl Drive<'_> {
             Ok(finished) => Ok(Answer::Finished { others_open: finished.others_open }),
             Err(LedgerError::Fenced) => Ok(Answer::Fenced),
             Err(error) => Err(self.ledger_error(error)),
+        }
+    }
+}
+
+/// A Complete that is waited for, for minutes if it has to be; not by an agent that drains, whose successor looks for it.
+async fn until_drained<T>(stop: &CancellationToken, at: &Location, write: impl Future<Output = Done<T>>) -> Done<T> {
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_WAIT).await;
+    };
+    tokio::select! {
+        biased;
+        done = write => done,
+        () = drained => {
+            let words = "no answer yet, and the agent drains";
+            Err(CopyError::new(Side::Destination, Kind::LostAnswer, "CompleteMultipartUpload", at, words))
         }
     }
 }

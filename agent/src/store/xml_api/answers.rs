@@ -155,8 +155,8 @@ pub static CODES: &[Row<&str>] = &[
             "MaxMessageLengthExceeded",
             "ObjectUnderRetention",
         ],
-        Taken::of(Kind::CannotHold),
-        "the service cannot hold this object, or keeps what is there",
+        Taken::of(Kind::NotTaken).when(READS, Kind::Refused),
+        "the service does not accept this object, or keeps what is there",
     ),
     row(
         &[
@@ -190,7 +190,7 @@ pub static UNKNOWN_CODES: &[Row<u16>] = &[
         "another state than the one that the request named",
     ),
     row(&[416], Taken::of(Kind::Refused).when(READS, Kind::SourceChanged), "the object is shorter than it was"),
-    row(&[413, 414, 431], Taken::of(Kind::CannotHold), "too large for the service"),
+    row(&[413, 414, 431], Taken::of(Kind::NotTaken).when(READS, Kind::Refused), "too large for the service"),
     row(&[429, 503, 509], Taken::of(Kind::Throttled), "too many requests; nothing was done"),
     row(
         &[500, 502, 504],
@@ -277,7 +277,7 @@ mod tests {
             (412, "PreconditionFailed", Asked::WriteIf, Kind::Precondition),
             (409, "ConditionalRequestConflict", Asked::WriteIf, Kind::Precondition),
             (403, "InvalidObjectState", Asked::Read, Kind::Archived),
-            (400, "EntityTooLarge", Asked::Write, Kind::CannotHold),
+            (400, "EntityTooLarge", Asked::Write, Kind::NotTaken),
             (400, "BadDigest", Asked::Write, Kind::Corrupt),
             (400, "RequestTimeout", Asked::Write, Kind::Stalled),
             (500, "InternalError", Asked::Read, Kind::Unavailable),
@@ -285,7 +285,7 @@ mod tests {
             (200, "InternalError", Asked::Write, Kind::LostAnswer),
             (200, "SlowDown", Asked::Write, Kind::Throttled),
             (200, "SlowDown", Asked::Control, Kind::Throttled),
-            (409, "XMinioObjectExistsAsDirectory", Asked::Write, Kind::CannotHold),
+            (409, "XMinioObjectExistsAsDirectory", Asked::Write, Kind::NotTaken),
         ] {
             assert_eq!(kind(status, code, asked), expected, "{status} {code} {asked:?}");
         }
@@ -328,7 +328,7 @@ mod tests {
             (502, Asked::Control, Kind::Unavailable),
             (501, Asked::Write, Kind::Refused),
             (405, Asked::Write, Kind::Refused),
-            (413, Asked::Write, Kind::CannotHold),
+            (413, Asked::Write, Kind::NotTaken),
         ] {
             assert_eq!(kind(status, "", asked), expected, "{status} {asked:?}");
         }

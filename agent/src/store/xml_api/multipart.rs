@@ -1,6 +1,7 @@
 //! Uploads in parts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -16,6 +17,11 @@ use super::{Client, document, headers};
 use crate::digest::{Digests, Stored};
 use crate::error::{CopyError, Kind};
 use crate::object::{Expected, Key, Location, UploadId};
+
+/// The answer to a Complete may take minutes, and the more the more parts there are: one that is given up would be sent
+/// again with all its parts.
+const COMPLETE: Duration = Duration::from_secs(600);
+const COMPLETE_A_PART: Duration = Duration::from_millis(100);
 
 /// The janitor comes again: more than this many open uploads are not held at once.
 const MOST_UPLOADS: usize = 100_000;
@@ -123,6 +129,7 @@ impl Client {
         self.dialect.completes(&mut complete.headers, whole);
         let body = document::complete(parts, self.facts().part_checksums);
         complete.payload = Some(Payload::Whole(body.into()));
+        complete.patience = COMPLETE + COMPLETE_A_PART * parts.len().try_into().unwrap_or(u32::MAX);
         let (call, asked) = (complete.call.clone(), complete.asked);
         let answer = match self.send(complete).await {
             Ok(answer) => answer,

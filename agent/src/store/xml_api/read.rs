@@ -97,10 +97,8 @@ impl Client {
         match read {
             Ok(opened) => Ok(Some(opened)),
             Err(error) if error.kind != Kind::NotFound => Err(error),
-            // A version that is not there leaves open what the newest state is.
-            Err(error) if by_version(pin) && matches!(pin, Pin::State { .. }) => {
-                Err(CopyError { kind: Kind::SourceChanged, ..error })
-            }
+            // A state that is not there leaves open what the newest one is.
+            Err(error) if matches!(pin, Pin::State { .. }) => Err(CopyError { kind: Kind::SourceChanged, ..error }),
             Err(error) if absence == Absence::Confirmed && *pin == Pin::Newest => match self.absent(error).await {
                 Err(error) if error.kind == Kind::Denied => Ok(None),
                 absent => absent,

@@ -63,7 +63,7 @@ pub fn in_success(call: &Call, body: &Bytes, asked: Asked) -> Option<CopyError> 
 fn error(call: &Call, status: StatusCode, document: &ErrorDocument, body: &Bytes, asked: Asked) -> CopyError {
     let ErrorDocument { code, message, details, request_id, .. } = document;
     let retained = answers::is_retained(status.as_u16(), code, message);
-    let kind = if retained { Kind::CannotHold } else { answers::kind(status.as_u16(), code, asked) };
+    let kind = if retained { Kind::NotTaken } else { answers::kind(status.as_u16(), code, asked) };
     let page = if code.is_empty() { String::from_utf8_lossy(&body[..body.len().min(100)]) } else { "".into() };
     let details = if kind == Kind::Denied { details.as_str() } else { "" };
     let mut words = status.as_u16().to_string();
@@ -84,6 +84,12 @@ fn error(call: &Call, status: StatusCode, document: &ErrorDocument, body: &Bytes
         error.retry_after = Some(Duration::from_secs(1));
     }
     error
+}
+
+/// Whether the service's own code is in these words, as they are made above, or a status alone, or a page.
+pub fn has_code(answer: &str) -> bool {
+    let (status, code) = answer.split_once(' ').unwrap_or((answer, ""));
+    status.bytes().all(|b| b.is_ascii_digit()) && code.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
 /// Retry-After: seconds or an HTTP date.
@@ -149,6 +155,20 @@ mod tests {
         for status in [404, 405] {
             let error = of(status, &[("x-amz-delete-marker", "true")], "", Asked::Read);
             assert_eq!(error.kind, Kind::NotFound, "a delete marker is the service's word");
+        }
+    }
+
+    #[test]
+    fn a_code_is_told_from_a_status_and_a_page() {
+        let body = |code: &str| format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+        for (headers, body, expected) in [
+            (&[][..], body("PreconditionFailed"), true),
+            (&[], body(""), false),
+            (&[], String::new(), false),
+            (&[], "<html>No</html>".into(), false),
+            (&[("x-amz-request-id", "R1")], String::new(), false),
+        ] {
+            assert_eq!(has_code(&of(412, headers, &body, Asked::WriteIf).answer), expected, "{body}");
         }
     }
 

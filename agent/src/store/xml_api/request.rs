@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -27,6 +28,8 @@ pub struct Outgoing {
     query: Vec<(&'static str, Cow<'static, str>)>,
     pub(super) headers: HeaderMap,
     pub payload: Option<Payload>,
+    /// How long its answer may take without a byte, where that is more than the settings allow a transfer.
+    pub(super) patience: Duration,
 }
 
 impl Outgoing {
@@ -58,19 +61,22 @@ impl Client {
             return Err(call.error(Kind::CannotHold, why));
         }
         let (query, headers) = (Vec::new(), HeaderMap::with_capacity(24));
-        Ok(Outgoing { call, method, asked, of_bucket: false, query, headers, payload: None })
+        let (payload, patience) = (None, Duration::ZERO);
+        Ok(Outgoing { call, method, asked, of_bucket: false, query, headers, payload, patience })
     }
 
     /// A request for a bucket; its prefix is only for the words of an error.
     pub fn bucket(&self, method: Method, operation: &'static str, at: &Location) -> Outgoing {
         let (call, asked) = (Call::new(self.side, operation, at), Asked::Control);
         let (query, headers) = (Vec::new(), HeaderMap::with_capacity(8));
-        Outgoing { call, method, asked, of_bucket: true, query, headers, payload: None }
+        let (payload, patience) = (None, Duration::ZERO);
+        Outgoing { call, method, asked, of_bucket: true, query, headers, payload, patience }
     }
 
     /// Sends it. Only success is `Ok`.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer> {
-        let Outgoing { call, method, asked, of_bucket, mut query, mut headers, payload } = outgoing;
+        let Outgoing { call, method, asked, of_bucket, mut query, mut headers, payload, patience } = outgoing;
+        let transport = self.transport.waiting_at_least(patience);
         self.dialect.common(&mut headers);
         query.sort_by_key(|(name, _)| *name);
         let key = (!of_bucket).then(|| call.at.key.as_bytes());
@@ -109,7 +115,7 @@ impl Client {
             self.dialect
                 .sign(&mut request, &credentials, &place.region, trailer)
                 .map_err(|words| call.error(Kind::Credentials, words))?;
-            let answer = self.transport.send(&call, request, effect).await?;
+            let answer = transport.send(&call, request, effect).await?;
             if answer.status.is_success() {
                 return Ok(answer);
             }
@@ -133,10 +139,11 @@ impl Client {
 
     /// The document that a success must be; anything else is what it says, or nonsense.
     pub async fn document<T: Document>(&self, call: &Call, asked: Asked, answer: Answer) -> Result<T> {
+        let status = answer.status.as_u16();
         let body = answer.read().await?;
         match refusal::in_success(call, &body, asked) {
             Some(error) => Err(error),
-            None => document::read(&body).map_err(|why| call.error(Kind::Nonsense, why)),
+            None => document::read(&body).map_err(|why| call.error(Kind::Nonsense, format!("{status}: {why}"))),
         }
     }
 

@@ -5,7 +5,7 @@ use http::Method;
 use super::super::{Attributes, Payload, Pin, Published, Result};
 use super::answers::Asked;
 use super::read::Absence;
-use super::{Client, Outgoing, headers};
+use super::{Client, Outgoing, headers, refusal};
 use crate::error::{CopyError, Kind};
 use crate::object::{Expected, Location};
 
@@ -43,8 +43,16 @@ impl Client {
         let call = delete.call.clone();
         match self.send(delete).await {
             Ok(answer) => self.settled(&call, Asked::Delete, answer).await.map(drop).map_err(lost),
-            // Gone already is what was wanted.
-            Err(error) if error.kind == Kind::NotFound => Ok(()),
+            // Gone already is what was wanted, if it is: a look and a listing have to agree.
+            Err(error) if error.kind == Kind::NotFound => {
+                match self.look(at, &Pin::Newest, Absence::Confirmed).await? {
+                    None => Ok(()),
+                    Some(_) => {
+                        let answer = format!("it is still there: {}", error.answer);
+                        Err(CopyError { kind: Kind::Nonsense, answer, ..error })
+                    }
+                }
+            }
             Err(error) => Err(self.explained(at, expected, error).await),
         }
     }
@@ -82,19 +90,24 @@ impl Client {
     }
 
     /// A condition that was refused though it holds: some services want it spelt in another way, and would refuse for ever.
+    /// And one that was refused because a HEAD does not show what a listing does.
     pub(super) async fn explained(&self, at: &Location, expected: &Expected, error: CopyError) -> CopyError {
-        let (Kind::Precondition, Expected::Revision(revision)) = (error.kind, expected) else { return error };
-        if self.facts().generations {
+        if error.kind != Kind::Precondition || (self.facts().generations && *expected != Expected::Absent) {
             return error;
         }
-        match self.look(at, &Pin::Newest, Absence::Believed).await {
-            Ok(Some(object)) if object.revision == *revision => {
+        let looked = self.look(at, &Pin::Newest, Absence::Confirmed).await;
+        match (looked, expected) {
+            (Ok(Some(object)), Expected::Revision(revision)) if object.revision == *revision => {
                 let answer = format!(
                     "{}; the object there still has the ETag \"{revision}\", so the service refuses a condition that holds: \
                      set profile = \"generic\"",
                     error.answer
                 );
-                CopyError { kind: Kind::Refused, answer, ..error }
+                let kind = if refusal::has_code(&error.answer) { Kind::Refused } else { Kind::Nonsense };
+                CopyError { kind, answer, ..error }
+            }
+            (Err(look), _) if look.kind == Kind::Nonsense => {
+                CopyError { answer: format!("{}; {}", error.answer, look.answer), ..look }
             }
             _ => error,
         }

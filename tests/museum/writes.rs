@@ -1,0 +1,167 @@
+//! Writes whose end is not seen at once: a Complete that takes its time or whose answer is lost, an upload that stays although
+//! it was aborted, wrong bytes whose removal fails.
+
+use std::time::{Duration, Instant};
+
+use sandbox::{Fault, Operation, Rule};
+use skyferry_agent::ledger::Subject;
+use skyferry_agent::metrics::Outcome;
+use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::object::Location;
+use skyferry_agent::wiring::Until;
+
+use crate::running::{SINK, SOURCE, Stage, created, finish};
+
+/// In five parts, by an agent that gives a transfer up when nothing moves for a second.
+const LARGE: &str = "[transfer]\nmultipart_threshold = \"6MiB\"\npart_size = \"5MiB\"\nstall_timeout = \"1s\"";
+const SIZE: usize = 24 << 20;
+
+fn body() -> Vec<u8> {
+    (0..SIZE).map(|n| (n / 7 % 251) as u8).collect()
+}
+
+async fn with_large() -> Stage {
+    let stage = Stage::with(LARGE).await;
+    stage.put("k", &body());
+    stage
+}
+
+fn outage() -> Fault {
+    Fault::Refuse { status: 503, code: "ServiceUnavailable".into(), retry_after: None }
+}
+
+/// Everything was sent once, in one upload, and nothing of it is left over.
+fn sent_once(stage: &Stage) {
+    let counts = stage.gcs.counts();
+    assert_eq!((counts.of(Operation::CreateUpload), counts.of(Operation::UploadPart)), (1, 5));
+    assert_eq!((counts.of(Operation::CompleteUpload), counts.of(Operation::AbortUpload)), (1, 0));
+    assert!(stage.copy("k") == Some(body()));
+    assert!(stage.gcs.open_uploads(SINK).is_empty());
+}
+
+#[tokio::test]
+async fn fault_b3_a_complete_that_takes_longer_than_the_stall_timeout_is_waited_for() {
+    let stage = with_large().await;
+    stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, Fault::LateAnswer(Duration::from_secs(4))));
+    let summary = stage.drain(&[created("k")]).await;
+    assert_eq!((summary.copied, summary.parked, stage.gcs.faults().met()), (1, 0, 1));
+    sent_once(&stage);
+}
+
+#[tokio::test]
+async fn fault_b3_a_complete_whose_answer_is_lost_is_looked_for_before_its_upload_is_aborted() {
+    let stage = with_large().await;
+    stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, Fault::LateEffect(Duration::from_secs(3))));
+    let summary = stage.drain(&[created("k")]).await;
+    assert_eq!((summary.copied, summary.parked, stage.gcs.faults().met()), (1, 0, 1));
+    sent_once(&stage);
+}
+
+#[tokio::test]
+async fn fault_b3_an_agent_that_is_stopped_at_a_long_complete_leaves_it_to_its_successor() {
+    let stage = with_large().await;
+    stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, Fault::Stall(Duration::from_secs(15))));
+    let agent = stage.agent().await;
+    let queue = agent.queue().clone();
+    queue.send(&[created("k")]).await.expect("sent");
+    let shutdown = Shutdown::default();
+    let stop = async {
+        while stage.gcs.faults().met() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shutdown.request(Reason::Terminate);
+        Instant::now()
+    };
+    let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
+    assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
+    assert_eq!(report.expect("a run").drained.aborted, 0);
+    assert_eq!(queue.depth().await.expect("asked").visible, 1, "the message is given back at once");
+    drop(queue);
+    let summary = finish(stage.agent().await).await;
+    assert_eq!((summary.copied + summary.unchanged, summary.parked), (1, 0));
+    let counts = stage.gcs.counts();
+    assert_eq!(
+        (counts.of(Operation::CreateUpload), counts.of(Operation::UploadPart)),
+        (1, 5),
+        "no byte was sent again"
+    );
+    assert!(stage.copy("k") == Some(body()));
+}
+
+/// An upload of an older state of the object, which whoever copies the new one has to end.
+async fn with_an_upload_that_stays() -> Stage {
+    let stage = with_large().await;
+    let stall = Fault::Stall(Duration::from_secs(30));
+    stage.gcs.faults().add(Rule::on(Operation::UploadPart, stall).part(5).always());
+    let agent = stage.agent().await;
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    let shutdown = Shutdown::default();
+    let stop = async {
+        while stage.gcs.open_uploads(SINK).iter().all(|upload| upload.parts.len() < 4) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shutdown.request(Reason::Terminate);
+    };
+    let (report, ()) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
+    report.expect("a run");
+    stage.gcs.faults().clear();
+    stage.put("k", b"newer, and small");
+    let taken = Fault::Instead(sandbox::Reply { status: 204, ..Default::default() });
+    stage.gcs.faults().add(Rule::on(Operation::AbortUpload, taken).always());
+    stage
+}
+
+#[tokio::test]
+async fn fault_b4_an_upload_that_stays_after_its_abort_is_aborted_a_few_times_and_the_message_released() {
+    let stage = with_an_upload_that_stays().await;
+    let agent = stage.agent().await;
+    let run = tokio::spawn(agent.run(Until::Empty, Shutdown::default()));
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let (aborts, looks) = (stage.gcs.counts().of(Operation::AbortUpload), stage.gcs.counts().of(Operation::ListParts));
+    assert!((1..=8).contains(&aborts) && looks <= 10, "{aborts} aborts and {looks} looks in eight seconds");
+    stage.gcs.faults().clear();
+    let report = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it ends").expect("no panic");
+    assert_eq!(report.expect("a run").summary.copied, 1);
+    assert_eq!(stage.copy("k").as_deref(), Some(&b"newer, and small"[..]));
+    assert!(stage.gcs.open_uploads(SINK).is_empty());
+}
+
+#[tokio::test]
+async fn fault_b4_a_stopped_agent_gives_such_a_message_back_at_once() {
+    let stage = with_an_upload_that_stays().await;
+    let agent = stage.agent().await;
+    let queue = agent.queue().clone();
+    let shutdown = Shutdown::default();
+    let stop = async {
+        while stage.gcs.counts().of(Operation::AbortUpload) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shutdown.request(Reason::Terminate);
+        Instant::now()
+    };
+    let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
+    assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
+    assert_eq!(report.expect("a run").drained.aborted, 0);
+    assert_eq!(queue.depth().await.expect("asked").visible, 1);
+}
+
+#[tokio::test]
+async fn fault_b5_wrong_bytes_whose_removal_fails_by_an_outage_keep_their_message_until_they_are_gone() {
+    let stage = Stage::new().await;
+    // Beyond what is held whole, so that no digest goes before it.
+    let body = &body()[..2 << 20];
+    stage.put("k", body);
+    stage.gcs.faults().add(Rule::on(Operation::PutObject, Fault::FlipRequest(2)).times(2));
+    stage.gcs.faults().add(Rule::on(Operation::DeleteObject, outage()).times(1));
+    let agent = stage.agent().await;
+    let ledger = agent.ledger().clone();
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    let summary = finish(agent).await;
+    assert_eq!(stage.gcs.counts().of(Operation::DeleteObject), 1, "it was to be removed");
+    assert_eq!((summary.copied, summary.parked), (1, 0));
+    assert!(stage.copy("k").as_deref() == Some(body));
+    let at = |bucket: &str| Location::new(bucket, "k");
+    let subject = Subject { source: at(SOURCE), destination: at(SINK), primary: true };
+    let record = ledger.lookup(&subject).await.expect("looked up").expect("there");
+    assert_eq!((record.outcome, record.ended), (Some(Outcome::Copied), true));
+}
