@@ -11,6 +11,7 @@ use crate::object::{SourceIdentity, Token};
 use crate::pace::Channel;
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
+use crate::store::metadata::lacks_headers;
 use crate::store::{Object, Pin, Provenance};
 
 impl Drive<'_> {
@@ -102,8 +103,21 @@ impl Drive<'_> {
         Ok(newest.is_none_or(|newest| newest.identity != *identity))
     }
 
-    async fn source_seen(&self) -> Done {
+    /// With deletions carried over, a version that comes after its delete marker is nothing: the key has ended.
+    async fn forget_deleted_version(&mut self) -> Result<(), CopyError> {
+        if !self.context.deletes || self.version.is_none() || self.source.is_none() {
+            return Ok(());
+        }
+        if self.context.source.head(&self.subject.source, &Pin::Newest).await?.is_none() {
+            (self.source, *self.opened()) = (None, None);
+        }
+        Ok(())
+    }
+
+    async fn source_seen(&mut self) -> Done {
         self.fine(Channel::Source);
+        self.confirm_record().await?;
+        self.forget_deleted_version().await?;
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
         let at = &self.subject.destination;
@@ -113,7 +127,40 @@ impl Drive<'_> {
             there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
         });
         let superseded = self.is_superseded(&identity).await?;
-        Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded })))
+        let other_headers = self.has_other_headers(object);
+        Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded, other_headers })))
+    }
+
+    fn has_other_headers(&self, source: &Object) -> bool {
+        let Some(there) = self.destination.as_ref().filter(|_| self.carries_headers()) else { return false };
+        // What was recorded as a copy of this very state and shows no provenance is at a service that drops it: what that
+        // shows says nothing, and the object would be sent with every event.
+        let recorded = self.recorded.as_ref();
+        let dropped = !self.requested
+            && there.provenance.is_none()
+            && recorded.is_some_and(|r| r.revision == there.revision && r.identity == source.identity);
+        !dropped && lacks_headers(there, source)
+    }
+
+    fn carries_headers(&self) -> bool {
+        self.context.metadata && self.context.sink.capabilities().metadata
+    }
+
+    /// The ledger knows a copy of this state, and nobody has looked at it: headers may have changed since, within the second
+    /// that the state is named by.
+    async fn confirm_record(&mut self) -> Result<(), CopyError> {
+        let state = self.source.as_ref().map(|object| &object.identity);
+        let recorded = self.recorded.as_ref().filter(|recorded| Some(&recorded.identity) == state);
+        if recorded.is_none() || self.destination.is_some() || !self.carries_headers() {
+            return Ok(());
+        }
+        match self.context.sink.head(&self.subject.destination).await {
+            Ok(there) => self.destination = there,
+            // Keys that may only write are good enough.
+            Err(error) if error.kind == Kind::Denied => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     pub(super) async fn head_destination(&mut self) -> Done {

@@ -28,7 +28,8 @@ impl Drive<'_> {
         }
         metadata.storage_class = self.storage_class.map(str::to_owned);
         let identity = object.identity.clone();
-        let provenance = Provenance { source: self.subject.source.clone(), identity, token, crc32c: None };
+        let provenance =
+            Provenance { source: self.subject.source.clone(), identity, token, crc32c: None, headers: None };
         Ok(Attributes { metadata, provenance, size: object.identity.size })
     }
 

@@ -33,8 +33,13 @@ fn at(key: &str) -> Location {
 
 fn attributes(size: u64) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1, version: None };
-    let provenance =
-        Provenance { source: Location::new("source", "key"), identity, token: Token::random(), crc32c: None };
+    let provenance = Provenance {
+        source: Location::new("source", "key"),
+        identity,
+        token: Token::random(),
+        crc32c: None,
+        headers: None,
+    };
     Attributes { metadata: Metadata::default(), provenance, size }
 }
 
