@@ -1,15 +1,17 @@
 //! A large object as a multipart upload: parts in parallel, each read by range from the pinned source state.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::in_order::also_hashed;
 use super::{Copied, Route, cause, taken};
 use crate::ambient;
 use crate::backoff::Backoff;
-use crate::digest::{Combiner, Digests, Select, Stored, Sum, Verdict};
+use crate::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
 use crate::error::{CopyError, Kind, Side, Verdict as Fate};
 use crate::ledger::{PartRecord, UploadRecord};
 use crate::object::{Expected, UploadId};
@@ -19,7 +21,7 @@ use crate::store::{FinishedPart, Object, Part, Payload, Pin};
 use crate::traffic;
 
 /// A kill loses what was sent since the last checkpoint.
-const CHECKPOINT: Duration = Duration::from_secs(15);
+pub(super) const CHECKPOINT: Duration = Duration::from_secs(15);
 /// How long parts in flight may take to arrive when the agent drains: most are about to.
 const ENDING: Duration = Duration::from_secs(2);
 /// Tries of one part in one job, then the message goes back and a later job resumes.
@@ -40,12 +42,15 @@ pub struct Upload {
     pub record: UploadRecord,
     /// The parts are cut where the source's own are, so that digests of those can be compared.
     pub source_borders: bool,
+    /// Of the whole, where the parts were read in order.
+    pub md5: Option<[u8; 16]>,
 }
 
 impl Upload {
     /// The digests of the whole, once every part is recorded.
     pub fn whole(&self) -> Option<Digests> {
-        whole(&self.record, self.object.identity.size)
+        let whole = whole(&self.record, self.object.identity.size)?;
+        Some(Digests { md5: self.md5, ..whole })
     }
 }
 
@@ -71,6 +76,9 @@ impl Route {
     /// Sends every part that is not recorded yet. `recorder` is called with what is done: every 15 s, when the agent drains,
     /// and with all parts before this returns, so that a successor can prove what a Complete publishes.
     pub async fn send_parts(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
+        if self.reads_in_order(&upload.object) {
+            return self.send_in_order(upload, recorder).await;
+        }
         let select = self.select(&upload.object.stored, false);
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
@@ -85,7 +93,7 @@ impl Route {
                 let pin = Pin::State { identity: upload.object.identity.clone(), by_version: self.by_version };
                 let (route, of) = (self.clone(), upload.parts.count);
                 let at = traffic::Part { number, of };
-                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select).await });
+                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select, None).await });
             }
             let joined = tokio::select! {
                 biased;
@@ -127,21 +135,23 @@ impl Route {
         }
     }
 
-    fn cancelled(&self) -> CopyError {
+    pub(super) fn cancelled(&self) -> CopyError {
         CopyError::new(Side::Destination, Kind::Cancelled, "UploadPart", &self.to, "the agent drains")
     }
 
-    async fn part_in_tries(
+    /// `whole`: takes in the part's bytes, once they have been sent.
+    pub(super) async fn part_in_tries(
         &self,
         upload: &UploadId,
         at: traffic::Part,
         range: std::ops::Range<u64>,
         pin: &Pin,
         select: Select,
+        mut whole: Option<&mut Hasher>,
     ) -> Result<PartRecord, CopyError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
         for _ in 1..TRIES {
-            match self.part(upload, at, range.clone(), pin, select).await {
+            match self.part(upload, at, range.clone(), pin, select, whole.as_deref_mut()).await {
                 Err(error) if is_worth_another(&error) => {
                     self.metrics.retry(cause(&error));
                     let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
@@ -150,7 +160,7 @@ impl Route {
                 done => return done,
             }
         }
-        self.part(upload, at, range, pin, select).await
+        self.part(upload, at, range, pin, select, whole).await
     }
 
     /// One part, once.
@@ -161,6 +171,7 @@ impl Route {
         range: std::ops::Range<u64>,
         pin: &Pin,
         select: Select,
+        whole: Option<&mut Hasher>,
     ) -> Result<PartRecord, CopyError> {
         let (number, length) = (at.number, range.end - range.start);
         let _permit = self.pace.bytes(STREAM).await;
@@ -168,6 +179,10 @@ impl Route {
         let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
         let (chunks, hasher) = self.hashed(opened.chunks, select);
+        let (chunks, so_far) = match &whole {
+            Some(whole) => also_hashed(chunks, whole),
+            None => (chunks, hasher.clone()),
+        };
         let payload = Payload::Stream { length: opened.length, chunks };
         traffic::uploading(length, &self.to, at);
         let Part { etag, mut stored, .. } = self.sink.part(&self.to, upload, number, payload).await?;
@@ -181,7 +196,12 @@ impl Route {
                     format!("part {number}: {algorithm} of what was sent is {got}, the far side has {expected}");
                 Err(CopyError::new(Side::Destination, Kind::Corrupt, "UploadPart", &self.to, answer))
             }
-            _ => Ok(PartRecord { number, etag, digests }),
+            _ => {
+                if let Some(whole) = whole {
+                    *whole = so_far.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                }
+                Ok(PartRecord { number, etag, digests })
+            }
         }
     }
 

@@ -123,12 +123,30 @@ impl Drive<'_> {
         let at = &self.subject.destination;
         let too_large = |error| CopyError::new(Side::Destination, Kind::CannotHold, "plan", at, format!("{error}"));
         let large = matches!(self.plan(identity.size).map_err(too_large)?, Plan::Parts(_));
-        let equal = self.destination.as_ref().is_some_and(|there| {
-            there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
-        });
+        let there = self.destination.as_ref().filter(|there| there.identity.size == identity.size);
+        let equal = match there.and_then(|there| there.stored.agrees_with(&object.stored)) {
+            Some(equal) => equal,
+            None => self.is_equal_by_reading(object).await?,
+        };
         let superseded = self.is_superseded(&identity).await?;
         let other_headers = self.has_other_headers(object);
         Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded, other_headers })))
+    }
+
+    /// A copy of this very state by Skyferry that nothing stored proves, at a service without checksums and after a state file
+    /// was forgotten: to read it is less than to send it again.
+    async fn is_equal_by_reading(&self, source: &Object) -> Result<bool, CopyError> {
+        let Some(there) = &self.destination else { return Ok(false) };
+        let ours = there.provenance.as_ref().filter(|provenance| provenance.source == self.subject.source);
+        let same = ours.filter(|provenance| provenance.identity == source.identity);
+        if !same.is_some_and(|provenance| self.proof(there, provenance) == Proof::Unknown) {
+            return Ok(false);
+        }
+        tokio::select! {
+            biased;
+            () = self.route.stop.cancelled() => Err(self.defect("the agent drains")),
+            equal = self.route.is_equal(source, there) => equal,
+        }
     }
 
     fn has_other_headers(&self, source: &Object) -> bool {

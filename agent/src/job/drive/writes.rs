@@ -77,7 +77,7 @@ impl Drive<'_> {
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
         let source_borders = source_part == Some(parts.part_size);
-        self.upload = Some(Upload { object, parts, record, source_borders });
+        self.upload = Some(Upload { object, parts, record, source_borders, md5: None });
         Ok(Answer::Initiated(id))
     }
 
@@ -95,7 +95,7 @@ impl Drive<'_> {
                 resumed => resumed?,
             }
             let source_borders = self.source_part(&object).await? == Some(parts.part_size);
-            self.upload = Some(Upload { object, parts, record, source_borders });
+            self.upload = Some(Upload { object, parts, record, source_borders, md5: None });
         }
         let record = self.upload.as_ref().map(|upload| &upload.record);
         match self.context.ledger.checkpoint(self.subject, self.writer, record).await {
