@@ -237,7 +237,13 @@ impl Rig {
             identity.etag = "11112222333344445555666677778888".into();
         }
         let (token, first) = (Token::random(), LARGE.slice(..PART));
-        let provenance = Provenance { source: subject.source.clone(), identity: identity.clone(), token, crc32c: None };
+        let provenance = Provenance {
+            source: subject.source.clone(),
+            identity: identity.clone(),
+            token,
+            crc32c: None,
+            headers: None,
+        };
         let with = Attributes { metadata: Metadata::default(), provenance, size: identity.size };
         let id = self.sink.begin(&subject.destination, &with).await.expect("begun");
         let digests = Digests::of(

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let show = Show::new(arguments.json, false);
     let mut findings = Findings::new(&show);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let finished = runtime.block_on(check(&settings, arguments, &format!("{prefix}/"), &mut findings))?;
     conclude(&findings, &show, arguments.json)?;
     Ok(match (finished, findings.count(Verdict::Failed)) {

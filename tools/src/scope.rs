@@ -88,6 +88,7 @@ impl Scope {
                 sink: agent.sink().clone(),
                 patience: patience.clone(),
                 began,
+                headers: settings.transfer.metadata && agent.sink().capabilities().metadata,
             },
             head,
             confirm: false,
