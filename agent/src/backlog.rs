@@ -66,7 +66,8 @@ impl Backlog {
     pub fn new(target: Target, queues: Vec<Arc<dyn Queue>>, ledger: Arc<dyn Ledger>) -> Result<Backlog, String> {
         // A leader that misses two points has lost its place.
         let leader = Leader::new(ledger, NOTE, target.period * 5 / 2);
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(|error| error.to_string())?;
+        let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
+        let client = client.build().map_err(|error| error.to_string())?;
         Ok(Backlog { target, queues, leader, client })
     }
 

@@ -4,6 +4,7 @@
 //! What is published is compared with what was read, and what was read with what the source stores; where the sink says
 //! nothing that can be compared, it is read back.
 
+mod in_order;
 mod parts;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use crate::metrics::{Cause, Metrics};
 use crate::object::{Expected, Location, Revision, Token};
 use crate::pace::{Pace, STREAM};
 use crate::plan::Limits;
-use crate::store::{Attributes, Chunks, Object, Opened, Payload, Published, Sink, Source};
+use crate::store::{Attributes, Chunks, Object, Opened, Payload, Pin, Published, Sink, Source};
 use crate::traffic;
 
 pub use parts::{Recorder, Upload, whole};
@@ -242,18 +243,45 @@ impl Route {
 
     /// Compares the bytes themselves. `NothingToCompare`: it is not there any more.
     pub async fn read_back(&self, revision: &Revision, digests: &Digests) -> Result<Verdict, CopyError> {
-        let Some(mut opened) = self.sink.open(&self.to).await? else { return Ok(Verdict::NothingToCompare) };
-        if opened.object.revision != *revision {
+        let Some(got) = self.digests_there(revision, Select::default()).await? else {
             return Ok(Verdict::NothingToCompare);
-        }
-        let mut hasher = Hasher::new(Select::default());
-        while let Some(chunk) = opened.chunks.next().await {
-            hasher.update(&chunk?);
-        }
-        let got = hasher.finish();
+        };
         let crc32c = Some(crate::digest::Sum::Full(got.crc32c));
         Ok(Stored { length: Some(got.length), crc32c, ..Stored::default() }.compare(digests))
     }
+
+    /// Compares the copy's bytes with what the source stores, or with its bytes where it stores nothing of the whole.
+    pub async fn is_equal(&self, source: &Object, copy: &Object) -> Result<bool, CopyError> {
+        let select = Select::for_source(&source.stored, true);
+        let Some(there) = self.digests_there(&copy.revision, select).await? else { return Ok(false) };
+        match source.stored.compare(&there) {
+            Verdict::Verified(_) => Ok(true),
+            Verdict::Mismatch { .. } => Ok(false),
+            Verdict::NothingToCompare => {
+                let pin = Pin::State { identity: source.identity.clone(), by_version: self.by_version };
+                let Some(opened) = self.source.open(&self.from, &pin, None).await? else { return Ok(false) };
+                let here = digests(opened.chunks, Select::default()).await?;
+                Ok((here.length, here.crc32c) == (there.length, there.crc32c))
+            }
+        }
+    }
+
+    /// Reads this state at the destination. `None`: it is not there any more.
+    async fn digests_there(&self, revision: &Revision, select: Select) -> Result<Option<Digests>, CopyError> {
+        let opened = self.sink.open(&self.to).await?.filter(|opened| opened.object.revision == *revision);
+        match opened {
+            Some(opened) => digests(opened.chunks, select).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+async fn digests(mut chunks: Chunks, select: Select) -> Result<Digests, CopyError> {
+    let mut hasher = Hasher::new(select);
+    while let Some(chunk) = chunks.next().await {
+        hasher.update(&chunk?);
+    }
+    Ok(hasher.finish())
 }
 
 /// What a retry is counted under.
@@ -261,6 +289,7 @@ pub fn cause(error: &CopyError) -> Cause {
     match error.kind {
         Kind::Throttled => Cause::Throttled,
         Kind::Denied | Kind::Credentials | Kind::BucketMissing | Kind::WrongRegion => Cause::Denied,
+        Kind::Unavailable | Kind::LostAnswer if error.status().is_some_and(|status| status >= 500) => Cause::Server,
         Kind::Unavailable | Kind::LostAnswer => Cause::Network,
         Kind::Stalled => Cause::Stalled,
         Kind::SourceChanged => Cause::SourceChanged,
@@ -291,4 +320,23 @@ type Shared = Arc<Mutex<Hasher>>;
 fn taken(hasher: &Shared) -> Digests {
     let mut hasher = hasher.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::replace(&mut *hasher, Hasher::new(Select::default())).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_answers_with_5xx_is_counted_as_the_server_s() {
+        for (kind, answer, expected) in [
+            (Kind::Unavailable, "500 InternalError: We encountered an internal error", "server"),
+            (Kind::LostAnswer, "502 without a code: <html>", "server"),
+            (Kind::Unavailable, "no connection to 127.0.0.1:9: Connection refused", "network"),
+            (Kind::LostAnswer, "127.0.0.1:9: connection closed", "network"),
+            (Kind::Throttled, "503 SlowDown: ", "throttled"),
+        ] {
+            let error = CopyError::new(Side::Destination, kind, "PutObject", &Location::new("b", "k"), answer);
+            assert_eq!(cause(&error).name(), expected, "{answer}");
+        }
+    }
 }

@@ -193,7 +193,7 @@ fn connect(path: &Path, name: &str) -> Result<Connection, OpenError> {
     // Exclusive before WAL: then its index lives in this process's memory, and a second opener is refused.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(told)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(told)?;
-    for (pragma, value) in [("synchronous", 1), ("cache_size", -16_384), ("wal_autocheckpoint", 4_000)] {
+    for (pragma, value) in [("synchronous", 1), ("cache_size", -8_192), ("wal_autocheckpoint", 4_000)] {
         connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(no_rows).map_err(told)?;
     }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(told)?;

@@ -175,6 +175,12 @@ impl CopyError {
         }
     }
 
+    /// The status of the answer, where there was one.
+    pub fn status(&self) -> Option<u16> {
+        let status = self.answer.split(|c: char| !c.is_ascii_digit()).next()?;
+        status.parse().ok().filter(|status| (100..600).contains(status))
+    }
+
     /// What a person can do about it; empty where waiting is the only thing.
     pub fn advice(&self) -> &'static str {
         use Kind::*;

@@ -12,7 +12,7 @@ use crate::ambient;
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::{Ledger, Subject};
 use crate::object::{Key, Location, UploadId};
-use crate::route::Router;
+use crate::route::Routes;
 use crate::store::Sink;
 
 /// Beyond any lease, and within the day that is promised even where a sweep is missed.
@@ -23,7 +23,7 @@ const PERIOD: Duration = Duration::from_secs(3 * 3600);
 pub struct Janitor {
     pub sink: Arc<dyn Sink>,
     pub ledger: Arc<dyn Ledger>,
-    pub router: Router,
+    pub routes: Routes,
     /// Only finds out what it would end.
     pub dry: bool,
     /// Told of each upload before it is ended.
@@ -128,7 +128,8 @@ impl Janitor {
 
     /// Buckets and prefixes, none inside another.
     fn places(&self) -> Vec<(Arc<str>, Key)> {
-        let routes = self.router.routes().iter().chain(self.router.pairs());
+        let router = self.routes.now();
+        let routes = router.routes().iter().chain(router.pairs());
         let mut places: Vec<(Arc<str>, Key)> =
             routes.map(|route| (route.bucket.clone(), route.prefix.clone())).collect();
         places.sort();
@@ -138,8 +139,9 @@ impl Janitor {
 
     /// Whether the ledger has a record of the key that is copied to this place.
     async fn is_ours(&self, destination: &Location) -> Result<bool, CopyError> {
-        let Some(source) = self.router.source_of(destination) else { return Ok(false) };
-        let subject = Subject::of(&self.router, source, destination.clone());
+        let router = self.routes.now();
+        let Some(source) = router.source_of(destination) else { return Ok(false) };
+        let subject = Subject::of(&router, source, destination.clone());
         let record = self.ledger.lookup(&subject).await;
         record.map(|record| record.is_some()).map_err(|error| unknown(destination, &error.to_string()))
     }

@@ -24,7 +24,7 @@ use crate::pace::{Breaker, Pace};
 use crate::plan::Cut;
 use crate::protocol::{End, is_last_chance};
 use crate::queue::{Message, Queue, QueueError};
-use crate::route::{Decision, Router};
+use crate::route::{Decision, Routes};
 use crate::store::{Sink, Source};
 use drive::{Drive, outcome_of};
 
@@ -40,7 +40,7 @@ pub struct Context {
     pub sink: Arc<dyn Sink>,
     pub queue: Arc<dyn Queue>,
     pub ledger: Arc<dyn Ledger>,
-    pub router: Router,
+    pub routes: Routes,
     pub cut: Cut,
     /// Deletions at the source are carried over.
     pub deletes: bool,
@@ -103,6 +103,13 @@ enum Fate {
     Abandon,
 }
 
+/// How long a message waits for bucket pairs that could not be read: a little longer than until they are read again.
+const PAIRS_AGAIN: Duration = Duration::from_secs(15);
+
+/// How much younger than it is a ledger may take a writer for, whose clock tells whole seconds and rounds to the safe side: a
+/// look after exactly one hold would come too early, and cost a second one.
+const WHOLE_SECONDS: Duration = Duration::from_secs(2);
+
 /// Works on one message. When this returns the message has been deleted, released, renewed, parked or abandoned.
 /// `cancelled` is set when the lease is lost (touch nothing more), `stop` when the agent drains (checkpoint, release).
 pub async fn run(
@@ -113,11 +120,19 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     if is_renewed_first(context, &message) {
-        lease.end().await;
-        if let Err(error) = context.queue.renew(&message, &message.body, Duration::ZERO).await {
-            warn!(message_id = %message.id, %error, "a message that came often could not be renewed");
+        match context.queue.renew(&message, &message.body, Duration::ZERO).await {
+            // Who may not send works on it: it would end among the dead letters untried.
+            Err(error @ QueueError::Unusable { .. }) => {
+                debug!(message_id = %message.id, %error, "a message that came often cannot be renewed");
+            }
+            renewed => {
+                lease.end().await;
+                if let Err(error) = renewed {
+                    warn!(message_id = %message.id, %error, "a message that came often could not be renewed");
+                }
+                return;
+            }
         }
-        return;
     }
     let done = tokio::select! {
         biased;
@@ -218,19 +233,21 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
 
 /// Makes the destination equal the source for one record's key.
 async fn reconcile(context: &Context, message: &Message, record: &Record, stop: &CancellationToken) -> Fate {
-    let (destination, storage_class) = match context.router.decide(&record.source, record.destination.as_ref()) {
+    let router = context.routes.now();
+    let (destination, storage_class) = match router.decide(&record.source, record.destination.as_ref()) {
         Decision::Go { destination, storage_class } => (destination, storage_class),
         Decision::Ignored { rule, destination } => {
             debug!(object = %record.source, %rule, "skipped by the ignore list");
-            let subject = Subject::of(&context.router, record.source.clone(), destination);
+            let subject = Subject::of(&router, record.source.clone(), destination);
             return settle_without_looking(context, &subject, None).await;
         }
         Decision::NotRouted(why) => {
             let subject = Subject::refused(record.source.clone(), record.destination.clone());
             return settle_without_looking(context, &subject, Some((NOT_ROUTED, why.to_string()))).await;
         }
+        Decision::Waits => return Fate::Again(PAIRS_AGAIN),
     };
-    let subject = Subject::of(&context.router, record.source.clone(), destination);
+    let subject = Subject::of(&router, record.source.clone(), destination);
     if !context.sink.limits().takes_key(&subject.destination.key) {
         let length = subject.destination.key.as_bytes().len();
         let reason = format!("the destination takes no key of {length} bytes");
@@ -250,7 +267,7 @@ fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fat
     match end {
         End::Settled(settled) => Fate::Done(outcome_of(settled)),
         End::Parked => Fate::Park { why: drive.why(), reason: drive.reason() },
-        End::Hold => Fate::Again(context.hold),
+        End::Hold => Fate::Again(context.hold + WHOLE_SECONDS),
         End::Fenced => Fate::Again(context.hold.mul_f64(ambient::uniform(0.5..1.0))),
         End::Again { .. } => Fate::Again(drive.wait(message.received)),
         End::Abandon => Fate::Abandon,

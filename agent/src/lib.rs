@@ -22,7 +22,7 @@
 //! | 1 | [`protocol`] | the write protocol as a state machine: no I/O, no clock |
 //! | 1 | [`config`] | files and environment → checked settings |
 //! | 1 | [`backoff`], [`metrics`] | jittered delays; every metric's name, once |
-//! | 1 | [`process`] | no cores, small pages |
+//! | 1 | [`process`] | no cores, small pages, few threads |
 //! | 1 | [`traffic`] | what the predecessors logged of every transfer |
 //! | 2 | [`queue`], [`ledger`], [`store`] | the traits of the world outside |
 //! | 2 | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |

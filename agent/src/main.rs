@@ -72,7 +72,7 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(DONE);
     }
     let recent = log(settings.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let code = runtime.block_on(async {
         let agent = Agent::build(&settings).await?.with_recent(recent);
         if arguments.validate { validate(&agent).await } else { run(agent, arguments).await }

@@ -1,4 +1,10 @@
-//! What a process of ours settles before it does anything: no core dumps, and small pages.
+//! What a process of ours settles before it does anything: no core dumps, small pages, and how many threads there are.
+
+use tokio::runtime::{Builder, Runtime};
+
+/// Threads for what blocks: files, and the names of hosts. Each keeps some memory for ever, and fewer than a copy has objects
+/// in flight keep a disk busy.
+const BLOCKING: usize = 16;
 
 /// To be called first in `main`. What cannot be had is said on stderr and is no error.
 pub fn settle(program: &str) {
@@ -16,4 +22,8 @@ pub fn settle(program: &str) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = program;
+}
+
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING).build()
 }

@@ -97,7 +97,9 @@ impl Protocol {
             {
                 self.go(State::QuickSource(identity), Effect::HeadSource)
             }
-            (State::QuickSource(identity), Answer::Source(Some(seen))) if seen.identity == identity => {
+            (State::QuickSource(identity), Answer::Source(Some(seen)))
+                if seen.identity == identity && !seen.other_headers =>
+            {
                 self.end(End::Settled(Settled::Unchanged))
             }
             (State::Lookup | State::QuickDestination(..) | State::QuickSource(_), _) => {
@@ -246,6 +248,9 @@ impl Protocol {
 
     /// The destination's revision, if it holds this very state of the source already.
     fn current_revision(&self, source: &SourceSeen) -> Option<Revision> {
+        if source.other_headers {
+            return None;
+        }
         match &self.destination {
             Known::Seen(Some(DestinationSeen { revision, ours: Some(mark), .. })) => {
                 let right = mark.proof == Proof::Right || (mark.proof == Proof::Unknown && source.equal);

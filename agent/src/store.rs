@@ -9,6 +9,7 @@
 pub mod directory;
 pub mod gcs;
 pub mod http;
+pub mod metadata;
 pub mod provenance;
 mod rfc2047;
 pub mod s3;
@@ -61,6 +62,8 @@ pub struct Provenance {
     /// Of the whole object, where it was known before the first byte: small objects. Whoever looks later can tell by it
     /// that what is stored is right, although the writer died before it could say so.
     pub crc32c: Option<u32>,
+    /// The digest of the source's headers, where headers travel: the service may show them in another form.
+    pub headers: Option<u32>,
 }
 
 /// One state of one object, as a HEAD, GET or listing shows it.

@@ -4,6 +4,7 @@
 mod apart;
 mod circles;
 mod keys;
+mod lists;
 mod operator;
 mod queues;
 mod stores;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{Backlog, Target};
-use crate::config::{self, ListAt, LogMetrics, Metadata, Settings, Verify, Versions};
+use crate::config::{self, LogMetrics, Settings, Verify, Versions};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::embedded::OpenError;
 use crate::emf::Emf;
@@ -35,19 +36,20 @@ pub use crate::ledger::dynamodb::COLUMNS;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::{Metrics, Summary};
 use crate::notice::{Shutdown, Watched};
-use crate::object::Key;
 use crate::pace::{Breaker, Pace};
 use crate::pause::Rest;
 use crate::plan::Cut;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Depth, Queue, QueueError};
-use crate::route::{IgnoreList, Route, RouteError, Router};
+use crate::route::{RouteError, Router, Routes};
 use crate::status::{Recent, Status, StatusError, View};
 use crate::store::http::RootsError;
 use crate::store::{Sink, Source};
 pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
 pub use keys::cached;
 use keys::{KeyRing, Keys};
+use lists::Lists;
+pub use lists::{ALLOW, DENIED, bucket_pairs};
 pub use operator::{dead_letters, owned_queue, source_s3};
 pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{Opened, queues_and_ledger, steady};
@@ -118,6 +120,7 @@ impl Report {
 pub struct Agent {
     /// One for each queue, the first first; they share all but the queue.
     contexts: Vec<Arc<Context>>,
+    lists: Lists,
     listen: Option<SocketAddr>,
     embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
@@ -135,8 +138,8 @@ impl Agent {
     /// Resolves everything that settings can get wrong, opens queue and ledger, and takes no port. Needs a runtime.
     pub async fn build(settings: &Settings) -> Result<Agent, WiringError> {
         let keys = KeyRing::open(settings).await?;
-        let router = router(settings).await?;
-        circles::refuse_circles(settings, &router, [&keys.source, &keys.destination])?;
+        let lists = Lists::of(settings, &keys);
+        let router = lists.read().await?;
         let mut description = words::describe(settings, &router, &keys);
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
@@ -145,7 +148,8 @@ impl Agent {
         let source = stores::open(settings, Side::Source, keys.source, &transport)?.source();
         let sink = stores::open(settings, Side::Destination, keys.destination, &transport)?.sink();
         Ok(Agent {
-            contexts: contexts(settings, source, sink, queues, ledger, router),
+            contexts: contexts(settings, source, sink, queues, ledger, Routes::new(router)),
+            lists,
             listen: settings.listen,
             embedded,
             steady: steady(&settings.queues),
@@ -198,8 +202,9 @@ impl Agent {
         &self.shared().breaker
     }
 
-    pub fn router(&self) -> &Router {
-        &self.shared().router
+    /// As it is now: its lists are read again while the agent runs.
+    pub fn router(&self) -> Arc<Router> {
+        self.shared().routes.now()
     }
 
     /// The queue's own face where it is embedded: what a listing feeds.
@@ -218,6 +223,7 @@ impl Agent {
         if let Some((role, error)) = self.missing.clone() {
             return Err(WiringError::Credentials { role, error });
         }
+        self.lists.trouble().await?;
         let mut lines = Vec::new();
         for context in &self.contexts {
             let (name, depth) = (context.queue.name(), context.queue.depth().await?);
@@ -238,6 +244,7 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         tokio::spawn(self.janitor().keep(end.clone()));
+        tokio::spawn(self.lists.clone().keep(self.shared().routes.clone(), end.clone()));
         if self.shared().deletes {
             let (fuse, end) = (self.shared().fuse.clone(), end.clone());
             tokio::spawn(async move { fuse.keep(end).await });
@@ -288,8 +295,8 @@ impl Agent {
 
     /// Of the destinations that the routes lead to.
     pub fn janitor(&self) -> Janitor {
-        let Context { sink, ledger, router, .. } = self.shared();
-        Janitor { sink: sink.clone(), ledger: ledger.clone(), router: router.clone(), dry: false, tell: None }
+        let Context { sink, ledger, routes, .. } = self.shared();
+        Janitor { sink: sink.clone(), ledger: ledger.clone(), routes: routes.clone(), dry: false, tell: None }
     }
 
     /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one
@@ -344,54 +351,13 @@ fn drain(context: &Arc<Context>, rest: &Rest) -> Drain {
     Drain::new(queue.clone(), pace.clone(), breaker.clone(), rest.clone(), metrics.clone(), work)
 }
 
-async fn router(settings: &Settings) -> Result<Router, WiringError> {
-    let ignore = match &settings.ignore_list {
-        None => IgnoreList::default(),
-        Some(at) => {
-            let (name, read) = keys::list(at, &settings.metadata).await;
-            let file = read.map_err(|reason| WiringError::IgnoreList { at: name.clone(), reason })?;
-            let (ignore, warnings) = IgnoreList::parse(&file);
-            warnings.iter().for_each(|warning| tracing::warn!(list = name, "{warning}"));
-            ignore
-        }
-    };
-    let router = Router::new(settings.routes.iter().map(route).collect(), ignore)?;
-    let Some(at) = &settings.bucket_pairs else { return Ok(router) };
-    match bucket_pairs(at, &settings.metadata).await {
-        Ok(pairs) => Ok(router.with_pairs(pairs.iter().map(route).collect())?),
-        Err(error) => {
-            tracing::warn!(%error, "jobs to destinations outside the routes will be parked");
-            Ok(router)
-        }
-    }
-}
-
-fn route(route: &config::Route) -> Route {
-    Route {
-        source_bucket: route.source_bucket.as_deref().map(Arc::from),
-        source_prefix: Key::from(route.source_prefix.as_str()),
-        bucket: route.bucket.as_str().into(),
-        prefix: Key::from(route.prefix.as_str()),
-        strip_prefix: route.strip_prefix,
-        storage_class: route.storage_class.as_deref().map(Arc::from),
-    }
-}
-
-/// The predecessors' bucket pairs as routes.
-pub async fn bucket_pairs(at: &ListAt, metadata: &Metadata) -> Result<Vec<config::Route>, WiringError> {
-    let (name, read) = keys::list(at, metadata).await;
-    let text = read.and_then(|text| String::from_utf8(text).map_err(|error| error.to_string()));
-    let pairs = text.and_then(|text| config::pairs::parse(&text));
-    pairs.map_err(|reason| WiringError::BucketPairs { at: name, reason })
-}
-
 fn contexts(
     settings: &Settings,
     source: Arc<dyn Source>,
     sink: Arc<dyn Sink>,
     queues: Vec<Arc<dyn Queue>>,
     ledger: Arc<dyn Ledger>,
-    router: Router,
+    routes: Routes,
 ) -> Vec<Arc<Context>> {
     let transfer = &settings.transfer;
     let metrics = Arc::new(Metrics::default());
@@ -410,7 +376,7 @@ fn contexts(
         sink: sink.clone(),
         queue,
         ledger: ledger.clone(),
-        router: router.clone(),
+        routes: routes.clone(),
         cut: Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
         deletes: transfer.deletes,
         metadata: transfer.metadata,

@@ -100,12 +100,15 @@ pub struct ProviderError {
     pub advice: String,
     /// Worth asking again: the service behind it did not answer.
     pub passing: bool,
+    /// The reader's identity may not read it.
+    pub denied: bool,
 }
 
 impl ProviderError {
     /// Somebody has to change something.
     pub fn lasting(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
-        ProviderError { from: from.describe(), problem: problem.into(), advice: advice.into(), passing: false }
+        let from = from.describe();
+        ProviderError { from, problem: problem.into(), advice: advice.into(), passing: false, denied: false }
     }
 
     /// An outage: time heals it.

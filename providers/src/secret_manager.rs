@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use google_cloud_auth::credentials::Credentials as GoogleCredentials;
+use google_cloud_gax::client_builder::internal::with_follow_redirects;
 use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
 use google_cloud_secretmanager_v1::Error;
 use google_cloud_secretmanager_v1::client::SecretManagerService;
@@ -46,7 +47,8 @@ impl SecretManager {
         if let Some(endpoint) = &self.endpoint {
             client = client.with_endpoint(endpoint);
         }
-        let client = client.build().await.map_err(|error| {
+        // Whoever answers in its place is not asked for keys.
+        let client = with_follow_redirects(client, false).build().await.map_err(|error| {
             ProviderError::lasting(
                 self,
                 because(&error),

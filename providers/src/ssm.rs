@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_ssm::config::{BehaviorVersion, Region};
+use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use zeroize::Zeroizing;
 
 use crate::keyfile::{SHAPE, parse};
@@ -46,7 +47,8 @@ impl Ssm {
         config.set_endpoint_url(self.endpoint.clone());
         let client = aws_sdk_ssm::Client::from_conf(config.build());
         let answer = client.get_parameter().name(&self.name).with_decryption(true).send().await.map_err(|error| {
-            let failure = aws::failure(self, "SSM", &error, advice);
+            let denied = error.code() == Some("AccessDeniedException");
+            let failure = ProviderError { denied, ..aws::failure(self, "SSM", &error, advice) };
             if !failure.passing {
                 self.reader.refused(&reader);
             }

@@ -5,6 +5,7 @@ mod backlog;
 mod denied;
 mod dynamodb;
 mod journey;
+mod moving;
 mod refused;
 mod shared;
 mod sqs;

@@ -105,7 +105,7 @@ pub fn attributes(size: usize) -> Attributes {
     let source = Location::new("source-bucket", "some/key \u{e9}+%");
     Attributes {
         metadata: Metadata { content_type: Some("text/plain; charset=utf-8".into()), ..Metadata::default() },
-        provenance: Provenance { source, identity, token: Token::random(), crc32c: None },
+        provenance: Provenance { source, identity, token: Token::random(), crc32c: None, headers: None },
         size: size as u64,
     }
 }

@@ -147,7 +147,8 @@ async fn store(address: SocketAddr) -> anyhow::Result<()> {
             let body = if chunks.len() == 1 { chunks[0].clone() } else { Bytes::from(chunks.concat()) };
             anyhow::ensure!(body.len() == SIZE);
             let Object { identity, metadata, .. } = opened.object;
-            let provenance = Provenance { source: from.clone(), identity, token: Token::random(), crc32c: None };
+            let provenance =
+                Provenance { source: from.clone(), identity, token: Token::random(), crc32c: None, headers: None };
             let with = Attributes { metadata, provenance, size: SIZE as u64 };
             let to = Location::new("destination", from.key);
             sink.put(&to, Payload::Whole(body), &with, &Expected::Absent).await?;

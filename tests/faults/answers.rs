@@ -75,7 +75,11 @@ fn at() -> Location {
 fn attributes(metadata: Metadata) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
     let source = Location::new("photos", "k");
-    Attributes { metadata, provenance: Provenance { source, identity, token: Token(7), crc32c: None }, size: 3 }
+    Attributes {
+        metadata,
+        provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
+        size: 3,
+    }
 }
 
 async fn put(sink: &dyn Sink, metadata: Metadata, expected: &Expected) -> Result<Published, CopyError> {

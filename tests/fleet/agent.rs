@@ -15,7 +15,7 @@ use skyferry_agent::object::Key;
 use skyferry_agent::pace::{Breaker, Pace};
 use skyferry_agent::pause::Rest;
 use skyferry_agent::plan::Cut;
-use skyferry_agent::route::{IgnoreList, Route, Router};
+use skyferry_agent::route::{IgnoreList, Route, Router, Routes};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ pub fn router() -> Router {
 }
 
 pub fn janitor(port: &Arc<Port>) -> Janitor {
-    Janitor { sink: port.clone(), ledger: port.clone(), router: router(), dry: false, tell: None }
+    Janitor { sink: port.clone(), ledger: port.clone(), routes: Routes::new(router()), dry: false, tell: None }
 }
 
 fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Context {
@@ -73,7 +73,7 @@ fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Con
         sink: port.clone(),
         queue: port.clone(),
         ledger: port.clone(),
-        router: router(),
+        routes: Routes::new(router()),
         cut: settings.cut,
         deletes: settings.deletes,
         metadata: true,

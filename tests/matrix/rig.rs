@@ -20,7 +20,7 @@ use skyferry_agent::object::{Key, Location, Token, Writer};
 use skyferry_agent::pace::Pace;
 use skyferry_agent::pause::Rest;
 use skyferry_agent::plan::Cut;
-use skyferry_agent::route::{IgnoreList, Route, Router};
+use skyferry_agent::route::{IgnoreList, Route, Router, Routes};
 use skyferry_agent::store::gcs::{Gcs, GcsOptions};
 use skyferry_agent::store::http::{Transport, TransportOptions};
 use skyferry_agent::store::s3::{Profile, S3, S3Options};
@@ -170,7 +170,7 @@ impl Rig {
             sink: self.sink.clone(),
             queue: self.queue.clone(),
             ledger: self.ledger.clone(),
-            router: router(),
+            routes: Routes::new(router()),
             cut: Cut { multipart_threshold: PART as u64, part_size: PART as u64 },
             deletes: true,
             metadata: true,
@@ -188,7 +188,13 @@ impl Rig {
     }
 
     pub fn janitor(&self) -> Janitor {
-        Janitor { sink: self.sink.clone(), ledger: self.ledger.clone(), router: router(), dry: false, tell: None }
+        Janitor {
+            sink: self.sink.clone(),
+            ledger: self.ledger.clone(),
+            routes: Routes::new(router()),
+            dry: false,
+            tell: None,
+        }
     }
 
     pub fn set(&self, key: &str, bytes: &[u8]) {
@@ -231,7 +237,13 @@ impl Rig {
             identity.etag = "11112222333344445555666677778888".into();
         }
         let (token, first) = (Token::random(), LARGE.slice(..PART));
-        let provenance = Provenance { source: subject.source.clone(), identity: identity.clone(), token, crc32c: None };
+        let provenance = Provenance {
+            source: subject.source.clone(),
+            identity: identity.clone(),
+            token,
+            crc32c: None,
+            headers: None,
+        };
         let with = Attributes { metadata: Metadata::default(), provenance, size: identity.size };
         let id = self.sink.begin(&subject.destination, &with).await.expect("begun");
         let digests = Digests::of(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandbox::{VersionState, Weather};
+use sandbox::{Scripted, ScriptedPeer, VersionState, Weather};
 use skyferry_providers::{Google, Instance, Profile, Provider};
 
 use crate::{HIDDEN, OnAmazon, OnGoogle, SECRET, pair, refused};
@@ -164,4 +164,20 @@ async fn fault_a22_keys_that_no_header_takes_are_refused_by_name_whoever_gives_t
         let error = cached.get().await.expect_err("refused");
         assert!(!error.passing && error.problem.contains("access key id has a control character"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_manager_that_sends_elsewhere_is_not_followed() {
+    let google = OnGoogle::start();
+    google.secrets.add(SECRET, pair("A", "r"));
+    let elsewhere = ScriptedPeer::by(|_| Scripted::new(200, "{}")).expect("a peer");
+    for status in [301, 302, 307, 308] {
+        let there = format!("{}/keys", elsewhere.endpoint());
+        let sends = ScriptedPeer::by(move |_| Scripted::new(status, "").header("location", &there)).expect("a peer");
+        let secret =
+            skyferry_providers::SecretManager { endpoint: Some(sends.endpoint()), ..google.secret("latest", None) };
+        let error = refused(&secret).await;
+        assert!(error.problem.contains(&format!("Secret Manager answered {status}")), "{error}");
+    }
+    assert!(elsewhere.received().is_empty());
 }

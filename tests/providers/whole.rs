@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::{Ec2Peer, GcsOptions, GcsPeer, Ministack, Weed};
+use sandbox::{AwsKeysPeer, Ec2Peer, GcsOptions, GcsPeer, Ministack, S3Options, S3Peer, Weather, Weed};
 use serde_json::json;
 use skyferry_agent::config::{Credentials, Provider, S3, Settings, Store};
 use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
@@ -136,4 +136,105 @@ async fn get_on_google_moves_over_with_3gsyncs_ini_on_ministack() {
     amazon.moves_over(&settings).await;
     assert_eq!(gcs.read("copies", "new/a b").expect("there"), b"small");
     assert_eq!(google.secrets.count(":access"), 2, "source, queue and ledger share one");
+}
+
+/// The cluster's stack, its destination in China, and a parameter store that knows who may read what.
+struct Cluster {
+    amazon: Amazon,
+    china: S3Peer,
+    machine: Ec2Peer,
+    parameters: AwsKeysPeer,
+}
+
+const PAIRS: &str = "s3_migration_bucket_para";
+
+impl Cluster {
+    async fn new() -> Cluster {
+        let (amazon, machine) = (Amazon::new().await, Ec2Peer::start().expect("a metadata service"));
+        machine.set_region(Ministack::REGION);
+        let china = S3Options { buckets: vec!["china".into(), "second".into()], ..S3Options::default() };
+        let china = S3Peer::start(china).expect("an S3");
+        let key = pair(S3Peer::ACCESS_ID, S3Peer::SECRET, "us-east-1");
+        let parameter = json!({"Name": "s3_migration_credentials", "Type": "SecureString", "Value": key});
+        amazon.cloud.call("AmazonSSM.PutParameter", parameter).await.expect("a parameter");
+        let parameters = AwsKeysPeer::start().expect("SSM");
+        parameters.admit(Ec2Peer::ACCESS_ID);
+        parameters
+            .put(PAIRS, r#"[{"src_bucket":"photos","src_prefix":"","des_bucket":"second","des_prefix":"backup"}]"#);
+        Cluster { amazon, china, machine, parameters }
+    }
+
+    /// As the cluster ships it. `default`: its line for events, if it has one.
+    fn settings(&self, default: &str) -> Settings {
+        let ini = format!(
+            "[Basic]\nJobType = PUT\nssm_parameter_credentials = s3_migration_credentials\n\
+             ssm_parameter_bucket = {PAIRS}\n{default}\n[Mode]\nResumableThreshold = 8\n[Debug]\nChunkSize = 5\n"
+        );
+        self.amazon.settings(
+            &ini,
+            &[
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", self.machine.endpoint()),
+                ("AWS_ENDPOINT_URL_SSM", self.parameters.endpoint()),
+                ("SKYFERRY__CREDENTIALS__DESTINATION__ENDPOINT", self.amazon.cloud.endpoint()),
+                ("SKYFERRY__DESTINATION__ENDPOINT", self.china.endpoint()),
+            ],
+        )
+    }
+
+    /// Objects, whose events are taken out, and their jobsender's messages for them.
+    async fn send(&self, count: usize) {
+        for number in 0..count {
+            self.amazon.cloud.put_object(&format!("/photos/in/{number}"), "small").await.expect("put");
+        }
+        self.amazon.cloud.purge(LIST).await.expect("purged");
+        for number in 0..count {
+            let job = json!({"Src_bucket": "photos", "Src_key": format!("in/{number}"), "Size": 5, "versionId": "null",
+                             "Des_bucket": "second", "Des_key": format!("backup/in/{number}")});
+            self.amazon.cloud.send_message(LIST, &job.to_string()).await.expect("sent");
+        }
+    }
+
+    /// All of them, and no dead letter.
+    async fn copies(&self, settings: &Settings, count: u64) {
+        let agent = Agent::build(settings).await.unwrap_or_else(|error| panic!("{error}"));
+        let run = agent.run(Until::Empty, Shutdown::default());
+        let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("it empties").expect("a run");
+        assert_eq!((report.summary.copied, report.summary.parked), (count, 0));
+        assert_eq!(self.amazon.cloud.depth(&format!("{LIST}-dead")).await.expect("a depth"), [0, 0, 0]);
+        for number in 0..count {
+            assert_eq!(self.china.read("second", &format!("backup/in/{number}")).expect("there"), b"small");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_c1_the_old_workers_role_copies_the_old_jobsenders_jobs_on_ministack() {
+    let cluster = Cluster::new().await;
+    cluster.parameters.deny(PAIRS);
+    cluster.send(30).await;
+    let settings = cluster.settings("Des_bucket_default = china");
+    cluster.copies(&settings, 30).await;
+    // Switched off, the jobs wait, and `--validate` tells what lacks.
+    let agent =
+        Agent::build(&Settings { follow_jobs: false, ..settings }).await.unwrap_or_else(|error| panic!("{error}"));
+    let lacks = agent.check().await.expect_err("the pairs cannot be read").to_string();
+    assert!(lacks.contains(PAIRS) && lacks.contains("ssm:GetParameter"), "{lacks}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_c2_jobs_wait_while_the_pairs_cannot_be_read_on_ministack() {
+    let cluster = Cluster::new().await;
+    cluster.send(20).await;
+    // The first read, with its second try.
+    cluster.parameters.weather("POST /", Weather::Status(500), 2);
+    cluster.copies(&cluster.settings("Des_bucket_default = china"), 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_c9_pairs_may_name_every_destination_on_ministack() {
+    let cluster = Cluster::new().await;
+    cluster.send(1).await;
+    let settings = cluster.settings("");
+    assert_eq!(settings.routes, []);
+    cluster.copies(&settings, 1).await;
 }

@@ -67,7 +67,11 @@ fn attributes(size: usize) -> Attributes {
         ..Default::default()
     };
     let source = Location::new("source", Key::new("照片\n".as_bytes().to_vec()));
-    Attributes { metadata, provenance: Provenance { source, identity, token: Token(7), crc32c: None }, size }
+    Attributes {
+        metadata,
+        provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
+        size,
+    }
 }
 
 fn streamed(parts: &'static [&'static str]) -> Payload {

@@ -51,7 +51,10 @@ fn attributes(size: u64) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1_700_000_000, version: None };
     let user = [("owner", "照"), ("skyferry-token", "forged")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = Metadata { content_type: Some("text/plain".into()), user: user.into(), ..Default::default() };
-    let provenance = Provenance { source: Location::new("photos", "照片"), identity, token: Token(7), crc32c: None };
+    let provenance =
+        Provenance {
+            source: Location::new("photos", "照片"), identity, token: Token(7), crc32c: None, headers: None
+        };
     Attributes { metadata, provenance, size }
 }
 

@@ -121,6 +121,17 @@ impl Ministack {
         self.create_queue(name, &attributes).await
     }
 
+    /// Sends one message.
+    pub async fn send_message(&self, queue: &str, body: &str) -> io::Result<()> {
+        let message = json!({ "QueueUrl": self.queue_url(queue), "MessageBody": body });
+        self.call("AmazonSQS.SendMessage", message).await.map(drop)
+    }
+
+    /// Takes every message away.
+    pub async fn purge(&self, queue: &str) -> io::Result<()> {
+        self.call("AmazonSQS.PurgeQueue", json!({ "QueueUrl": self.queue_url(queue) })).await.map(drop)
+    }
+
     /// How many messages a queue holds: visible, in flight, delayed.
     pub async fn depth(&self, name: &str) -> io::Result<[u64; 3]> {
         let asked = json!({ "QueueUrl": self.queue_url(name), "AttributeNames": ["All"] });

@@ -97,8 +97,13 @@ pub fn at(key: &str) -> Location {
 
 pub fn attributes(size: u64) -> Attributes {
     let identity = SourceIdentity { etag: "source-etag".into(), size, last_modified: 1_767_323_045, version: None };
-    let provenance =
-        Provenance { source: Location::new("photos", "k"), identity, token: Token::random(), crc32c: None };
+    let provenance = Provenance {
+        source: Location::new("photos", "k"),
+        identity,
+        token: Token::random(),
+        crc32c: None,
+        headers: None,
+    };
     Attributes { metadata: Metadata::default(), provenance, size }
 }
 

@@ -16,7 +16,7 @@ const RANKS: &[(i8, &[&str])] = &[
         ],
     ),
     (2, &["queue", "ledger", "store", "pace", "embedded", "roots"]),
-    (3, &["aws", "lease", "leader", "fuse", "store::http", "store::provenance", "store::rfc2047"]),
+    (3, &["aws", "lease", "leader", "fuse", "store::http", "store::metadata", "store::provenance", "store::rfc2047"]),
     (4, &["store::xml_api"]),
     (5, &["queue::*", "ledger::*", "store::*", "copy"]),
     (6, &["job", "janitor", "notice", "pause", "backlog"]),

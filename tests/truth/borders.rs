@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sandbox::{Fault, Operation, Rule, StoredChecksum};
+use sandbox::{Fault, Operation, Rule, S3Options, StoredChecksum};
 
 use crate::running::{SINK, SOURCE, Stage, created};
 use crate::{bytes, only_ever_showed};
@@ -47,6 +47,48 @@ async fn a_source_whose_parts_are_not_what_it_stores_of_them_is_never_published(
     let stage = Stage::with(SETTINGS).await;
     let (body, other) = (bytes(20 << 20, 5), bytes(20 << 20, 6));
     put_in_parts(&stage, &body, &other);
+    let agent = stage.agent().await;
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    let run = agent.run(skyferry_agent::wiring::Until::Empty, skyferry_agent::notice::Shutdown::default());
+    // It is tried again and again, and would be parked in the end.
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(4), run).await.is_err());
+    assert!(stage.gcs.history(SINK, "k").is_empty());
+}
+
+/// A source as it was before services stored checksums of their own: an MD5 of the whole, and nothing else.
+async fn with_md5_alone() -> (Stage, Vec<u8>) {
+    let old = S3Options { default_checksum: false, ..S3Options::default() };
+    let stage = Stage::of(old, &format!("{SETTINGS}\nverify = \"md5\"")).await;
+    let body = bytes(12 << 20, 7);
+    stage.put("k", &body);
+    (stage, body)
+}
+
+#[tokio::test]
+async fn fault_b12_a_bit_that_flips_in_a_large_object_is_caught_by_its_md5_before_it_is_published() {
+    let (stage, body) = with_md5_alone().await;
+    stage.s3.faults().add(Rule::on(Operation::GetObject, Fault::FlipResponse(1234)).nth(3));
+    let summary = stage.drain(&[created("k")]).await;
+    assert_eq!((summary.copied, summary.parked, stage.s3.faults().met()), (1, 0, 1));
+    only_ever_showed(&stage.gcs.history(SINK, "k"), &[&body], "a flip in one part");
+    assert_eq!(stage.gcs.history(SINK, "k").len(), 1, "the wrong one was never completed");
+    assert!(stage.copy("k") == Some(body));
+}
+
+#[tokio::test]
+async fn a_large_object_is_read_in_order_also_when_its_upload_goes_on() {
+    let (stage, body) = with_md5_alone().await;
+    let denied = Fault::Refuse { status: 403, code: "AccessDenied".into(), retry_after: None };
+    stage.gcs.faults().add(Rule::on(Operation::UploadPart, denied).nth(2));
+    assert_eq!(stage.drain(&[created("k")]).await.copied, 1);
+    assert!(stage.copy("k") == Some(body));
+    assert_eq!(stage.gcs.counts().of(Operation::UploadPart), 4, "what was sent is read again, not sent");
+}
+
+#[tokio::test]
+async fn a_large_object_that_is_not_what_its_md5_says_is_never_published() {
+    let (stage, _) = with_md5_alone().await;
+    stage.s3.amend(SOURCE, "k", |info| info.etag = "9b2cf535f27731c974343645a3985328".into());
     let agent = stage.agent().await;
     agent.queue().send(&[created("k")]).await.expect("sent");
     let run = agent.run(skyferry_agent::wiring::Until::Empty, skyferry_agent::notice::Shutdown::default());

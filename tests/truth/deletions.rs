@@ -1,5 +1,6 @@
 //! What is removed at the source: carried over where it is asked for, and never a whole bucket by mistake.
 
+use sandbox::S3Options;
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::wiring::Until;
 
@@ -53,4 +54,31 @@ async fn the_fuse_stops_deletions_when_a_bucket_is_emptied_and_keeps_their_messa
     assert_eq!((summary.deleted, summary.parked), (100, 0), "as many as are never too many");
     assert_eq!(queue.depth().await.expect("asked").delayed, 200, "the rest waits");
     assert_eq!(stage.gcs.objects(SINK).len(), 200);
+}
+
+#[tokio::test]
+async fn fault_b6_a_creation_that_comes_after_its_delete_marker_copies_nothing() {
+    let versioned = S3Options { versioning: true, ..S3Options::default() };
+    let stage = Stage::of(versioned, "[transfer]\nversions = \"exact\"\ndeletes = true").await;
+    let event = |name: &str, version: &str| {
+        let key = format!(r#""key":"k","versionId":"{version}""#);
+        crate::running::message(&[event(name, "k").replace(r#""key":"k""#, &key)])
+    };
+    let version = stage.s3.set_object(SOURCE, "k", b"one").expect("an object").version_id.clone().expect("a version");
+    let creation = event("ObjectCreated:Put", &version);
+    assert_eq!(stage.drain(std::slice::from_ref(&creation)).await.copied, 1);
+    stage.s3.remove_object(SOURCE, "k");
+    assert_eq!(stage.drain(&[event("ObjectRemoved:DeleteMarkerCreated", "marker")]).await.deleted, 1);
+    // Delivered again; and for the first time, of a version that was never copied.
+    assert_eq!(stage.drain(std::slice::from_ref(&creation)).await.gone, 1);
+    assert_eq!(stage.copy("k"), None);
+    let late = stage.s3.set_object(SOURCE, "k", b"two").expect("an object").version_id.clone().expect("a version");
+    stage.s3.remove_object(SOURCE, "k");
+    assert_eq!(stage.drain(&[event("ObjectCreated:Put", &late)]).await.gone, 1);
+    assert_eq!(stage.copy("k"), None);
+    // A key that lives again is copied again, whatever comes late.
+    let again = stage.s3.set_object(SOURCE, "k", b"three").expect("an object").version_id.clone().expect("a version");
+    assert_eq!(stage.drain(&[event("ObjectCreated:Put", &again)]).await.copied, 1);
+    assert_eq!(stage.drain(&[creation]).await.unchanged, 1);
+    assert_eq!(stage.copy("k").as_deref(), Some(&b"three"[..]));
 }

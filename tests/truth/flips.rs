@@ -244,6 +244,7 @@ async fn every_bit_that_flips_in_memory_between_hashing_and_sending_is_caught() 
             identity: opened.object.identity.clone(),
             token: Token::random(),
             crc32c: None,
+            headers: None,
         };
         let with = Attributes { metadata: Metadata::default(), provenance, size: size as u64 };
         let copied = route.put(opened, with, &Expected::Any, &mut None).await;

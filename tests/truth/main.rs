@@ -8,6 +8,7 @@ mod borders;
 mod deletions;
 mod fidelity;
 mod flips;
+mod headers;
 mod lost;
 mod moving;
 

@@ -19,9 +19,9 @@ use std::time::Duration;
 use skyferry_agent::config::{self, Settings};
 use skyferry_agent::ledger::Subject;
 use skyferry_agent::object::Key;
-use skyferry_agent::route::{Decision, Route};
+use skyferry_agent::route::{Decision, Pairs, Route};
 use skyferry_agent::store::Sink;
-use skyferry_agent::wiring::Apart;
+use skyferry_agent::wiring::{ALLOW, Apart, DENIED, bucket_pairs};
 
 use crate::show::Show;
 use crate::{DONE, FAILED, WRONG};
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let show = Show::new(arguments.json, false);
     let mut findings = Findings::new(&show);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let finished = runtime.block_on(check(&settings, arguments, &format!("{prefix}/"), &mut findings))?;
     conclude(&findings, &show, arguments.json)?;
     Ok(match (finished, findings.count(Verdict::Failed)) {
@@ -98,6 +98,7 @@ async fn check(
     routes.sort_by_key(|route| (route.source_bucket.clone(), route.source_prefix.clone()));
     let looked = async {
         identities(&apart, findings);
+        routes_of(&apart, settings, findings).await;
         for (name, queue) in &apart.queues {
             queue::probe(name, queue, findings).await;
         }
@@ -143,9 +144,22 @@ fn identities(apart: &Apart, findings: &mut Findings<'_>) {
             Err(error) => findings.fail(identity.role, error, &[]),
         }
     }
-    if let Err(error) = &apart.router {
-        findings.about("routes");
-        findings.fail("routes", error, &[]);
+}
+
+/// The allow-list, the predecessors' bucket pairs included.
+async fn routes_of(apart: &Apart, settings: &Settings, findings: &mut Findings<'_>) {
+    findings.about("routes");
+    match (&apart.router, &settings.bucket_pairs) {
+        (Err(error), _) => findings.fail("routes", error, &[]),
+        (Ok(router), Some(at)) => match router.without_pairs() {
+            None => findings.fine("bucket pairs", format!("{} are known", router.pairs().len())),
+            Some(Pairs::Denied) => findings.warn("bucket pairs", (DENIED, ALLOW), &[]),
+            Some(_) => match bucket_pairs(at, &settings.metadata).await {
+                Err(error) => findings.fail("bucket pairs", &error, &[]),
+                Ok(_) => findings.warn("bucket pairs", ("could not be read at first", "try again"), &[]),
+            },
+        },
+        (Ok(_), None) => {}
     }
 }
 

@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         eprintln!("skyferry: uploads younger than {} hours may be an agent's that is at work", AGE.as_secs() / 3600);
     }
     let words = if arguments.dry_run { "would be ended" } else { "ended" };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let swept = runtime.block_on(async {
         let mut janitor = Agent::build(&settings).await?.janitor();
         janitor.dry = arguments.dry_run;

@@ -98,6 +98,8 @@ pub enum Why {
     Checksum,
     /// The bytes that were read are not those of the source.
     Content,
+    /// Equal bytes, but Content-Type, Content-Encoding, Cache-Control or another header, or metadata, is not the source's.
+    Headers,
     /// There is nothing at the source.
     Extra,
 }
@@ -117,7 +119,8 @@ impl Basis {
 }
 
 impl Why {
-    pub const ALL: [Why; 7] = [Why::Missing, Why::Size, Why::Etag, Why::Newer, Why::Checksum, Why::Content, Why::Extra];
+    pub const ALL: [Why; 8] =
+        [Why::Missing, Why::Size, Why::Etag, Why::Newer, Why::Checksum, Why::Content, Why::Headers, Why::Extra];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -127,6 +130,7 @@ impl Why {
             Why::Newer => "newer",
             Why::Checksum => "checksum",
             Why::Content => "content",
+            Why::Headers => "headers",
             Why::Extra => "extra",
         }
     }

@@ -339,7 +339,8 @@ fn now() -> i64 {
 }
 
 fn sides(agent: &Agent, origin: &Origin) -> Result<(Side, Side), Ended> {
-    let route = agent.router().routes().first().context("a route")?;
+    let router = agent.router();
+    let route = router.routes().first().context("a route")?;
     let from = Side {
         end: End::Source(agent.source().clone()),
         bucket: origin.bucket.clone(),

@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         return Err(Usage("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
     }
     let Some(settings) = crate::settings(&place.config) else { return Ok(WRONG) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     runtime.block_on(async {
         let shutdown = Shutdown::default();
         shutdown.listen()?;

@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let show = Show::new(arguments.json, arguments.verbose);
     let ended = runtime.block_on(async {
         let shutdown = Shutdown::default();

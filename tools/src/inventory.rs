@@ -132,7 +132,7 @@ async fn perform(
     let files = Files::new(source, Patience::new(PATIENCE, voice.clone()));
     let exact = settings.transfer.versions == Versions::Exact;
     let against = !wanted.against.is_empty();
-    let chooser = Chooser::new(agent.router().clone(), &arguments.selection, exact, arguments.deletes, against)?;
+    let chooser = Chooser::new(agent.router(), &arguments.selection, exact, arguments.deletes, against)?;
     let mut sending = tokio::select! {
         sending = Sending::prepare(arguments, wanted, files, chooser, &agent) => sending?,
         () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),

@@ -1,6 +1,6 @@
 //! How long trouble of a whole side is borne. A person waits at the other end: what is wrong is said at once, what only a
-//! person can end (no such bucket, access denied, a full disk) ends the copy after a while in which nothing succeeded, and
-//! an outage after a longer one. The state stays, so the same command goes on.
+//! person can end (no such bucket, access denied, a full disk, an endpoint that has never answered) ends the copy after a
+//! while in which nothing succeeded, and an outage after a longer one. The state stays, so the same command goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -43,13 +43,17 @@ impl Patience {
     {
         let mut delays = Backoff::new(Duration::from_secs(1), Duration::from_secs(15), rand_seed());
         let asked = Instant::now();
+        let mut answers = settled;
         loop {
             let error = match request().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            answers |= error.status().is_some();
             let may_pass = error.verdict() == Verdict::Weather && (settled || !needs_a_person(error.kind));
-            if !may_pass || asked.elapsed() >= self.with(&error) {
+            // A wrong endpoint looks like an outage, but for this: nobody was ever there.
+            let patience = if answers { self.with(&error) } else { self.person };
+            if !may_pass || asked.elapsed() >= patience {
                 return Err(error);
             }
             self.voice.trouble(&error);
@@ -101,4 +105,33 @@ fn needs_a_person(kind: Kind) -> bool {
 /// Spreads those who failed together.
 fn rand_seed() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use skyferry_agent::error::Side;
+    use skyferry_agent::object::Location;
+
+    use super::*;
+
+    const PERSON: Duration = Duration::from_secs(30);
+
+    async fn given_up_after(settled: bool, answer: &str) -> Duration {
+        let patience = Patience::new(PERSON, Voice::default());
+        let at = Location::new("b", "");
+        let failing = || async { Err::<(), _>(CopyError::new(Side::Source, Kind::Unavailable, "list", &at, answer)) };
+        let asked = Instant::now();
+        patience.ask(settled, failing).await.expect_err("given up");
+        asked.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_d4_an_endpoint_that_never_answered_is_given_up_after_the_patience_for_a_person() {
+        let nobody = "no connection to 127.0.0.1:1: Connection refused";
+        let after = given_up_after(false, nobody).await;
+        assert!((PERSON..PERSON * 2).contains(&after), "{after:?}");
+        for (settled, answer) in [(true, nobody), (false, "500 InternalError: ")] {
+            assert!(given_up_after(settled, answer).await >= PERSON * OUTAGE, "{answer}");
+        }
+    }
 }

@@ -80,7 +80,7 @@ pub fn resume(arguments: &ResumeArguments) -> anyhow::Result<u8> {
 
 fn let_deletions_go(config: &Path, how: &How) -> anyhow::Result<u8> {
     let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let held = runtime.block_on(async {
         let ledger = open(&settings).await?;
         if how.dry_run {
@@ -116,7 +116,7 @@ fn settings_with_notes(config: &Path) -> Option<Settings> {
 /// To this pause, or to none.
 fn change(config: &Path, to: Option<&Pause>, how: &How) -> anyhow::Result<u8> {
     let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let before = runtime.block_on(async {
         let ledger = open(&settings).await?;
         let before = if how.dry_run { Pause::read(&*ledger).await } else { Pause::write(&*ledger, to).await };

@@ -36,7 +36,8 @@ use removals::Removals;
 pub struct Arguments {
     #[command(flatten)]
     scope: Scope,
-    /// Look at both sides (a HEAD each) where neither listings nor ledger tell.
+    /// Compare headers, metadata and stored checksums: a HEAD on each side for every object. With transfer.metadata off only
+    /// where listings and ledger prove nothing.
     #[arg(long)]
     head: bool,
     /// Name each object's newest version in its job, for agents with transfer.versions = "exact". Listing versions takes longer

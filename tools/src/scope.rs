@@ -80,7 +80,7 @@ impl Scope {
         let patience = Patience::new(self.patience, voice.clone());
         let began = now();
         let judge = Judge {
-            router: agent.router().clone(),
+            router: agent.router(),
             filter,
             ledger: agent.ledger().clone(),
             look: Look {
@@ -88,6 +88,7 @@ impl Scope {
                 sink: agent.sink().clone(),
                 patience: patience.clone(),
                 began,
+                headers: settings.transfer.metadata && agent.sink().capabilities().metadata,
             },
             head,
             confirm: false,

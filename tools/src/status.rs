@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             return Ok(WRONG);
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     runtime.block_on(look(arguments, &settings, &agents))
 }
 

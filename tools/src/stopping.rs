@@ -13,7 +13,7 @@ pub fn stoppable<E: From<io::Error>>(
     voice: &Voice,
     work: impl AsyncFnOnce(&Shutdown) -> Result<u8, E>,
 ) -> Result<u8, E> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let ended = runtime.block_on(async {
         let shutdown = Shutdown::default();
         shutdown.listen()?;

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 }
 
 fn create(settings: &Settings, show: &Show, json: bool) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let (table, no_expiry) = runtime.block_on(create_table(settings))?;
     match &no_expiry {
         None => show.say(&format!("the table {table} is there, with its index and its expiry"))?,
@@ -104,7 +104,7 @@ fn dump_into(settings: &Settings, path: &Path, show: &Show, json: bool) -> anyho
 
 /// The table's name, and how many records there were.
 fn dump<W: Write>(settings: &Settings, lines: &mut csv::Writer<W>) -> anyhow::Result<(String, u64)> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     let (mut records, mut failed) = (0, None);
     lines.write_record(COLUMNS)?;
     let table = runtime.block_on(dump_table(settings, |rows| {

@@ -26,7 +26,7 @@ use policy::Admission;
 use wire::{Read, Wire, standard_queue};
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = skyferry_agent::process::runtime()?;
     runtime.block_on(async {
         match &arguments.verb {
             Verb::List(arguments) => list(arguments).await,

@@ -28,8 +28,8 @@ const NAMED: usize = 20;
 
 /// Proves that the destination holds what the source holds, and tells what does not.
 ///
-/// Compares as `scan` does, and looks again at whatever seems to differ. --head compares stored checksums where ETags say
-/// nothing, without reading; --read reads a share of the objects, or all of them. What changed since the beginning is an
+/// Compares as `scan` does, and looks again at whatever seems to differ. --head looks at both sides of every object, without
+/// reading it: stored checksums, headers and metadata; --read reads a share of the objects, or all of them. What changed since the beginning is an
 /// event's, and no difference. What is only at the destination is told, and is a difference where transfer.deletes is on.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -39,7 +39,8 @@ const NAMED: usize = 20;
 pub struct Arguments {
     #[command(flatten)]
     scope: Scope,
-    /// Compare stored checksums (a HEAD on each side) where listings and ledger prove nothing.
+    /// Compare headers, metadata and stored checksums: a HEAD on each side for every object. With transfer.metadata off only
+    /// where listings and ledger prove nothing.
     #[arg(long)]
     head: bool,
     /// Read so many of the objects and compare their digests with the source's: 1%, 0.001, all.

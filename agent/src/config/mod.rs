@@ -43,15 +43,20 @@ pub struct Settings {
     pub ledger: Ledger,
     pub source: Store,
     pub destination: Store,
-    /// At least one, complete: what a route leaves out is `[destination]`'s. One without a source bucket stands alone and
+    /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without a source bucket stands alone and
     /// takes any: none was given.
     pub routes: Vec<Route>,
     pub transfer: Transfer,
-    /// The patterns, to be read at the start.
+    /// The patterns. Read at the start, and again every minute.
     pub ignore_list: Option<ListAt>,
+    /// They are compared with the key alone as well as with `bucket/key`; on with the predecessors' ini.
+    pub ignore_by_key: bool,
     /// The predecessors' bucket pairs (`pairs.rs`): what their jobsender lists, and where its messages may go besides the
     /// routes.
     pub bucket_pairs: Option<ListAt>,
+    /// Where this machine may not read the bucket pairs, a jobsender's message is followed to the destination that it names.
+    /// The predecessors' roles were made so; on with their ini.
+    pub follow_jobs: bool,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
     /// `None`: not published.

@@ -31,9 +31,12 @@ pub(super) fn print(settings: &Settings) -> String {
     }
     root.put("destination", destination);
     root.put("transfer", transfer(&settings.transfer));
+    let mut filter = Table::from_iter([("ignore_by_key".to_string(), Value::Boolean(settings.ignore_by_key))]);
     if let Some(at) = &settings.ignore_list {
-        root.put("filter", Table::from_iter([("ignore_list".to_string(), list(at))]));
+        filter.put("ignore_list", list(at));
     }
+    root.put("filter", filter);
+    root.put("follow_jobs", settings.follow_jobs);
     if let Some(at) = &settings.bucket_pairs {
         root.put("bucket_pairs", list(at));
     }

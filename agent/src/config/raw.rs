@@ -28,7 +28,7 @@ tables! {
         multipart_threshold, part_size, max_objects, memory_budget, max_bandwidth, stall_timeout, verify, deletes,
         max_delete_share, versions, metadata, tags, restore,
     }
-    Filter { ignore_list }
+    Filter { ignore_list, ignore_by_key }
     Status { listen, backlog_metric, backlog_period, endpoint, allow_http }
     Log { format, level, metrics }
     /// The fields of all providers together; which belong to which is checked when the kind is known.
@@ -49,6 +49,7 @@ pub(super) struct Credentials {
 pub(super) struct Raw {
     pub mode: Text,
     pub bucket_pairs: Text,
+    pub follow_jobs: Text,
     pub credentials: Credentials,
     pub queue: Option<Queue>,
     pub queues: Vec<Queue>,
@@ -78,7 +79,7 @@ pub(super) fn top() -> &'static [&'static str] {
 
 pub(super) fn node(name: &str) -> Option<Node> {
     Some(match name {
-        "mode" | "bucket_pairs" => Node::Value,
+        "mode" | "bucket_pairs" | "follow_jobs" => Node::Value,
         "credentials" => Node::Nested(fields_of::<Credentials>(), fields_of::<Provider>()),
         "queue" => Node::Table(fields_of::<Queue>()),
         "queues" => Node::Tables(fields_of::<Queue>()),

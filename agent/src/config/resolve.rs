@@ -156,10 +156,13 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
     let credentials = credentials(r, mode, raw.credentials, keys_for);
     let backlog = status::backlog(r, raw.status.clone(), &ledger);
     let in_files = matches!(destination, Some(Store::Directory { .. }));
-    let routes = sides::routes(r, raw.routes, raw.destination, in_files);
+    let paired = raw.bucket_pairs.as_ref().is_some_and(|list| !list.is_empty());
+    let routes = sides::routes(r, raw.routes, raw.destination, in_files, paired);
     Some(Settings {
         mode,
         transfer: sides::transfer(r, raw.transfer, in_files),
+        follow_jobs: r.flag("follow_jobs", raw.follow_jobs, false),
+        ignore_by_key: r.flag("filter.ignore_by_key", raw.filter.ignore_by_key, false),
         ignore_list: list(r, "filter.ignore_list", raw.filter.ignore_list),
         bucket_pairs: list(r, "bucket_pairs", raw.bucket_pairs),
         notes: Vec::new(),

@@ -114,8 +114,14 @@ fn s3(r: &mut Reader, side: Side, allow_http: bool) -> S3 {
     }
 }
 
-/// What a route does not say is `[destination]`'s.
-pub(super) fn routes(r: &mut Reader, raw: Vec<raw::Route>, to: raw::Destination, in_files: bool) -> Vec<Route> {
+/// What a route does not say is `[destination]`'s. `paired`: bucket pairs name destinations, so that none need be here.
+pub(super) fn routes(
+    r: &mut Reader,
+    raw: Vec<raw::Route>,
+    to: raw::Destination,
+    in_files: bool,
+    paired: bool,
+) -> Vec<Route> {
     // A directory's bucket is only a word in names.
     let bucket = to.bucket.filter(|b| !b.is_empty()).or_else(|| in_files.then(|| "directory".into()));
     let prefix = to.prefix.unwrap_or_default();
@@ -123,6 +129,9 @@ pub(super) fn routes(r: &mut Reader, raw: Vec<raw::Route>, to: raw::Destination,
     let given = |class: Text, default: Text| class.or(default).filter(|class| !class.is_empty());
     let class = given(to.storage_class, (!in_files).then(|| "STANDARD".into()));
     if raw.is_empty() {
+        if bucket.is_none() && paired {
+            return Vec::new();
+        }
         let bucket = r.needed("destination.bucket", bucket, "the bucket to write to (or give each route one)");
         return bucket
             .map(|bucket| Route {

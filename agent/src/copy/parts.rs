@@ -1,17 +1,18 @@
 //! A large object as a multipart upload: parts in parallel, each read by range from the pinned source state.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::in_order::also_hashed;
 use super::{Copied, Route, cause, taken};
 use crate::ambient;
 use crate::backoff::Backoff;
-use crate::digest::{Combiner, Digests, Select, Stored, Sum, Verdict};
+use crate::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
 use crate::error::{CopyError, Kind, Side, Verdict as Fate};
 use crate::ledger::{PartRecord, UploadRecord};
 use crate::object::{Expected, UploadId};
@@ -21,7 +22,7 @@ use crate::store::{FinishedPart, Object, Part, Payload, Pin};
 use crate::traffic;
 
 /// A kill loses what was sent since the last checkpoint.
-const CHECKPOINT: Duration = Duration::from_secs(15);
+pub(super) const CHECKPOINT: Duration = Duration::from_secs(15);
 /// How long parts in flight may take to arrive when the agent drains: most are about to.
 const ENDING: Duration = Duration::from_secs(2);
 /// Tries of one part in one job, then the message goes back and a later job resumes.
@@ -42,12 +43,15 @@ pub struct Upload {
     pub record: UploadRecord,
     /// The parts are cut where the source's own are, so that digests of those can be compared.
     pub source_borders: bool,
+    /// Of the whole, where the parts were read in order.
+    pub md5: Option<[u8; 16]>,
 }
 
 impl Upload {
     /// The digests of the whole, once every part is recorded.
     pub fn whole(&self) -> Option<Digests> {
-        whole(&self.record, self.object.identity.size)
+        let whole = whole(&self.record, self.object.identity.size)?;
+        Some(Digests { md5: self.md5, ..whole })
     }
 }
 
@@ -73,6 +77,9 @@ impl Route {
     /// Sends every part that is not recorded yet. `recorder` is called with what is done: every 15 s, when the agent drains,
     /// and with all parts before this returns, so that a successor can prove what a Complete publishes.
     pub async fn send_parts(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
+        if self.reads_in_order(&upload.object) {
+            return self.send_in_order(upload, recorder).await;
+        }
         let select = self.select(&upload.object.stored, false);
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
@@ -88,7 +95,7 @@ impl Route {
                 let pin = Pin::State { identity: upload.object.identity.clone(), by_version: self.by_version };
                 let (route, of, failures) = (self.clone(), upload.parts.count, failures.clone());
                 let at = traffic::Part { number, of };
-                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select, &failures).await });
+                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select, &failures, None).await });
             }
             let joined = tokio::select! {
                 biased;
@@ -130,13 +137,14 @@ impl Route {
         }
     }
 
-    fn cancelled(&self) -> CopyError {
+    pub(super) fn cancelled(&self) -> CopyError {
         CopyError::new(Side::Destination, Kind::Cancelled, "UploadPart", &self.to, "the agent drains")
     }
 
     /// `failures`: of all parts in a row. Tries are for a part that fails while others pass: together they are given up
-    /// after as many.
-    async fn part_in_tries(
+    /// after as many. `whole`: takes in the part's bytes, once they have been sent.
+    #[expect(clippy::too_many_arguments)]
+    pub(super) async fn part_in_tries(
         &self,
         upload: &UploadId,
         at: traffic::Part,
@@ -144,11 +152,12 @@ impl Route {
         pin: &Pin,
         select: Select,
         failures: &AtomicU32,
+        mut whole: Option<&mut Hasher>,
     ) -> Result<PartRecord, CopyError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
         let mut tries = 0;
         loop {
-            let error = match self.part(upload, at, range.clone(), pin, select).await {
+            let error = match self.part(upload, at, range.clone(), pin, select, whole.as_deref_mut()).await {
                 Ok(part) => {
                     failures.store(0, Relaxed);
                     return Ok(part);
@@ -177,6 +186,7 @@ impl Route {
         range: std::ops::Range<u64>,
         pin: &Pin,
         select: Select,
+        whole: Option<&mut Hasher>,
     ) -> Result<PartRecord, CopyError> {
         let (number, length) = (at.number, range.end - range.start);
         let _permit = self.pace.bytes(STREAM).await;
@@ -184,6 +194,10 @@ impl Route {
         let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
         let (chunks, hasher) = self.hashed(opened.chunks, select);
+        let (chunks, so_far) = match &whole {
+            Some(whole) => also_hashed(chunks, whole),
+            None => (chunks, hasher.clone()),
+        };
         let payload = Payload::Stream { length: opened.length, chunks };
         traffic::uploading(length, &self.to, at);
         let Part { etag, mut stored, .. } = self.sink.part(&self.to, upload, number, payload).await?;
@@ -197,7 +211,12 @@ impl Route {
                     format!("part {number}: {algorithm} of what was sent is {got}, the far side has {expected}");
                 Err(CopyError::new(Side::Destination, Kind::Corrupt, "UploadPart", &self.to, answer))
             }
-            _ => Ok(PartRecord { number, etag, digests }),
+            _ => {
+                if let Some(whole) = whole {
+                    *whole = so_far.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                }
+                Ok(PartRecord { number, etag, digests })
+            }
         }
     }
 

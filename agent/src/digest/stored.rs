@@ -92,11 +92,16 @@ impl Stored {
         }
     }
 
-    /// Whether two far sides store the same bytes, as far as both store the same kind of whole-object digest. `None`: no
-    /// digest can be compared, and nothing is proven.
+    /// Whether two far sides store the same bytes, as far as both store the same kind of whole-object digest, or equal ones of
+    /// as many parts (an equal ETag). `None`: no digest can be compared, and nothing is proven.
     pub fn agrees_with(&self, other: &Stored) -> Option<bool> {
         fn both<T: Copy + PartialEq>(a: Option<Sum<T>>, b: Option<Sum<T>>) -> Option<bool> {
-            Some(a?.full()? == b?.full()?)
+            match (a?, b?) {
+                (Sum::Full(a), Sum::Full(b)) => Some(a == b),
+                // Parts may be cut otherwise: unequal ones say nothing.
+                (Sum::Composite(a), Sum::Composite(b)) => (a.parts > 0 && a == b).then_some(true),
+                _ => None,
+            }
         }
         let pairs = [
             both(self.sha256, other.sha256),

@@ -21,7 +21,7 @@ fn a_redelivered_finished_job_costs_one_ledger_request_and_a_look_at_each_side()
     assert_eq!(effect, Effect::HeadDestination);
     let effect = protocol.step(Answer::Destination(Some(DestinationSeen { revision, ours: None, others: false })));
     assert_eq!(effect, Effect::HeadSource);
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
     assert_eq!(protocol.step(Answer::Source(Some(seen))), Effect::End(End::Settled(Settled::Unchanged)));
 }
 
@@ -31,7 +31,7 @@ fn a_writer_that_is_fenced_before_it_writes_ends_without_writing() {
     let (mut protocol, effect) = Protocol::start(Writer(1), facts(false));
     assert_eq!(effect, Effect::Begin);
     assert_eq!(protocol.step(Answer::Begun(Begun::default())), Effect::OpenSource);
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Put { .. }));
     let effect = protocol.step(Answer::Fenced);
     assert!(matches!(effect, Effect::Finish { ending: Ending::Released { .. }, in_doubt: false, .. }), "{effect:?}");
@@ -92,7 +92,7 @@ fn fault_a5_an_object_whose_every_write_is_lost_is_parked_at_last_although_its_w
     let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
     assert_eq!(protocol.step(Answer::Begun(Begun::default())), Effect::OpenSource);
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Put { .. }));
     assert_eq!(protocol.step(Answer::Lost), Effect::HeadDestination);
     let effect = protocol.step(Answer::Failed(Trouble::Park));
@@ -105,7 +105,7 @@ fn completing() -> Protocol {
     let (mut protocol, _) = Protocol::start(Writer(1), Facts { conditional_finish: true, ..facts(false) });
     protocol.step(Answer::Begun(Begun::default()));
     let identity = SourceIdentity { etag: "e".into(), size: 9, last_modified: 1, version: None };
-    let seen = SourceSeen { identity, large: true, equal: false, superseded: false };
+    let seen = SourceSeen { identity, large: true, equal: false, superseded: false, other_headers: false };
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Initiate { .. }));
     protocol.step(Answer::Initiated(UploadId("u".into())));
     protocol.step(Answer::Done);
@@ -169,7 +169,7 @@ fn removing() -> Protocol {
     let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
     protocol.step(Answer::Begun(Begun::default()));
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false };
+    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
     for revision in ["r1", "r2"] {
         assert!(matches!(protocol.step(Answer::Source(Some(seen.clone()))), Effect::Put { .. }));
         let effect = protocol.step(Answer::PublishedWrong(Revision(revision.into())));

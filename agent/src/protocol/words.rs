@@ -35,6 +35,8 @@ pub struct SourceSeen {
     pub equal: bool,
     /// An older version was asked for by name, and the destination holds a newer one of this source already.
     pub superseded: bool,
+    /// The destination object seen last does not have the headers that this state has: equal bytes are not enough.
+    pub other_headers: bool,
 }
 
 /// A destination object as a look shows it.

@@ -1,4 +1,5 @@
-//! The ignore list: one shell pattern a line, matched against `bucket/key` on bytes. The predecessors' file format.
+//! The ignore list: one shell pattern a line, matched against `bucket/key` on bytes. The predecessors' file format. Their own
+//! programs compared some with the key alone: [`IgnoreList::also_by_key`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ impl fmt::Display for Warning {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreList {
     rules: Vec<Rule>,
+    by_key: bool,
 }
 
 impl IgnoreList {
@@ -52,16 +54,23 @@ impl IgnoreList {
             warnings.extend(doubt(pattern).map(|text| Warning { line: rule.line, text }));
             rules.push(rule);
         }
-        (IgnoreList { rules }, warnings)
+        (IgnoreList { rules, by_key: false }, warnings)
     }
 
-    /// The first rule that matches `bucket/key`.
+    /// The same list as the predecessors read it: a pattern leaves out what it matches as `bucket/key` or as the key alone.
+    #[must_use]
+    pub fn also_by_key(self) -> IgnoreList {
+        IgnoreList { by_key: true, ..self }
+    }
+
+    /// The first rule that matches `bucket/key`, or the key where that is asked for.
     pub fn matches(&self, source: &Location) -> Option<&Rule> {
         if self.rules.is_empty() {
             return None;
         }
         let name = [source.bucket.as_bytes(), b"/", source.key.as_bytes()].concat();
-        self.rules.iter().find(|rule| wild(&rule.pattern, &name))
+        let key = source.key.as_bytes();
+        self.rules.iter().find(|rule| wild(&rule.pattern, &name) || (self.by_key && wild(&rule.pattern, key)))
     }
 
     pub fn len(&self) -> usize {
@@ -160,6 +169,14 @@ mod tests {
         assert_eq!((line("a.txt"), line("ä.txt"), line("ab.txt")), (Some(3), Some(3), None));
         assert_eq!((line("exact"), line("exactly"), line("EXACT"), line("TMP/a")), (Some(4), None, None, None));
         assert_eq!(list.matches(&Location::new("other", "tmp/a")), None);
+    }
+
+    #[test]
+    fn fault_c5_the_predecessors_patterns_leave_out_what_they_match_by_the_key_alone_too() {
+        let (place, text) = (Location::new("any", "private/x"), "private/*\nb/y");
+        assert_eq!(list(text).matches(&place), None);
+        assert_eq!(list(text).also_by_key().matches(&place).map(|r| r.line), Some(1));
+        assert_eq!(list(text).also_by_key().matches(&Location::new("b", "y")).map(|r| r.line), Some(2));
     }
 
     #[test]

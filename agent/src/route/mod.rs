@@ -5,6 +5,7 @@
 //! (the sets of destinations that they can yield) to be disjoint, which [`Router::new`] demands.
 
 mod ignore;
+mod live;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use crate::object::{Key, Location};
 
 pub use ignore::{IgnoreList, Rule, Warning, glob};
+pub use live::Routes;
 
 /// One line of the allow-list. Prefixes are bytes; one that is neither empty nor ends in `/` gets a `/` by
 /// [`Router::new`]: `sp` means `sp/…` and never `sp2/…`.
@@ -86,6 +88,20 @@ pub enum Decision {
     },
     /// Outside the allow-list, or sent to a place outside it: parked, with this reason.
     NotRouted(NotRouted),
+    /// Only the bucket pairs could allow it, and they could not be read so far: kept until they are.
+    Waits,
+}
+
+/// What is known of the predecessors' bucket pairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// These. None, where the settings name no list.
+    Known(Vec<Route>),
+    /// The settings name a list that could not be read so far.
+    Unread,
+    /// This machine may not read the list, as the predecessors' worker could not: a jobsender's message is followed, if its
+    /// destination's key ends in the source's, as every pair would have made it.
+    Denied,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,12 +130,12 @@ pub enum RouteError {
 }
 
 /// The routes and the ignore list, ready to decide.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
     /// The longest source prefix first: the most special route decides.
     routes: Vec<Route>,
     /// Taken only where a message asks for just what one of them yields.
-    pairs: Vec<Route>,
+    pairs: Pairs,
     ignore: IgnoreList,
 }
 
@@ -143,33 +159,56 @@ impl Router {
                 }
             }
         }
-        Ok(Router { routes, pairs: Vec::new(), ignore })
+        Ok(Router { routes, pairs: Pairs::Known(Vec::new()), ignore })
+    }
+
+    #[must_use]
+    pub fn with_ignore_list(self, ignore: IgnoreList) -> Router {
+        Router { ignore, ..self }
     }
 
     /// Beside the routes, for the predecessors' messages, which name their destination: what one of these pairs yields is
-    /// taken, and nothing else. One source may have several pairs, but two sources no common destination.
-    pub fn with_pairs(self, pairs: Vec<Route>) -> Result<Router, RouteError> {
+    /// taken, and nothing else. One source may have several pairs. Two sources with a common destination are
+    /// [`Router::merged`].
+    pub fn with_pairs(self, pairs: Pairs) -> Router {
         // Their jobsender listed by the prefix as it stands: `2024-` takes `2024-01/a`.
-        let pairs: Vec<Route> =
-            pairs.into_iter().map(|pair| Route { prefix: complete(pair.prefix.clone()), ..pair }).collect();
-        for (i, a) in pairs.iter().enumerate() {
-            let same = |b: &&Route| a.source_bucket == b.source_bucket && a.source_prefix == b.source_prefix;
-            if let Some(b) = pairs[i + 1..].iter().find(|b| !same(b) && overlap(a, b, &pairs)) {
-                return Err(RouteError::Overlap(Box::new(a.clone()), Box::new(b.clone())));
-            }
-        }
-        Ok(Router { pairs, ..self })
+        let whole = |pair: Route| Route { prefix: complete(pair.prefix.clone()), ..pair };
+        let pairs = match pairs {
+            Pairs::Known(pairs) => Pairs::Known(pairs.into_iter().map(whole).collect()),
+            other => other,
+        };
+        Router { pairs, ..self }
+    }
+
+    /// Pairs of different sources that lead into one place, as the predecessors allowed: whether an object of one replaces
+    /// one of the other is up to their keys. (An object of another source is never replaced: its copy names its source.)
+    pub fn merged(&self) -> impl Iterator<Item = (&Route, &Route)> {
+        let pairs = self.pairs();
+        let same = |a: &Route, b: &Route| a.source_bucket == b.source_bucket && a.source_prefix == b.source_prefix;
+        pairs.iter().enumerate().flat_map(move |(i, a)| {
+            pairs[i + 1..].iter().filter(move |b| !same(a, b) && overlap(a, b, pairs)).map(move |b| (a, b))
+        })
     }
 
     /// Decides for one source object. `wanted` is the message's own destination (a jobsender's), which is taken only where
     /// it equals what a route yields, or lies in the bucket and prefix of a route that takes this source, outside the
     /// images of all routes that do not: a message cannot choose a destination outside its routes.
     pub fn decide(&self, source: &Location, wanted: Option<&Location>) -> Decision {
-        if let Some(wanted) = wanted
-            && let Some(pair) = self.pairs.iter().find(|pair| pair.leads(source, wanted))
-        {
+        let Some(wanted) = wanted else { return self.by_routes(source, None) };
+        if let Some(pair) = self.pairs().iter().find(|pair| pair.leads(source, wanted)) {
             return self.ignored(source, wanted.clone()).unwrap_or_else(|| pair.go(wanted.clone()));
         }
+        match (self.by_routes(source, Some(wanted)), &self.pairs) {
+            (Decision::NotRouted(_), Pairs::Unread) => Decision::Waits,
+            (Decision::NotRouted(_), Pairs::Denied) if is_a_jobsenders(source, wanted) => {
+                let go = || Decision::Go { destination: wanted.clone(), storage_class: None };
+                self.ignored(source, wanted.clone()).unwrap_or_else(go)
+            }
+            (decision, _) => decision,
+        }
+    }
+
+    fn by_routes(&self, source: &Location, wanted: Option<&Location>) -> Decision {
         let mut covering = self.routes.iter().filter(|route| route.covers(source)).peekable();
         let Some(&first) = covering.peek() else {
             let known = self.routes.iter().any(|r| r.source_bucket.as_ref() == Some(&source.bucket));
@@ -200,7 +239,7 @@ impl Router {
     /// agent and every message agree. Routes come before pairs because pairs are read from elsewhere at run time: an agent
     /// that could not read them, or has older ones, names the same record.
     pub fn is_first(&self, source: &Location, destination: &Location) -> bool {
-        let mut taking = self.routes.iter().chain(&self.pairs).filter(|route| route.covers(source));
+        let mut taking = self.routes.iter().chain(self.pairs()).filter(|route| route.covers(source));
         taking.next().is_some_and(|route| route.leads(source, destination))
     }
 
@@ -210,7 +249,7 @@ impl Router {
 
     /// The source object that is copied to this place, where there is exactly one: not with a route for any bucket.
     pub fn source_of(&self, destination: &Location) -> Option<Location> {
-        self.routes.iter().chain(&self.pairs).find_map(|route| {
+        self.routes.iter().chain(self.pairs()).find_map(|route| {
             let bucket = route.source_bucket.clone().filter(|_| route.bucket == destination.bucket)?;
             let rest = destination.key.as_bytes().strip_prefix(route.prefix.as_bytes())?;
             let key = if route.strip_prefix { [route.source_prefix.as_bytes(), rest].concat() } else { rest.to_vec() };
@@ -225,9 +264,17 @@ impl Router {
         &self.routes
     }
 
-    /// See [`Router::with_pairs`].
+    /// Whether jobs wait for bucket pairs, or are followed without: `None` where the pairs are known.
+    pub fn without_pairs(&self) -> Option<&Pairs> {
+        (!matches!(self.pairs, Pairs::Known(_))).then_some(&self.pairs)
+    }
+
+    /// See [`Router::with_pairs`]. Empty also while they are not known.
     pub fn pairs(&self) -> &[Route] {
-        &self.pairs
+        match &self.pairs {
+            Pairs::Known(pairs) => pairs,
+            Pairs::Unread | Pairs::Denied => &[],
+        }
     }
 
     /// Routes whose destination is a source again, so that one object would be copied for ever, if both sides are the
@@ -239,7 +286,7 @@ impl Router {
             b.source_bucket.as_ref().is_none_or(|bucket| *bucket == a.bucket)
                 && (image.starts_with(taken) || taken.starts_with(&image))
         };
-        let all = || self.routes.iter().chain(&self.pairs);
+        let all = || self.routes.iter().chain(self.pairs());
         all().flat_map(move |a| all().filter(move |b| meets(a, b)).map(move |b| (a, b)))
     }
 
@@ -255,6 +302,12 @@ impl Route {
     fn go(&self, destination: Location) -> Decision {
         Decision::Go { destination, storage_class: self.storage_class.clone() }
     }
+}
+
+/// Whether a message is one that the predecessors' jobsender could have sent: to another place, under the source's own key,
+/// whatever stands before it.
+fn is_a_jobsenders(source: &Location, wanted: &Location) -> bool {
+    source != wanted && !wanted.bucket.is_empty() && wanted.key.as_bytes().ends_with(source.key.as_bytes())
 }
 
 /// Strictly more than the prefix: the prefix itself is not an object under it, but where it is empty.

@@ -51,7 +51,7 @@ fn the_destination_key_is_prefix_and_source_key_byte_for_byte() {
 #[test]
 fn bucket_pairs_are_taken_where_a_message_asks_for_just_what_they_yield() {
     let router = new(&[route("*", "default")]).unwrap();
-    let router = router.with_pairs(vec![route("s/p", "d/x"), route("s/p", "e")]).unwrap();
+    let router = router.with_pairs(Pairs::Known(vec![route("s/p", "d/x"), route("s/p", "e")]));
     assert_eq!(sent(&router, "s/p/k").as_deref(), Some("default/p/k"), "an event goes where events go");
     let to = |wanted: &str| goes(router.decide(&place("s/p/k"), Some(&place(wanted))));
     for wanted in ["d/x/p/k", "e/p/k", "default/p/k"] {
@@ -61,8 +61,40 @@ fn bucket_pairs_are_taken_where_a_message_asks_for_just_what_they_yield() {
         assert_eq!(to(outside), None, "{outside}");
     }
     assert_eq!(router.source_of(&place("d/x/p/k")), Some(place("s/p/k")));
-    let meeting = new(&[]).unwrap().with_pairs(vec![route("s/p", "d"), route("t/p", "d")]);
-    assert!(matches!(meeting, Err(RouteError::Overlap(..))));
+}
+
+#[test]
+fn fault_c8_pairs_that_lead_into_one_place_are_served_and_named() {
+    let pairs = vec![route("photos", "dst"), route("second", "dst"), route("photos", "other")];
+    let router = new(&[]).unwrap().with_pairs(Pairs::Known(pairs));
+    let merged: Vec<_> = router.merged().map(|(a, b)| (a.to_string(), b.to_string())).collect();
+    assert_eq!(merged, [("photos/ → dst/".to_owned(), "second/ → dst/".to_owned())]);
+    for source in ["photos", "second"] {
+        let wanted = place("dst/k");
+        assert_eq!(goes(router.decide(&place(&format!("{source}/k")), Some(&wanted))).as_deref(), Some("dst/k"));
+    }
+}
+
+#[test]
+fn jobs_wait_for_pairs_that_could_not_be_read_and_events_do_not() {
+    let router = new(&[route("s", "default")]).unwrap().with_pairs(Pairs::Unread);
+    assert_eq!(router.decide(&place("s/k"), Some(&place("d/k"))), Decision::Waits);
+    assert_eq!(goes(router.decide(&place("s/k"), Some(&place("default/k")))).as_deref(), Some("default/k"));
+    assert_eq!(sent(&router, "s/k").as_deref(), Some("default/k"));
+    assert!(matches!(router.decide(&place("t/k"), None), Decision::NotRouted(_)), "an event that no route takes");
+}
+
+#[test]
+fn a_jobsenders_destination_is_followed_only_under_the_sources_own_key() {
+    let (list, _) = IgnoreList::parse(b"s/private/*");
+    let router = new(&[route("t", "default")]).unwrap().with_ignore_list(list).with_pairs(Pairs::Denied);
+    let to = |source: &str, wanted: &str| router.decide(&place(source), Some(&place(wanted)));
+    assert_eq!(goes(to("s/a/k", "d/x/a/k")).as_deref(), Some("d/x/a/k"));
+    assert_eq!(goes(to("s/a/k", "d/a/k")).as_deref(), Some("d/a/k"));
+    for other in ["d/x/victim", "d/a", "s/a/k"] {
+        assert!(matches!(to("s/a/k", other), Decision::NotRouted(_)), "{other}");
+    }
+    assert!(matches!(to("s/private/k", "d/private/k"), Decision::Ignored { .. }));
 }
 
 #[test]
@@ -106,13 +138,13 @@ fn one_destination_of_a_source_is_its_first_whatever_the_pairs() {
     let events = new(&[route("*", "default")]).unwrap();
     assert_eq!(firsts(&events, "s/p/k"), ["default/p/k"]);
     assert_eq!(
-        firsts(&events.with_pairs(pairs.clone()).unwrap(), "s/p/k"),
+        firsts(&events.with_pairs(Pairs::Known(pairs.clone())), "s/p/k"),
         ["default/p/k"],
         "with the pairs as without"
     );
-    let alone = new(&[route("other", "default")]).unwrap().with_pairs(pairs.clone()).unwrap();
+    let alone = new(&[route("other", "default")]).unwrap().with_pairs(Pairs::Known(pairs.clone()));
     assert_eq!(firsts(&alone, "s/p/k"), ["d/x/p/k"], "the first pair, where no route takes the source");
-    let turned = new(&[]).unwrap().with_pairs(pairs.into_iter().rev().collect()).unwrap();
+    let turned = new(&[]).unwrap().with_pairs(Pairs::Known(pairs.into_iter().rev().collect()));
     assert_eq!(firsts(&turned, "s/p/k"), ["e/p/k"]);
     assert!(firsts(&turned, "t/p/k").is_empty());
 }

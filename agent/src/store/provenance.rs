@@ -1,4 +1,4 @@
-//! How `Provenance` travels: up to seven pieces of user metadata beside the object, the same on every sink.
+//! How `Provenance` travels: up to eight pieces of user metadata beside the object, the same on every sink.
 //!
 //! Read strictly: an object counts as Skyferry's own only when all of it is there and well formed, because deletes
 //! and replacements are allowed on its word.
@@ -20,6 +20,7 @@ const MODIFIED: &str = "skyferry-modified";
 const VERSION: &str = "skyferry-version";
 const TOKEN: &str = "skyferry-token";
 const CRC32C: &str = "skyferry-crc32c";
+const HEADERS: &str = "skyferry-headers";
 const PREFIX: &str = "skyferry-";
 
 /// A header's value must be visible ASCII, a key may be any bytes.
@@ -30,15 +31,18 @@ const OPAQUE: AsciiSet = PLAIN.remove(b':').remove(b'=').remove(b'+');
 /// Of a source that shows no ETag. A percent-encoded one has no `*`, and a header without a value is dropped by some.
 const NO_ETAG: &str = "*";
 
-/// The pairs to send, sorted by name; `version` and `crc32c` only where they are known.
+/// The pairs to send, sorted by name; `version`, `crc32c` and `headers` only where they are known.
 pub(crate) fn encode(provenance: &Provenance) -> Vec<(&'static str, String)> {
-    let Provenance { source, identity, token, crc32c } = provenance;
-    let mut pairs = Vec::with_capacity(7);
+    let Provenance { source, identity, token, crc32c, headers } = provenance;
+    let mut pairs = Vec::with_capacity(8);
     if let Some(crc32c) = crc32c {
         pairs.push((CRC32C, format!("{crc32c:08x}")));
     }
     let etag = percent_encode(identity.etag.as_bytes(), &OPAQUE).to_string();
     pairs.push((ETAG, if etag.is_empty() { NO_ETAG.into() } else { etag }));
+    if let Some(headers) = headers {
+        pairs.push((HEADERS, format!("{headers:08x}")));
+    }
     pairs.push((MODIFIED, identity.last_modified.to_string()));
     pairs.push((SIZE, identity.size.to_string()));
     pairs.push((SOURCE, format!("{}/{}", source.bucket, encode_key(source.key.as_bytes()))));
@@ -100,17 +104,18 @@ fn decode(own: &BTreeMap<String, String>) -> Option<Provenance> {
     if token.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
-    let crc32c = match text(CRC32C) {
-        Some(crc) if crc.len() == 8 => Some(u32::from_str_radix(crc, 16).ok()?),
-        Some(_) => return None,
-        None => None,
-    };
     Some(Provenance {
         source: Location::new(bucket, Key::new(decode_key(key)?)),
         identity,
         token: Token::parse(token)?,
-        crc32c,
+        crc32c: text(CRC32C).map_or(Some(None), crc)?,
+        headers: text(HEADERS).map_or(Some(None), crc)?,
     })
+}
+
+/// `Some(Some(crc))`, or `None`: malformed.
+fn crc(text: &str) -> Option<Option<u32>> {
+    (text.len() == 8).then(|| u32::from_str_radix(text, 16).ok()).flatten().map(Some)
 }
 
 /// Only the canonical way to write a number.
@@ -146,6 +151,7 @@ mod tests {
             identity,
             token: Token(0xfeed),
             crc32c: Some(7),
+            headers: Some(9),
         }
     }
 
@@ -185,6 +191,8 @@ mod tests {
             (TOKEN, "+000000000000000000000000000feed0"),
             (ETAG, ""),
             (VERSION, "%ff"),
+            (CRC32C, "7"),
+            (HEADERS, "0000000g"),
         ] {
             let mut user = good.clone();
             user.insert(name.into(), value.into());

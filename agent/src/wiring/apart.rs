@@ -5,8 +5,9 @@ use std::sync::Arc;
 use skyferry_providers::ProviderError;
 
 use super::keys::{Keys, Made};
+use super::lists::router;
 use super::stores::Opened;
-use super::{EMBEDDED_QUEUE, WiringError, circles, queues, router, stores};
+use super::{EMBEDDED_QUEUE, WiringError, circles, queues, stores};
 use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
 use crate::error::Side;
 use crate::ledger::Ledger;

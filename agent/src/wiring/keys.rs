@@ -92,17 +92,25 @@ impl Made<'_> {
     }
 }
 
+/// Why a list is not known.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub reason: String,
+    /// This machine's identity may not read it; else the reason may pass, or somebody has to correct the setting.
+    pub denied: bool,
+}
+
 /// A list's name, and its text or why it cannot be read.
-pub(super) async fn list(at: &ListAt, metadata: &Metadata) -> (String, Result<Vec<u8>, String>) {
+pub(super) async fn list(at: &ListAt, metadata: &Metadata) -> (String, Result<Vec<u8>, Unread>) {
     match at {
         ListAt::File(path) => {
-            let read = tokio::fs::read(path).await.map_err(|error| error.to_string());
-            (path.display().to_string(), read)
+            let read = tokio::fs::read(path).await;
+            (path.display().to_string(), read.map_err(|error| Unread { reason: error.to_string(), denied: false }))
         }
         ListAt::Ssm { name, endpoint } => {
             let read = parameter(name, None, endpoint.as_ref(), metadata).text().await;
-            let read = read.map(|text| text.as_bytes().to_vec()).map_err(|error| error.to_string());
-            (format!("ssm:{name}"), read)
+            let read = read.map(|text| text.as_bytes().to_vec());
+            (format!("ssm:{name}"), read.map_err(|error| Unread { reason: error.to_string(), denied: error.denied }))
         }
     }
 }

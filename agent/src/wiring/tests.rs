@@ -151,7 +151,7 @@ async fn each_of_the_four_says_whose_identity_it_uses_and_equal_ones_share_a_cac
     };
     assert!(shared(&keys.source, &keys.queue) && shared(&keys.destination, &keys.ledger));
     assert!(!shared(&keys.source, &keys.destination));
-    let said = words::describe(&settings, &router(&settings).await.expect("routes"), &keys).join("\n");
+    let said = words::describe(&settings, &lists::router(&settings).await.expect("routes"), &keys).join("\n");
     for (line, file) in [
         ("source: S3 in the region of its credentials, credentials from file ", "keys.json"),
         ("destination: Google Cloud Storage at https://storage.googleapis.com, credentials from file ", "other.json"),

@@ -154,7 +154,7 @@ impl World {
             Version::Large => true,
         };
         let equal = self.destination.as_ref().is_some_and(|object| bounds.shows && object.content == self.source);
-        Some(SourceSeen { identity: identity(self.source), large, equal, superseded: false })
+        Some(SourceSeen { identity: identity(self.source), large, equal, superseded: false, other_headers: false })
     }
 
     fn destination_seen(&self, bounds: &Bounds) -> Option<DestinationSeen> {

@@ -119,6 +119,7 @@ impl Mutant {
                     large: false,
                     equal: false,
                     superseded: false,
+                    other_headers: false,
                 })))
             }
             (Mutant::UnpinnedReads, Effect::Parts(_)) => {

@@ -80,7 +80,7 @@ impl Place<'_> {
             parts: parts.collect(),
         };
         let parts = Parts { size, part_size, count: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
-        let upload = Upload { object, parts, record, source_borders: false };
+        let upload = Upload { object, parts, record, source_borders: false, md5: None };
         self.route(at).complete(&upload, &Expected::Absent).await
     }
 }

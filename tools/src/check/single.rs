@@ -33,6 +33,7 @@ pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> A
             identity: SourceIdentity { etag, size, last_modified, version: None },
             token: Token::random(),
             crc32c: Some(Digests::of(body, Select::default()).crc32c),
+            headers: None,
         },
         size,
     }

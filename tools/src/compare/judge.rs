@@ -19,11 +19,11 @@ const LOOKS: usize = 32;
 const ROUNDING: i64 = 1;
 
 pub struct Judge {
-    pub router: Router,
+    pub router: Arc<Router>,
     pub filter: Filter,
     pub ledger: Arc<dyn Ledger>,
     pub look: Look,
-    /// A look at what neither the listings nor the ledger decide.
+    /// A look at what neither the listings nor the ledger decide; where headers travel, at everything: listings show none.
     pub head: bool,
     /// A look at whatever seems to differ, before it is told: it may have changed while it was listed.
     pub confirm: bool,
@@ -105,6 +105,7 @@ impl Judge {
 
     async fn look(&self, findings: &mut [Finding]) -> anyhow::Result<()> {
         let doubtful = |finding: &&mut Finding| match finding.verdict {
+            Verdict::Equal(_) if self.head && self.look.headers => true,
             verdict if is_open(verdict) => self.head || (self.confirm && matches!(verdict, Verdict::Differs(_))),
             Verdict::Differs(_) => self.confirm,
             _ => false,

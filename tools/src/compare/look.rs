@@ -1,9 +1,10 @@
 //! A look at one object on both sides: stored checksums, and what Skyferry wrote beside the copy, prove equality without
-//! reading a byte.
+//! reading a byte; and only here do headers and metadata show.
 
 use std::sync::Arc;
 
 use skyferry_agent::digest::{self, Digests};
+use skyferry_agent::store::metadata::lacks_headers;
 use skyferry_agent::store::{Object, Pin, Sink, Source};
 
 use super::{Basis, Finding, Verdict, Why, same_etag};
@@ -15,6 +16,8 @@ pub struct Look {
     pub patience: Patience,
     /// What changed after this (seconds since the epoch) is on its way by an event of its own.
     pub began: i64,
+    /// Headers and metadata travel, so that they are compared.
+    pub headers: bool,
 }
 
 impl Look {
@@ -23,7 +26,12 @@ impl Look {
         let there = self.patience.ask(true, || self.sink.head(&finding.destination)).await?;
         let verdict = match (here, there) {
             (Some(here), _) if here.identity.last_modified >= self.began => Verdict::Changing,
-            (Some(here), Some(there)) => both(finding, &here, &there),
+            (Some(here), Some(there)) => match both(finding, &here, &there) {
+                Verdict::Equal(_) if self.headers && lacks_headers(&there, &here) => Verdict::Differs(Why::Headers),
+                // What proved it before is the stronger proof.
+                Verdict::Equal(Basis::SizeAndTime) if matches!(finding.verdict, Verdict::Equal(_)) => finding.verdict,
+                verdict => verdict,
+            },
             (Some(_), None) => Verdict::Differs(Why::Missing),
             (None, Some(_)) if finding.here.is_none() => Verdict::Differs(Why::Extra),
             // Deleted since it was listed.

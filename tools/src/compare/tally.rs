@@ -105,6 +105,7 @@ fn described(why: Why) -> &'static str {
         Why::Newer => "older than the source",
         Why::Checksum => "another checksum",
         Why::Content => "other bytes",
+        Why::Headers => "other headers or metadata",
         Why::Extra => "only at the destination",
     }
 }

@@ -114,6 +114,7 @@ impl Good {
             identity,
             token: Token::random(),
             crc32c: None,
+            headers: None,
         };
         let with = Attributes { metadata: self.metadata.clone(), provenance, size: body.size };
         let sink = &source.client;

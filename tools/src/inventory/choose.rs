@@ -19,7 +19,7 @@ use crate::select::{Filter, Selection};
 const TOLD: usize = 20;
 
 pub struct Chooser {
-    router: Router,
+    router: Arc<Router>,
     filter: Filter,
     /// Columns without which the flags mean nothing, with the flag.
     needed: Vec<(Column, &'static str)>,
@@ -42,7 +42,7 @@ pub struct Job {
 impl Chooser {
     /// `against`: rows will be compared with another report.
     pub fn new(
-        router: Router,
+        router: Arc<Router>,
         selection: &Selection,
         exact: bool,
         deletes: bool,
@@ -135,7 +135,8 @@ impl Chooser {
             match self.router.decide(source, wanted.as_ref()) {
                 Decision::Go { destination, .. } if destinations.contains(&destination) => {}
                 Decision::Go { destination, .. } => destinations.push(destination),
-                Decision::Ignored { .. } => {}
+                // Nothing here asks for what no pair yields, so nothing waits for pairs.
+                Decision::Ignored { .. } | Decision::Waits => {}
                 Decision::NotRouted(why) => nowhere = nowhere.or(Some(why)),
             }
         }

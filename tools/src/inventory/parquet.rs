@@ -1,18 +1,24 @@
 //! Rows of a Parquet file: only the columns that matter, some thousand values of each at a time, row group by row group.
 //! Keys are as they are: only CSV encodes them. The file's own schema is the one that holds.
 
+mod cells;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 
-use parquet::basic::ConvertedType;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::basic::{Compression, ConvertedType, LogicalType, TimeUnit};
+use parquet::column::reader::ColumnReader;
 use parquet::data_type::{BoolType, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader as _, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
+use parquet::schema::types::ColumnDescriptor;
 
 use super::rows::{Row, Wrong, etag, version};
 use super::schema::{Column, Schema};
+use cells::{Cells, Sizes};
 
 /// Rows that are decoded at a time.
 const BATCH: usize = 2048;
@@ -42,9 +48,11 @@ impl Parquet {
         let file = SerializedFileReader::new(file).map_err(|error| told(&error))?;
         bound(file.metadata(), size)?;
         let columns = file.metadata().file_metadata().schema_descr().columns();
-        let schema = Schema::new(columns.iter().map(|column| column.name()))?;
-        let date = schema.place(Column::LastModifiedDate).map(|place| columns[place].converted_type());
-        let parts = if date == Some(ConvertedType::TIMESTAMP_MICROS) { 1_000_000 } else { 1000 };
+        // With its whole path: a part of a map or a struct is no column of the report, whatever its name.
+        let names: Vec<String> = columns.iter().map(|column| column.path().string()).collect();
+        let schema = Schema::new(names.iter().map(String::as_str))?;
+        compressions(file.metadata(), &schema)?;
+        let parts = schema.place(Column::LastModifiedDate).map_or(Ok(1), |place| parts_of_a_second(&columns[place]))?;
         Ok(Parquet { schema, file, group: 0, columns: None, rows: 0, row: 0, number: 0, parts })
     }
 
@@ -80,6 +88,34 @@ impl Parquet {
     }
 }
 
+/// In what the times of a column count.
+fn parts_of_a_second(column: &ColumnDescriptor) -> Result<i64, String> {
+    let unit = match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::Timestamp(time)), _) => time.unit,
+        (_, ConvertedType::TIMESTAMP_MILLIS) => TimeUnit::MILLIS,
+        (_, ConvertedType::TIMESTAMP_MICROS) => TimeUnit::MICROS,
+        _ => return Err(format!("the column {} does not say in which unit its times are", column.name())),
+    };
+    Ok(match unit {
+        TimeUnit::MILLIS => 1000,
+        TimeUnit::MICROS => 1_000_000,
+        TimeUnit::NANOS => 1_000_000_000,
+    })
+}
+
+fn compressions(about: &ParquetMetaData, schema: &Schema) -> Result<(), String> {
+    let groups = about.row_groups().iter();
+    let mut used = groups.flat_map(|group| schema.places().map(|place| group.column(place).compression()));
+    used.find_map(unreadable).map_or(Ok(()), Err)
+}
+
+fn unreadable(compression: Compression) -> Option<String> {
+    let readable = matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_));
+    let named = format!("{compression:?}").to_lowercase();
+    let name = named.split('(').next().unwrap_or_default();
+    (!readable).then(|| format!("it is compressed with {name}, which is not read here: write it with snappy or gzip"))
+}
+
 /// The file says how large it becomes. What lies about that is read in pages, and so in little memory all the same.
 fn bound(about: &ParquetMetaData, size: u64) -> Result<(), String> {
     let sum = |of: fn(&parquet::file::metadata::RowGroupMetaData) -> i64| {
@@ -90,42 +126,6 @@ fn bound(about: &ParquetMetaData, size: u64) -> Result<(), String> {
         return Err(format!("{size} bytes that unpack to {bytes} bytes and {rows} rows, which no report does: a bomb"));
     }
     Ok(())
-}
-
-/// Values of one column, and which of the rows have none.
-struct Cells<T: DataType> {
-    reader: ColumnReaderImpl<T>,
-    /// The level of a value that is there.
-    full: i16,
-    levels: Vec<i16>,
-    values: Vec<T::T>,
-    /// The next row, and its value if it has one.
-    row: usize,
-    value: usize,
-}
-
-impl<T: DataType> Cells<T> {
-    fn new(reader: ColumnReaderImpl<T>, full: i16) -> Cells<T> {
-        Cells { reader, full, levels: Vec::new(), values: Vec::new(), row: 0, value: 0 }
-    }
-
-    fn fill(&mut self) -> Result<usize, String> {
-        self.levels.clear();
-        self.values.clear();
-        (self.row, self.value) = (0, 0);
-        let read = self.reader.read_records(BATCH, Some(&mut self.levels), None, &mut self.values);
-        read.map(|(rows, ..)| rows).map_err(|error| told(&error))
-    }
-
-    fn next(&mut self) -> Option<&T::T> {
-        let there = self.full == 0 || self.levels.get(self.row) == Some(&self.full);
-        self.row += 1;
-        if !there {
-            return None;
-        }
-        self.value += 1;
-        self.values.get(self.value - 1)
-    }
 }
 
 type Texts = Cells<ByteArrayType>;
@@ -139,7 +139,7 @@ struct Columns {
     encryption: Option<Texts>,
     latest: Option<Cells<BoolType>>,
     delete_marker: Option<Cells<BoolType>>,
-    size: Option<Cells<Int64Type>>,
+    size: Option<Sizes>,
     last_modified: Option<Cells<Int64Type>>,
 }
 
@@ -171,7 +171,7 @@ impl Columns {
             encryption: cells!(group, schema, Column::EncryptionStatus, ByteArrayColumnReader),
             latest: cells!(group, schema, Column::IsLatest, BoolColumnReader),
             delete_marker: cells!(group, schema, Column::IsDeleteMarker, BoolColumnReader),
-            size: cells!(group, schema, Column::Size, Int64ColumnReader),
+            size: schema.place(Column::Size).map(|place| sizes(group, place)).transpose()?,
             last_modified: cells!(group, schema, Column::LastModifiedDate, Int64ColumnReader),
         })
     }
@@ -187,7 +187,10 @@ impl Columns {
         for cells in [&mut self.latest, &mut self.delete_marker].into_iter().flatten() {
             others.push(cells.fill()?);
         }
-        for cells in [&mut self.size, &mut self.last_modified].into_iter().flatten() {
+        for cells in self.last_modified.iter_mut() {
+            others.push(cells.fill()?);
+        }
+        for cells in self.size.iter_mut() {
             others.push(cells.fill()?);
         }
         match others.iter().all(|count| *count == rows) {
@@ -202,9 +205,8 @@ impl Columns {
         // Every column moves on, whatever is wrong with another.
         let (key, bucket, id, tag) = (key.next(), text(bucket), text(id), text(tag));
         let (encryption, latest, delete_marker) = (text(encryption), value(latest), value(delete_marker));
-        let (size, last_modified) = (value(size), value(last_modified));
+        let (size, last_modified) = (size.as_mut().and_then(Sizes::next), value(last_modified));
         let key = key.map(|key| key.data()).filter(|key| !key.is_empty()).ok_or("the key is empty")?;
-        let size = size.map(|size| u64::try_from(size).map_err(|_| format!("the size {size} is below zero")));
         Ok(Row {
             bucket: bucket?,
             key,
@@ -216,6 +218,21 @@ impl Columns {
             etag: etag(tag?),
             encryption: Some(encryption?).filter(|text| !text.is_empty()),
         })
+    }
+}
+
+/// S3 gives sizes as integers; other programs that write such reports do not always.
+fn sizes(group: &dyn RowGroupReader, place: usize) -> Result<Sizes, String> {
+    let about = group.metadata().column(place).column_descr_ptr();
+    let full = about.max_def_level();
+    match group.get_column_reader(place).map_err(|error| told(&error))? {
+        ColumnReader::Int64ColumnReader(reader) if about.max_rep_level() == 0 => {
+            Ok(Sizes::Whole(Cells::new(reader, full)))
+        }
+        ColumnReader::DoubleColumnReader(reader) if about.max_rep_level() == 0 => {
+            Ok(Sizes::Double(Cells::new(reader, full)))
+        }
+        _ => Err(format!("the column {} is of another type than S3 gives it", about.name())),
     }
 }
 
@@ -233,93 +250,4 @@ where
 
 fn told(error: &ParquetError) -> String {
     format!("it is no Parquet file that can be read: {error}")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use parquet::basic::Compression;
-    use parquet::data_type::ByteArray;
-    use parquet::file::properties::WriterProperties;
-    use parquet::file::writer::SerializedFileWriter;
-    use parquet::schema::parser::parse_message_type;
-
-    use super::*;
-
-    /// S3's columns in another order, with some keys, three rows a group: a version, an older one, a delete marker.
-    fn report(keys: &[&str]) -> File {
-        let schema =
-            "message s3.inventory { optional int64 size; required binary key (UTF8); required binary bucket (UTF8);
-            optional binary version_id (UTF8); optional boolean is_latest; optional boolean is_delete_marker;
-            optional int64 last_modified_date (TIMESTAMP_MILLIS); optional binary e_tag (UTF8); }";
-        let schema = Arc::new(parse_message_type(schema).expect("a schema"));
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let file = tempfile::tempfile().expect("a file");
-        let mut writer = SerializedFileWriter::new(file.try_clone().expect("cloned"), schema, Arc::new(properties))
-            .expect("a writer");
-        let texts = |texts: &[&str]| texts.iter().map(|text| ByteArray::from(*text)).collect::<Vec<_>>();
-        for keys in keys.chunks(3) {
-            let mut group = writer.next_row_group().expect("a group");
-            let levels: Vec<i16> = [1, 1, 0][..keys.len()].to_vec();
-            let (there, all) = (levels.iter().filter(|level| **level == 1).count(), vec![1; keys.len()]);
-            for place in 0..8 {
-                let mut column = group.next_column().expect("a column").expect("a column");
-                match place {
-                    0 => column.typed::<Int64Type>().write_batch(&[5, 6][..there], Some(&levels), None),
-                    1 => column.typed::<ByteArrayType>().write_batch(&texts(keys), None, None),
-                    2 => column.typed::<ByteArrayType>().write_batch(&texts(&vec!["b"; keys.len()]), None, None),
-                    3 => column.typed::<ByteArrayType>().write_batch(
-                        &texts(&["v1", "null"][..there]),
-                        Some(&levels),
-                        None,
-                    ),
-                    4 => column.typed::<BoolType>().write_batch(&[true, false, true][..keys.len()], Some(&all), None),
-                    5 => column.typed::<BoolType>().write_batch(&[false, false, true][..keys.len()], Some(&all), None),
-                    6 => column.typed::<Int64Type>().write_batch(&vec![1500; keys.len()], Some(&all), None),
-                    _ => {
-                        column.typed::<ByteArrayType>().write_batch(&texts(&["e", "f-2"][..there]), Some(&levels), None)
-                    }
-                }
-                .expect("written");
-                column.close().expect("closed");
-            }
-            group.close().expect("closed");
-        }
-        writer.close().expect("closed");
-        file
-    }
-
-    #[test]
-    fn rows_have_their_values_over_gaps_and_groups() {
-        let keys = ["a+b%20c", "照/\n", "gone", "d", "", "f", "g"];
-        let mut parquet = Parquet::open(report(&keys)).expect("opened");
-        let row = parquet.next().expect("a row").expect("a row");
-        assert_eq!((row.bucket, row.key, row.version), ("b", &b"a+b%20c"[..], Some("v1")));
-        assert_eq!((row.size, row.last_modified, row.etag), (Some(5), Some(1), Some("e")));
-        let older = parquet.next().expect("a row").expect("a row");
-        assert_eq!(
-            (older.key, older.version, older.latest, older.etag),
-            ("照/\n".as_bytes(), None, false, Some("f-2"))
-        );
-        let marker = parquet.next().expect("a row").expect("a row");
-        assert_eq!((marker.size, marker.latest, marker.delete_marker, marker.etag), (None, true, true, None));
-        assert_eq!(parquet.next().expect("a row").expect("a row").size, Some(5), "the next group");
-        let empty = Wrong::Row { at: "row 5".into(), why: "the key is empty".into() };
-        assert_eq!(parquet.next(), Err(empty));
-        let rest: Vec<bool> = (0..2).map(|_| parquet.next().expect("a row").expect("a row").delete_marker).collect();
-        assert_eq!((rest, parquet.next()), (vec![true, false], Ok(None)));
-    }
-
-    #[test]
-    fn what_is_no_parquet_or_breaks_off_is_an_error() {
-        use std::io::{Seek as _, Write as _};
-        let whole = report(&["a", "b"]);
-        whole.set_len(whole.metadata().expect("about it").len() - 20).expect("cut");
-        assert!(Parquet::open(whole).err().expect("refused").contains("no Parquet file"));
-        let mut text = tempfile::tempfile().expect("a file");
-        text.write_all(b"Bucket,Key\n").expect("written");
-        text.rewind().expect("rewound");
-        assert!(Parquet::open(text).err().expect("refused").contains("no Parquet file"));
-    }
 }

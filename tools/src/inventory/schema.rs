@@ -65,6 +65,11 @@ impl Schema {
         self.places[column as usize]
     }
 
+    /// Of the columns that matter.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        self.places.into_iter().flatten()
+    }
+
     pub fn has(&self, column: Column) -> bool {
         self.place(column).is_some()
     }

@@ -5,6 +5,7 @@ mod bench;
 mod force;
 mod journeys;
 mod museum;
+mod restarted;
 mod resuming;
 mod servers;
 mod trouble;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Fault, Operation, Rule, Weed};
+use sandbox::{Attributes, Fault, Operation, Rule, Weed};
 
 use crate::stage::{SINK, SOURCE, Stage, refusal};
 
@@ -175,4 +175,53 @@ async fn fault_c6_a_bucket_pairs_source_prefix_is_letters_and_no_folder() {
     assert_eq!((said.code, said.count("missing")), (Some(0), 5), "{said:?}");
     let said = stage.verify(&["--pairs", "pairs.txt"]).await;
     assert_eq!((said.code, said.count("missing")), (Some(1), 5), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_b9_a_copy_that_lost_headers_is_a_difference_of_its_own() {
+    let stage = Stage::new("", "").await;
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let with = |content: &[(&str, &str)], metadata: &[(&str, &str)]| Attributes {
+        content: content.iter().map(|(name, value)| pair(name, value)).collect(),
+        metadata: metadata.iter().map(|(name, value)| pair(name, value)).collect(),
+        storage_class: "STANDARD".into(),
+    };
+    let content = [("content-type", "text/css"), ("content-encoding", "gzip"), ("cache-control", "max-age=60")];
+    let all = with(&content, &[("owner", "me")]);
+    let lost = [
+        with(&content[1..], &[("owner", "me")]),
+        with(&[content[0], content[2]], &[("owner", "me")]),
+        with(&content[..2], &[("owner", "me")]),
+        with(&content, &[]),
+        with(&[("content-type", "text/plain"), content[1], content[2]], &[("owner", "me")]),
+        with(&content, &[("owner", "me"), ("mtime", "1700000000.5")]),
+    ];
+    for (n, attributes) in lost.into_iter().enumerate() {
+        let key = format!("k{n}");
+        stage.s3.set_object_with(SOURCE, &key, "body", all.clone()).expect("an object");
+        stage.s3.amend(SOURCE, &key, |object| object.modified -= Duration::from_secs(60));
+        stage.gcs.set_object_with(SINK, &key, "body", attributes).expect("a copy");
+    }
+    let said = stage.verify(&["--head", "--report", "differences.csv", "--repair"]).await;
+    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+    assert_eq!((said.count("headers"), said.count("equal"), said.count("sent")), (5, 1, 5), "{said:?}");
+    assert!(said.stderr.contains("headers   photos/k0"), "{said:?}");
+    assert!(said.stderr.contains("different: other headers or metadata"), "{said:?}");
+    let report = std::fs::read_to_string(stage.path("differences.csv")).expect("a report");
+    assert_eq!(report.matches("\nheaders,photos/k").count(), 5, "{report}");
+    assert_eq!(stage.drain().await.summary.copied, 5);
+    assert_eq!(stage.gcs.object(SINK, "k1").expect("there").attributes.content, all.content);
+    let said = stage.verify(&["--head", "--repair"]).await;
+    assert_eq!((said.code, said.count("equal"), said.count("sent")), (Some(0), 6, 0), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_b8_headers_that_changed_within_the_second_of_the_copy_are_found_though_the_ledger_knows_it() {
+    let stage = copied().await;
+    stage.s3.amend(SOURCE, "k4", |object| drop(object.attributes.content.insert("content-type".into(), "a/b".into())));
+    let said = stage.verify(&["--head", "--repair"]).await;
+    assert_eq!((said.code, said.count("headers"), said.count("sent")), (Some(1), 1, 1), "{said:?}");
+    assert_eq!(stage.drain().await.summary.copied, 1);
+    let said = stage.verify(&["--head"]).await;
+    assert_eq!((said.code, said.count("equal")), (Some(0), 11), "{said:?}");
 }

@@ -10,6 +10,7 @@ use crate::ledger::UploadRecord;
 use crate::object::{SourceIdentity, Token, UploadId};
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
+use crate::store::metadata::lacks_headers;
 use crate::store::{Object, Pin, Provenance};
 
 impl Drive<'_> {
@@ -99,17 +100,81 @@ impl Drive<'_> {
         Ok(newest.is_none_or(|newest| newest.identity != *identity))
     }
 
-    async fn source_seen(&self) -> Done {
+    /// With deletions carried over, a version that comes after its delete marker is nothing: the key has ended.
+    async fn forget_deleted_version(&mut self) -> Result<(), CopyError> {
+        if !self.context.deletes || self.version.is_none() || self.source.is_none() {
+            return Ok(());
+        }
+        if self.context.source.head(&self.subject.source, &Pin::Newest).await?.is_none() {
+            (self.source, *self.opened()) = (None, None);
+        }
+        Ok(())
+    }
+
+    async fn source_seen(&mut self) -> Done {
+        self.confirm_record().await?;
+        self.forget_deleted_version().await?;
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
         let at = &self.subject.destination;
         let too_large = |error| CopyError::new(Side::Destination, Kind::CannotHold, "plan", at, format!("{error}"));
         let large = matches!(self.plan(identity.size).map_err(too_large)?, Plan::Parts(_));
-        let equal = self.destination.as_ref().is_some_and(|there| {
-            there.identity.size == identity.size && there.stored.agrees_with(&object.stored) == Some(true)
-        });
+        let there = self.destination.as_ref().filter(|there| there.identity.size == identity.size);
+        let equal = match there.and_then(|there| there.stored.agrees_with(&object.stored)) {
+            Some(equal) => equal,
+            None => self.is_equal_by_reading(object).await?,
+        };
         let superseded = self.is_superseded(&identity).await?;
-        Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded })))
+        let other_headers = self.has_other_headers(object);
+        Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded, other_headers })))
+    }
+
+    /// A copy of this very state by Skyferry that nothing stored proves, at a service without checksums and after a state file
+    /// was forgotten: to read it is less than to send it again.
+    async fn is_equal_by_reading(&self, source: &Object) -> Result<bool, CopyError> {
+        let Some(there) = &self.destination else { return Ok(false) };
+        let ours = there.provenance.as_ref().filter(|provenance| provenance.source == self.subject.source);
+        let same = ours.filter(|provenance| provenance.identity == source.identity);
+        if !same.is_some_and(|provenance| self.proof(there, provenance) == Proof::Unknown) {
+            return Ok(false);
+        }
+        tokio::select! {
+            biased;
+            () = self.route.stop.cancelled() => Err(self.defect("the agent drains")),
+            equal = self.route.is_equal(source, there) => equal,
+        }
+    }
+
+    fn has_other_headers(&self, source: &Object) -> bool {
+        let Some(there) = self.destination.as_ref().filter(|_| self.carries_headers()) else { return false };
+        // What was recorded as a copy of this very state and shows no provenance is at a service that drops it: what that
+        // shows says nothing, and the object would be sent with every event.
+        let recorded = self.recorded.as_ref();
+        let dropped = !self.requested
+            && there.provenance.is_none()
+            && recorded.is_some_and(|r| r.revision == there.revision && r.identity == source.identity);
+        !dropped && lacks_headers(there, source)
+    }
+
+    fn carries_headers(&self) -> bool {
+        self.context.metadata && self.context.sink.capabilities().metadata
+    }
+
+    /// The ledger knows a copy of this state, and nobody has looked at it: headers may have changed since, within the second
+    /// that the state is named by.
+    async fn confirm_record(&mut self) -> Result<(), CopyError> {
+        let state = self.source.as_ref().map(|object| &object.identity);
+        let recorded = self.recorded.as_ref().filter(|recorded| Some(&recorded.identity) == state);
+        if recorded.is_none() || self.destination.is_some() || !self.carries_headers() {
+            return Ok(());
+        }
+        match self.context.sink.head(&self.subject.destination).await {
+            Ok(there) => self.destination = there,
+            // Keys that may only write are good enough.
+            Err(error) if error.kind == Kind::Denied => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     pub(super) async fn head_destination(&mut self) -> Done {

@@ -48,7 +48,8 @@ impl Drive<'_> {
         }
         metadata.storage_class = self.storage_class.map(str::to_owned);
         let identity = object.identity.clone();
-        let provenance = Provenance { source: self.subject.source.clone(), identity, token, crc32c: None };
+        let provenance =
+            Provenance { source: self.subject.source.clone(), identity, token, crc32c: None, headers: None };
         Ok(Attributes { metadata, provenance, size: object.identity.size })
     }
 
@@ -94,7 +95,7 @@ impl Drive<'_> {
         let (identity, part_size) = (object.identity.clone(), parts.part_size);
         let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
         let source_borders = source_part == Some(parts.part_size);
-        self.upload = Some(Upload { object, parts, record, source_borders });
+        self.upload = Some(Upload { object, parts, record, source_borders, md5: None });
         Ok(Answer::Initiated(id))
     }
 
@@ -115,7 +116,7 @@ impl Drive<'_> {
                 }
             }
             let source_borders = self.source_part(&object).await? == Some(parts.part_size);
-            self.upload = Some(Upload { object, parts, record, source_borders });
+            self.upload = Some(Upload { object, parts, record, source_borders, md5: None });
         }
         let record = self.upload.as_ref().map(|upload| &upload.record);
         match self.context.ledger.checkpoint(self.subject, self.writer, record).await {

@@ -16,7 +16,11 @@ fn google() -> Google {
 fn attributes(metadata: Metadata) -> Attributes {
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
     let source = Location::new("photos", "é/\n");
-    Attributes { metadata, provenance: Provenance { source, identity, token: Token(7), crc32c: None }, size: 3 }
+    Attributes {
+        metadata,
+        provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
+        size: 3,
+    }
 }
 
 fn outgoing(metadata: Metadata) -> Result<HeaderMap, String> {

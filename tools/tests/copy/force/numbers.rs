@@ -81,3 +81,30 @@ async fn a_million_keys_are_listed_in_less_than_64_mib() {
     eprintln!("{count} keys in {:?}, {} MiB resident at most", begun.elapsed(), most >> 10);
     assert!((1..64 << 10).contains(&most), "{most} KiB resident");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_b14_the_memory_of_a_copy_between_directories_does_not_grow_with_its_files() {
+    let bench = Bench::new();
+    let mut peaks = Vec::new();
+    for (from, to, count) in [("few", "to few", 1000), ("many", "to many", times(6000, 200_000))] {
+        for n in 0..count {
+            write(&bench.path(&format!("{from}/{}/file-{n}", n % 100)), b"a small file");
+        }
+        let mut child = bench.start(&[from, to]);
+        let process = child.id().expect("it runs");
+        let watch = tokio::spawn(peak_resident(process));
+        let mut threads = 0;
+        while child.try_wait().expect("watched").is_none() {
+            let tasks = std::fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
+            threads = threads.max(tasks);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let said = ended(child).await;
+        assert_eq!((said.code, said.count("copied")), (Some(0), count as u64), "{said:?}");
+        peaks.push(watch.await.expect("watched"));
+        eprintln!("{count} files: {} MiB resident at most, {threads} threads", peaks[peaks.len() - 1] >> 10);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(threads <= 16 + workers + 4, "{threads} threads");
+    }
+    assert!(peaks[0] > 0 && peaks[1] < peaks[0] + (16 << 10), "{peaks:?} KiB resident");
+}

@@ -1,0 +1,120 @@
+//! A large object whose source stores one MD5 of the whole and nothing else: parts of an MD5 do not combine, so with
+//! `verify = "md5"` the parts are read one after another, and the MD5 of all of them is known before they are published.
+
+use std::ops::Range;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use super::parts::{CHECKPOINT, Recorder, Upload};
+use super::{Route, Shared};
+use crate::digest::{Hasher, Select};
+use crate::error::{CopyError, Kind, Side};
+use crate::ledger::PartRecord;
+use crate::store::{Chunks, Object, Pin};
+use crate::traffic;
+
+impl Route {
+    pub(super) fn reads_in_order(&self, object: &Object) -> bool {
+        self.md5 && Select::for_source(&object.stored, true).md5
+    }
+
+    /// Sends every part that is not recorded yet, and reads those that are: the MD5 is of them all.
+    pub(super) async fn send_in_order(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
+        let mut whole = Hasher::new(Select { md5: true, ..Select::default() });
+        let mut saved = Instant::now();
+        let mut ended = Ok(());
+        for (number, range) in upload.parts.iter() {
+            let recorded = upload.record.parts.iter().find(|part| part.number == number);
+            let next = async {
+                match recorded {
+                    Some(part) => self.read_again(part, range, &upload.object, &mut whole).await.map(|()| None),
+                    None => self.next_part(upload, number, range, &mut whole).await.map(Some),
+                }
+            };
+            let next = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Err(self.cancelled()),
+                next = next => next,
+            };
+            match next {
+                Ok(part) => upload.record.parts.extend(part),
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
+            }
+            if saved.elapsed() >= CHECKPOINT {
+                recorder.save(&upload.record).await?;
+                saved = Instant::now();
+            }
+        }
+        upload.record.parts.sort_by_key(|part| part.number);
+        match ended {
+            // What ends the upload makes its parts worthless.
+            Err(error) if matches!(error.kind, Kind::SourceChanged | Kind::UploadGone) => Err(error),
+            ended => {
+                recorder.save(&upload.record).await?;
+                upload.md5 = whole.finish().md5;
+                ended
+            }
+        }
+    }
+
+    async fn next_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        range: Range<u64>,
+        whole: &mut Hasher,
+    ) -> Result<PartRecord, CopyError> {
+        let (at, pin) = (traffic::Part { number, of: upload.parts.count }, self.pin(&upload.object));
+        let select = self.select(&upload.object.stored, false);
+        let part =
+            self.part_in_tries(&upload.record.id, at, range, &pin, select, &AtomicU32::new(0), Some(whole)).await?;
+        traffic::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
+        Ok(part)
+    }
+
+    /// A part that an earlier job sent: its bytes are needed, and have to be the ones that were sent.
+    async fn read_again(
+        &self,
+        part: &PartRecord,
+        range: Range<u64>,
+        object: &Object,
+        whole: &mut Hasher,
+    ) -> Result<(), CopyError> {
+        let changed = |why: &str| CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, why);
+        let opened = self.source.open(&self.from, &self.pin(object), Some(range)).await?;
+        let mut chunks = opened.ok_or_else(|| changed("nothing is there"))?.chunks;
+        let mut again = Hasher::new(Select::default());
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            again.update(&chunk);
+            whole.update(&chunk);
+        }
+        match again.finish().crc32c == part.digests.crc32c {
+            true => Ok(()),
+            false => Err(changed("a part that was sent before has other bytes now")),
+        }
+    }
+
+    fn pin(&self, object: &Object) -> Pin {
+        Pin::State { identity: object.identity.clone(), by_version: self.by_version }
+    }
+}
+
+/// The same chunks; what passes goes into a copy of the hasher, which counts once the part is stored.
+pub(super) fn also_hashed(chunks: Chunks, whole: &Hasher) -> (Chunks, Shared) {
+    let so_far: Shared = Arc::new(Mutex::new(whole.clone()));
+    let into = so_far.clone();
+    let chunks = chunks.inspect(move |chunk| {
+        if let Ok(chunk) = chunk {
+            into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk as &Bytes);
+        }
+    });
+    (Box::pin(chunks), so_far)
+}

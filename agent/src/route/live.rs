@@ -1,0 +1,24 @@
+//! The router as it is now. The lists behind it are read again while agents run; whoever decides takes what is there and holds
+//! no lock while it works.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Router;
+
+#[derive(Clone, Debug)]
+pub struct Routes(Arc<RwLock<Arc<Router>>>);
+
+impl Routes {
+    pub fn new(router: Router) -> Routes {
+        Routes(Arc::new(RwLock::new(Arc::new(router))))
+    }
+
+    /// One decision and what follows from it are made by one of these.
+    pub fn now(&self) -> Arc<Router> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace(&self, router: Router) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(router);
+    }
+}

@@ -1,0 +1,51 @@
+//! After the state was forgotten, at a service that stores no checksums: what is there is proven, and nothing is sent again.
+
+use sandbox::{Operation, S3Options, S3Peer};
+
+use crate::bench::{BUCKET, Bench, PARTS, all, at, bytes};
+
+/// An S3 without checksums of its own.
+fn plain(bucket: &str) -> S3Peer {
+    let options = S3Options { buckets: vec![bucket.into()], default_checksum: false, ..S3Options::default() };
+    S3Peer::start(options).expect("an S3 peer")
+}
+
+async fn sends_nothing_again(bench: &Bench, to: &S3Peer, arguments: &[&str], count: u64) {
+    let said = bench.copy(arguments).await;
+    assert_eq!((said.code, said.count("copied")), (Some(0), count), "{said:?}");
+    let states = to.publications().len();
+    for _ in 0..2 {
+        let said = bench.copy(&[arguments, &["--restart"]].concat()).await;
+        let counts = (said.count("copied"), said.count("unchanged"), said.count("bytes"));
+        assert_eq!((said.code, counts), (Some(0), (0, count, 0)), "{said:?}");
+    }
+    assert_eq!(to.publications().len(), states);
+    assert_eq!(to.counts().of(Operation::CreateUpload), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_b13_a_copy_onto_a_generic_service_is_unchanged_after_restart() {
+    let bench = Bench::new();
+    let (from, to) = (plain("from"), plain(BUCKET));
+    let (from_at, to_at) = (from.endpoint(), to.endpoint());
+    let sides = [at("source", &from_at, "S3_"), at("destination", &to_at, "S3_")];
+    for (key, size) in [("small", 20), ("one PUT", 3 << 20), ("parts", 12 << 20)] {
+        from.set_object("from", key, bytes(size, 1)).expect("an object");
+    }
+    let generic = ["--destination-profile", "generic"];
+    let arguments = all(&["s3://from", "s3://photos/a"], &[&sides[0], &sides[1]]);
+    sends_nothing_again(&bench, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_b13_files_onto_a_generic_service_are_unchanged_after_restart() {
+    let (bench, to) = (Bench::new(), plain(BUCKET));
+    let to_at = to.endpoint();
+    for (name, size) in [("tree/small", 20), ("tree/one PUT", 3 << 20), ("tree/parts", 12 << 20)] {
+        bench.write(name, &bytes(size, 1));
+    }
+    let flags = at("destination", &to_at, "S3_");
+    let generic = ["--destination-profile", "generic"];
+    let arguments = all(&["tree", "s3://photos"], &[&flags]);
+    sends_nothing_again(&bench, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
+}
