@@ -27,9 +27,10 @@ impl Drive<'_> {
             metadata.tags = Some(self.context.source.tags(&self.subject.source, self.version.as_deref()).await?);
         }
         metadata.storage_class = self.storage_class.map(str::to_owned);
-        let identity = object.identity.clone();
-        let provenance =
-            Provenance { source: self.subject.source.clone(), identity, token, crc32c: None, headers: None };
+        let (source, identity) = (self.subject.source.clone(), object.identity.clone());
+        // Tags and storage class are of the copy; the rest is what the source had.
+        let headers = self.context.metadata.then(|| object.metadata.digest());
+        let provenance = Provenance { source, identity, token, crc32c: None, headers };
         Ok(Attributes { metadata, provenance, size: object.identity.size })
     }
 
