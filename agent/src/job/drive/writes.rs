@@ -47,9 +47,10 @@ impl Drive<'_> {
             self.context.breaker.passed(Verb::tags(), self.object);
         }
         metadata.storage_class = self.storage_class.map(str::to_owned);
-        let identity = object.identity.clone();
-        let provenance =
-            Provenance { source: self.subject.source.clone(), identity, token, crc32c: None, headers: None };
+        let (source, identity) = (self.subject.source.clone(), object.identity.clone());
+        // Tags and storage class are of the copy; the rest is what the source had.
+        let headers = self.context.metadata.then(|| object.metadata.digest());
+        let provenance = Provenance { source, identity, token, crc32c: None, headers };
         Ok(Attributes { metadata, provenance, size: object.identity.size })
     }
 
