@@ -34,15 +34,16 @@ struct Flight<T, F: FnOnce(&mut World) -> T + Send + 'static> {
     port: Port,
     op: Op,
     effect: Option<F>,
+    /// When it takes effect if its sender gives it up. Drawn as it leaves: a process that is killed drops its requests in no
+    /// order that a seed decides.
+    abandoned: Option<Duration>,
 }
 
 impl<T, F: FnOnce(&mut World) -> T + Send + 'static> Drop for Flight<T, F> {
     fn drop(&mut self) {
         let Some(effect) = self.effect.take().filter(|_| self.op.writes()) else { return };
-        let mut world = self.port.world.lock();
-        if world.dice.chance(500) {
-            let at = clock::now() + world.dice.millis(0, LATE);
-            plan_late(&mut world, at, self.op, effect);
+        if let Some(after) = self.abandoned {
+            plan_late(&mut self.port.world.lock(), clock::now() + after, self.op, effect);
         }
     }
 }
@@ -61,13 +62,14 @@ impl Port {
     where
         F: FnOnce(&mut World) -> T + Send + 'static,
     {
-        let course = {
+        let (course, abandoned) = {
             let mut world = self.world.lock();
             world.count(self.agent, op, key);
             let World { faults, dice, .. } = &mut *world;
-            faults.course(op, clock::now(), dice)
+            let course = faults.course(op, clock::now(), dice);
+            (course, dice.chance(500).then(|| dice.millis(0, LATE)))
         };
-        let mut flight = Flight { port: self.clone(), op, effect: Some(effect) };
+        let mut flight = Flight { port: self.clone(), op, effect: Some(effect), abandoned };
         tokio::time::sleep(course.before).await;
         let answer = {
             let mut world = self.world.lock();

@@ -152,13 +152,12 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
         actions.extend((losses && !parts).then_some(Action::LoseAnswer { slot, turn }));
     }
     actions.extend(losses.then_some(Action::Refuse { slot }));
-    // Who may never look cannot mend what was stored wrong.
-    let blind = worker.effect == Effect::HeadDestination && bounds.faults.garbles > 0;
-    let at_a_store = !blind
-        && !matches!(
-            worker.effect,
-            Effect::Lookup | Effect::Begin | Effect::Checkpoint(_) | Effect::Finish { .. } | Effect::Abort(_)
-        );
+    // Who may never look cannot mend what was stored wrong, nor see an upload end.
+    let blind = matches!(worker.effect, Effect::HeadDestination) && bounds.faults.garbles > 0
+        || matches!(worker.effect, Effect::Abort(_) | Effect::SeeUpload(_));
+    let at_the_ledger =
+        matches!(worker.effect, Effect::Lookup | Effect::Begin | Effect::Checkpoint(_) | Effect::Finish { .. });
+    let at_a_store = !blind && !at_the_ledger;
     actions.extend((at_a_store && world.faults.refusals > 0).then_some(Action::Fail { slot }));
     if write.is_some() {
         actions.extend(losses.then_some(Action::Delay { slot }));
