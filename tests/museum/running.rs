@@ -111,10 +111,10 @@ impl Stage {
     }
 }
 
-/// Until the queue is empty, a minute at most.
+/// Until the queue is empty, two minutes at most: a Complete that is lost is looked for during most of one.
 pub async fn finish(agent: Agent) -> Summary {
     let run = agent.run(Until::Empty, Shutdown::default());
-    tokio::time::timeout(Duration::from_secs(60), run).await.expect("the queue empties").expect("a run").summary
+    tokio::time::timeout(Duration::from_secs(120), run).await.expect("the queue empties").expect("a run").summary
 }
 
 pub fn event(name: &str, key: &str) -> String {

@@ -100,9 +100,14 @@ impl Drive<'_> {
         Ok(newest.is_none_or(|newest| newest.identity != *identity))
     }
 
-    /// With deletions carried over, a version that comes after its delete marker is nothing: the key has ended.
+    /// With deletions carried over, a version that comes after its delete marker is nothing: the key has ended. Not asked for
+    /// what was copied and is there: an event that comes again costs no further look.
     async fn forget_deleted_version(&mut self) -> Result<(), CopyError> {
-        if !self.context.deletes || self.version.is_none() || self.source.is_none() {
+        let Some(source) = self.source.as_ref().filter(|_| self.context.deletes && self.version.is_some()) else {
+            return Ok(());
+        };
+        let is_copied = self.recorded.as_ref().is_some_and(|recorded| recorded.identity == source.identity);
+        if is_copied && self.destination.is_some() {
             return Ok(());
         }
         if self.context.source.head(&self.subject.source, &Pin::Newest).await?.is_none() {

@@ -23,13 +23,14 @@ const FUSED: Duration = Duration::from_secs(300);
 
 /// How long an agent that drains waits for the answer to a Complete.
 const LAST_WAIT: Duration = Duration::from_secs(8);
-/// The first wait for what takes its time at the destination; each that follows is four times as long.
+/// The first wait for what takes its time at the destination; each that follows is three times as long: forty
+/// seconds in all, little beside what an upload thrown away would cost.
 const WAIT: Duration = Duration::from_secs(1);
 
 impl Drive<'_> {
     /// Before the destination is looked at once more.
     pub(super) async fn wait_for_more(&self, looks: u32) -> Done {
-        let wait = WAIT * 4u32.pow(looks.clamp(1, 4) - 1);
+        let wait = WAIT * 3u32.pow(looks.clamp(1, 4) - 1);
         let at = &self.subject.destination;
         tokio::select! {
             biased;
