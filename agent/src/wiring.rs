@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use skyferry_providers::ProviderError;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -243,11 +243,12 @@ impl Agent {
         }
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
-        tokio::spawn(self.janitor().keep(end.clone()));
-        tokio::spawn(self.lists.clone().keep(self.shared().routes.clone(), end.clone()));
+        let mut beside = JoinSet::new();
+        beside.spawn(self.janitor().keep(end.clone()));
+        beside.spawn(self.lists.clone().keep(self.shared().routes.clone(), end.clone()));
         if self.shared().deletes {
             let (fuse, end) = (self.shared().fuse.clone(), end.clone());
-            tokio::spawn(async move { fuse.keep(end).await });
+            beside.spawn(async move { fuse.keep(end).await });
         }
         let publishing = shutdown.stop.child_token();
         let _publishing = publishing.clone().drop_guard();
@@ -267,6 +268,8 @@ impl Agent {
             words::repeat_failures(self.breaker());
         }
         end.cancel();
+        // They hold the ledger, and an embedded one is opened again only when nobody does.
+        beside.shutdown().await;
         publishing.cancel();
         if let Some(publisher) = publisher {
             // If it cannot give its place up in time, the next one waits for the end of its term.
