@@ -241,6 +241,11 @@ impl Route {
         })
     }
 
+    /// This state of the source and no other.
+    fn pin(&self, object: &Object) -> Pin {
+        Pin::State { identity: object.identity.clone(), by_version: self.by_version }
+    }
+
     /// Compares the bytes themselves. `NothingToCompare`: it is not there any more.
     pub async fn read_back(&self, revision: &Revision, digests: &Digests) -> Result<Verdict, CopyError> {
         let Some(got) = self.digests_there(revision, Select::default()).await? else {
@@ -258,8 +263,9 @@ impl Route {
             Verdict::Verified(_) => Ok(true),
             Verdict::Mismatch { .. } => Ok(false),
             Verdict::NothingToCompare => {
-                let pin = Pin::State { identity: source.identity.clone(), by_version: self.by_version };
-                let Some(opened) = self.source.open(&self.from, &pin, None).await? else { return Ok(false) };
+                let Some(opened) = self.source.open(&self.from, &self.pin(source), None).await? else {
+                    return Ok(false);
+                };
                 let here = digests(opened.chunks, Select::default()).await?;
                 Ok((here.length, here.crc32c) == (there.length, there.crc32c))
             }

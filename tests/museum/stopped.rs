@@ -5,12 +5,29 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Fault, Operation, Rule};
 use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::wiring::Until;
+use skyferry_agent::wiring::{Agent, Until};
 
 use crate::running::{SINK, Stage, created, finish};
 
 const PART: usize = 5 << 20;
 const PARTS: usize = 6;
+
+/// Runs an agent on the queue's one message until `now`, and asks it to stop then: it is out in time, and has given the message
+/// back at once.
+pub async fn stopped_when(agent: Agent, now: impl Fn() -> bool) {
+    let (queue, shutdown) = (agent.queue().clone(), Shutdown::default());
+    let stop = async {
+        while !now() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shutdown.request(Reason::Terminate);
+        Instant::now()
+    };
+    let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
+    assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
+    assert_eq!(report.expect("a run").drained.aborted, 0);
+    assert_eq!(queue.depth().await.expect("asked").visible, 1, "the message is given back at once");
+}
 
 #[tokio::test]
 async fn a_stopped_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_part() {
@@ -21,22 +38,9 @@ async fn a_stopped_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_pa
     stage.gcs.faults().add(last.always());
 
     let agent = stage.agent().await;
-    let queue = agent.queue().clone();
-    queue.send(&[created("k")]).await.expect("sent");
-    let shutdown = Shutdown::default();
-    let stop = async {
-        let held = || stage.gcs.open_uploads(SINK).iter().map(|upload| upload.parts.len()).sum::<usize>();
-        while held() < PARTS - 1 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        shutdown.request(Reason::Terminate);
-        Instant::now()
-    };
-    let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
-    assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
-    assert_eq!(report.expect("a run").drained.aborted, 0);
-    assert_eq!(queue.depth().await.expect("asked").visible, 1, "the message is given back at once");
-    drop(queue);
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    let held = || stage.gcs.open_uploads(SINK).iter().map(|upload| upload.parts.len()).sum::<usize>();
+    stopped_when(agent, || held() >= PARTS - 1).await;
 
     stage.gcs.faults().clear();
     let before = stage.gcs.counts().of(Operation::UploadPart);

@@ -1,7 +1,7 @@
 //! Writes whose end is not seen at once: a Complete that takes its time or whose answer is lost, an upload that stays although
 //! it was aborted, wrong bytes whose removal fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbox::{Fault, Operation, Rule};
 use skyferry_agent::ledger::Subject;
@@ -11,6 +11,7 @@ use skyferry_agent::object::Location;
 use skyferry_agent::wiring::Until;
 
 use crate::running::{SINK, SOURCE, Stage, created, finish};
+use crate::stopped::stopped_when;
 
 /// In five parts, by an agent that gives a transfer up when nothing moves for a second.
 const LARGE: &str = "[transfer]\nmultipart_threshold = \"6MiB\"\npart_size = \"5MiB\"\nstall_timeout = \"1s\"";
@@ -39,22 +40,23 @@ fn sent_once(stage: &Stage) {
     assert!(stage.gcs.open_uploads(SINK).is_empty());
 }
 
-#[tokio::test]
-async fn fault_b3_a_complete_that_takes_longer_than_the_stall_timeout_is_waited_for() {
+/// A Complete that meets this, once.
+async fn completes(fault: Fault) {
     let stage = with_large().await;
-    stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, Fault::LateAnswer(Duration::from_secs(4))));
+    stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, fault));
     let summary = stage.drain(&[created("k")]).await;
     assert_eq!((summary.copied, summary.parked, stage.gcs.faults().met()), (1, 0, 1));
     sent_once(&stage);
 }
 
 #[tokio::test]
+async fn fault_b3_a_complete_that_takes_longer_than_the_stall_timeout_is_waited_for() {
+    completes(Fault::LateAnswer(Duration::from_secs(4))).await;
+}
+
+#[tokio::test]
 async fn fault_b3_a_complete_whose_answer_is_lost_is_looked_for_before_its_upload_is_aborted() {
-    let stage = with_large().await;
-    stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, Fault::LateEffect(Duration::from_secs(3))));
-    let summary = stage.drain(&[created("k")]).await;
-    assert_eq!((summary.copied, summary.parked, stage.gcs.faults().met()), (1, 0, 1));
-    sent_once(&stage);
+    completes(Fault::LateEffect(Duration::from_secs(3))).await;
 }
 
 #[tokio::test]
@@ -62,21 +64,8 @@ async fn fault_b3_an_agent_that_is_stopped_at_a_long_complete_leaves_it_to_its_s
     let stage = with_large().await;
     stage.gcs.faults().add(Rule::on(Operation::CompleteUpload, Fault::Stall(Duration::from_secs(15))));
     let agent = stage.agent().await;
-    let queue = agent.queue().clone();
-    queue.send(&[created("k")]).await.expect("sent");
-    let shutdown = Shutdown::default();
-    let stop = async {
-        while stage.gcs.faults().met() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        shutdown.request(Reason::Terminate);
-        Instant::now()
-    };
-    let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
-    assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
-    assert_eq!(report.expect("a run").drained.aborted, 0);
-    assert_eq!(queue.depth().await.expect("asked").visible, 1, "the message is given back at once");
-    drop(queue);
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    stopped_when(agent, || stage.gcs.faults().met() > 0).await;
     let summary = finish(stage.agent().await).await;
     assert_eq!((summary.copied + summary.unchanged, summary.parked), (1, 0));
     let counts = stage.gcs.counts();
@@ -129,20 +118,7 @@ async fn fault_b4_an_upload_that_stays_after_its_abort_is_aborted_a_few_times_an
 #[tokio::test]
 async fn fault_b4_a_stopped_agent_gives_such_a_message_back_at_once() {
     let stage = with_an_upload_that_stays().await;
-    let agent = stage.agent().await;
-    let queue = agent.queue().clone();
-    let shutdown = Shutdown::default();
-    let stop = async {
-        while stage.gcs.counts().of(Operation::AbortUpload) == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        shutdown.request(Reason::Terminate);
-        Instant::now()
-    };
-    let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
-    assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
-    assert_eq!(report.expect("a run").drained.aborted, 0);
-    assert_eq!(queue.depth().await.expect("asked").visible, 1);
+    stopped_when(stage.agent().await, || stage.gcs.counts().of(Operation::AbortUpload) > 0).await;
 }
 
 #[tokio::test]

@@ -43,8 +43,8 @@ pub struct Settings {
     pub ledger: Ledger,
     pub source: Store,
     pub destination: Store,
-    /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without a source bucket stands alone and
-    /// takes any: none was given.
+    /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without
+    /// a source bucket stands alone and takes any: none was given.
     pub routes: Vec<Route>,
     pub transfer: Transfer,
     /// The patterns. Read at the start, and again every minute.

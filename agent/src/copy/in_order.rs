@@ -14,7 +14,7 @@ use super::{Route, Shared};
 use crate::digest::{Hasher, Select};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::PartRecord;
-use crate::store::{Chunks, Object, Pin};
+use crate::store::{Chunks, Object};
 use crate::traffic;
 
 impl Route {
@@ -100,10 +100,6 @@ impl Route {
             true => Ok(()),
             false => Err(changed("a part that was sent before has other bytes now")),
         }
-    }
-
-    fn pin(&self, object: &Object) -> Pin {
-        Pin::State { identity: object.identity.clone(), by_version: self.by_version }
     }
 }
 

@@ -92,7 +92,7 @@ impl Route {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
                 let id = upload.record.id.clone();
-                let pin = Pin::State { identity: upload.object.identity.clone(), by_version: self.by_version };
+                let pin = self.pin(&upload.object);
                 let (route, of, failures) = (self.clone(), upload.parts.count, failures.clone());
                 let at = traffic::Part { number, of };
                 sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select, &failures, None).await });
