@@ -2,15 +2,22 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use skyferry_agent::error::Kind;
 use skyferry_agent::object::{Expected, Key};
 use skyferry_agent::store::{ListFrom, Payload};
 
 use super::{Subject, bytes};
 
 impl Subject {
+    /// Sixteen at once. A server that keeps objects as files can refuse one of two first writes into a folder with 500
+    /// (rclone does): as an agent would, this asks again.
     async fn put_all(&self, keys: impl IntoIterator<Item = String>) {
         let puts = stream::iter(keys).map(async |key| {
-            let answer = self.try_put(&key, Payload::Whole(Bytes::from_static(b"x")), &Expected::Any).await;
+            let put = || self.try_put(&key, Payload::Whole(Bytes::from_static(b"x")), &Expected::Any);
+            let answer = match put().await {
+                Err(error) if error.kind == Kind::LostAnswer => put().await,
+                answer => answer,
+            };
             answer.unwrap_or_else(|error| panic!("{key}: {error}"));
         });
         puts.buffer_unordered(16).collect::<Vec<()>>().await;
