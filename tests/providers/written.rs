@@ -1,6 +1,6 @@
-//! The provider that the README shows how to write: here it is compiled, asked, and compared with what stands there.
+//! The provider that docs/credentials.md shows how to write: here it is compiled, asked, and compared with what stands there.
 
-// README
+// docs/credentials.md
 use async_trait::async_trait;
 use skyferry_providers::{Credentials, Grant, Provider, ProviderError, Secret};
 
@@ -27,12 +27,12 @@ impl Provider for Command {
 // end
 
 #[tokio::test]
-async fn the_provider_of_the_readme_works_as_it_stands_there() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    let readme = std::fs::read_to_string(readme).expect("README.md");
-    let code = include_str!("written.rs").split("// README\n").nth(1).expect("its beginning");
+async fn the_provider_of_the_documentation_works_as_it_stands_there() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/credentials.md");
+    let page = std::fs::read_to_string(page).expect("docs/credentials.md");
+    let code = include_str!("written.rs").split("// docs/credentials.md\n").nth(1).expect("its beginning");
     let code = code.split("// end").next().expect("its end");
-    assert!(readme.contains(code), "README.md shows another provider:\n{code}");
+    assert!(page.contains(code), "docs/credentials.md shows another provider:\n{code}");
 
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("keys");

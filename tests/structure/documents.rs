@@ -1,26 +1,65 @@
-//! What the README says, as far as a test can know it.
+//! What README and docs/ contain, as far as a test can know it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use skyferry_agent::config::Settings;
 
 use crate::{none, root, sources};
 
-fn readme() -> String {
-    std::fs::read_to_string(root().join("README.md")).expect("a README.md")
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// README, its translation, and every page of `docs/`.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = std::fs::read_dir(root().join("docs")).expect("docs/").map(|entry| entry.expect("an entry").path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut paths: Vec<PathBuf> = ["README.md", "README.zh-CN.md"].map(|name| root().join(name)).into();
+    paths.extend(docs);
+    paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+fn all_pages() -> String {
+    pages().into_iter().map(|(_, text)| text).collect()
 }
 
 /// The names between backquotes of every `(test: …)`.
-fn tests_named(readme: &str) -> Vec<&str> {
-    let markers = readme.split("(test: ").skip(1).map(|rest| rest.split(')').next().unwrap_or_default());
+fn tests_named(text: &str) -> Vec<&str> {
+    let markers = text.split("(test: ").skip(1).map(|rest| rest.split(')').next().unwrap_or_default());
     markers.flat_map(|marker| marker.split('`').skip(1).step_by(2)).collect()
 }
 
+/// The targets of all links and pictures, in their order.
+fn links(text: &str) -> Vec<&str> {
+    let markdown = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let html = ["src=\"", "srcset=\""].into_iter().flat_map(|name| text.split(name).skip(1));
+    markdown.chain(html.filter_map(|rest| rest.split('"').next())).collect()
+}
+
+/// What GitHub and mdBook make of a heading: its anchor.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// The blocks of code, without their comments.
+fn commands(text: &str) -> Vec<String> {
+    let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+    let lines = blocks.map(|line| line.split('#').next().unwrap_or_default().trim().to_string());
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
 #[test]
-fn every_test_that_the_readme_names_exists() {
-    let readme = readme();
-    let named = tests_named(&readme);
+fn every_test_that_the_documents_name_exists() {
+    let text = all_pages();
+    let named = tests_named(&text);
     assert!(named.len() > 20, "only {} tests are named", named.len());
     let code: String = sources().into_iter().map(|file| file.text).collect();
     let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
@@ -29,14 +68,13 @@ fn every_test_that_the_readme_names_exists() {
         .filter(|name| !words.contains(name.rsplit("::").next().unwrap_or(name)))
         .map(Into::into)
         .collect();
-    none("tests named in README.md that are not there", &missing);
+    none("tests named in the documents that are not there", &missing);
 }
 
 #[test]
-fn every_promise_of_the_readme_names_its_tests() {
-    let readme = readme();
-    let promises =
-        readme.split("\n## Promises").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("## Promises");
+fn every_promise_names_its_tests() {
+    let text = read(&root().join("docs/guarantees.md"));
+    let promises = text.split("\n## Promises").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("## Promises");
     let missing: Vec<String> = (1..=12)
         .filter(|n| {
             let start = format!("\n{n}. ");
@@ -49,7 +87,7 @@ fn every_promise_of_the_readme_names_its_tests() {
 }
 
 #[test]
-fn the_readme_lists_the_metrics_that_there_are() {
+fn the_documents_list_the_metrics_that_there_are() {
     let metrics = |text: &str| -> BTreeSet<String> {
         let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
         words
@@ -57,36 +95,59 @@ fn the_readme_lists_the_metrics_that_there_are() {
             .map(Into::into)
             .collect()
     };
-    let code = std::fs::read_to_string(root().join("agent/src/metrics.rs")).expect("agent/src/metrics.rs");
+    let code = read(&root().join("agent/src/metrics.rs"));
     // The tests in that file name parts of a histogram.
     let code = code.split("#[cfg(test)]").next().unwrap_or_default();
-    let (code, readme) = (metrics(code), metrics(&readme()));
-    let differ: Vec<String> = code.symmetric_difference(&readme).cloned().collect();
-    none("metrics in one of README.md and agent/src/metrics.rs", &differ);
+    let (code, documents) = (metrics(code), metrics(&all_pages()));
+    let differ: Vec<String> = code.symmetric_difference(&documents).cloned().collect();
+    none("metrics in one of docs/monitoring.md and agent/src/metrics.rs", &differ);
 }
 
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
     let mut missing = Vec::new();
-    for document in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
-        let text = std::fs::read_to_string(root().join(document)).expect(document);
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
-        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
-            if !root().join(link).exists() {
-                missing.push(format!("{document}: {link}"));
+    let others =
+        ["CONTRIBUTING.md", "CHANGELOG.md", "deploy-gce/README.md", "deploy-ec2/README.md", "findings/README.md"];
+    let others = others.map(|name| (root().join(name), read(&root().join(name))));
+    for (path, text) in pages().into_iter().chain(others) {
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().expect("a folder").join(file) };
+            if !target.exists() || (!anchor.is_empty() && !anchors(&read(&target)).contains(anchor)) {
+                missing.push(format!("{}: {link}", path.display()));
             }
         }
     }
-    none("links to files that are not there", &missing);
+    none("links to files or headings that are not there", &missing);
 }
 
 #[test]
-fn the_settings_of_the_readme_are_read() {
-    let readme = readme();
-    let examples: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+fn the_settings_of_the_documents_are_read() {
+    let text = all_pages();
+    let examples: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!examples.is_empty());
     for example in examples {
         let settings = Settings::parse(Path::new("/etc/skyferry/agent.toml"), example, &BTreeMap::new());
         settings.unwrap_or_else(|error| panic!("{error}\n{example}"));
     }
+}
+
+#[test]
+fn every_page_of_the_documents_can_be_found_from_the_readme() {
+    let readme = read(&root().join("README.md"));
+    let linked = links(&readme);
+    let pages = pages().into_iter().map(|(path, _)| path.strip_prefix(root()).expect("ours").display().to_string());
+    let lost: Vec<String> = pages.filter(|page| page != "README.md" && !linked.contains(&page.as_str())).collect();
+    none("pages without a link in README.md", &lost);
+}
+
+#[test]
+fn the_readme_is_short_and_its_translation_has_the_same_commands_and_links() {
+    let (english, chinese) = (read(&root().join("README.md")), read(&root().join("README.zh-CN.md")));
+    assert!(english.len() <= 8 * 1024, "README.md has {} bytes", english.len());
+    assert_eq!(commands(&english), commands(&chinese));
+    let of = |text: &str, other: &str| -> Vec<String> {
+        links(text).into_iter().filter(|link| *link != other).map(Into::into).collect()
+    };
+    assert_eq!(of(&english, "README.zh-CN.md"), of(&chinese, "README.md"));
 }

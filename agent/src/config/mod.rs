@@ -131,7 +131,7 @@ pub enum Ledger {
     },
     /// A SQLite file, the queue's too where both are embedded.
     Embedded { path: PathBuf },
-    /// Several promises weaken; the README says which.
+    /// Several promises weaken; docs/guarantees.md lists them.
     None,
 }
 
