@@ -133,7 +133,7 @@ impl Backlog {
         };
         let credentials = self.target.identity.get().await?;
         let Grant::Bearer(token) = &credentials.grant else {
-            return Err(refused("there is no token to ask it with".into(), "use Google's identity of this machine"));
+            return Err(refused("no token is available for it".into(), "use Google's identity of this machine"));
         };
         let url = format!("{}/v3/projects/{project}/timeSeries", self.target.endpoint);
         let request = self.client.post(url).bearer_auth(token.expose()).json(&json!({ "timeSeries": series }));

@@ -136,9 +136,7 @@ impl Deletions {
 /// Why a deletion is not carried over now.
 #[derive(Debug, thiserror::Error)]
 pub enum Held {
-    #[error(
-        "too many deletions at once ({0}): no more are carried over until `skyferry resume --deletes` lets them go on"
-    )]
+    #[error("too many deletions at once ({0}): deletions are stopped until `skyferry resume --deletes` is run")]
     Blown(Blown),
     #[error(transparent)]
     Ledger(#[from] LedgerError),

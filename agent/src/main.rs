@@ -25,23 +25,23 @@ const FAILED: u8 = 1;
 /// Settings or usage.
 const WRONG: u8 = 2;
 
-/// Drains object events from a queue and makes the destination equal the source.
+/// Reads object events from a queue and makes the destination equal to the source.
 #[derive(Parser)]
 #[command(name = "skyferry-agent", version, after_help = "Example: skyferry-agent --config /etc/skyferry/agent.toml")]
 struct Arguments {
-    /// The settings (TOML, or the predecessors' ini).
+    /// The settings file: TOML, or the ini of the earlier programs.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// End when the queue is empty.
+    /// Stop when the queue is empty.
     #[arg(long)]
     until_empty: bool,
-    /// Resolve and open everything, receive nothing, say what was found.
+    /// Check settings, credentials, queue and ledger, receive nothing, and report the result.
     #[arg(long)]
     validate: bool,
     /// Print the settings with all defaults.
     #[arg(long)]
     print_config: bool,
-    /// End with the summary as a line of JSON.
+    /// Print the summary as one line of JSON on stdout at the end.
     #[arg(long)]
     json: bool,
 }

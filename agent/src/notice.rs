@@ -91,7 +91,7 @@ impl Shutdown {
             tracing::info!(reason = reason.name(), "stopping: no more messages are received");
             self.stop.cancel();
         } else if again && reason.is_signal() {
-            tracing::warn!(reason = reason.name(), "asked again: giving up what is in hand");
+            tracing::warn!(reason = reason.name(), "second request: giving up the objects in progress");
             self.now.cancel();
         }
     }

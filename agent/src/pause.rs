@@ -143,10 +143,10 @@ impl Rest {
                     news
                 });
                 if let Some(pause) = found.filter(|_| news) {
-                    tracing::info!("{pause}; nothing is received, what is in hand ends as usual");
+                    tracing::info!("{pause}; receiving no messages, finishing objects in progress");
                 }
             }
-            Err(PauseError::Ledger(error)) => tracing::debug!(%error, "whether the fleet is paused cannot be told"),
+            Err(PauseError::Ledger(error)) => tracing::debug!(%error, "cannot read whether the fleet is paused"),
             Err(error) => tracing::warn!(%error, "not paused by what cannot be read"),
         }
     }

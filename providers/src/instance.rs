@@ -66,7 +66,7 @@ impl Instance {
             // The last place is the machine itself: the others are there only where variables name them.
             let said = without.pop().map(|(place, said)| format!("{place}: {said}")).unwrap_or_default();
             let no_role = said.contains("404") || said.contains("disabled");
-            let problem = format!("there is no role here ({said})");
+            let problem = format!("this machine has no role ({said})");
             return Err(ProviderError { passing: !no_role, ..ProviderError::lasting(self, problem, ADVICE) });
         };
         let region = match aws::region_of_environment().filter(|_| self.endpoint.is_none()) {

@@ -35,30 +35,30 @@ const INTERRUPTED: u8 = 130;
 /// Where STS is, if not at its region's own place: as Amazon's own programs read it.
 const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 
-/// Tries what an agent with these settings will do, and says what is wrong and what to do about it.
+/// Tries everything that an agent with these settings will do, and explains how to repair what fails.
 ///
-/// Keys, source, destination, queue and ledger, each by itself, a fact a line: `ok`, `warning` or `FAILED`. At the destination
-/// some objects and uploads of 5 MiB in all are written below the probe prefix, in a folder of a random name, and removed
-/// again, also after Ctrl-C; nothing else is touched. (A versioned bucket keeps the removed versions.) At the end stands which of the promises this bucket supports. The exit
-/// code is 1 if something failed; warnings are none.
+/// Credentials, source, destination, queue and ledger are tried one by one; each fact is a line with `ok`, `warning` or
+/// `FAILED`. At the destination, objects and uploads of 5 MiB in all are written to a randomly named folder under the probe
+/// prefix and removed again, also after Ctrl-C; nothing else is written. (A versioned bucket keeps the removed versions.) At
+/// the end, the promises that this bucket supports are listed. The exit code is 1 if something failed; warnings do not count.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry check --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Where probes are written, below the destination's own prefix.
+    /// The folder for probes, under the destination's prefix.
     #[arg(long, value_name = "PREFIX", default_value = ".skyferry-check/")]
     probe_prefix: String,
-    /// Write nothing, neither at the destination nor in the ledger.
+    /// Write nothing, neither to the destination nor to the ledger.
     #[arg(long, visible_alias = "dry-run")]
     no_write: bool,
-    /// Also put an object at the source, below the probe prefix, and wait for its event, up to 90 s or so long:
-    /// in the ledger where an agent works, else in the queue, if that is nearly empty.
+    /// Also put an object at the source, under the probe prefix, and wait for its event [default time: 90s]. The event is
+    /// looked for in the ledger if an agent is running, else in the queue, if that is nearly empty.
     #[arg(long, value_name = "TIME", conflicts_with = "no_write", value_parser = config::duration)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "90s")]
     notification_probe: Option<Duration>,
-    /// End with all facts as a line of JSON on stdout; what else is said goes to stderr.
+    /// Print all facts as one line of JSON on stdout; everything else goes to stderr.
     #[arg(long)]
     json: bool,
 }

@@ -11,24 +11,24 @@ use skyferry_agent::wiring::Agent;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
-/// Ends leftover multipart uploads at the destinations of the settings' routes.
+/// Aborts leftover multipart uploads at the destinations of the settings' routes.
 ///
-/// Touched is only what is Skyferry's own for certain: an upload at the destination of a key that the ledger knows, begun
-/// long ago, and recorded by no writer that is still open. With routes for any source bucket nothing is certain, and
-/// nothing is ended.
+/// Only uploads that are certainly Skyferry's are aborted: at the destination of a key that the ledger knows, older than
+/// --older-than, and not recorded by a writer that is still open. With a route for any source bucket nothing is certain, and
+/// nothing is aborted.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry clean --config /etc/skyferry/agent.toml --dry-run")]
 pub struct Arguments {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Only uploads that were begun so long ago: 18h, 3d.
+    /// Only uploads older than this: 18h, 3d.
     #[arg(long, value_name = "AGE", value_parser = config::duration, default_value = "18h")]
     older_than: Duration,
-    /// Say what would be ended, and end nothing.
+    /// Show what would be aborted, and abort nothing.
     #[arg(long)]
     dry_run: bool,
-    /// End with the counts as a line of JSON on stdout; what else is said goes to stderr.
+    /// Print the counts as one line of JSON on stdout; everything else goes to stderr.
     #[arg(long)]
     json: bool,
 }

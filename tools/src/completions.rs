@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use crate::DONE;
 use crate::show::Show;
 
-/// Writes a shell's completions of this program to stdout.
+/// Prints completions for a shell.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   source <(skyferry completions bash)

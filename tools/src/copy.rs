@@ -283,7 +283,7 @@ async fn is_there(
     let at = Location::new(origin.bucket.as_str(), rest);
     match patience.ask(true, || agent.source().head(&at, &Pin::Newest)).await {
         Ok(Some(_)) if !rest.ends_with('/') => Ok(false),
-        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and there is no such object").into()),
+        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and no object has this key").into()),
         Err(error) => Err(error.into()),
     }
 }

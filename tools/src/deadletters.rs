@@ -167,12 +167,12 @@ impl Desk {
                 Ok(meant.into_iter().map(|letter| letter.id).collect())
             });
             let met = met.await.with_context(|| format!("of {}, the rest is kept", letters.name()));
-            let met = met.with_context(|| format!("{settled} letters were {done}"))?;
+            let met = met.with_context(|| format!("{settled} messages were {done}"))?;
             left += met.left;
             elsewhere += self.tell_elsewhere(&**letters, met);
         }
         let would = if dry_run { "would be " } else { "" };
-        self.show.say(&format!("{settled} letters {would}{done}, {left} kept"))?;
+        self.show.say(&format!("{settled} messages {would}{done}, {left} kept"))?;
         let name = if again { "redriven" } else { "dropped" };
         self.end(json!({ "dry_run": dry_run, name: settled, "left": left, "elsewhere": elsewhere }))
     }
@@ -181,7 +181,7 @@ impl Desk {
     fn tell_elsewhere(&self, letters: &dyn DeadLetters, met: Met) -> u64 {
         if met.elsewhere > 0 {
             eprintln!(
-                "skyferry: about {} letters of {} are in other hands and not among these: ask again in a minute",
+                "skyferry: about {} messages of {} are held by another reader and not listed: repeat in a minute",
                 met.elsewhere,
                 letters.name()
             );

@@ -35,18 +35,18 @@ use report::{Facts, Source};
 use stage::Stage;
 use step::Step;
 
-/// Shows and proves a copy to GCS and to S3, all on this machine.
+/// Runs and verifies a copy to GCS and to S3, all on this machine.
 ///
-/// Starts object stores on free ports of 127.0.0.1, sends S3 events for some hundred objects and one of 1 GiB to the
+/// Starts object stores on free ports of 127.0.0.1, sends S3 events for several hundred objects and one of 1 GiB to the
 /// agent, disturbs it, and compares every byte at the end. Needs up to 3.5 GiB in the temporary directory for less than a
-/// minute, and leaves nothing behind.
+/// minute, and removes everything afterwards.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry demo --quick")]
 pub struct Arguments {
-    /// End with all facts as a line of JSON on stdout; what else is said goes to stderr.
+    /// Print all facts as one line of JSON on stdout; everything else goes to stderr.
     #[arg(long)]
     json: bool,
-    /// A large object of 64 MiB instead of 1 GiB.
+    /// Use a large object of 64 MiB instead of 1 GiB.
     #[arg(long)]
     quick: bool,
     /// Show the agent's log.

@@ -21,10 +21,10 @@ const GB: f64 = 1e9;
 /// Who would copy.
 #[derive(clap::Args)]
 pub struct Fleet {
-    /// For --dry-run: agents that would be at work.
+    /// For --dry-run: number of agents.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub agents: u32,
-    /// For --dry-run: what one agent carries a second.
+    /// For --dry-run: bytes per second of one agent.
     #[arg(long, value_name = "SIZE", default_value = "100MB", value_parser = size)]
     pub bandwidth: u64,
 }

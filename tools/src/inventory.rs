@@ -104,7 +104,7 @@ impl Wanted {
         let schema = (!arguments.columns.is_empty()).then(|| Schema::new(names)).transpose();
         let columns = schema.map_err(anyhow::Error::msg).context("--columns")?;
         if columns.as_ref().is_some_and(|schema| !schema.has(schema::Column::Bucket)) {
-            return Err(anyhow!("--columns: no column Bucket, and nothing else says whose keys these are"));
+            return Err(anyhow!("--columns: no column Bucket, so the bucket of these keys is not known"));
         }
         let (manifests, against) = (places(&arguments.manifests)?, places(&arguments.against)?);
         Ok(Wanted { manifests, against, columns, estimate: Estimate::new(settings, arguments.prices.as_deref())? })

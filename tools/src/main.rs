@@ -46,7 +46,7 @@ const FAILED: u8 = 1;
 /// Settings or usage.
 const WRONG: u8 = 2;
 
-/// Keeps a bucket on Google Cloud Storage or in China-region S3 in step with a bucket on Amazon S3.
+/// Keeps a Google Cloud Storage bucket or a China-region S3 bucket in step with an Amazon S3 bucket.
 #[derive(Parser)]
 #[command(name = "skyferry", version, arg_required_else_help = true)]
 struct Arguments {

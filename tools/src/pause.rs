@@ -14,42 +14,42 @@ use skyferry_agent::wiring::{WiringError, open_ledger};
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
-/// Lets every agent of this ledger stop receiving; what is in hand ends as usual.
+/// Makes every agent of this ledger stop receiving messages. Objects in progress are finished.
 ///
-/// Agents look at the ledger about every 15 seconds, and a poll that is under way may last another 20. They go on by
-/// themselves when the time is over or after `skyferry resume`. A second pause takes the place of the first. Messages stay in
-/// the queue, and its retention goes on.
+/// Agents read the ledger about every 15 seconds, and a poll in progress may last another 20. They continue when the time is
+/// over or after `skyferry resume`. A second pause replaces the first. Messages stay in the queue, whose retention continues
+/// to run.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: skyferry pause --config /etc/skyferry/agent.toml --for 2h --reason 'the bucket moves'"
 )]
 pub struct PauseArguments {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// How long: 90s, 30m, 2h, 1d. Without it until `skyferry resume`.
+    /// Duration: 90s, 30m, 2h, 1d [default: until `skyferry resume`].
     #[arg(long = "for", value_name = "TIME", value_parser = config::duration)]
     length: Option<Duration>,
-    /// Why, for whoever looks at an agent meanwhile.
+    /// The reason; agents show it while they are paused.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
     how: How,
 }
 
-/// Lets the agents of this ledger go on, within about 15 seconds.
+/// Makes the agents of this ledger continue, within about 15 seconds.
 ///
-/// With --deletes: lets deletions go on that were held back because there were too many at once. For an hour all of them are
-/// carried over; what was held back is tried again within about five minutes. After that they are counted anew.
+/// With --deletes: allows deletions that were stopped because there were too many at once. For one hour all deletions are
+/// carried out; those that were stopped are tried again within about five minutes. Then they are counted anew.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: skyferry resume --config /etc/skyferry/agent.toml\n          skyferry resume --config /etc/skyferry/agent.toml --deletes"
 )]
 pub struct ResumeArguments {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Let held back deletions go on, instead of a paused fleet.
+    /// Allow stopped deletions, instead of ending a pause.
     #[arg(long)]
     deletes: bool,
     #[command(flatten)]
@@ -58,10 +58,10 @@ pub struct ResumeArguments {
 
 #[derive(clap::Args)]
 struct How {
-    /// Say what would be written, and write nothing.
+    /// Show what would be written, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// End with a line of JSON on stdout.
+    /// Print one line of JSON on stdout.
     #[arg(long)]
     json: bool,
 }
@@ -93,7 +93,7 @@ fn let_deletions_go(config: &Path, how: &How) -> anyhow::Result<u8> {
     };
     let show = Show::new(how.json, false);
     let now = match &held {
-        Some(held) => format!("deletions go on for an hour; they were {held}"),
+        Some(held) => format!("deletions are allowed for an hour; they were {held}"),
         None => "no deletions were held back; for an hour none will be".to_owned(),
     };
     show.say(&if how.dry_run { format!("would be written: {now}") } else { now })?;

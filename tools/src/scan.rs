@@ -24,9 +24,9 @@ use removals::Removals;
 
 /// Lists source and destination and sends a job to the queue for every object that differs.
 ///
-/// Both sides are listed at the same time and compared as they come; nothing is kept. Equal is what has the same size and
-/// ETag, or what the ledger recorded and both sides still show. Where ETags say nothing (objects in parts, KMS), the size
-/// and the times decide, and --head looks closer. The agents look again before they copy, so a job too many does no harm,
+/// Both sides are listed at the same time and compared as the pages arrive. Objects are equal if they have the same size and
+/// ETag, or if both still are what the ledger recorded. Where ETags decide nothing (multipart objects, SSE-KMS), size and
+/// time decide; --head compares more. Agents look at an object again before they copy it, so a superfluous job does no harm,
 /// and the queue need not be empty.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -36,36 +36,36 @@ use removals::Removals;
 pub struct Arguments {
     #[command(flatten)]
     scope: Scope,
-    /// Compare headers, metadata and stored checksums: a HEAD on each side for every object. With transfer.metadata off only
+    /// Compare headers, metadata and stored checksums, with one HEAD per object and side. With transfer.metadata off, only
     /// where listings and ledger prove nothing.
     #[arg(long)]
     head: bool,
-    /// Name each object's newest version in its job, for agents with transfer.versions = "exact". Listing versions takes longer
-    /// where there are many old ones.
+    /// Write the newest version of each object into its job, for agents with transfer.versions = "exact". Listing versions
+    /// takes longer where there are many old ones.
     #[arg(long)]
     versions: bool,
-    /// Send jobs for what is only at the destination too, so that the agents delete what is theirs there. Needs
-    /// transfer.deletes, and sends none when they are more than transfer.max_delete_share of all.
+    /// Also send jobs for objects that are only at the destination, so that agents delete them if they are Skyferry's. Needs
+    /// transfer.deletes; none are sent if they are more than transfer.max_delete_share of all objects.
     #[arg(long)]
     deletes: bool,
-    /// Do nothing while the queue holds messages, as the predecessors' jobsender did.
+    /// Do nothing while the queue holds messages, as the jobsender of the earlier programs did.
     #[arg(long)]
     if_queue_empty: bool,
-    /// Send nothing; say what would be sent, how long it would take and what it would cost.
+    /// Send nothing; show what would be sent, how long it would take and what it would cost.
     #[arg(long)]
     dry_run: bool,
-    /// Prices for --dry-run; else those of config/prices.toml.
+    /// Prices for --dry-run [default: those of config/prices.toml].
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     #[command(flatten)]
     fleet: Fleet,
-    /// End with the result as a line of JSON on stdout.
+    /// Print the result as one line of JSON on stdout.
     #[arg(long)]
     json: bool,
-    /// No progress on stderr.
+    /// Show no progress on stderr.
     #[arg(long)]
     no_progress: bool,
-    /// Name every object that differs, on stderr.
+    /// Show every object that differs, on stderr.
     #[arg(short, long)]
     verbose: bool,
 }

@@ -20,24 +20,25 @@ use crate::voice::Voice;
 
 #[derive(clap::Args)]
 pub struct Scope {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// The predecessors' bucket pairs, in a file or an SSM parameter; else the settings' bucket_pairs, if there are any.
+    /// The bucket pairs of the earlier programs, in a file or an SSM parameter [default: bucket_pairs of the settings].
     #[arg(long, value_name = "FILE|ssm:NAME")]
     pub pairs: Option<String>,
-    /// Only source keys under this prefix: `sp` means `sp/…` and never `sp2/…`. May be said several times.
+    /// Only source keys under this prefix; repeatable. `sp` means the folder `sp/`.
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Vec<String>,
-    /// A file of prefixes, one a line; `#` begins a comment.
+    /// A file with one prefix per line; `#` begins a comment.
     #[arg(long, value_name = "FILE")]
     pub prefix_file: Option<PathBuf>,
     #[command(flatten)]
     pub selection: Selection,
-    /// Key ranges that are listed at once. Services that list in the order of the keys only.
+    /// Number of key ranges that are listed at once. Only for services that list in key order.
     #[arg(long, value_name = "N")]
     pub listers: Option<usize>,
-    /// How long a side may refuse everything for a reason that only a person can end; outages may last twenty times as long.
+    /// How long a side may refuse everything for a reason that only a person can repair; outages may last twenty times as
+    /// long.
     #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "30s")]
     pub patience: Duration,
 }

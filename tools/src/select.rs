@@ -12,19 +12,20 @@ use skyferry_agent::store::Listed;
 /// The flags.
 #[derive(clap::Args, Default)]
 pub struct Selection {
-    /// Only keys (what follows the source's prefix) that match one of these. `*` is any run of characters, also across `/`; `?` is one.
+    /// Only keys that match one of these patterns. The pattern is compared with the part after the source's prefix. `*`
+    /// matches any characters, including `/`; `?` matches one.
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// No keys that match one of these; decides over --include.
+    /// Exclude keys that match one of these patterns; takes precedence over --include.
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// A file of such patterns, one a line, matched against bucket/key (of a directory: its name and the path in it).
+    /// A file with one pattern per line, compared with bucket/key (for a directory: its name and the path in it).
     #[arg(long, value_name = "FILE")]
     pub ignore_list: Option<PathBuf>,
-    /// At least so large: 16MiB, 1GB, 100.
+    /// Minimum size: 16MiB, 1GB, 100.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub min_size: Option<u64>,
-    /// At most so large.
+    /// Maximum size.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub max_size: Option<u64>,
     /// Changed within this time: 30s, 15m, 12h, 7d.

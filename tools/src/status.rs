@@ -23,26 +23,26 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// A rate is that of the last half minute.
 const LOOKS: usize = 15;
 
-/// Shows how a fleet is doing: the queue's depth, what is under way, throughput, lag, what was parked and why, time to empty.
+/// Shows the state of a fleet: queue depth, objects in progress, throughput, lag, parked records with reasons, time to empty.
 ///
-/// The queue and the ledger are asked with the settings' keys, and each agent for its /status.json. An agent that does not
-/// answer is shown as such. Rates are measured over two seconds, or with --watch over the last half minute. SQS does not tell
-/// how old its oldest message is: the lag is the age of the message that an agent ended last.
+/// Queue and ledger are read with the credentials of the settings, and each agent is asked for its /status.json. An agent
+/// that does not answer is shown as such. Rates are measured over two seconds, or with --watch over the last half minute. SQS
+/// does not report the age of its oldest message: the lag is the age of the message that an agent finished last.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: skyferry status --config /etc/skyferry/agent.toml --agent http://10.0.0.7:9180 --watch"
 )]
 pub struct Arguments {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Where an agent tells its status; several times for several. Without it, where the settings' listens, on this machine.
+    /// The status address of an agent; repeatable [default: the one of the settings, on this machine].
     #[arg(long = "agent", value_name = "URL")]
     agents: Vec<String>,
-    /// Look again every two seconds, until Ctrl-C.
+    /// Repeat every two seconds, until Ctrl-C.
     #[arg(long)]
     watch: bool,
-    /// A line of JSON on stdout for each look.
+    /// Print one line of JSON per update on stdout.
     #[arg(long)]
     json: bool,
 }

@@ -12,7 +12,7 @@ use crate::cells::cell;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
-/// The ledger's table on DynamoDB.
+/// Creates or exports the ledger's DynamoDB table.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
@@ -22,27 +22,28 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Makes the table with its index and its expiry, billed by request. What is there already stays, and what is missing of it
-    /// is added.
+    /// Creates the table with its index and expiry, billed per request. What exists already is kept, and what is missing is
+    /// added.
     #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
     Create {
-        /// The agent's settings.
+        /// The agent's settings file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// End with a line of JSON on stdout.
+        /// Print one line of JSON on stdout.
         #[arg(long)]
         json: bool,
     },
-    /// Writes every record as a line of CSV: the predecessors' columns, and how it ended. Reads the whole table, page by page.
+    /// Writes every record as a line of CSV: the columns of the earlier programs, and the outcome. Reads the whole table,
+    /// page by page.
     #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml --output objects.csv")]
     Dump {
-        /// The agent's settings.
+        /// The agent's settings file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// A file that is not there yet, instead of stdout.
+        /// A new file to write to, instead of stdout.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// End with the count as a line of JSON on stdout; needs --output.
+        /// Print the count as one line of JSON on stdout; needs --output.
         #[arg(long, requires = "output")]
         json: bool,
     },

@@ -26,11 +26,12 @@ use report::Report;
 /// Differences that are named on stdout; --report has all.
 const NAMED: usize = 20;
 
-/// Proves that the destination holds what the source holds, and tells what does not.
+/// Verifies that source and destination are equal, and reports every difference.
 ///
-/// Compares as `scan` does, and looks again at whatever seems to differ. --head looks at both sides of every object, without
-/// reading it: stored checksums, headers and metadata; --read reads a share of the objects, or all of them. What changed since the beginning is an
-/// event's, and no difference. What is only at the destination is told, and is a difference where transfer.deletes is on.
+/// Compares as `scan` does, and checks each apparent difference a second time. --head compares stored checksums, headers and
+/// metadata of every object without reading its data; --read reads a share of the objects, or all. Changes since the start
+/// are left to their events and are not differences. Objects that are only at the destination are reported; they are
+/// differences if transfer.deletes is on. The exit code is 1 if there is any difference.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skyferry verify --config agent.toml --head --report differences.csv
@@ -39,26 +40,26 @@ const NAMED: usize = 20;
 pub struct Arguments {
     #[command(flatten)]
     scope: Scope,
-    /// Compare headers, metadata and stored checksums: a HEAD on each side for every object. With transfer.metadata off only
+    /// Compare headers, metadata and stored checksums, with one HEAD per object and side. With transfer.metadata off, only
     /// where listings and ledger prove nothing.
     #[arg(long)]
     head: bool,
-    /// Read so many of the objects and compare their digests with the source's: 1%, 0.001, all.
+    /// Read this share of the objects and compare their digests with the source: 1%, 0.001, all.
     #[arg(long, value_name = "SHARE")]
     read: Option<Share>,
-    /// Send a job for each object that is missing or differs.
+    /// Send a job for each object that is missing or different.
     #[arg(long)]
     repair: bool,
-    /// With --repair: send nothing, only count.
+    /// With --repair: only count, and send nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Every difference, as CSV, or as a line of JSON each where the name ends in .json or .jsonl.
+    /// Write every difference to this file: CSV, or JSON lines if the name ends in .json or .jsonl.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// End with the result as a line of JSON on stdout.
+    /// Print the result as one line of JSON on stdout.
     #[arg(long)]
     json: bool,
-    /// No progress on stderr.
+    /// Show no progress on stderr.
     #[arg(long)]
     no_progress: bool,
     /// Show the log.

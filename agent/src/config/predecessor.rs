@@ -51,7 +51,7 @@ const WITHOUT_EFFECT: [(&str, &str); 8] = [
     ("JobTimeout", "a message is kept as long as its copy makes progress"),
     ("JobsenderCompareVersionId", "it is about the jobsender: `scan --versions` names versions"),
     ("UpdateVersionId", "every read is pinned to one state of the source"),
-    ("CleanUnfinishedUpload", "an upload goes on where it is safe and is aborted where it is not"),
+    ("CleanUnfinishedUpload", "an upload is continued where this is safe, and aborted elsewhere"),
 ];
 
 /// Environment variables that override keys of these names.

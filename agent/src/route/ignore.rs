@@ -87,7 +87,7 @@ fn doubt(pattern: &[u8]) -> Option<String> {
     let shown = Key::new(pattern.to_vec());
     if !wildcard && matches!(pattern.last(), Some(b'/' | b'_')) {
         Some(format!(
-            "{shown} is no prefix: without a wildcard it names one object only; {shown}* takes all that begins so"
+            "{shown} is not a prefix: without a wildcard it matches one object only; {shown}* matches all that begin with it"
         ))
     } else if !pattern.contains(&b'/') && !pattern.starts_with(b"*") {
         Some(format!(

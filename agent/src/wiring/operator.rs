@@ -20,7 +20,7 @@ use crate::store::s3::S3;
 /// The source, to read and to set what its buckets tell whom.
 pub fn source_s3(settings: &Settings) -> Result<S3, WiringError> {
     let Store::S3(store) = &settings.source else {
-        return Err(wrong("[source]", "is no S3: only a bucket there sends events to SQS"));
+        return Err(wrong("[source]", "is not S3: only an S3 bucket sends events to SQS"));
     };
     let cached = keys(settings, settings.credentials.source.as_ref(), "[source]")?;
     let keys = Keys { cached, region: None, missing: None };
@@ -41,7 +41,7 @@ pub async fn owned_queue(settings: &Settings, arn: Option<&Arn<'_>>) -> Result<O
         }
         (Some(options), None) if known.next().is_none() => options,
         (Some(_), None) => return Err(wrong("[[queues]]", "are several: name one by its ARN")),
-        (None, None) => return Err(wrong("[queue]", "is no SQS queue: name one by its ARN")),
+        (None, None) => return Err(wrong("[queue]", "is not an SQS queue: give the ARN of one")),
     };
     let provider = settings.credentials.queue.as_ref().or(settings.credentials.source.as_ref());
     Ok(Owned::open(options, keys(settings, provider, "[queue]")?).await?)
@@ -57,7 +57,7 @@ pub async fn dead_letters(settings: &Settings) -> Result<Vec<Box<dyn DeadLetters
                 Box::new(SqsLetters::open(sqs_options(queue, region, endpoint), keys).await?)
             }
             config::Queue::Embedded { path } if !path.exists() => {
-                let reason = format!("there is no file {} yet: no agent has worked on it", path.display());
+                let reason = format!("the file {} does not exist: no agent has run with it yet", path.display());
                 return Err(WiringError::Section { section: "[queue]", reason });
             }
             config::Queue::Embedded { path } => {

@@ -51,7 +51,7 @@ pub async fn probe(written: &dyn Sink, subject: &Subject, ears: &Ears<'_>, findi
         None => {
             let advice = "let an agent work the backlog off first, or look at the bucket's notification";
             let found = format!(
-                "of {at} no agent has told for {} s, and the queue is too full to look into",
+                "no agent has reported {at} for {} s, and the queue is too full to search",
                 ears.patience.as_secs()
             );
             findings.warn(what, (found, advice), &[]);

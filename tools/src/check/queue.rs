@@ -114,7 +114,7 @@ fn policy(policy: Option<&str>, findings: &mut Findings<'_>) {
         return findings.warn("policy", ("none: S3 cannot send its events to it", advice), &[]);
     };
     let Ok(policy) = serde_json::from_str::<Value>(policy) else {
-        return findings.warn("policy", ("it is no JSON", advice), &[]);
+        return findings.warn("policy", ("it is not JSON", advice), &[]);
     };
     let statements = policy["Statement"].as_array().cloned().unwrap_or_else(|| vec![policy["Statement"].clone()]);
     let of_s3 = statements.iter().filter(|statement| {

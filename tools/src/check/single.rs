@@ -81,7 +81,7 @@ fn described(
     match (object.provenance == Some(with.provenance.clone()), can.metadata) {
         (true, _) => findings.fine("metadata", "comes back as it was sent"),
         (false, true) => {
-            let advice = "is something between that takes headers away? Skyferry tells its own objects by it";
+            let advice = "does a proxy remove headers? Skyferry recognises its own copies by them";
             findings.fail("metadata", ("does not come back", advice), &[4, 5, 11]);
         }
         (false, false) => findings.warn("metadata", ("is not kept here", "the ledger alone knows"), &[5]),
@@ -92,11 +92,11 @@ fn described(
         }
         (None, false) => {
             let advice = "what is written is compared by its ETag where that is an MD5, else read back";
-            findings.warn("stored checksum", ("none is told", advice), &[]);
+            findings.warn("stored checksum", ("none is returned", advice), &[]);
         }
         (None, true) => {
             let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
-            findings.warn("stored checksum", ("none is told, although this service stores one", advice), &[3]);
+            findings.warn("stored checksum", ("none is returned, although this service stores one", advice), &[3]);
         }
         (Some(_), _) => findings.fail("stored checksum", ("another than that of the bytes", "do not use it"), &[3]),
     }

@@ -50,7 +50,7 @@ async fn nothing_there(source: &dyn Source, bucket: &str, route: &Route, finding
     let name = Token::random().to_string();
     let key = Key::new([route.source_prefix.as_bytes(), b"skyferry-check-", name.as_bytes()].concat());
     match source.head(&Location::new(bucket, key), &Pin::Newest).await {
-        Ok(_) => findings.fine("a missing key", "is told as missing"),
+        Ok(_) => findings.fine("a missing key", "is reported as missing"),
         Err(error) if error.kind == Kind::Denied => {
             let advice = "grant s3:ListBucket: else what was removed looks denied, and its messages wait";
             findings.warn("a missing key", ("looks denied", advice), &[9]);

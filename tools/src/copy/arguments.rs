@@ -8,15 +8,15 @@ use skyferry_agent::config;
 
 use crate::select::Selection;
 
-/// Copies what is under SRC to under DST, on this machine alone, and goes on where it was killed.
+/// Copies objects from SRC to DST, on this machine alone. After an interruption the same command continues.
 ///
-/// SRC and DST are s3://bucket/prefix, gs://bucket/prefix, oss://bucket/prefix or a directory, either way round. A prefix
-/// `sp` means `sp/…` and never `sp2/…`; a SRC that names one object or file copies that. What is already equal is not
-/// sent again. The same command goes on where it was interrupted; nothing is ever deleted at DST.
+/// SRC and DST are s3://bucket/prefix, gs://bucket/prefix, oss://bucket/prefix or a directory, in any combination. A prefix
+/// `sp` means the folder `sp/`; a SRC that names one object or file copies that one. Equal objects are not sent again, and
+/// nothing is deleted at DST.
 ///
-/// Without --source-credentials and --destination-credentials the keys of both sides are AWS_ACCESS_KEY_ID,
-/// AWS_SECRET_ACCESS_KEY and (where there is one) AWS_SESSION_TOKEN of the environment; for gs:// an interoperability key
-/// under the same names. Providers: environment:PREFIX, file:PATH#FIELD, profile:NAME, instance, ssm:NAME,
+/// Both sides read their credentials from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and (if set) AWS_SESSION_TOKEN, unless
+/// --source-credentials or --destination-credentials is given; for gs:// an interoperability key is set in the same
+/// variables. Providers: environment:PREFIX, file:PATH#FIELD, profile:NAME, instance, ssm:NAME,
 /// secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE, google.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -29,74 +29,73 @@ pub struct Arguments {
     #[arg(value_name = "DST")]
     pub destination: OsString,
 
-    /// The source's service, where it is not the provider's own: https://HOST or https://HOST:PORT.
+    /// The source's endpoint, if it is not the default: https://HOST or https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub source_endpoint: Option<String>,
-    /// Where the source's keys come from.
+    /// The source's credentials provider.
     #[arg(long, value_name = "PROVIDER")]
     pub source_credentials: Option<String>,
     /// The source bucket's region.
     #[arg(long, value_name = "REGION")]
     pub source_region: Option<String>,
-    /// What kind of S3 the source is: aws, aliyun-oss or generic.
+    /// The kind of S3 at the source: aws, aliyun-oss or generic.
     #[arg(long, value_name = "KIND")]
     pub source_profile: Option<String>,
-    /// As --source-endpoint, of the destination.
+    /// As --source-endpoint, for the destination.
     #[arg(long, value_name = "URL")]
     pub destination_endpoint: Option<String>,
-    /// As --source-credentials, of the destination.
+    /// As --source-credentials, for the destination.
     #[arg(long, value_name = "PROVIDER")]
     pub destination_credentials: Option<String>,
-    /// As --source-region, of the destination.
+    /// As --source-region, for the destination.
     #[arg(long, value_name = "REGION")]
     pub destination_region: Option<String>,
-    /// As --source-profile, of the destination.
+    /// As --source-profile, for the destination.
     #[arg(long, value_name = "KIND")]
     pub destination_profile: Option<String>,
-    /// Take plain http from endpoints that are not on this machine.
+    /// Allow plain HTTP to endpoints on other machines.
     #[arg(long)]
     pub allow_http: bool,
-    /// Pay for the requests to the source's bucket.
+    /// Pay for requests to the source's bucket (requester pays).
     #[arg(long)]
     pub request_payer: bool,
-    /// Of what is written; else the bucket's own default.
+    /// The storage class to write [default: the bucket's own].
     #[arg(long, value_name = "CLASS")]
     pub storage_class: Option<String>,
 
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Take what is under SRC from an S3 Inventory report (its manifest.json, s3://… with the source's keys or a file)
-    /// instead of listing it. May be given several times.
+    /// Take the objects under SRC from an S3 Inventory report instead of a listing: its manifest.json, as s3://… (read with
+    /// the source's credentials) or as a file. Repeatable.
     #[arg(long, value_name = "MANIFEST")]
     pub inventory: Vec<OsString>,
-    /// Say what would be copied, and change nothing.
+    /// Show what would be copied, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Forget how far earlier runs came and what they copied; look at everything again.
+    /// Discard the state of earlier runs, and compare every object again.
     #[arg(long)]
     pub restart: bool,
-    /// Where to remember how far it came; else a file of this SRC and DST under $XDG_STATE_HOME/skyferry or
-    /// ~/.local/state/skyferry.
+    /// The state file [default: one for this SRC and DST in $XDG_STATE_HOME/skyferry or ~/.local/state/skyferry].
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Larger objects go in parts, and are gone on with in the middle.
+    /// Larger objects are sent in parts, and can be resumed in the middle.
     #[arg(long, value_name = "SIZE", default_value = "50MiB")]
     pub multipart_threshold: String,
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     pub part_size: String,
-    /// Bytes a second; 0 for no limit.
+    /// Bytes per second; 0 for no limit.
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub max_bandwidth: String,
-    /// How long a side may refuse everything for a reason that only a person can end (no such bucket, access denied, a
+    /// How long a side may refuse everything for a reason that only a person can repair (no such bucket, access denied, a
     /// full disk); outages may last twenty times as long.
     #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "30s")]
     pub patience: Duration,
 
-    /// End with the summary as a line of JSON on stdout; what else is said goes to stderr.
+    /// Print the summary as one line of JSON on stdout; everything else goes to stderr.
     #[arg(long)]
     pub json: bool,
-    /// No progress on stderr.
+    /// Show no progress on stderr.
     #[arg(long)]
     pub no_progress: bool,
     /// Show the agent's log.

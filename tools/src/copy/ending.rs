@@ -92,7 +92,7 @@ impl Ending {
             eprintln!("skyferry: and {} more", summary.parked - self.parked.len() as u64);
         }
         if let Some(error) = &self.trouble {
-            eprintln!("skyferry: {error:#}\nskyferry: given up; the same command goes on from here");
+            eprintln!("skyferry: {error:#}\nskyferry: stopped; the same command continues from here");
         }
         show.say(&table(summary, self.elapsed))?;
         if json { show.json(&summary.to_json(self.elapsed)) } else { Ok(()) }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Shows the dead letters of the settings' queues and why each is there, and sends them again or drops them.
+/// Lists, resends or deletes the dead letters of the queues in the settings.
 ///
-/// What Skyferry parked has its reason with it; what the queue itself gave up was received too often. To look at a letter
-/// is to take it: it is hidden from others for a minute at most, and given back at the end, on Ctrl-C too.
+/// Messages that Skyferry parked carry the reason; others were received too often. Reading a message hides it from other
+/// readers for at most a minute; it is returned at the end, also after Ctrl-C.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skyferry deadletters list --config agent.toml
@@ -26,7 +26,7 @@ pub enum Verb {
     Drop(Drop),
 }
 
-/// All letters by their reasons, with counts and examples.
+/// Lists all messages by reason, with counts and examples.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry deadletters list --config agent.toml --json")]
 pub struct List {
@@ -36,18 +36,18 @@ pub struct List {
     pub place: Place,
 }
 
-/// One letter in full: its reason and its body.
+/// Shows one message in full: its reason and its body.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry deadletters show photos/2026/a.jpg --config agent.toml")]
 pub struct Show {
-    /// The key, with its bucket or without; or the message's id.
+    /// The key, with or without its bucket, or the message id.
     #[arg(value_name = "KEY|ID")]
     pub wanted: String,
     #[command(flatten)]
     pub place: Place,
 }
 
-/// Sends letters to their queue again, then deletes them here: interrupted, one may come twice, none is lost.
+/// Sends messages back to their queue, then deletes them here. An interruption can duplicate a message, but loses none.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: skyferry deadletters redrive --config agent.toml --reason '*access denied*' --rate 50/s"
@@ -55,26 +55,26 @@ pub struct Show {
 pub struct Redrive {
     #[command(flatten)]
     pub which: Which,
-    /// No faster than this: 50/s, 100/m.
+    /// Maximum rate: 50/s, 100/m.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub rate: Option<Duration>,
-    /// Say what would be sent again, and change nothing.
+    /// Show what would be sent, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
     pub place: Place,
 }
 
-/// Deletes letters for good. What is in the ledger stays.
+/// Deletes messages permanently. The ledger is not changed.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry deadletters drop --config agent.toml --key 'photos/tmp/*' --dry-run")]
 pub struct Drop {
     #[command(flatten)]
     pub which: Which,
-    /// Say what would be deleted, and change nothing.
+    /// Show what would be deleted, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Needed, unless it is a dry run.
+    /// Required, unless --dry-run is given.
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]
@@ -83,23 +83,23 @@ pub struct Drop {
 
 #[derive(clap::Args)]
 pub struct Which {
-    /// Only letters whose reason matches: * is any run of characters, ? is one.
+    /// Only messages whose reason matches: * matches any characters, ? matches one.
     #[arg(long, value_name = "GLOB")]
     pub reason: Option<String>,
-    /// Only letters of a key that matches, with its bucket or without.
+    /// Only messages whose key matches, with or without its bucket.
     #[arg(long, value_name = "GLOB")]
     pub key: Option<String>,
 }
 
 #[derive(clap::Args)]
 pub struct Place {
-    /// The agent's settings.
+    /// The agent's settings file.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Of several queues in the settings this one, as they name it.
+    /// If the settings have several queues: only this one, by its name there.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,
-    /// End with a line of JSON on stdout; list and show give one for each letter before it.
+    /// Print one line of JSON on stdout; list and show print one per message before it.
     #[arg(long)]
     pub json: bool,
 }

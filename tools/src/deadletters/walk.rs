@@ -47,7 +47,7 @@ impl Walk<'_> {
         met.elsewhere = in_flight.as_ref().map_or(0, |all| all.saturating_sub(met.left));
         let given = self.letters.give_back(&receipts).await;
         walked?;
-        given.map_err(|error| anyhow::anyhow!("{error}; the letters come back by themselves within a minute"))?;
+        given.map_err(|error| anyhow::anyhow!("{error}; the messages become visible again within a minute"))?;
         Ok(met)
     }
 
@@ -80,7 +80,7 @@ impl Walk<'_> {
             let settled = each(new).await?;
             settled.iter().for_each(|id| drop(held.remove(id)));
             let done = met.letters.saturating_sub(held.len() as u64);
-            progress.tell(format!("{} letters read, {done} settled", met.letters));
+            progress.tell(format!("{} messages read, {done} done", met.letters));
             if let Some(pause) = self.rate.map(|one| one * settled.len() as u32) {
                 self.shutdown.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }

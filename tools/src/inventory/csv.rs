@@ -69,11 +69,13 @@ fn row<'a>(schema: &Schema, record: &'a ByteRecord, key: &'a mut Vec<u8>) -> Res
     }
     let size = match text(Column::Size)? {
         "" => None,
-        digits => Some(digits.parse().map_err(|_| format!("Size {} is no number", shown(digits.as_bytes())))?),
+        digits => Some(digits.parse().map_err(|_| format!("Size {} is not a number", shown(digits.as_bytes())))?),
     };
     let last_modified = match text(Column::LastModifiedDate)? {
         "" => None,
-        date => Some(seconds(date).ok_or_else(|| format!("LastModifiedDate {} is no time", shown(date.as_bytes())))?),
+        date => {
+            Some(seconds(date).ok_or_else(|| format!("LastModifiedDate {} is not a time", shown(date.as_bytes())))?)
+        }
     };
     Ok(Row {
         bucket: text(Column::Bucket)?,
@@ -193,7 +195,7 @@ mod tests {
         let expected = [
             Ok(("a\nb".into(), Some(1))),
             wrong("line 3", "Key %4 has a % without two hex digits after it"),
-            wrong("line 4", "Size x is no number"),
+            wrong("line 4", "Size x is not a number"),
             wrong("line 5", "2 columns where the schema has 3"),
             wrong("line 6", "Key is empty"),
             Ok(("fine".into(), Some(1))),

@@ -82,7 +82,9 @@ impl Files {
     }
 
     fn source(&self, place: &Place) -> anyhow::Result<&dyn Source> {
-        let missing = || format!("{place}: [source] of the settings is no S3 to read it from; download the report");
+        let missing = || {
+            format!("{place}: [source] of the settings is not S3, so it cannot be read from there; download the report")
+        };
         self.source.as_deref().with_context(missing)
     }
 }

@@ -249,5 +249,5 @@ where
 }
 
 fn told(error: &ParquetError) -> String {
-    format!("it is no Parquet file that can be read: {error}")
+    format!("it is not a readable Parquet file: {error}")
 }

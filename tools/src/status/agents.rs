@@ -119,7 +119,7 @@ impl Agents {
         let answer = self.client.get(page.clone()).send().await.map_err(reqwest::Error::without_url)?;
         anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
         let body = answer.text().await.map_err(reqwest::Error::without_url)?;
-        serde_json::from_str(&body).context("what it says is no agent's status")
+        serde_json::from_str(&body).context("the answer is not an agent's status")
     }
 }
 

@@ -23,7 +23,7 @@ pub fn words(sight: &Sight) -> String {
         None => row("fleet", &agents),
     });
     if let Some(held) = &sight.deletions_held {
-        lines.push(row("deletions", &format!("{held}; `skyferry resume --deletes` lets them go on")));
+        lines.push(row("deletions", &format!("{held}; `skyferry resume --deletes` allows them")));
     }
     if sight.totals.answering > 0 {
         lines.extend(totals(sight));
@@ -78,7 +78,7 @@ fn queue(queue: &Queue) -> String {
     let Queue { name, visible, in_flight, delayed, .. } = queue;
     let dead = queue.dead_letters.as_ref().map(|dead| match dead.waiting {
         Some(waiting) => format!("; dead letters in {}: {}", dead.name, HumanCount(waiting)),
-        None => format!("; the dead letters {} do not answer", dead.name),
+        None => format!("; the dead-letter queue {} does not answer", dead.name),
     });
     let [visible, in_flight, delayed] = [visible, in_flight, delayed].map(|count| HumanCount(*count));
     let dead = dead.unwrap_or_default();

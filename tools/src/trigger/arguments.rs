@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-/// Reads and changes which events of a bucket go to which queue.
+/// Shows and changes which events of a bucket are sent to which queue.
 ///
-/// A bucket has one notification configuration, and S3 replaces it whole. So it is read, the difference is shown and
-/// agreed on, and what is not Skyferry's stays word for word; it is read again before it is written, and after.
-/// Skyferry's are the entries whose Id begins with skyferry-.
+/// A bucket has one notification configuration, and writing it replaces it as a whole. It is read, the difference is shown
+/// for confirmation, it is read again, written, and read back. Skyferry's entries are those whose Id begins with skyferry-;
+/// all others are kept unchanged.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skyferry trigger list --bucket photos
@@ -29,24 +29,24 @@ pub enum Verb {
     Restore(Restore),
 }
 
-/// Shows all entries of a bucket's configuration, whoever made them.
+/// Lists all entries of a bucket, including those of other programs.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger list --bucket photos --json")]
 pub struct List {
-    /// The bucket; with --config that of its route, if there is one route.
+    /// The bucket. With --config: the bucket of its route, if there is one route.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<String>,
-    /// Also write the configuration as S3 gave it to this new file.
+    /// Also write the configuration, as S3 returned it, to this new file.
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
-    /// End with the entries as a line of JSON on stdout.
+    /// Print the entries as one line of JSON on stdout.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
 }
 
-/// Sends a bucket's events to a queue, all or those of some keys, and lets the bucket in at the queue's policy.
+/// Sends a bucket's events to a queue, for all keys or some, and admits the bucket in the queue's policy.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: skyferry trigger add --bucket photos --queue arn:aws:sqs:us-west-2:123456789012:list --prefix 2026/"
@@ -62,13 +62,13 @@ pub struct Add {
     pub connection: Connection,
 }
 
-/// Takes entries away: Skyferry's own by what is said of them, and others that are just what add would make of it.
+/// Removes Skyferry's entries that match the flags, and other entries that are exactly what `add` would create.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger remove --bucket photos --prefix-file prefixes.txt")]
 pub struct Remove {
     #[command(flatten)]
     pub which: Which,
-    /// All that is Skyferry's.
+    /// All entries of Skyferry.
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub struct Remove {
     pub connection: Connection,
 }
 
-/// Makes buckets have the triggers of a file. Run again, it changes nothing.
+/// Makes buckets match a file of triggers. Running it again changes nothing.
 #[derive(clap::Args)]
 #[command(after_help = "The file:
   [[triggers]]
@@ -91,7 +91,7 @@ Example: skyferry trigger apply triggers.toml --prune")]
 pub struct Apply {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Take away what is Skyferry's in these buckets and not in the file.
+    /// Remove Skyferry's entries in these buckets that are not in the file.
     #[arg(long)]
     pub prune: bool,
     #[command(flatten)]
@@ -102,13 +102,13 @@ pub struct Apply {
     pub connection: Connection,
 }
 
-/// Puts a configuration back as --backup wrote it, whole.
+/// Restores a whole configuration from a file that --backup wrote.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger restore before.xml --bucket photos")]
 pub struct Restore {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// As in list.
+    /// As for list.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<String>,
     #[command(flatten)]
@@ -119,49 +119,49 @@ pub struct Restore {
 
 #[derive(clap::Args)]
 pub struct Which {
-    /// The bucket; with --config that of its route, if there is one route.
+    /// The bucket. With --config: the bucket of its route, if there is one route.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<String>,
-    /// The queue's ARN; with --config that of its queue.
+    /// The queue's ARN. With --config: the queue of the settings.
     #[arg(long, value_name = "ARN")]
     pub queue: Option<String>,
-    /// Only keys that begin so; several make several entries. S3 compares letters: photos takes photos2/… too.
+    /// Only keys with this prefix; repeatable, one entry each. S3 compares text: photos also matches photos2/…
     #[arg(long, value_name = "PREFIX", conflicts_with = "prefix_file")]
     pub prefix: Vec<String>,
-    /// A file of such prefixes, one a line.
+    /// A file with one prefix per line.
     #[arg(long, value_name = "FILE")]
     pub prefix_file: Option<PathBuf>,
-    /// Only keys that end so.
+    /// Only keys with this suffix.
     #[arg(long, value_name = "SUFFIX")]
     pub suffix: Option<String>,
-    /// Which events, by commas or several times. Else s3:ObjectCreated:*, and those that the settings of --config ask
-    /// for: removals and expirations with deletes = true, restores with restore = true.
+    /// Events, separated by commas or repeated [default: s3:ObjectCreated:*, and with --config also removals and expirations
+    /// if deletes = true, restores if restore = true].
     #[arg(long, value_name = "EVENT")]
     pub events: Vec<String>,
 }
 
 #[derive(clap::Args)]
 pub struct Policy {
-    /// The bucket's account, where it is not the queue's.
+    /// The bucket's account, if it is not the queue's.
     #[arg(long, value_name = "ACCOUNT")]
     pub source_account: Option<String>,
-    /// Leave the queue's policy as it is, unread.
+    /// Do not read or change the queue's policy.
     #[arg(long)]
     pub keep_policy: bool,
 }
 
 #[derive(clap::Args)]
 pub struct Writing {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     pub yes: bool,
     /// Show the difference, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// First write the configuration as S3 gave it to this new file, for restore.
+    /// Before the change, write the configuration as S3 returned it to this new file, for restore.
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
-    /// End with the counts as a line of JSON on stdout; what else is said goes to stderr.
+    /// Print the counts as one line of JSON on stdout; everything else goes to stderr.
     #[arg(long)]
     pub json: bool,
 }
@@ -169,20 +169,20 @@ pub struct Writing {
 // (A doc comment here would become the text of every command.)
 #[derive(clap::Args)]
 pub struct Connection {
-    /// The agent's settings: the source's credentials, region and endpoint, and the queue.
+    /// The agent's settings file: source credentials, region, endpoint, and the queue.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["credentials", "region", "endpoint", "queue_endpoint"])]
     pub config: Option<PathBuf>,
-    /// Where the keys come from: environment:PREFIX, file:PATH#FIELD, profile:NAME, instance, ssm:NAME,
-    /// secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE. Default: environment.
+    /// Where the credentials come from: environment:PREFIX, file:PATH#FIELD, profile:NAME, instance, ssm:NAME,
+    /// secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE [default: environment].
     #[arg(long, value_name = "PROVIDER")]
     pub credentials: Option<String>,
     /// The bucket's region.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// The bucket's service, where it is not AWS: https://HOST or https://HOST:PORT.
+    /// The endpoint for the bucket, if not AWS: https://HOST or https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
-    /// The queue's service, where it is not AWS.
+    /// The endpoint for the queue, if not AWS.
     #[arg(long, value_name = "URL")]
     pub queue_endpoint: Option<String>,
 }

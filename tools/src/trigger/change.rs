@@ -180,7 +180,7 @@ fn agreed(yes: bool) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Usage("nothing is changed: there is no terminal to ask on, and no --yes".into()).into());
+        return Err(Usage("nothing is changed: without a terminal, --yes is required".into()).into());
     }
     eprint!("Write this? [y/N] ");
     std::io::stderr().flush()?;

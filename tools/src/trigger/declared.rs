@@ -37,7 +37,7 @@ pub fn read(file: &Path, default_events: &[String]) -> Result<BTreeMap<String, V
     let text = text.trim_start_matches('\u{feff}');
     let File { triggers } = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
     if triggers.is_empty() {
-        return Err(wrong("there is no [[triggers]] in it".into()));
+        return Err(wrong("it contains no [[triggers]]".into()));
     }
     let mut wanted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for trigger in triggers {

@@ -38,14 +38,14 @@ impl Admission {
         let wrong = |what: &str| anyhow!("the policy of {} {what}: correct it first", self.queue);
         let mut document = match policy {
             None => json!({ "Version": "2012-10-17", "Statement": [] }),
-            Some(text) => serde_json::from_str(text).with_context(|| wrong("is no JSON"))?,
+            Some(text) => serde_json::from_str(text).with_context(|| wrong("is not JSON"))?,
         };
         let statements = document.get_mut("Statement").ok_or_else(|| wrong("has no Statement"))?;
         // One alone may stand there without brackets.
         if statements.is_object() {
             *statements = json!([statements.take()]);
         }
-        let statements = statements.as_array_mut().ok_or_else(|| wrong("has a Statement that is no list"))?;
+        let statements = statements.as_array_mut().ok_or_else(|| wrong("has a Statement that is not a list"))?;
         if statements.contains(&wanted) {
             return Ok(None);
         }

@@ -99,7 +99,7 @@ impl Wire {
 /// An ARN to which S3 can send.
 pub fn standard_queue(text: &str) -> Result<Arn<'_>, Usage> {
     let wanted = "a queue's ARN is like arn:aws:sqs:us-west-2:123456789012:name";
-    let arn = Arn::parse(text).ok_or_else(|| Usage(format!("{text:?} is no ARN of an SQS queue: {wanted}")))?;
+    let arn = Arn::parse(text).ok_or_else(|| Usage(format!("{text:?} is not the ARN of an SQS queue: {wanted}")))?;
     if arn.name.ends_with(".fifo") {
         return Err(Usage(format!("{text} is a FIFO queue, and S3 sends its events to standard queues only")));
     }

@@ -71,7 +71,7 @@ impl Document {
         let mut ended = false;
         loop {
             let start = position(&reader);
-            let event = reader.read_event().map_err(|error| format!("is no XML at byte {start}: {error}"))?;
+            let event = reader.read_event().map_err(|error| format!("is not XML at byte {start}: {error}"))?;
             let end = position(&reader);
             let closed = match event {
                 Event::Start(_) | Event::Empty(_) if ended => return Err("has two roots".into()),

@@ -39,6 +39,6 @@ async fn a_parquet_file_that_is_none_is_refused() {
     bytes.truncate(bytes.len() - 30);
     let manifest = Report::of("Parquet", PARQUET, vec![bytes]).write(bench.folder.path());
     let said = bench.run(&[manifest.to_str().expect("UTF-8")]).await;
-    said.refused(1, &["part-0.parquet", "no Parquet file that can be read"]);
+    said.refused(1, &["part-0.parquet", "not a readable Parquet file"]);
     assert!(bench.jobs().await.is_empty());
 }

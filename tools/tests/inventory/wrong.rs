@@ -98,7 +98,7 @@ async fn a_bad_row_is_told_with_file_and_line_and_can_be_left_out() {
 
     let said = bench.run(&[&columns[..], &["--keep-going"]].concat()).await;
     assert_eq!((said.code, said.counts(["rows", "jobs", "bad"])), (Some(1), [6, 3, 3]), "{said:?}");
-    for words in ["line 2: Key b%zz", "line 5: Size many is no number", "line 6: 2 columns where the schema has 3"] {
+    for words in ["line 2: Key b%zz", "line 5: Size many is not a number", "line 6: 2 columns where the schema has 3"] {
         assert!(said.stderr.contains(words), "no {words:?} in {said:?}");
     }
     assert_eq!(bench.keys().await, ["c\nc", "f"], "the first was sent before");

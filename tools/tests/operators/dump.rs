@@ -53,6 +53,6 @@ async fn a_table_that_is_not_there_leaves_no_file() {
     stage.write(&stage.settings().replace("table = \"list\"", "table = \"lost\""));
     let output = stage.run(&["table", "dump", "--output", "dump.csv"]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-    assert!(errors(&output).contains("ledger lost: there is no such table"), "{}", errors(&output));
+    assert!(errors(&output).contains("ledger lost: no such table"), "{}", errors(&output));
     assert!(!stage.folder.path().join("dump.csv").exists());
 }

@@ -61,7 +61,7 @@ async fn a_queue_that_is_not_there_is_told_and_fails() {
     let output = stage.run(&["status"]);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
-    assert!(words.contains("queue lost: there is no such queue"), "{words}");
+    assert!(words.contains("queue lost: no such queue"), "{words}");
     for wrong in ["nonsense", "ftp://x", "http://"] {
         assert_eq!(stage.run(&["status", "--agent", wrong]).status.code(), Some(2), "{wrong}");
     }

@@ -142,7 +142,7 @@ async fn a_queue_without_dead_letters_is_told_with_what_to_do_on_ministack() {
     let bench = Bench::new().await;
     bench.cloud.create_queue("bare", &[]).await.expect("a queue");
     bench.write("agent.toml", bench.settings("bare"));
-    bench.deadletters(&["list"]).await.refused(1, &["bare", "no dead letters", "RedrivePolicy"]);
+    bench.deadletters(&["list"]).await.refused(1, &["bare", "no dead-letter queue", "RedrivePolicy"]);
 
     bench.write("agent.toml", bench.settings(QUEUE));
     let dead = json!({ "QueueUrl": bench.cloud.queue_url(DEAD) });

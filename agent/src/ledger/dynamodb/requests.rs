@@ -76,7 +76,7 @@ impl DynamoLedger {
         };
         if failure.is("ResourceNotFoundException") {
             return unusable(
-                format!("there is no such table for these keys ({operation}: {})", failure.answer),
+                format!("no such table for these credentials ({operation}: {})", failure.answer),
                 "check [ledger] table and region, or create it",
             );
         }

@@ -53,7 +53,7 @@ impl Refusals {
     pub fn told<E>(&self, operation: &'static str, failure: Failure<E>) -> QueueError {
         if failure.is("NonExistentQueue") || failure.is("QueueDoesNotExist") {
             return self.unusable(
-                format!("there is no such queue for these keys ({operation}: {})", failure.answer),
+                format!("no such queue for these credentials ({operation}: {})", failure.answer),
                 self.missing,
             );
         }
@@ -86,8 +86,7 @@ impl Refusals {
 
     pub fn no_dead_letters(&self) -> QueueError {
         self.unusable(
-            "it has no dead letters, for its RedrivePolicy names no queue: what is parked stands in the ledger alone"
-                .into(),
+            "it has no dead-letter queue (its RedrivePolicy names none): parked records are only in the ledger".into(),
             "make a queue, and name it in this one's RedrivePolicy with a maxReceiveCount of about 12",
         )
     }

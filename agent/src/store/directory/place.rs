@@ -154,7 +154,7 @@ fn in_the_way(errno: Errno, name: &OsStr) -> Trouble {
     match errno {
         Errno::ENOTDIR | Errno::ELOOP => {
             let name = name.to_string_lossy();
-            Trouble::new(Kind::CannotHold, format!("`{name}` is no folder here, so nothing can be under it"))
+            Trouble::new(Kind::CannotHold, format!("`{name}` is not a folder here, so it cannot contain anything"))
         }
         errno => errno.into(),
     }
@@ -180,7 +180,7 @@ impl Place {
         let file = File::options().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(&self.root);
         file.map(OwnedFd::from).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                Trouble::new(Kind::BucketMissing, format!("{} is no directory", self.root.display()))
+                Trouble::new(Kind::BucketMissing, format!("{} is not a directory", self.root.display()))
             }
             _ => error.into(),
         })

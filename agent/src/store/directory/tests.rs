@@ -87,7 +87,7 @@ async fn a_file_where_a_folder_must_be_cannot_be_held() {
     for key in ["a/b", "a/", "a/b/c"] {
         let error = tree.put(key, &Expected::Any).await.expect_err("in the way");
         assert_eq!(error.kind, Kind::CannotHold, "{error}");
-        assert!(error.to_string().contains("`a` is no folder"), "{error}");
+        assert!(error.to_string().contains("`a` is not a folder"), "{error}");
         let error = tree.directory.begin(&at(key), &attributes(1)).await.expect_err("in the way");
         assert_eq!(error.kind, Kind::CannotHold, "known before the first part");
     }

@@ -238,7 +238,7 @@ fn occupied(dir: &OwnedFd, name: &OsStr) -> Trouble {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| kind(&stat)) {
         Ok(SFlag::S_IFREG) | Err(Errno::ENOENT) => Trouble::new(Kind::Precondition, "a file has come meanwhile"),
         Ok(SFlag::S_IFDIR) => Trouble::new(Kind::CannotHold, "a folder has this name"),
-        Ok(_) => Trouble::new(Kind::CannotHold, "something that is no file has this name"),
+        Ok(_) => Trouble::new(Kind::CannotHold, "something that is not a file has this name"),
         Err(errno) => errno.into(),
     }
 }

@@ -165,7 +165,7 @@ impl Dialect for Google {
             Expected::Absent => 0,
             Expected::Revision(revision) => match revision.0.parse::<u64>() {
                 Ok(generation) if generation > 0 => generation,
-                _ => return Err("the expected revision is no generation".into()),
+                _ => return Err("the expected revision is not a generation".into()),
             },
         };
         Ok(Some((IF_GENERATION_MATCH, HeaderValue::from(generation))))

@@ -155,7 +155,7 @@ fn page(mut objects: Vec<Listed>, next: Option<String>, prefix: &Key, from: List
         return Err("a listing that does not move: the same page again".into());
     }
     let next = match next {
-        Some(words) if words.is_empty() => return Err("a listing that goes on, but not where".into()),
+        Some(words) if words.is_empty() => return Err("a truncated listing without a token to continue from".into()),
         Some(words) if last.is_some_and(|last| last.words == words) => {
             return Err("a listing that does not move: the same token again".into());
         }

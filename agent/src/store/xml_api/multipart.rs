@@ -224,7 +224,7 @@ fn page_of_uploads(page: UploadListing, prefix: &Key) -> Result<(Option<Marker>,
     let next = match page.is_truncated {
         false => None,
         true => {
-            let key = page.next_key_marker.ok_or("a listing that goes on, but not where")?;
+            let key = page.next_key_marker.ok_or("a truncated listing without a token to continue from")?;
             let key = document::key(&key, encoding)?;
             let key = key.as_str().ok_or("a marker that is not UTF-8")?.to_owned();
             Some((key, page.next_upload_id_marker.unwrap_or_default()))

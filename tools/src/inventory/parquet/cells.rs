@@ -66,7 +66,7 @@ impl Sizes {
             Sizes::Double(cells) => {
                 let size = *cells.next()?;
                 let whole = (0.0..=MOST).contains(&size) && size.fract() == 0.0;
-                Some(whole.then_some(size as u64).ok_or(format!("the size {size} is no whole number")))
+                Some(whole.then_some(size as u64).ok_or(format!("the size {size} is not a whole number")))
             }
         }
     }

@@ -70,11 +70,11 @@ fn what_is_no_parquet_or_breaks_off_is_an_error() {
     use std::io::{Seek as _, Write as _};
     let whole = report(&["a", "b"]);
     whole.set_len(whole.metadata().expect("about it").len() - 20).expect("cut");
-    assert!(Parquet::open(whole).err().expect("refused").contains("no Parquet file"));
+    assert!(Parquet::open(whole).err().expect("refused").contains("not a readable Parquet file"));
     let mut text = tempfile::tempfile().expect("a file");
     text.write_all(b"Bucket,Key\n").expect("written");
     text.rewind().expect("rewound");
-    assert!(Parquet::open(text).err().expect("refused").contains("no Parquet file"));
+    assert!(Parquet::open(text).err().expect("refused").contains("not a readable Parquet file"));
 }
 
 /// One row of these columns, each written by its position.
