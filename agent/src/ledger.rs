@@ -1,6 +1,6 @@
 //! What Skyferry remembers of every key: who is writing it, which uploads are open, what was published last.
 //!
-//! The ledger is the fence of the write protocol (design §4): `begin` makes every earlier writer of the key *fenced*,
+//! The ledger is the fence of the write protocol (docs/write-protocol.md): `begin` makes every earlier writer of the key *fenced*,
 //! and every later write of a fenced writer fails. An upload id is checkpointed before its first part, so that an
 //! upload that could ever publish is known to whoever begins next.
 //!

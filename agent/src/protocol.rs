@@ -1,4 +1,4 @@
-//! The write protocol (design §4) as a state machine without I/O, clock or randomness.
+//! The write protocol (docs/write-protocol.md) as a state machine without I/O, clock or randomness.
 //!
 //! `Protocol::start` gives the first [`Effect`]; the driver (`job.rs`) carries it out and hands back one [`Answer`];
 //! `step` gives the next effect, until `Effect::End`. Because nothing else decides, the model checker

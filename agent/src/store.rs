@@ -2,7 +2,7 @@
 //!
 //! A `Source` is only read, a `Sink` is written and read back. Both speak for one account and name the bucket in
 //! every call. Neither retries a write by itself: whether a lost write took effect is the protocol's question
-//! (design §4). Reads and idempotent control requests may be tried again inside, within seconds.
+//! (docs/write-protocol.md). Reads and idempotent control requests may be tried again inside, within seconds.
 //!
 //! The contract that every implementation passes is `tests/contracts/store.rs`.
 

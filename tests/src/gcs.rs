@@ -1,5 +1,5 @@
 //! Google Cloud Storage's XML API on loopback, as strict as what was measured and documented of the real one
-//! (facts/gcs-xml.md): nobody ships such an emulator, and a lax one would hide the very mistakes that cost data.
+//! (docs/gcs-xml.md): nobody ships such an emulator, and a lax one would hide the very mistakes that cost data.
 
 mod buckets;
 mod multipart;

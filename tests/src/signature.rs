@@ -1,7 +1,7 @@
 //! Who asks, proved: GOOG4-HMAC-SHA256 and AWS4-HMAC-SHA256 in the Authorization header, or a Bearer token. Computed from
 //! the request as it arrived, apart from any client's code, so that a client's mistake shows.
 //!
-//! Sources: the V4 signing pages of Cloud Storage and of S3; facts/gcs-xml.md for what was measured.
+//! Sources: the V4 signing pages of Cloud Storage and of S3; docs/gcs-xml.md for what was measured.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, StatusCode};

@@ -1,4 +1,4 @@
-//! The GCS peer is as strict as facts/gcs-xml.md says of the cloud.
+//! The GCS peer is as strict as docs/gcs-xml.md says of the cloud.
 
 mod access;
 mod multipart;
