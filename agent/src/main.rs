@@ -30,7 +30,14 @@ const WRONG: u8 = 2;
 #[command(name = "skyferry-agent", version, after_help = "Example: skyferry-agent --config /etc/skyferry/agent.toml")]
 struct Arguments {
     /// The settings file: TOML, or the ini of the earlier programs.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "SKYFERRY_CONFIG",
+        hide_env_values = true,
+        default_value = "/etc/skyferry/agent.toml"
+    )]
     config: PathBuf,
     /// Stop when the queue is empty.
     #[arg(long)]

@@ -12,7 +12,6 @@ mod queue;
 mod single;
 mod source;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use skyferry_agent::route::{Decision, Pairs, Route};
 use skyferry_agent::store::Sink;
 use skyferry_agent::wiring::{ALLOW, Apart, DENIED, bucket_pairs};
 
+use crate::settings::Config;
 use crate::show::Show;
 use crate::{DONE, FAILED, WRONG};
 use events::Ears;
@@ -44,9 +44,8 @@ const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry check --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Config,
     /// The folder for probes, under the destination's prefix.
     #[arg(long, value_name = "PREFIX", default_value = ".skyferry-check/")]
     probe_prefix: String,
@@ -64,7 +63,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
     let prefix = arguments.probe_prefix.trim_end_matches('/');
     if prefix.is_empty() || prefix.starts_with('/') {
         eprintln!("skyferry: --probe-prefix is a folder of its own, like .skyferry-check/");

@@ -1,13 +1,13 @@
 //! `skyferry clean`: ends multipart uploads that nobody will finish, and that everybody pays for. The agent does the same by
 //! itself every few hours; this is for whoever wants to see it, or runs no agent any more.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use skyferry_agent::config;
 use skyferry_agent::janitor::{AGE, Begun, Swept};
 use skyferry_agent::wiring::Agent;
 
+use crate::settings::Config;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
@@ -19,9 +19,8 @@ use crate::{DONE, WRONG};
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry clean --config /etc/skyferry/agent.toml --dry-run")]
 pub struct Arguments {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Config,
     /// Only uploads older than this: 18h, 3d.
     #[arg(long, value_name = "AGE", value_parser = config::duration, default_value = "18h")]
     older_than: Duration,
@@ -35,7 +34,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, false);
-    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
     if arguments.older_than < AGE && !arguments.dry_run {
         eprintln!("skyferry: uploads younger than {} hours may be an agent's that is at work", AGE.as_secs() / 3600);
     }

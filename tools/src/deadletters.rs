@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if matches!(&arguments.verb, Verb::Drop(drop) if !drop.yes && !drop.dry_run) {
         return Err(Usage("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
     }
-    let Some(settings) = crate::settings(&place.config) else { return Ok(WRONG) };
+    let Some(settings) = place.config.load() else { return Ok(WRONG) };
     let runtime = skyferry_agent::process::runtime()?;
     runtime.block_on(async {
         let shutdown = Shutdown::default();

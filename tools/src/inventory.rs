@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, false);
     let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
     voice::log(false, &voice);
-    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
     let wanted = match Wanted::of(arguments, &settings) {
         Ok(wanted) => wanted,
         Err(error) => {
@@ -95,7 +95,7 @@ struct Wanted {
 impl Wanted {
     fn of(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Wanted> {
         if arguments.deletes && !settings.transfer.deletes {
-            return Err(anyhow!("--deletes needs deletes = true in [transfer] of {}", arguments.config.display()));
+            return Err(anyhow!("--deletes needs deletes = true in [transfer] of {}", arguments.config.file.display()));
         }
         let places = |texts: &[OsString]| -> anyhow::Result<Vec<Place>> {
             texts.iter().map(|text| Place::parse(text).map_err(anyhow::Error::msg)).collect()
@@ -112,7 +112,7 @@ impl Wanted {
 
     /// What the work is known by.
     fn name(&self, arguments: &Arguments) -> anyhow::Result<String> {
-        let config = std::fs::canonicalize(&arguments.config)?;
+        let config = std::fs::canonicalize(&arguments.config.file)?;
         let names: Vec<String> = self.manifests.iter().map(Place::name).collect();
         Ok(format!("{} {}", config.display(), names.join(" ")))
     }

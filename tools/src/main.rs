@@ -20,6 +20,7 @@ mod remember;
 mod scan;
 mod scope;
 mod select;
+mod settings;
 mod show;
 mod spelling;
 mod status;
@@ -34,7 +35,6 @@ mod voice;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use skyferry_agent::config::Settings;
 
 /// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
 #[global_allocator]
@@ -71,12 +71,6 @@ enum Verb {
     Table(table::Arguments),
     Trigger(Box<trigger::Arguments>),
     Verify(Box<verify::Arguments>),
-}
-
-/// The agent's settings; what is wrong with them is said.
-fn settings(file: &std::path::Path) -> Option<Settings> {
-    let loaded = Settings::load(file, std::env::vars_os());
-    loaded.inspect_err(|error| eprintln!("skyferry: {error}")).ok()
 }
 
 fn main() -> ExitCode {

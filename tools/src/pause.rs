@@ -1,6 +1,5 @@
 //! `skyferry pause` and `skyferry resume`: a whole fleet rests and goes on, by a note in the ledger that every agent reads.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use skyferry_agent::ledger::Ledger;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{WiringError, open_ledger};
 
+use crate::settings::Config;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
@@ -24,9 +24,8 @@ use crate::{DONE, WRONG};
     after_help = "Example: skyferry pause --config /etc/skyferry/agent.toml --for 2h --reason 'the bucket moves'"
 )]
 pub struct PauseArguments {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Config,
     /// Duration: 90s, 30m, 2h, 1d [default: until `skyferry resume`].
     #[arg(long = "for", value_name = "TIME", value_parser = config::duration)]
     length: Option<Duration>,
@@ -46,9 +45,8 @@ pub struct PauseArguments {
     after_help = "Examples: skyferry resume --config /etc/skyferry/agent.toml\n          skyferry resume --config /etc/skyferry/agent.toml --deletes"
 )]
 pub struct ResumeArguments {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Config,
     /// Allow stopped deletions, instead of ending a pause.
     #[arg(long)]
     deletes: bool,
@@ -78,7 +76,7 @@ pub fn resume(arguments: &ResumeArguments) -> anyhow::Result<u8> {
     }
 }
 
-fn let_deletions_go(config: &Path, how: &How) -> anyhow::Result<u8> {
+fn let_deletions_go(config: &Config, how: &How) -> anyhow::Result<u8> {
     let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
     let runtime = skyferry_agent::process::runtime()?;
     let held = runtime.block_on(async {
@@ -104,8 +102,8 @@ fn let_deletions_go(config: &Path, how: &How) -> anyhow::Result<u8> {
 }
 
 /// None that keeps no notes.
-fn settings_with_notes(config: &Path) -> Option<Settings> {
-    let settings = crate::settings(config)?;
+fn settings_with_notes(config: &Config) -> Option<Settings> {
+    let settings = config.load()?;
     if matches!(settings.ledger, config::Ledger::None) {
         eprintln!("skyferry: [ledger] kind = \"none\" keeps no note that agents could read: stop them instead");
         return None;
@@ -114,7 +112,7 @@ fn settings_with_notes(config: &Path) -> Option<Settings> {
 }
 
 /// To this pause, or to none.
-fn change(config: &Path, to: Option<&Pause>, how: &How) -> anyhow::Result<u8> {
+fn change(config: &Config, to: Option<&Pause>, how: &How) -> anyhow::Result<u8> {
     let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
     let runtime = skyferry_agent::process::runtime()?;
     let before = runtime.block_on(async {

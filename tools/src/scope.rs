@@ -16,13 +16,13 @@ use crate::pages::{End, Place, in_order};
 use crate::patience::Patience;
 use crate::prefixes;
 use crate::select::{Filter, Selection};
+use crate::settings::Config;
 use crate::voice::Voice;
 
 #[derive(clap::Args)]
 pub struct Scope {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: Config,
     /// The bucket pairs of the earlier programs, in a file or an SSM parameter [default: bucket_pairs of the settings].
     #[arg(long, value_name = "FILE|ssm:NAME")]
     pub pairs: Option<String>,

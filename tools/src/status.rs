@@ -7,12 +7,12 @@ mod words;
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use skyferry_agent::config::Settings;
 use tokio::time::{Instant, sleep};
 
+use crate::settings::Config;
 use crate::show::Show;
 use crate::{DONE, FAILED, WRONG};
 use agents::Agents;
@@ -33,9 +33,8 @@ const LOOKS: usize = 15;
     after_help = "Example: skyferry status --config /etc/skyferry/agent.toml --agent http://10.0.0.7:9180 --watch"
 )]
 pub struct Arguments {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Config,
     /// The status address of an agent; repeatable [default: the one of the settings, on this machine].
     #[arg(long = "agent", value_name = "URL")]
     agents: Vec<String>,
@@ -48,7 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(settings) = crate::settings(&arguments.config) else { return Ok(WRONG) };
+    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
     let agents = match Agents::new(&arguments.agents, settings.listen) {
         Ok(agents) => agents,
         Err(error) => {

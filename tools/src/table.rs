@@ -9,6 +9,7 @@ use skyferry_agent::config::Settings;
 use skyferry_agent::wiring::{COLUMNS, create_table, dump_table};
 
 use crate::cells::cell;
+use crate::settings::Config;
 use crate::show::Show;
 use crate::{DONE, WRONG};
 
@@ -26,9 +27,8 @@ enum Verb {
     /// added.
     #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
     Create {
-        /// The agent's settings file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[command(flatten)]
+        config: Config,
         /// Print one line of JSON on stdout.
         #[arg(long)]
         json: bool,
@@ -37,9 +37,8 @@ enum Verb {
     /// page by page.
     #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml --output objects.csv")]
     Dump {
-        /// The agent's settings file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[command(flatten)]
+        config: Config,
         /// A new file to write to, instead of stdout.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -53,7 +52,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let (config, json) = match &arguments.verb {
         Verb::Create { config, json } | Verb::Dump { config, json, .. } => (config, *json),
     };
-    let Some(settings) = crate::settings(config) else { return Ok(WRONG) };
+    let Some(settings) = config.load() else { return Ok(WRONG) };
     match &arguments.verb {
         Verb::Create { .. } => create(&settings, &Show::new(json, false), json),
         Verb::Dump { output: None, .. } => {

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, arguments.verbose);
     let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
     voice::log(arguments.verbose, &voice);
-    let Some(settings) = crate::settings(&arguments.scope.config) else { return Ok(WRONG) };
+    let Some(settings) = arguments.scope.config.load() else { return Ok(WRONG) };
     let report = arguments.report.as_deref().map(Report::create).transpose()?;
     stopping::stoppable(&voice, async |shutdown: &Shutdown| {
         let work = async {

@@ -1,7 +1,8 @@
 //! What can be typed after `skyferry deadletters`.
 
-use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::settings::Config;
 
 /// Lists, resends or deletes the dead letters of the queues in the settings.
 ///
@@ -93,9 +94,8 @@ pub struct Which {
 
 #[derive(clap::Args)]
 pub struct Place {
-    /// The agent's settings file.
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: Config,
     /// If the settings have several queues: only this one, by its name there.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,

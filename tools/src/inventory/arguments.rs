@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::estimate::Fleet;
 use crate::select::Selection;
+use crate::settings::Config;
 
 /// Sends a job for every object of an S3 Inventory report: a start with many millions of objects, without listing them.
 ///
@@ -21,9 +22,8 @@ use crate::select::Selection;
 pub struct Arguments {
     #[arg(value_name = "MANIFEST", required = true)]
     pub manifests: Vec<OsString>,
-    /// The agent's settings file: routes, queue, credentials.
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: Config,
     /// The named files are bare CSV files, compressed with gzip or not, without a header, with these columns:
     /// Bucket,Key,Size. Keys are URL-encoded, as S3 writes them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

@@ -170,7 +170,7 @@ pub struct Writing {
 #[derive(clap::Args)]
 pub struct Connection {
     /// The agent's settings file: source credentials, region, endpoint, and the queue.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["credentials", "region", "endpoint", "queue_endpoint"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["credentials", "region", "endpoint", "queue_endpoint"])]
     pub config: Option<PathBuf>,
     /// Where the credentials come from: environment:PREFIX, file:PATH#FIELD, profile:NAME, instance, ssm:NAME,
     /// secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE [default: environment].
