@@ -38,11 +38,13 @@ CREATE TABLE messages (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, visible_a
 CREATE INDEX messages_due ON messages (queue, visible_at, leased);
 CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, parked INTEGER NOT NULL,
     reason TEXT NOT NULL, body TEXT NOT NULL);
--- source and destination: `bucket/key`. ended: when it settled, once nobody is writing; NULL keeps it from reaping.
+-- source and destination: `bucket/key`. ended: when it last settled or was parked (ms since the epoch); negative where the
+-- record is to be kept: somebody is writing, or will be, or it was parked.
 CREATE TABLE records (source BLOB NOT NULL, destination BLOB NOT NULL, outcome TEXT, reason TEXT,
     etag TEXT, size INTEGER, modified INTEGER, version TEXT, revision TEXT, digests BLOB, grade TEXT,
     failures INTEGER NOT NULL DEFAULT 0, ended INTEGER, PRIMARY KEY (source, destination)) WITHOUT ROWID;
--- begun: the order of their coming. fenced: when the next one began (ms), NULL for the last.
+-- begun: the order of their coming. fenced: when the next one began (ms), NULL for the last. stopped: 1: it has ended by itself,
+-- or with its process; 2: its object was parked meanwhile, so that nobody comes for its upload; 3: both.
 CREATE TABLE writers (source BLOB NOT NULL, destination BLOB NOT NULL, begun INTEGER NOT NULL, writer BLOB NOT NULL,
     fenced INTEGER, stopped INTEGER NOT NULL DEFAULT 0, upload TEXT, state BLOB,
     PRIMARY KEY (source, destination, begun)) WITHOUT ROWID;
@@ -53,7 +55,7 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 /// was stepped back.
 const RECOVER: &str = "
 UPDATE messages SET leased = 0, visible_at = 0 WHERE leased = 1;
-UPDATE writers SET stopped = 1 WHERE stopped = 0;
+UPDATE writers SET stopped = stopped | 1 WHERE stopped & 1 = 0;
 ";
 const LONGEST_DELAY: Duration = Duration::from_secs(12 * 3600);
 

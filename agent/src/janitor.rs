@@ -88,9 +88,10 @@ impl Janitor {
         }
     }
 
-    /// Ends our leftover uploads. The ledger is asked only where there are any to ask about.
+    /// Ends our leftover uploads. The ledger is asked only where there are any to ask about. One that cannot be ended keeps no
+    /// other from it: the first such error comes back at the end.
     pub async fn sweep(&self, begun: Begun) -> Result<Swept, CopyError> {
-        let mut swept = Swept::default();
+        let (mut swept, mut failed) = (Swept::default(), Ok(()));
         for (bucket, prefix) in self.places() {
             let found = self.sink.uploads(&bucket, &prefix).await?;
             let now = ambient::since_epoch();
@@ -117,13 +118,16 @@ impl Janitor {
                     tell(&at, &upload.id);
                 }
                 if !self.dry {
-                    self.sink.abort(&at, &upload.id).await?;
+                    if let Err(error) = self.sink.abort(&at, &upload.id).await {
+                        failed = failed.and(Err(error));
+                        continue;
+                    }
                     tracing::info!(object = %at, upload = %upload.id, "a leftover upload was ended");
                 }
                 swept.aborted += 1;
             }
         }
-        Ok(swept)
+        failed.map(|()| swept)
     }
 
     /// Buckets and prefixes, none inside another.

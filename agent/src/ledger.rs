@@ -100,7 +100,12 @@ pub struct Begun {
     pub earlier: Vec<EarlierWriter>,
     /// How often an attempt failed by the object's own fault since the record last settled or was parked.
     pub failures: u32,
+    pub last_end: Option<LastEnd>,
 }
+
+/// When a record last settled or was parked, by whoever, since the epoch: what went wrong before that is over. By the clock
+/// of the machine that ended it, which may differ from another's.
+pub type LastEnd = Duration;
 
 /// How a writer ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +147,7 @@ pub struct Record {
     pub grade: Option<Grade>,
     pub open_writers: usize,
     pub failures: u32,
+    pub last_end: Option<LastEnd>,
     /// Whether the record may be reaped: settled and nobody open.
     pub ended: bool,
 }
@@ -195,7 +201,8 @@ pub trait Ledger: Send + Sync {
         try_join_all(subjects.iter().map(|subject| self.lookup(subject))).await
     }
 
-    /// The uploads that some open writer has recorded under a destination bucket: the janitor spares them.
+    /// The uploads that some open writer has recorded under a destination bucket, and that somebody may go on with or end: the
+    /// janitor spares them. Not those of an object that was parked and that nobody has begun since, for its message is gone.
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;
 
     /// Forgets records that settled longer ago than `KEPT`, where the service does not do it by itself; how many.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use skyferry_agent::ambient;
 use skyferry_agent::digest::{Digests, Grade};
 use skyferry_agent::ledger::{
     Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Subject, UploadRecord,
@@ -273,6 +274,26 @@ pub async fn an_object_that_was_parked_has_all_its_attempts_again(on: Under) {
     assert_eq!(on.begin(&key).await.1.failures, 0);
 }
 
+/// By who has seen it fail before that, so that it must be told to more than the first who begins afterwards.
+pub async fn the_last_end_is_told_until_the_next_one_whoever_begins_meanwhile(on: Under) {
+    let key = subject("a");
+    let seconds = || ambient::since_epoch().as_secs();
+    let mut last = None;
+    for ending in [settled(Some(published("e", "r"))), Ending::Parked { reason: "refused".into() }, settled(None)] {
+        let (writer, begun) = on.begin(&key).await;
+        assert_eq!(begun.last_end, last);
+        on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+        let (writer, begun) = on.begin(&key).await;
+        assert_eq!(begun.last_end, last, "a release ends nothing");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let before = seconds();
+        on.finish(&key, writer, ending, &[]).await;
+        last = on.ledger.lookup(&key).await.expect("looked up").expect("there").last_end;
+        let told = last.expect("it has ended").as_secs();
+        assert!((before..=seconds() + 1).contains(&told), "{before} {told}");
+    }
+}
+
 pub async fn a_parked_record_keeps_its_reason_and_is_never_ended(on: Under) {
     let key = subject("a");
     let (writer, _) = on.begin(&key).await;
@@ -296,6 +317,32 @@ pub async fn open_uploads_are_told_by_destination_bucket(on: Under) {
     let (writer, _) = on.begin(&subject("a")).await;
     on.finish(&subject("a"), writer, settled(None), &[]).await;
     assert_eq!(on.ledger.open_uploads("sink").await.expect("told"), [UploadId("u1".into())]);
+}
+
+/// The last writer's, in doubt, and one that was left to it.
+pub async fn the_uploads_of_a_parked_object_are_nobodys_until_they_are_taken_over(on: Under) {
+    let key = subject("a");
+    let told = async || on.ledger.open_uploads("sink").await.expect("told");
+    let record = async |writer, upload: &UploadRecord| {
+        on.ledger.checkpoint(&key, writer, Some(upload)).await.expect("recorded");
+    };
+    let (first, second) = (upload("u1", 0), upload("u2", 0));
+    let (writer, _) = on.begin(&key).await;
+    record(writer, &first).await;
+    on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+    let (writer, _) = on.begin(&key).await;
+    record(writer, &second).await;
+    assert_eq!(told().await.len(), 2);
+    let parked = Ending::Parked { reason: "no abort is taken".into() };
+    on.ledger.finish(&key, writer, &parked, Left::Doubt, &[]).await.expect("parked");
+    assert!(told().await.is_empty(), "its message is gone");
+    let (writer, begun) = on.begin(&key).await;
+    let known = begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref()).map(|upload| upload.id.clone());
+    assert_eq!(known.collect::<Vec<_>>(), [first.id.clone(), second.id], "whoever asks again ends them");
+    record(writer, &first).await;
+    assert!(told().await.contains(&first.id), "taken over");
+    on.finish(&key, writer, Ending::Released { counted: false }, &[]).await;
+    assert!(told().await.contains(&first.id), "and left to the next");
 }
 
 pub async fn records_of_different_keys_and_destinations_are_apart(on: Under) {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use skyferry_agent::ambient;
 use skyferry_agent::digest::{Digests, Grade};
 use skyferry_agent::ledger::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, LedgerError, Left, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, LastEnd, LastPublished, LedgerError, Left, Record, Subject, UploadRecord,
 };
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{UploadId, Writer};
@@ -32,6 +33,9 @@ pub struct Item {
     pub reason: Option<String>,
     pub failures: u32,
     pub ended: bool,
+    pub last_end: Option<LastEnd>,
+    /// Parked, and nobody has begun since.
+    pub abandoned: bool,
     pub writers: Vec<Open>,
     pub destination_bucket: String,
 }
@@ -71,9 +75,15 @@ impl Dynamo {
                 upload: open.upload.clone(),
             });
         }
-        let begun = Begun { known, published: item.published.clone(), earlier, failures: item.failures };
+        let begun = Begun {
+            known,
+            published: item.published.clone(),
+            earlier,
+            failures: item.failures,
+            last_end: item.last_end,
+        };
         item.writers.push(Open { agent, writer, fenced: None, stopped: false, upload: None });
-        item.ended = false;
+        (item.ended, item.abandoned) = (false, false);
         self.weigh(subject)?;
         Ok(begun)
     }
@@ -113,6 +123,9 @@ impl Dynamo {
         }
         item.writers.retain(|open| !closed.contains(&open.writer));
         let others_open = item.writers.len() > usize::from(stopped);
+        if !matches!(ending, Ending::Released { .. }) {
+            item.last_end = Some(ambient::since_epoch());
+        }
         match ending {
             Ending::Settled { outcome, published, digests, grade } => {
                 let same = item.published == *published;
@@ -124,7 +137,7 @@ impl Dynamo {
             }
             Ending::Parked { reason } => {
                 (item.outcome, item.reason, item.failures) = (Some(Outcome::Parked), Some(reason.clone()), 0);
-                item.ended = false;
+                (item.ended, item.abandoned) = (false, true);
             }
             Ending::Released { counted } => {
                 item.failures += u32::from(*counted);
@@ -143,12 +156,13 @@ impl Dynamo {
             grade: item.grade,
             open_writers: item.writers.len(),
             failures: item.failures,
+            last_end: item.last_end,
             ended: item.ended && item.writers.is_empty(),
         })
     }
 
     pub fn open_uploads(&self, bucket: &str) -> Vec<UploadId> {
-        let items = self.items.values().filter(|item| item.destination_bucket == bucket);
+        let items = self.items.values().filter(|item| item.destination_bucket == bucket && !item.abandoned);
         items.flat_map(|item| &item.writers).filter_map(|open| open.upload.as_ref()).map(|u| u.id.clone()).collect()
     }
 

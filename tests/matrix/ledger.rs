@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use skyferry_agent::ambient;
 use skyferry_agent::ledger::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, LastEnd, LastPublished, Ledger, LedgerError, Left, Record, Subject,
+    UploadRecord,
 };
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{Location, UploadId, Writer};
@@ -34,6 +36,9 @@ struct Item {
     failures: u32,
     writers: Vec<Open>,
     settled: bool,
+    last_end: Option<LastEnd>,
+    /// Parked, and nobody has begun since.
+    abandoned: bool,
 }
 
 struct Open {
@@ -82,8 +87,14 @@ impl Ledger for MemoryLedger {
         });
         let earlier = earlier.collect();
         item.writers.push(Open { writer, fenced: None, stopped: false, upload: None });
-        item.settled = false;
-        Ok(Begun { known, published: item.published.clone(), earlier, failures: item.failures })
+        (item.settled, item.abandoned) = (false, false);
+        Ok(Begun {
+            known,
+            published: item.published.clone(),
+            earlier,
+            failures: item.failures,
+            last_end: item.last_end,
+        })
     }
 
     async fn checkpoint(
@@ -123,6 +134,9 @@ impl Ledger for MemoryLedger {
         item.writers.retain(|open| !closed.contains(&open.writer));
         let others_open = item.writers.len() > usize::from(stopped);
         let mut settled = None;
+        if !matches!(ending, Ending::Released { .. }) {
+            item.last_end = Some(ambient::since_epoch());
+        }
         match ending {
             Ending::Settled { outcome, published, .. } => {
                 item.published.clone_from(published);
@@ -131,6 +145,7 @@ impl Ledger for MemoryLedger {
             }
             Ending::Parked { reason } => {
                 (item.outcome, item.reason) = (Some(Outcome::Parked), Some(reason.clone()));
+                item.abandoned = true;
             }
             Ending::Released { counted } => item.failures += u32::from(*counted),
         }
@@ -149,6 +164,7 @@ impl Ledger for MemoryLedger {
             published: item.published.clone(),
             open_writers: item.writers.len(),
             failures: item.failures,
+            last_end: item.last_end,
             ended: item.settled && item.writers.is_empty(),
             ..Record::default()
         });
@@ -157,7 +173,7 @@ impl Ledger for MemoryLedger {
 
     async fn open_uploads(&self, _: &str) -> Result<Vec<UploadId>, LedgerError> {
         let inner = self.inner();
-        let open = inner.items.values().flat_map(|item| &item.writers);
+        let open = inner.items.values().filter(|item| !item.abandoned).flat_map(|item| &item.writers);
         Ok(open.filter_map(|open| open.upload.as_ref()).map(|upload| upload.id.clone()).collect())
     }
 

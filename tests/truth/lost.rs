@@ -98,3 +98,27 @@ async fn the_janitor_leaves_young_recorded_and_foreign_uploads_alone() {
     let left: Vec<String> = stage.gcs.open_uploads(SINK).into_iter().map(|upload| upload.key).collect();
     assert_eq!(left, ["theirs"]);
 }
+
+/// Nobody comes for it: its message is gone. And one that cannot be ended keeps no other from it.
+#[tokio::test]
+async fn the_upload_of_an_object_that_was_parked_while_its_abort_was_refused_is_ended_later() {
+    let stage = Stage::with(MULTIPART).await;
+    stage.put("k", &bytes(12 << 20, 1));
+    stage.put("lost", &bytes(12 << 20, 2));
+    let retained = Fault::Refuse { status: 403, code: "RetentionPolicyNotMet".into(), retry_after: None };
+    for operation in [Operation::CompleteUpload, Operation::AbortUpload] {
+        stage.gcs.faults().add(Rule::on(operation, retained.clone()).key("k").always());
+    }
+    stage.gcs.faults().add(Rule::on(Operation::CreateUpload, Fault::LostAnswer).key("lost"));
+    let summary = stage.drain(&[created("k"), created("lost")]).await;
+    assert_eq!((summary.copied, summary.parked), (1, 1));
+    let left = || stage.gcs.open_uploads(SINK).into_iter().map(|upload| upload.key).collect::<Vec<_>>();
+    assert_eq!(left(), ["k", "lost"]);
+    let sweep = async || stage.agent().await.janitor().sweep(Begun::Ago(Duration::ZERO)).await;
+    let refused = sweep().await.expect_err("one abort is refused still");
+    assert!(refused.to_string().contains("AbortMultipartUpload copies/k"), "{refused}");
+    assert_eq!(left(), ["k"]);
+    stage.gcs.faults().clear();
+    assert_eq!(sweep().await.expect("swept"), Swept { aborted: 1, live: 0, foreign: 0 });
+    assert!(left().is_empty());
+}

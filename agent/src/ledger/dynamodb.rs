@@ -86,9 +86,9 @@ pub struct DynamoLedger {
 
 impl DynamoLedger {
     /// What a finish writes, its conditions apart.
-    fn ending(&self, subject: &Subject, me: &str, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
+    fn ending(&self, subject: &Subject, writer: Writer, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
         let mut change = Change::default();
-        let now = Stamps::now();
+        let (me, now) = (&*item::attribute(writer), Stamps::now());
         match ending {
             Ending::Settled { outcome, published, digests, grade } => {
                 change.set(&["sfOutcome"], text(outcome.name()));
@@ -114,6 +114,7 @@ impl DynamoLedger {
             Ending::Parked { reason } => {
                 change.set(&["sfOutcome"], text(Outcome::Parked.name()));
                 change.set(&["sfReason"], text(reason));
+                change.set(&["sfParker"], text(&writer.to_string()));
                 ["sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
                 change.add("jobStatus", list(vec!["ERR".into()]));
                 now.ended(&mut change);
@@ -201,6 +202,7 @@ impl Ledger for DynamoLedger {
             published: before.published(subject),
             earlier,
             failures: before.failures(subject),
+            last_end: before.last_end(subject),
         })
     }
 
@@ -248,7 +250,7 @@ impl Ledger for DynamoLedger {
     ) -> Result<Finished, LedgerError> {
         let (key, me) = (name::key(subject), item::attribute(writer));
         let closed = self.close_all_but_some(&key, writer, closed).await?;
-        let mut change = self.ending(subject, &me, ending, left, closed);
+        let mut change = self.ending(subject, writer, ending, left, closed);
         require_standing(&mut change, writer, &me);
         if left == Left::Upload {
             change.require_there(&[&me, "u"]);
@@ -312,8 +314,9 @@ impl Ledger for DynamoLedger {
             };
             let page = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("Scan", failure))?;
             for item in page.items.unwrap_or_default() {
-                let open = Item::new(item).open();
-                uploads.extend(open.into_iter().filter(|open| open.is_to(destination_bucket)).filter_map(|o| o.upload));
+                let item = Item::new(item);
+                let open = item.open().into_iter().filter(|_| !item.is_abandoned());
+                uploads.extend(open.filter(|open| open.is_to(destination_bucket)).filter_map(|o| o.upload));
             }
             from = page.last_evaluated_key.filter(|key| !key.is_empty());
             if from.is_none() {

@@ -18,20 +18,22 @@ use crate::embedded::{Db, Embedded, Failure};
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
-const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended IS NOT NULL, outcome, reason, digests, \
+const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended, outcome, reason, digests, \
      grade FROM records WHERE source = ?1 AND destination = ?2";
 /// Keeps a record whose attempt came to nothing: it is known, and not ended.
 const UNSETTLED: &str = "INSERT INTO records (source, destination, failures) VALUES (?1, ?2, ?3) \
-     ON CONFLICT DO UPDATE SET ended = NULL, failures = failures + ?3";
+     ON CONFLICT DO UPDATE SET ended = -abs(ended), failures = failures + ?3";
 const FENCE: &str = "UPDATE writers SET fenced = ?3 WHERE source = ?1 AND destination = ?2 AND fenced IS NULL";
-const WRITERS: &str = "SELECT writer, fenced, stopped, upload, state FROM writers \
+const WRITERS: &str = "SELECT writer, fenced, stopped & 1, upload, state FROM writers \
      WHERE source = ?1 AND destination = ?2 ORDER BY begun";
 const NEW_WRITER: &str = "INSERT INTO writers (source, destination, begun, writer) VALUES (?1, ?2, ?3, ?4)";
 const CHECKPOINT: &str = "UPDATE writers SET upload = ?4, state = ?5 \
      WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
-const STANDING: &str = "SELECT writer, fenced IS NOT NULL, stopped FROM writers WHERE source = ?1 AND destination = ?2";
-const STOP: &str = "UPDATE writers SET stopped = 1 WHERE source = ?1 AND destination = ?2 AND writer = ?3 \
+const STANDING: &str =
+    "SELECT writer, fenced IS NOT NULL, stopped & 1 FROM writers WHERE source = ?1 AND destination = ?2";
+const STOP: &str = "UPDATE writers SET stopped = stopped | 1 WHERE source = ?1 AND destination = ?2 AND writer = ?3 \
      AND upload IS NOT NULL";
+const ABANDON: &str = "UPDATE writers SET stopped = stopped | 2 WHERE source = ?1 AND destination = ?2";
 const CLOSE: &str = "DELETE FROM writers WHERE source = ?1 AND destination = ?2 AND writer = ?3";
 /// Digests that are not told again stay, as long as they are of the same state.
 const SETTLE: &str = "INSERT INTO records \
@@ -43,12 +45,13 @@ const SETTLE: &str = "INSERT INTO records \
      grade = CASE WHEN ?6 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
          AND revision IS ?11 THEN grade ELSE ?6 END, \
      etag = ?7, size = ?8, modified = ?9, version = ?10, revision = ?11";
-const PARK: &str = "INSERT INTO records (source, destination, outcome, reason) VALUES (?1, ?2, 'parked', ?3) \
-     ON CONFLICT DO UPDATE SET outcome = 'parked', reason = ?3, failures = 0, ended = NULL";
-const UPLOADS: &str = "SELECT upload FROM writers WHERE upload IS NOT NULL AND substr(destination, 1, length(?1)) = ?1";
-const OLD: &str = "SELECT source, destination, ended < ?3 FROM records WHERE (source, destination) > (?1, ?2) \
+const PARK: &str = "INSERT INTO records (source, destination, outcome, reason, ended) VALUES (?1, ?2, 'parked', ?3, ?4) \
+     ON CONFLICT DO UPDATE SET outcome = 'parked', reason = ?3, failures = 0, ended = ?4";
+const UPLOADS: &str = "SELECT upload FROM writers WHERE upload IS NOT NULL AND stopped & 2 = 0 \
+     AND substr(destination, 1, length(?1)) = ?1";
+const OLD: &str = "SELECT source, destination, ended > 0 AND ended < ?3 FROM records WHERE (source, destination) > (?1, ?2) \
      ORDER BY source, destination LIMIT 2000";
-const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended < ?3 AND NOT EXISTS \
+const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended > 0 AND ended < ?3 AND NOT EXISTS \
      (SELECT 1 FROM writers WHERE writers.source = records.source AND writers.destination = records.destination)";
 
 /// When records were forgotten last, in ms since the epoch.
@@ -141,6 +144,7 @@ impl Ledger for EmbeddedLedger {
             let mut begun = Begun { known: record.is_some() || !earlier.is_empty(), earlier, ..Begun::default() };
             if let Some(record) = record {
                 (begun.published, begun.failures) = (record.published, record.failures);
+                begun.last_end = record.last_end;
             }
             let order = db.next_id();
             db.execute(NEW_WRITER, (source, destination, order, writer.0.to_be_bytes()))?;
@@ -252,7 +256,7 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
                 pack::digests(&mut out, digests);
                 out
             });
-            let ended = (!others_open).then_some(db.now);
+            let ended = if others_open { -db.now } else { db.now };
             db.statement(SETTLE)?.execute(params![
                 source,
                 destination,
@@ -268,7 +272,8 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
             ])?;
         }
         Ending::Parked { reason } => {
-            db.execute(PARK, (source, destination, reason))?;
+            db.execute(ABANDON, name.pair())?;
+            db.execute(PARK, (source, destination, reason, -db.now))?;
         }
         Ending::Released { counted } => {
             db.execute(UNSETTLED, (source, destination, u32::from(*counted)))?;
@@ -291,6 +296,7 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
             revision: Revision(revision),
         }),
     };
+    let ended: Option<i64> = row.get(6)?;
     Ok(Record {
         outcome: row.get_ref(7)?.as_str_or_null()?.and_then(Outcome::parse),
         reason: row.get(8)?,
@@ -299,7 +305,8 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
         grade: row.get_ref(10)?.as_str_or_null()?.and_then(Grade::parse),
         open_writers: 0,
         failures: row.get(5)?,
-        ended: row.get(6)?,
+        last_end: ended.map(|at| Duration::from_millis(at.unsigned_abs())),
+        ended: ended.is_some_and(|at| at > 0),
     })
 }
 

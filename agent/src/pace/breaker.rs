@@ -199,6 +199,11 @@ impl Breaker {
         self.book().forget(object);
     }
 
+    /// Somebody has ended it, at that time: what it met before counts no more.
+    pub fn ended(&self, object: Object, at: Instant) {
+        self.book().ended(object, at);
+    }
+
     /// The last error of each object that has failed and not ended since, the newest last.
     pub fn unsettled(&self) -> Vec<CopyError> {
         self.book().unsettled()

@@ -3,10 +3,11 @@
 use tokio::time::Instant;
 
 use super::{Done, Drive, MAX_ABORTS};
+use crate::ambient;
 use crate::copy::whole;
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
-use crate::ledger::UploadRecord;
+use crate::ledger::{LastEnd, UploadRecord};
 use crate::object::{SourceIdentity, Token, UploadId};
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
@@ -16,6 +17,7 @@ use crate::store::{Object, Pin, Provenance};
 impl Drive<'_> {
     pub(super) async fn lookup(&mut self) -> Done {
         let record = self.context.ledger.lookup(self.subject).await.map_err(|error| self.ledger_error(error))?;
+        self.end_noticed(record.as_ref().and_then(|record| record.last_end));
         self.recorded = record.filter(|record| record.ended).and_then(|record| record.published);
         let settled = self.recorded.clone().map(|published| (published.identity, published.revision));
         Ok(Answer::Settled(settled))
@@ -27,6 +29,7 @@ impl Drive<'_> {
         self.begun = begun.map_err(|error| self.ledger_error(error))?;
         self.standing.confirmed(asked);
         self.recorded = self.begun.published.clone();
+        self.end_noticed(self.begun.last_end);
         let earlier = self.begun.earlier.iter().map(|earlier| Earlier {
             writer: earlier.writer,
             closable: earlier.stopped || earlier.fenced_for >= self.context.hold,
@@ -41,6 +44,14 @@ impl Drive<'_> {
             published: self.recorded.clone().map(|published| (published.identity, published.revision)),
             earlier: earlier.collect(),
         }))
+    }
+
+    /// Another agent may have ended the object since this one saw it fail: what fails from now on is judged anew.
+    fn end_noticed(&self, end: Option<LastEnd>) {
+        let ago = end.map(|end| ambient::since_epoch().saturating_sub(end));
+        if let Some(at) = ago.and_then(|ago| Instant::now().checked_sub(ago)) {
+            self.context.breaker.ended(self.object, at);
+        }
     }
 
     /// Whether an upload was cut as the sink allows: as it was cut it goes on.

@@ -9,10 +9,11 @@
 //! | `sfParts` | B | the parts of the upload that was checkpointed last, with its token: one such list an item, or two uploads of 10,000 parts would burst it. The list of another upload is not needed once a writer has begun one of its own |
 //! | `sfPublished` | M | what is at the destination: `to`, `etag`, `size`, `modified`, `version`, `revision` |
 //! | `sfProof` | B | its digests and grade, with a hash of what they prove |
+//! | `sfParker` | S | the writer that parked it: while it is the last to begin, nobody comes for the uploads |
 //! | `sfOutcome` `sfReason` `sfFailures` `sfBegan` | S S N N | as they say |
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,12 +22,15 @@ use sha2::{Digest as _, Sha256};
 use super::change::{Change, number, text};
 use super::{LastPublished, Record, Subject, UploadRecord, pack};
 use crate::digest::{Digests, Grade};
+use crate::ledger::LastEnd;
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
 pub(super) const OPEN: &str = "sfOpen_";
 /// How much of a hash tells two states apart.
 const HASH: usize = 16;
+/// A moment as the predecessors write it.
+const STAMP: &str = "%Y-%m-%d %H:%M:%S";
 
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
@@ -86,9 +90,22 @@ impl Item {
         Writer::parse(read_text(&self.0, "sfWriter")?)
     }
 
+    /// Parked, and nobody has begun since.
+    pub fn is_abandoned(&self) -> bool {
+        read_text(&self.0, "sfParker").is_some_and(|parker| read_text(&self.0, "sfWriter") == Some(parker))
+    }
+
     pub fn failures(&self, subject: &Subject) -> u32 {
         let failures = read_number(&self.0, "sfFailures").filter(|_| self.names(subject));
         failures.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    }
+
+    /// As `endTime_f` has it, in whole seconds: at the latest then.
+    pub fn last_end(&self, subject: &Subject) -> Option<LastEnd> {
+        read_text(&self.0, "sfOutcome").filter(|_| self.names(subject))?;
+        let end = jiff::civil::DateTime::strptime(STAMP, read_text(&self.0, "endTime_f")?).ok()?;
+        let second = end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+        u64::try_from(second).ok().map(|second| Duration::from_secs(second + 1))
     }
 
     /// Whether the destination that the record names is the subject's: what it says of outcome and failures is of that one.
@@ -168,6 +185,7 @@ impl Item {
             grade,
             open_writers,
             failures: self.failures(subject),
+            last_end: self.last_end(subject),
             ended: outcome.is_some() && self.expires() && open_writers == 0,
         }
     }
@@ -239,7 +257,7 @@ impl Stamps {
     pub fn now() -> Stamps {
         let at = jiff::Timestamp::now();
         let epoch = at.as_second().unsigned_abs();
-        Stamps { epoch, text: at.strftime("%Y-%m-%d %H:%M:%S").to_string() }
+        Stamps { epoch, text: at.strftime(STAMP).to_string() }
     }
 
     pub fn ended(&self, change: &mut Change) {

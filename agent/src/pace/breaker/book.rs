@@ -176,6 +176,14 @@ impl Book {
         }
     }
 
+    pub fn ended(&mut self, object: Object, at: Instant) {
+        match self.failing.get_mut(&object) {
+            Some(failing) if failing.at > at => failing.since.retain(|(_, since)| *since > at),
+            Some(_) => drop(self.failing.remove(&object)),
+            None => {}
+        }
+    }
+
     pub fn unsettled(&self) -> Vec<CopyError> {
         let mut failing: Vec<_> = self.failing.values().collect();
         failing.sort_by_key(|failing| failing.at);

@@ -35,6 +35,9 @@ impl Rig {
             CopyError::new(verb.channel.side(), Kind::Unavailable, "PutObject", &Location::new("b", key), "503");
         self.0.failed_by(verb, self.0.object(&key), &error, "unavailable")
     }
+    fn ended(&self, key: &str, at: Instant) {
+        self.0.ended(self.0.object(&key), at);
+    }
     fn forget(&self, key: &str) {
         self.0.forget(self.0.object(&key));
     }
@@ -59,6 +62,23 @@ async fn an_object_is_to_blame_when_others_pass_after_its_first_failure() {
     assert_eq!(rig.fails(put(), "k"), Blame::Object, "also long after: nothing else is left to be tried");
     rig.forget("k");
     assert_eq!(rig.fails(put(), "k"), Blame::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_object_met_before_another_agent_ended_it_counts_no_more() {
+    let rig = Rig::new();
+    rig.fails(put(), "k");
+    later().await;
+    rig.passes(put(), "other");
+    let end = Instant::now();
+    later().await;
+    rig.ended("k", end);
+    assert_ne!(rig.fails(put(), "k"), Blame::Object, "an outage may begin now");
+    later().await;
+    rig.ended("k", end);
+    rig.passes(put(), "other");
+    later().await;
+    assert_eq!(rig.fails(put(), "k"), Blame::Object, "what it met after that end counts");
 }
 
 #[tokio::test(start_paused = true)]
