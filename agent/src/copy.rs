@@ -17,7 +17,7 @@ use crate::digest::{Digests, Grade, Hasher, Select, Stored, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::metrics::{Cause, Metrics};
 use crate::object::{Expected, Location, Revision, Token};
-use crate::pace::{Pace, STREAM};
+use crate::pace::{Pace, STREAM, StreamPermit};
 use crate::plan::Limits;
 use crate::store::{Attributes, Chunks, Object, Opened, Payload, Pin, Published, Sink, Source};
 use crate::traffic;
@@ -64,11 +64,12 @@ impl Route {
         Select::for_source(stored, whole).and(Select { md5, ..Select::default() })
     }
 
-    /// Publishes an opened body in one request. `with` gets the CRC32C where it is known in time; `sent` what was sent,
-    /// whatever comes of it.
+    /// Publishes an opened body in one request. `stream`: where it is not held whole, what `pace` gave for it. `with` gets the
+    /// CRC32C where it is known in time; `sent` what was sent, whatever comes of it.
     pub async fn put(
         &self,
         opened: Opened,
+        stream: Option<&StreamPermit>,
         mut with: Attributes,
         expected: &Expected,
         sent: &mut Option<Digests>,
@@ -90,10 +91,13 @@ impl Route {
             return self.whole_proved(published, with.provenance.token, digests, source).await;
         }
         traffic::uploading(length, &self.to, traffic::Part::WHOLE);
-        let (chunks, hasher) = self.hashed(opened.chunks, select);
+        let (chunks, hasher) = self.hashed(opened.chunks, select, stream.cloned());
         let chunks = self.ended_right(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks };
         let published = self.sink.put(&self.to, payload, &with, expected).await;
+        if let Some(stream) = stream.filter(|_| published.is_ok()) {
+            stream.arrived();
+        }
         let digests = taken(&hasher);
         *sent = Some(digests).filter(|digests| digests.length == length);
         let source = opened.object.stored.compare(&digests);
@@ -116,7 +120,7 @@ impl Route {
     }
 
     /// The same chunks at the agent's bandwidth; what has passed is in the hasher.
-    fn hashed(&self, chunks: Chunks, select: Select) -> (Chunks, Shared) {
+    fn hashed(&self, chunks: Chunks, select: Select, stream: Option<StreamPermit>) -> (Chunks, Shared) {
         let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
         let (into, pace, metrics) = (hasher.clone(), self.pace.clone(), self.metrics.clone());
         let chunks = chunks.then(move |chunk| {
@@ -125,9 +129,12 @@ impl Route {
             if let Ok(chunk) = &chunk {
                 into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
             }
-            let pace = pace.clone();
+            let (pace, stream) = (pace.clone(), stream.clone());
             async move {
                 pace.bandwidth(length).await;
+                if let Some(stream) = stream {
+                    stream.passed(length);
+                }
                 chunk
             }
         });

@@ -1,9 +1,12 @@
-//! How much at once: bytes in memory, objects in hand, bytes a second; and in `breaker.rs` whether to go on at all.
+//! How much at once: bytes in memory, objects in hand, bytes a second; in `streams.rs` which streamed bodies are open, and
+//! in `breaker.rs` whether to go on at all.
 //!
 //! One `Pace` serves all jobs of an agent, so its caps hold for any input. Permits are given in the order of asking, and
 //! live as long as what they pay for. Whoever holds bytes must not wait for more: two such would wait for each other.
 
 mod breaker;
+mod streams;
+mod width;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +17,7 @@ use tokio::time::Instant;
 use crate::metrics::{Gauge, Held};
 
 pub use breaker::{Blame, Breaker, Channel, Object, Outage, Verb};
+pub use streams::{StreamPermit, Streams, Turn};
 
 /// What one open transfer keeps in memory: read and write buffers of its two connections, and a chunk on its way.
 pub const STREAM: u64 = 512 << 10;
@@ -36,6 +40,7 @@ pub struct Pace {
     objects: Arc<Semaphore>,
     objects_at_once: usize,
     parts_at_once: usize,
+    streams: Streams,
     bandwidth: Option<Mutex<Bucket>>,
     in_memory: Gauge,
 }
@@ -74,6 +79,7 @@ impl Pace {
             objects: Arc::new(Semaphore::new(objects_at_once)),
             objects_at_once,
             parts_at_once: streams.clamp(1, PARTS),
+            streams: Streams::new(streams, Some(max_bandwidth).filter(|rate| *rate > 0)),
             bandwidth: (max_bandwidth > 0).then(|| Mutex::new(Bucket::new(max_bandwidth))),
             in_memory: Gauge::default(),
         }
@@ -130,6 +136,11 @@ impl Pace {
 
     pub fn objects_at_once(&self) -> usize {
         self.objects_at_once
+    }
+
+    /// Who streams a body asks here first, and holds what it gets until the body has arrived.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Of one file.

@@ -15,6 +15,11 @@ const PARTS: usize = 6;
 /// Runs an agent on the queue's one message until `now`, and asks it to stop then: it is out in time, and has given the message
 /// back at once.
 pub async fn stopped_when(agent: Agent, now: impl Fn() -> bool) {
+    assert_eq!(given_back_when(agent, now).await, 1, "the message is given back at once");
+}
+
+/// The same; back comes how many messages are visible then.
+async fn given_back_when(agent: Agent, now: impl Fn() -> bool) -> u64 {
     let (queue, shutdown) = (agent.queue().clone(), Shutdown::default());
     let stop = async {
         while !now() {
@@ -26,7 +31,9 @@ pub async fn stopped_when(agent: Agent, now: impl Fn() -> bool) {
     let (report, stopped) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), stop);
     assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
     assert_eq!(report.expect("a run").drained.aborted, 0);
-    assert_eq!(queue.depth().await.expect("asked").visible, 1, "the message is given back at once");
+    let depth = queue.depth().await.expect("asked");
+    assert_eq!((depth.in_flight, depth.delayed), (0, 0), "what is not done is given back at once");
+    depth.visible
 }
 
 #[tokio::test]
@@ -50,4 +57,28 @@ async fn a_stopped_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_pa
     assert_eq!(stage.gcs.counts().of(Operation::CreateUpload), 1, "and the upload was there");
     assert!(stage.copy("k") == Some(body));
     assert!(stage.gcs.open_uploads(SINK).is_empty());
+}
+
+#[tokio::test]
+async fn fault_d2_a_stop_on_a_slow_line_lets_the_parts_in_flight_arrive() {
+    const OBJECTS: usize = 9;
+    const NEEDED: usize = OBJECTS * 4;
+    let stage =
+        Stage::with("[transfer]\nmultipart_threshold = \"8MiB\"\npart_size = \"5MiB\"\nmax_bandwidth = \"6MiB\"").await;
+    let body: Vec<u8> = (0..PART * 4).map(|n| (n / 7 % 251) as u8).collect();
+    let jobs: Vec<String> = (0..OBJECTS).map(|n| created(&n.to_string())).collect();
+    (0..OBJECTS).for_each(|n| stage.put(&n.to_string(), &body));
+    let agent = stage.agent().await;
+    agent.queue().send(&jobs).await.expect("sent");
+    // Were all of them open, none of the 36 parts would be half there.
+    let left = given_back_when(agent, || stage.gcs.counts().bytes_received >= 70 << 20).await;
+    let sent = stage.gcs.counts().of(Operation::UploadPart);
+    assert!(left > 0 && (10..30).contains(&sent), "{sent} parts, {left} messages left");
+
+    let summary = finish(stage.agent().await).await;
+    assert_eq!((summary.copied as u64, summary.parked), (left, 0));
+    assert!((0..OBJECTS).all(|n| stage.copy(&n.to_string()).as_ref() == Some(&body)));
+    let sent = stage.gcs.counts().of(Operation::UploadPart);
+    assert!(sent <= NEEDED as u64 + 3, "{sent} parts were sent where {NEEDED} are needed");
+    assert_eq!(stage.gcs.counts().of(Operation::CreateUpload), OBJECTS as u64);
 }

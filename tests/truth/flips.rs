@@ -247,7 +247,7 @@ async fn every_bit_that_flips_in_memory_between_hashing_and_sending_is_caught() 
             headers: None,
         };
         let with = Attributes { metadata: Metadata::default(), provenance, size: size as u64 };
-        let copied = route.put(opened, with, &Expected::Any, &mut None).await;
+        let copied = route.put(opened, None, with, &Expected::Any, &mut None).await;
         let wrong = copied.as_ref().is_ok_and(|copied| copied.grade.is_err());
         assert!(copied.is_err() || wrong, "byte {at} of {size}: {copied:?}");
         assert!(size > SMALL || copied.is_err(), "what is held whole is refused before it is published");

@@ -14,6 +14,7 @@ use super::{Route, Shared};
 use crate::digest::{Hasher, Select};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::PartRecord;
+use crate::pace::Turn;
 use crate::store::{Chunks, Object};
 use crate::traffic;
 
@@ -24,21 +25,21 @@ impl Route {
 
     /// Sends every part that is not recorded yet, and reads those that are: the MD5 is of them all.
     pub(super) async fn send_in_order(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
+        let turn = self.pace.streams().turn(upload.parts.size);
         let mut whole = Hasher::new(Select { md5: true, ..Select::default() });
         let mut saved = Instant::now();
         let mut ended = Ok(());
         for (number, range) in upload.parts.iter() {
             let recorded = upload.record.parts.iter().find(|part| part.number == number);
-            let next = async {
-                match recorded {
-                    Some(part) => self.read_again(part, range, &upload.object, &mut whole).await.map(|()| None),
-                    None => self.next_part(upload, number, range, &mut whole).await.map(Some),
-                }
-            };
-            let next = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => Err(self.cancelled()),
-                next = next => next,
+            let next = match recorded {
+                _ if self.stop.is_cancelled() => Err(self.cancelled()),
+                // A part that has begun may still end.
+                None => self.next_part(upload, turn, number, range, &mut whole).await.map(Some),
+                Some(part) => tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => Err(self.cancelled()),
+                    read = self.read_again(part, range, &upload.object, &mut whole) => read.map(|()| None),
+                },
             };
             match next {
                 Ok(part) => upload.record.parts.extend(part),
@@ -67,14 +68,16 @@ impl Route {
     async fn next_part(
         &self,
         upload: &Upload,
+        turn: Turn,
         number: u32,
         range: Range<u64>,
         whole: &mut Hasher,
     ) -> Result<PartRecord, CopyError> {
         let (at, pin) = (traffic::Part { number, of: upload.parts.count }, self.pin(&upload.object));
         let select = self.select(&upload.object.stored, false);
-        let part =
-            self.part_in_tries(&upload.record.id, at, range, &pin, select, &AtomicU32::new(0), Some(whole)).await?;
+        let part = self
+            .part_in_tries(&upload.record.id, turn, at, range, &pin, select, &AtomicU32::new(0), Some(whole))
+            .await?;
         traffic::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
         Ok(part)
     }

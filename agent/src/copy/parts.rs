@@ -16,15 +16,18 @@ use crate::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
 use crate::error::{CopyError, Kind, Side, Verdict as Fate};
 use crate::ledger::{PartRecord, UploadRecord};
 use crate::object::{Expected, UploadId};
-use crate::pace::STREAM;
+use crate::pace::{STREAM, StreamPermit, Turn};
 use crate::plan::Parts;
 use crate::store::{FinishedPart, Object, Part, Payload, Pin};
 use crate::traffic;
 
-/// A kill loses what was sent since the last checkpoint.
-pub(super) const CHECKPOINT: Duration = Duration::from_secs(15);
-/// How long parts in flight may take to arrive when the agent drains: most are about to.
-const ENDING: Duration = Duration::from_secs(2);
+/// A part that has arrived is recorded after this time at the latest.
+pub(super) const CHECKPOINT: Duration = Duration::from_secs(5);
+/// How long parts in flight may take to arrive when the agent drains. Of the job's 22 s the rest is for the Complete that
+/// may follow, the ledger and the message.
+const ENDING: Duration = Duration::from_secs(12);
+/// How often a part in flight is asked meanwhile whether it can arrive in time.
+const ASKED: Duration = Duration::from_secs(1);
 /// Tries of one part in one job, then the message goes back and a later job resumes.
 const TRIES: u32 = 4;
 
@@ -74,8 +77,8 @@ impl Route {
         Ok(())
     }
 
-    /// Sends every part that is not recorded yet. `recorder` is called with what is done: every 15 s, when the agent drains,
-    /// and with all parts before this returns, so that a successor can prove what a Complete publishes.
+    /// Sends every part that is not recorded yet. `recorder` is called with what is done: at most 5 s after a part has arrived,
+    /// when the agent drains, and with all parts before this returns, so that a successor can prove what a Complete publishes.
     pub async fn send_parts(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
         if self.reads_in_order(&upload.object) {
             return self.send_in_order(upload, recorder).await;
@@ -83,8 +86,9 @@ impl Route {
         let select = self.select(&upload.object.stored, false);
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
+        let turn = self.pace.streams().turn(upload.parts.size);
         let mut sending = JoinSet::new();
-        let mut saved = Instant::now();
+        let (mut saved, mut unsaved) = (Instant::now(), false);
         let mut failed = None;
         let mut ending = None;
         let failures = Arc::new(AtomicU32::new(0));
@@ -95,7 +99,9 @@ impl Route {
                 let pin = self.pin(&upload.object);
                 let (route, of, failures) = (self.clone(), upload.parts.count, failures.clone());
                 let at = traffic::Part { number, of };
-                sending.spawn(async move { route.part_in_tries(&id, at, range, &pin, select, &failures, None).await });
+                let part =
+                    async move { route.part_in_tries(&id, turn, at, range, &pin, select, &failures, None).await };
+                sending.spawn(part);
             }
             let joined = tokio::select! {
                 biased;
@@ -105,6 +111,11 @@ impl Route {
                     continue;
                 }
                 () = tokio::time::sleep_until(ending.unwrap_or(saved)), if ending.is_some() => break,
+                () = tokio::time::sleep_until(saved + CHECKPOINT), if unsaved && failed.is_none() => {
+                    recorder.save(&upload.record).await?;
+                    (saved, unsaved) = (Instant::now(), false);
+                    continue;
+                }
             };
             match joined {
                 None => break,
@@ -112,16 +123,15 @@ impl Route {
                     let at = traffic::Part { number: part.number, of: upload.parts.count };
                     traffic::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
                     upload.record.parts.push(part);
+                    unsaved = true;
                 }
+                // Others may still arrive in time.
+                Some(Ok(Err(error))) if error.kind == Kind::Cancelled => failed = failed.or(Some(error)),
                 Some(Ok(Err(error))) => {
                     failed = failed.or(Some(error));
                     sending.abort_all();
                 }
                 Some(Err(_)) => failed = failed.or_else(|| Some(self.cancelled())),
-            }
-            if saved.elapsed() >= CHECKPOINT && failed.is_none() {
-                recorder.save(&upload.record).await?;
-                saved = Instant::now();
             }
         }
         sending.shutdown().await;
@@ -147,6 +157,7 @@ impl Route {
     pub(super) async fn part_in_tries(
         &self,
         upload: &UploadId,
+        turn: Turn,
         at: traffic::Part,
         range: std::ops::Range<u64>,
         pin: &Pin,
@@ -157,7 +168,7 @@ impl Route {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
         let mut tries = 0;
         loop {
-            let error = match self.part(upload, at, range.clone(), pin, select, whole.as_deref_mut()).await {
+            let error = match self.part(upload, turn, at, range.clone(), pin, select, whole.as_deref_mut()).await {
                 Ok(part) => {
                     failures.store(0, Relaxed);
                     return Ok(part);
@@ -174,14 +185,39 @@ impl Route {
                 tracing::warn!(object = %self.from, part = at.number, %error, "a part is tried again");
             }
             let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
-            tokio::time::sleep(wait.min(Duration::from_secs(20))).await;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(self.cancelled()),
+                () = tokio::time::sleep(wait.min(Duration::from_secs(20))) => {}
+            }
+        }
+    }
+
+    /// Waits for the right to stream a body; not when the agent drains.
+    pub async fn permit_to_stream(&self, turn: Turn, part: u32, size: u64) -> Result<StreamPermit, CopyError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(self.cancelled()),
+            permit = self.pace.streams().permit(turn, part, size) => Ok(permit),
+        }
+    }
+
+    /// Waits until the agent drains and this body can not arrive in time: what it would take of the line is of more use to
+    /// those that can.
+    async fn is_too_late(&self, stream: &StreamPermit) {
+        self.stop.cancelled().await;
+        let end = Instant::now() + ENDING;
+        while stream.can_end(end.saturating_duration_since(Instant::now())) {
+            tokio::time::sleep(ASKED).await;
         }
     }
 
     /// One part, once.
+    #[expect(clippy::too_many_arguments)]
     async fn part(
         &self,
         upload: &UploadId,
+        turn: Turn,
         at: traffic::Part,
         range: std::ops::Range<u64>,
         pin: &Pin,
@@ -189,18 +225,24 @@ impl Route {
         whole: Option<&mut Hasher>,
     ) -> Result<PartRecord, CopyError> {
         let (number, length) = (at.number, range.end - range.start);
+        let stream = self.permit_to_stream(turn, number, length).await?;
         let _permit = self.pace.bytes(STREAM).await;
         traffic::downloading(length, &self.from, at);
         let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
-        let (chunks, hasher) = self.hashed(opened.chunks, select);
+        let (chunks, hasher) = self.hashed(opened.chunks, select, Some(stream.clone()));
         let (chunks, so_far) = match &whole {
             Some(whole) => also_hashed(chunks, whole),
             None => (chunks, hasher.clone()),
         };
         let payload = Payload::Stream { length: opened.length, chunks };
         traffic::uploading(length, &self.to, at);
-        let Part { etag, mut stored, .. } = self.sink.part(&self.to, upload, number, payload).await?;
+        let Part { etag, mut stored, .. } = tokio::select! {
+            biased;
+            part = self.sink.part(&self.to, upload, number, payload) => part?,
+            () = self.is_too_late(&stream) => return Err(self.cancelled()),
+        };
+        stream.arrived();
         let digests = taken(&hasher);
         if !self.sink.capabilities().checksums && digests.md5.is_some_and(|md5| hex::encode(md5) == *etag) {
             stored.md5_etag(&etag);

@@ -22,7 +22,7 @@ use crate::error::{CopyError, Kind, Side, Verdict};
 use crate::event::{self, Record};
 use crate::ledger::{self, LastPublished, LedgerError, Subject};
 use crate::object::{Revision, SourceIdentity, Token, UploadId, Writer};
-use crate::pace::{self, Blame, Verb};
+use crate::pace::{self, Blame, StreamPermit, Verb};
 use crate::plan::{Cut, Parts, Plan, TooLarge, plan};
 use crate::protocol::{Answer, Effect, End, Facts, MAX_ABORTS, Protocol, Trouble};
 use crate::store::{Object, Opened};
@@ -50,8 +50,9 @@ pub struct Drive<'a> {
     recorded: Option<LastPublished>,
     /// The last looks.
     source: Option<Object>,
-    /// The body of `source`, between a GET and its PUT. A mutex nobody waits for: a body is `Send` and not `Sync`.
-    opened: Mutex<Option<Opened>>,
+    /// The body of `source`, between a GET and its PUT, and the right to stream it. A mutex nobody waits for: a body is `Send`
+    /// and not `Sync`.
+    opened: Mutex<Option<(Opened, Option<StreamPermit>)>>,
     destination: Option<Object>,
     upload: Option<Upload>,
     /// What this job sent last: under which token, and what its bytes were.
@@ -286,7 +287,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn opened(&mut self) -> &mut Option<Opened> {
+    fn opened(&mut self) -> &mut Option<(Opened, Option<StreamPermit>)> {
         self.opened.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 

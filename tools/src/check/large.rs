@@ -108,7 +108,7 @@ async fn streamed(
     let mut with: Attributes = attributes(at, &bytes, place.storage_class);
     // Of a streamed body it is not known beforehand.
     with.provenance.crc32c = None;
-    match place.route(at).put(opened, with, expected, &mut None).await {
+    match place.route(at).put(opened, None, with, expected, &mut None).await {
         Ok(copied) => {
             graded(place, &copied, what, findings);
             Some(copied.revision)

@@ -60,6 +60,29 @@ async fn after_a_kill_only_the_last_15_seconds_are_sent_again() {
     assert!(again <= size - 10 * rate, "{again} bytes after {sent}: what was recorded is not sent again");
 }
 
+/// On a slow line few parts are open at once, those of the oldest objects, and they end one after another.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_d1_a_kill_on_a_slow_line_loses_its_last_seconds_and_not_all_that_was_sent() {
+    const OBJECTS: u64 = 12;
+    const NEEDED: u64 = OBJECTS * 5;
+    let (bench, gcs) = (Bench::new(), gcs());
+    for n in 0..OBJECTS {
+        bench.write(&format!("tree/{n}"), &bytes(25 << 20, n));
+    }
+    let endpoint = gcs.endpoint();
+    let to = at("destination", &endpoint, "GCS_");
+    let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
+    let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "8MiB"]].concat());
+    until("200 MiB", || gcs.counts().bytes_received >= 200 << 20).await;
+    child.kill().await.expect("killed");
+    let said = bench.copy(&arguments).await;
+    assert_eq!((said.code, said.count("copied") + said.count("unchanged")), (Some(0), OBJECTS), "{said:?}");
+    assert!(objects(&gcs, "") == tree(&bench.path("tree")));
+    let sent = gcs.counts().of(Operation::UploadPart);
+    // Fifteen seconds of 8 MiB in parts of 5 MiB, and a few.
+    assert!(sent <= NEEDED + 24 + 6, "{sent} parts were sent where {NEEDED} are needed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_signal_only_the_parts_in_flight_are_sent_again() {
     let end = async |child: Child| {

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{Done, Drive, MAX_ABORTS};
 use crate::ambient;
-use crate::copy::whole;
+use crate::copy::{WHOLE, whole};
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::{LastEnd, UploadRecord};
@@ -12,7 +12,7 @@ use crate::object::{SourceIdentity, Token, UploadId};
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
 use crate::store::metadata::lacks_headers;
-use crate::store::{Object, Pin, Provenance};
+use crate::store::{Object, Opened, Pin, Provenance};
 
 impl Drive<'_> {
     pub(super) async fn lookup(&mut self) -> Done {
@@ -79,13 +79,44 @@ impl Drive<'_> {
     }
 
     pub(super) async fn open_source(&mut self) -> Done {
-        let mut opened = self.context.source.open(&self.subject.source, &self.pin(), None).await?;
-        if opened.is_none() && self.version.take().is_some() {
-            opened = self.context.source.open(&self.subject.source, &Pin::Newest, None).await?;
+        *self.opened() = None;
+        let streams = self.context.pace.streams();
+        let expected = self.size_hint.filter(|size| self.is_streamed(*size));
+        let mut stream = match expected {
+            Some(size) => Some(self.route.permit_to_stream(streams.turn(size), 1, size).await?),
+            None => None,
+        };
+        let mut opened = self.open().await?;
+        match opened.as_ref().map(|opened| opened.length).filter(|size| self.is_streamed(*size)) {
+            None => stream = None,
+            Some(_) if stream.is_some() => {}
+            // No body is left open while others go first: its source would not wait for so long.
+            Some(size) => {
+                let turn = streams.turn(size);
+                stream = streams.permit_now(turn, 1, size);
+                if stream.is_none() {
+                    drop(opened.take());
+                    stream = Some(self.route.permit_to_stream(turn, 1, size).await?);
+                    opened = self.open().await?;
+                }
+            }
         }
         self.source = opened.as_ref().map(|opened| opened.object.clone());
-        *self.opened() = opened;
+        *self.opened() = opened.map(|opened| (opened, stream));
         self.source_seen().await
+    }
+
+    async fn open(&mut self) -> Result<Option<Opened>, CopyError> {
+        let opened = self.context.source.open(&self.subject.source, &self.pin(), None).await?;
+        if opened.is_none() && self.version.take().is_some() {
+            return self.context.source.open(&self.subject.source, &Pin::Newest, None).await;
+        }
+        Ok(opened)
+    }
+
+    /// Goes in one request and is not held whole.
+    fn is_streamed(&self, size: u64) -> bool {
+        size > WHOLE && matches!(self.plan(size), Ok(Plan::Single))
     }
 
     /// A version that is no more says nothing about the key: its newest state does.

@@ -56,11 +56,11 @@ impl Drive<'_> {
     }
 
     pub(super) async fn put(&mut self, token: Token, expected: &Expected) -> Done {
-        let opened = self.opened().take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
+        let (opened, stream) = self.opened().take().ok_or_else(|| self.defect("a PUT without an opened body"))?;
         let with = self.attributes(&opened.object, token).await?;
         let size = opened.length;
         let mut sent = None;
-        let put = self.route.put(opened, with, expected, &mut sent);
+        let put = self.route.put(opened, stream.as_ref(), with, expected, &mut sent);
         let done = self.standing.write(None, put).await;
         self.sent = sent.map(|digests| (token, digests)).or(self.sent);
         match done? {

@@ -1,0 +1,199 @@
+//! How many bytes of streamed bodies may be in flight: on a line that is full, what it carries in ten seconds, so that
+//! parts end one after another and a kill or a stop loses little; on every other line, as many streams as bring more.
+//!
+//! What is known comes from bodies that have ended, for the first bytes of each only fill buffers on the way. Bodies that
+//! end quickly let more in. When they do not, one question decides: does another number of streams change what passes in
+//! all? If not, the line is full and fewer streams are enough. If it does, each stream is slow by itself (a far service,
+//! a limit for each connection), and fewer streams would only be slower. So half as many more are let in (or half as
+//! many, where no more could be used) for once, and what passed before and after is compared.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A body is to end within this.
+const LIMIT: Duration = Duration::from_secs(10);
+/// In flight before anything is known.
+const START: u64 = 96 << 20;
+/// Streams that may always be open: with one alone the line rests between two bodies.
+const LEAST: usize = 2;
+/// Bodies from which something is concluded: one may be slow for reasons of its own.
+const BODIES: usize = 4;
+/// What passes is taken for unchanged between these factors.
+const SAME: std::ops::Range<f64> = 0.75..1.5;
+
+/// One body that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub began: Instant,
+    pub size: u64,
+    pub took: Duration,
+    /// How many streams were open meanwhile, on average.
+    pub streams: f64,
+}
+
+/// What is in flight and waits when it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub streams: usize,
+    pub bytes: u64,
+    pub waiting: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Width {
+    /// Streams that the memory has room for.
+    most: usize,
+    /// Bytes in flight that are allowed, as far as is known, and what a limit of the bandwidth allows of it.
+    depth: u64,
+    ceiling: u64,
+    search: Search,
+    round: Round,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Search {
+    /// Nothing is known.
+    Open,
+    /// The depth was changed; this is what passed before.
+    Trying(Flow),
+    /// More streams bring no more than this.
+    Full { goodput: f64 },
+    /// Fewer streams bring less than this, and more cannot be used.
+    Scarce { goodput: f64 },
+}
+
+/// Bytes a second, and how many streams brought them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Flow {
+    streams: f64,
+    goodput: f64,
+}
+
+/// Bodies that began and ended since the depth was changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    since: Option<Instant>,
+    bodies: usize,
+    bytes: f64,
+    /// Weighted by bytes: large bodies are what has to end in time.
+    seconds: f64,
+    streams: f64,
+    goodput: f64,
+}
+
+impl Width {
+    /// `rate`: bytes a second that pass at most, where that is limited.
+    pub fn new(most: usize, rate: Option<u64>) -> Width {
+        let ceiling = rate.map_or(u64::MAX, |rate| rate.saturating_mul(LIMIT.as_secs()));
+        Width { most: most.max(LEAST), depth: START, ceiling, search: Search::Open, round: Round::default() }
+    }
+
+    /// Whether a body of this size may begin.
+    pub fn admits(&self, size: u64, load: Load) -> bool {
+        load.streams < LEAST
+            || (load.streams < self.most && load.bytes.saturating_add(size) <= self.depth.min(self.ceiling))
+    }
+
+    /// Learns from a body that has ended; `load` is with it.
+    pub fn learn(&mut self, ended: Ended, load: Load, now: Instant) {
+        if self.round.since.is_some_and(|since| ended.began < since) {
+            return;
+        }
+        self.round.add(ended);
+        if self.round.bodies < load.streams.max(BODIES) {
+            return;
+        }
+        let round = std::mem::take(&mut self.round);
+        let before = (self.depth, self.search);
+        self.judge(&round, load);
+        // What began under another depth says nothing about the new one.
+        let changed = before != (self.depth, self.search);
+        self.round.since = if changed { Some(now) } else { round.since };
+    }
+
+    fn judge(&mut self, round: &Round, load: Load) {
+        let flow = round.flow();
+        // Twice as many end in time, whatever the line is like.
+        if round.seconds() * 2.0 <= LIMIT.as_secs_f64() {
+            self.search = Search::Open;
+            if self.could_use_more(load) {
+                self.depth = self.depth.max(load.bytes).saturating_mul(2).max(room(flow.goodput));
+            }
+            return;
+        }
+        match self.search {
+            Search::Open => self.try_another(flow, load),
+            Search::Full { goodput } if SAME.contains(&(flow.goodput / goodput)) => self.depth = room(flow.goodput),
+            Search::Scarce { goodput } if SAME.contains(&(flow.goodput / goodput)) => {}
+            Search::Full { .. } | Search::Scarce { .. } => self.try_another(flow, load),
+            Search::Trying(before) => self.compare(before, flow, load),
+        }
+    }
+
+    fn could_use_more(&self, load: Load) -> bool {
+        load.waiting && load.streams < self.most
+    }
+
+    fn try_another(&mut self, flow: Flow, load: Load) {
+        if self.could_use_more(load) {
+            // By half, for on a slow line each of them is one more that is lost by a kill.
+            let depth = self.depth.max(load.bytes);
+            self.depth = depth.saturating_add(depth / 2);
+        } else if load.bytes > START {
+            self.depth = load.bytes / 2;
+        } else {
+            self.search = Search::Open;
+            return;
+        }
+        self.search = Search::Trying(flow);
+    }
+
+    fn compare(&mut self, before: Flow, flow: Flow, load: Load) {
+        let ratio = flow.streams / before.streams;
+        if (0.8..1.25).contains(&ratio) {
+            // There was no work for more, or no fewer were left: nothing can be compared yet.
+            return;
+        }
+        let streams_count = (flow.goodput / before.goodput).ln() / ratio.ln() >= 0.5;
+        match (streams_count, ratio > 1.0) {
+            (false, _) => {
+                let goodput = flow.goodput.max(before.goodput);
+                self.search = Search::Full { goodput };
+                self.depth = room(goodput);
+            }
+            (true, true) if self.could_use_more(load) => self.try_another(flow, load),
+            (true, true) => self.search = Search::Scarce { goodput: flow.goodput },
+            (true, false) => {
+                self.search = Search::Scarce { goodput: before.goodput };
+                self.depth = self.depth.max(load.bytes).saturating_mul(2);
+            }
+        }
+    }
+}
+
+impl Round {
+    fn add(&mut self, ended: Ended) {
+        let (size, seconds) = (ended.size.max(1) as f64, ended.took.as_secs_f64().max(1e-6));
+        self.bodies += 1;
+        self.bytes += size;
+        self.seconds += size * seconds;
+        self.streams += ended.streams;
+        self.goodput += ended.streams * size / seconds;
+    }
+
+    /// How long a body took.
+    fn seconds(&self) -> f64 {
+        self.seconds / self.bytes
+    }
+
+    fn flow(&self) -> Flow {
+        let bodies = self.bodies as f64;
+        Flow { streams: self.streams / bodies, goodput: self.goodput / bodies }
+    }
+}
+
+/// What passes within the limit.
+fn room(goodput: f64) -> u64 {
+    (goodput * LIMIT.as_secs_f64()) as u64
+}
