@@ -43,8 +43,8 @@ CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, parke
 CREATE TABLE records (source BLOB NOT NULL, destination BLOB NOT NULL, outcome TEXT, reason TEXT,
     etag TEXT, size INTEGER, modified INTEGER, version TEXT, revision TEXT, digests BLOB, grade TEXT,
     failures INTEGER NOT NULL DEFAULT 0, ended INTEGER, PRIMARY KEY (source, destination)) WITHOUT ROWID;
--- begun: the order of their coming. fenced: when the next one began (ms), NULL for the last. stopped: 1: it has ended by itself,
--- or with its process; 2: its object was parked meanwhile, so that nobody comes for its upload; 3: both.
+-- begun: the order of their coming. fenced: when the next one began (ms), NULL for the last. stopped: 1: it has ended, by
+-- itself or with its process; 2: its object was parked meanwhile, so that nobody comes for its upload; 3: both.
 CREATE TABLE writers (source BLOB NOT NULL, destination BLOB NOT NULL, begun INTEGER NOT NULL, writer BLOB NOT NULL,
     fenced INTEGER, stopped INTEGER NOT NULL DEFAULT 0, upload TEXT, state BLOB,
     PRIMARY KEY (source, destination, begun)) WITHOUT ROWID;

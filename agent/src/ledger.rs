@@ -100,12 +100,9 @@ pub struct Begun {
     pub earlier: Vec<EarlierWriter>,
     /// How often an attempt failed by the object's own fault since the record last settled or was parked.
     pub failures: u32,
-    pub last_end: Option<LastEnd>,
+    /// How long ago the record last settled or was parked, by whoever: what went wrong before that is over.
+    pub ended_for: Option<Duration>,
 }
-
-/// When a record last settled or was parked, by whoever, since the epoch: what went wrong before that is over. By the clock
-/// of the machine that ended it, which may differ from another's.
-pub type LastEnd = Duration;
 
 /// How a writer ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +144,8 @@ pub struct Record {
     pub grade: Option<Grade>,
     pub open_writers: usize,
     pub failures: u32,
-    pub last_end: Option<LastEnd>,
+    /// How long ago it last settled or was parked.
+    pub ended_for: Option<Duration>,
     /// Whether the record may be reaped: settled and nobody open.
     pub ended: bool,
 }

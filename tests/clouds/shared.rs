@@ -51,9 +51,9 @@ async fn fault_b1_an_upload_of_a_second_destination_moves_to_its_own_record_on_m
     ledger.finish(&on, writer, &copied(), Left::Nothing, &[old]).await.expect("finished");
     for on in [&subject("k"), &on] {
         let (_, begun) = begin(&ledger, on).await;
-        let last_end = begun.last_end;
-        assert!(last_end.is_some(), "{begun:?}");
-        assert_eq!(begun, Begun { known: true, published: Some(published()), last_end, ..Begun::default() });
+        let ended_for = begun.ended_for;
+        assert!(ended_for.is_some(), "{begun:?}");
+        assert_eq!(begun, Begun { known: true, published: Some(published()), ended_for, ..Begun::default() });
     }
 }
 

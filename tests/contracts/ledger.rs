@@ -1,19 +1,18 @@
 //! What every ledger keeps: the fence, the uploads, the endings.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use skyferry_agent::ambient;
 use skyferry_agent::digest::{Digests, Grade};
 use skyferry_agent::ledger::{
-    Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Subject, UploadRecord,
+    Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Record, Subject, UploadRecord,
 };
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 
 pub struct Under {
     pub ledger: Arc<dyn Ledger>,
-    /// By how much `fenced_for` may be too small: the clocks of two machines are never known to be equal.
+    /// By how much `fenced_for` and `ended_for` may be too small: the clocks of two machines are never known to be equal.
     pub slack: Duration,
     pub _keep: Box<dyn Send>,
 }
@@ -274,23 +273,30 @@ pub async fn an_object_that_was_parked_has_all_its_attempts_again(on: Under) {
     assert_eq!(on.begin(&key).await.1.failures, 0);
 }
 
-/// By who has seen it fail before that, so that it must be told to more than the first who begins afterwards.
-pub async fn the_last_end_is_told_until_the_next_one_whoever_begins_meanwhile(on: Under) {
+/// Ledgers tell times in whole milliseconds.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Who has seen it fail before that is told, also when others have begun since.
+pub async fn when_it_last_ended_is_told_to_everybody_who_begins(on: Under) {
     let key = subject("a");
-    let seconds = || ambient::since_epoch().as_secs();
-    let mut last = None;
+    let mut ended = None;
     for ending in [settled(Some(published("e", "r"))), Ending::Parked { reason: "refused".into() }, settled(None)] {
-        let (writer, begun) = on.begin(&key).await;
-        assert_eq!(begun.last_end, last);
-        on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
-        let (writer, begun) = on.begin(&key).await;
-        assert_eq!(begun.last_end, last, "a release ends nothing");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let before = seconds();
+        for _ in 0..2 {
+            let asked = Instant::now();
+            let (writer, begun) = on.begin(&key).await;
+            assert_eq!(begun.ended_for.is_some(), ended.is_some());
+            if let (Some(told), Some((before, after))) = (begun.ended_for, ended) {
+                assert!(told <= Instant::now() - before + TICK, "{told:?}");
+                assert!(told + on.slack + TICK >= asked - after, "{told:?}: a release ends nothing");
+            }
+            on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+            tokio::time::sleep(Duration::from_millis(30) + on.slack).await;
+        }
+        let (writer, _) = on.begin(&key).await;
+        let before = Instant::now();
         on.finish(&key, writer, ending, &[]).await;
-        last = on.ledger.lookup(&key).await.expect("looked up").expect("there").last_end;
-        let told = last.expect("it has ended").as_secs();
-        assert!((before..=seconds() + 1).contains(&told), "{before} {told}");
+        ended = Some((before, Instant::now()));
+        assert!(on.ledger.lookup(&key).await.expect("looked up").expect("there").ended_for.is_some());
     }
 }
 
@@ -371,6 +377,11 @@ pub async fn two_destinations_of_one_source_neither_fence_nor_close_each_other(o
     assert_eq!(revisions.collect::<Vec<_>>(), [Some(published("e", "r1")), Some(published("e", "r2"))]);
 }
 
+/// Time goes on.
+fn ageless(record: Record) -> Record {
+    Record { ended_for: None, ..record }
+}
+
 /// A message that is refused may ask for a destination, or name none.
 pub async fn fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone(on: Under) {
     let good = subject("a");
@@ -383,7 +394,8 @@ pub async fn fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone(on
         on.finish(&refused, writer, Ending::Parked { reason: "no route".into() }, &[]).await;
         let record = on.ledger.lookup(&refused).await.expect("looked up").expect("there");
         assert_eq!((record.outcome, record.reason.as_deref()), (Some(Outcome::Parked), Some("no route")));
-        assert_eq!(on.ledger.lookup(&good).await.expect("looked up"), before);
+        let after = on.ledger.lookup(&good).await.expect("looked up");
+        assert_eq!(after.map(ageless), before.clone().map(ageless));
     }
 }
 

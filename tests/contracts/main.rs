@@ -83,7 +83,7 @@ macro_rules! a_ledger {
             a_released_writer_leaves_only_its_upload
             failures_are_counted_until_something_settles
             an_object_that_was_parked_has_all_its_attempts_again
-            the_last_end_is_told_until_the_next_one_whoever_begins_meanwhile
+            when_it_last_ended_is_told_to_everybody_who_begins
             a_parked_record_keeps_its_reason_and_is_never_ended
             open_uploads_are_told_by_destination_bucket
             the_uploads_of_a_parked_object_are_nobodys_until_they_are_taken_over

@@ -64,7 +64,8 @@ pub fn router() -> Router {
 }
 
 pub fn janitor(port: &Arc<Port>) -> Janitor {
-    Janitor { sink: port.clone(), ledger: port.clone(), routes: Routes::new(router()), dry: false, tell: None }
+    let port = Arc::new(Port { sweeps: true, ..Port::clone(port) });
+    Janitor { sink: port.clone(), ledger: port, routes: Routes::new(router()), dry: false, tell: None }
 }
 
 fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Context {
@@ -95,7 +96,7 @@ impl Agent {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         let (ended, metrics, shutdown) =
             (Arc::new(AtomicBool::new(false)), Arc::<Metrics>::default(), Shutdown::default());
-        let port = Arc::new(Port { world: world.clone(), agent: id });
+        let port = Arc::new(Port { world: world.clone(), agent: id, sweeps: false });
         let context = Arc::new(context(&port, settings, &metrics));
         let (done, stop) = (ended.clone(), shutdown.clone());
         let base = runtime.block_on(async {

@@ -253,7 +253,7 @@ impl Fleet {
         self.now += DAY;
         clock::set(self.now);
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-        let port = Arc::new(Port { world: self.world.clone(), agent: 0 });
+        let port = Arc::new(Port { world: self.world.clone(), agent: 0, sweeps: false });
         let now = self.now;
         let swept = runtime.block_on(async {
             clock::follow(Instant::now(), now);

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use skyferry_agent::ambient;
 use skyferry_agent::digest::{Digests, Grade};
 use skyferry_agent::ledger::{
-    Begun, EarlierWriter, Ending, Finished, LastEnd, LastPublished, LedgerError, Left, Record, Subject, UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, LastPublished, LedgerError, Left, Record, Subject, UploadRecord,
 };
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{UploadId, Writer};
 
-use crate::clock::Time;
+use crate::clock::{Time, now};
 
 /// DynamoDB takes no item beyond this.
 const LARGEST: usize = 400 << 10;
@@ -33,7 +32,7 @@ pub struct Item {
     pub reason: Option<String>,
     pub failures: u32,
     pub ended: bool,
-    pub last_end: Option<LastEnd>,
+    pub last_end: Option<Time>,
     /// Parked, and nobody has begun since.
     pub abandoned: bool,
     pub writers: Vec<Open>,
@@ -80,7 +79,7 @@ impl Dynamo {
             published: item.published.clone(),
             earlier,
             failures: item.failures,
-            last_end: item.last_end,
+            ended_for: item.last_end.map(|end| now().saturating_sub(end)),
         };
         item.writers.push(Open { agent, writer, fenced: None, stopped: false, upload: None });
         (item.ended, item.abandoned) = (false, false);
@@ -124,7 +123,7 @@ impl Dynamo {
         item.writers.retain(|open| !closed.contains(&open.writer));
         let others_open = item.writers.len() > usize::from(stopped);
         if !matches!(ending, Ending::Released { .. }) {
-            item.last_end = Some(ambient::since_epoch());
+            item.last_end = Some(now());
         }
         match ending {
             Ending::Settled { outcome, published, digests, grade } => {
@@ -156,7 +155,7 @@ impl Dynamo {
             grade: item.grade,
             open_writers: item.writers.len(),
             failures: item.failures,
-            last_end: item.last_end,
+            ended_for: item.last_end.map(|end| now().saturating_sub(end)),
             ended: item.ended && item.writers.is_empty(),
         })
     }

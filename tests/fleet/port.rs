@@ -13,6 +13,8 @@ use crate::world::{Event, Shared, World};
 pub struct Port {
     pub world: Shared,
     pub agent: u32,
+    /// It is the janitor's: what it looks up is no job's look.
+    pub sweeps: bool,
 }
 
 /// Why there is no answer.
@@ -64,7 +66,7 @@ impl Port {
     {
         let (course, abandoned) = {
             let mut world = self.world.lock();
-            world.count(self.agent, op, key);
+            world.count(self.agent, op, key, self.sweeps);
             let World { faults, dice, .. } = &mut *world;
             let course = faults.course(op, clock::now(), dice);
             (course, dice.chance(500).then(|| dice.millis(0, LATE)))

@@ -187,10 +187,11 @@ impl World {
     }
 
     /// What runs in a circle: more than some hundred requests of one kind by one agent at one key within a minute.
-    pub fn count(&mut self, agent: u32, op: Op, key: &str) {
-        // The janitor asks whose an upload is: no job's look.
-        let janitors = op == Op::Lookup && self.origin.find(key).is_none();
-        *self.seen.requests.entry(op).or_default() += u64::from(!janitors);
+    pub fn count(&mut self, agent: u32, op: Op, key: &str, sweeps: bool) {
+        if sweeps && op == Op::Lookup {
+            return;
+        }
+        *self.seen.requests.entry(op).or_default() += 1;
         if key.is_empty() || op == Op::UploadPart || op == Op::GetSource {
             return;
         }

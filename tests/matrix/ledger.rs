@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use skyferry_agent::ambient;
 use skyferry_agent::ledger::{
-    Begun, EarlierWriter, Ending, Finished, LastEnd, LastPublished, Ledger, LedgerError, Left, Record, Subject,
-    UploadRecord,
+    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
 };
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{Location, UploadId, Writer};
@@ -36,7 +34,7 @@ struct Item {
     failures: u32,
     writers: Vec<Open>,
     settled: bool,
-    last_end: Option<LastEnd>,
+    last_end: Option<Instant>,
     /// Parked, and nobody has begun since.
     abandoned: bool,
 }
@@ -93,7 +91,7 @@ impl Ledger for MemoryLedger {
             published: item.published.clone(),
             earlier,
             failures: item.failures,
-            last_end: item.last_end,
+            ended_for: item.last_end.map(|end| end.elapsed()),
         })
     }
 
@@ -135,7 +133,7 @@ impl Ledger for MemoryLedger {
         let others_open = item.writers.len() > usize::from(stopped);
         let mut settled = None;
         if !matches!(ending, Ending::Released { .. }) {
-            item.last_end = Some(ambient::since_epoch());
+            item.last_end = Some(Instant::now());
         }
         match ending {
             Ending::Settled { outcome, published, .. } => {
@@ -164,7 +162,7 @@ impl Ledger for MemoryLedger {
             published: item.published.clone(),
             open_writers: item.writers.len(),
             failures: item.failures,
-            last_end: item.last_end,
+            ended_for: item.last_end.map(|end| end.elapsed()),
             ended: item.settled && item.writers.is_empty(),
             ..Record::default()
         });

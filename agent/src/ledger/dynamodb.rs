@@ -202,7 +202,7 @@ impl Ledger for DynamoLedger {
             published: before.published(subject),
             earlier,
             failures: before.failures(subject),
-            last_end: before.last_end(subject),
+            ended_for: before.ended_for(subject),
         })
     }
 

@@ -136,7 +136,8 @@ impl Ledger for EmbeddedLedger {
         let name = Name::of(subject);
         self.run("Begin", move |db| {
             let (source, destination) = name.pair();
-            let (record, now) = (db.rows(RECORD, name.pair(), read_record)?.pop(), db.now);
+            let now = db.now;
+            let record = db.rows(RECORD, name.pair(), |row| read_record(row, now))?.pop();
             let earlier = db.rows(WRITERS, name.pair(), |row| read_writer(row, now))?;
             if !earlier.is_empty() {
                 db.execute(FENCE, (source, destination, now))?;
@@ -144,7 +145,7 @@ impl Ledger for EmbeddedLedger {
             let mut begun = Begun { known: record.is_some() || !earlier.is_empty(), earlier, ..Begun::default() };
             if let Some(record) = record {
                 (begun.published, begun.failures) = (record.published, record.failures);
-                begun.last_end = record.last_end;
+                begun.ended_for = record.ended_for;
             }
             let order = db.next_id();
             db.execute(NEW_WRITER, (source, destination, order, writer.0.to_be_bytes()))?;
@@ -207,7 +208,8 @@ impl Ledger for EmbeddedLedger {
     async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
         let name = Name::of(subject);
         self.run("Lookup", move |db| {
-            let record = db.rows(RECORD, name.pair(), read_record)?.pop();
+            let now = db.now;
+            let record = db.rows(RECORD, name.pair(), |row| read_record(row, now))?.pop();
             let open = db.rows(STANDING, name.pair(), |_| Ok(()))?.len();
             let Some(mut record) = record.or_else(|| (open > 0).then(Record::default)) else { return Ok(None) };
             record.open_writers = open;
@@ -283,7 +285,7 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
 }
 
 /// A row of `RECORD`; the open writers are counted elsewhere.
-fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<Record> {
     let published = match row.get::<_, Option<_>>(4)? {
         None => None,
         Some(revision) => Some(LastPublished {
@@ -305,7 +307,7 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
         grade: row.get_ref(10)?.as_str_or_null()?.and_then(Grade::parse),
         open_writers: 0,
         failures: row.get(5)?,
-        last_end: ended.map(|at| Duration::from_millis(at.unsigned_abs())),
+        ended_for: ended.map(|at| Duration::from_millis((now - at.abs()).max(0) as u64)),
         ended: ended.is_some_and(|at| at > 0),
     })
 }

@@ -1,5 +1,7 @@
 //! The effects that only look: at the ledger, the source, the destination.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Done, Drive, MAX_ABORTS};
@@ -7,7 +9,7 @@ use crate::ambient;
 use crate::copy::{WHOLE, whole};
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
-use crate::ledger::{LastEnd, UploadRecord};
+use crate::ledger::UploadRecord;
 use crate::object::{SourceIdentity, Token, UploadId};
 use crate::plan::Plan;
 use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
@@ -17,7 +19,7 @@ use crate::store::{Object, Opened, Pin, Provenance};
 impl Drive<'_> {
     pub(super) async fn lookup(&mut self) -> Done {
         let record = self.context.ledger.lookup(self.subject).await.map_err(|error| self.ledger_error(error))?;
-        self.end_noticed(record.as_ref().and_then(|record| record.last_end));
+        self.end_noticed(record.as_ref().and_then(|record| record.ended_for));
         self.recorded = record.filter(|record| record.ended).and_then(|record| record.published);
         let settled = self.recorded.clone().map(|published| (published.identity, published.revision));
         Ok(Answer::Settled(settled))
@@ -29,7 +31,7 @@ impl Drive<'_> {
         self.begun = begun.map_err(|error| self.ledger_error(error))?;
         self.standing.confirmed(asked);
         self.recorded = self.begun.published.clone();
-        self.end_noticed(self.begun.last_end);
+        self.end_noticed(self.begun.ended_for);
         let earlier = self.begun.earlier.iter().map(|earlier| Earlier {
             writer: earlier.writer,
             closable: earlier.stopped || earlier.fenced_for >= self.context.hold,
@@ -47,9 +49,8 @@ impl Drive<'_> {
     }
 
     /// Another agent may have ended the object since this one saw it fail: what fails from now on is judged anew.
-    fn end_noticed(&self, end: Option<LastEnd>) {
-        let ago = end.map(|end| ambient::since_epoch().saturating_sub(end));
-        if let Some(at) = ago.and_then(|ago| Instant::now().checked_sub(ago)) {
+    fn end_noticed(&self, ended_for: Option<Duration>) {
+        if let Some(at) = ended_for.and_then(|ago| Instant::now().checked_sub(ago)) {
             self.context.breaker.ended(self.object, at);
         }
     }

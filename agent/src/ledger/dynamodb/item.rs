@@ -22,7 +22,6 @@ use sha2::{Digest as _, Sha256};
 use super::change::{Change, number, text};
 use super::{LastPublished, Record, Subject, UploadRecord, pack};
 use crate::digest::{Digests, Grade};
-use crate::ledger::LastEnd;
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
@@ -100,12 +99,12 @@ impl Item {
         failures.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
     }
 
-    /// As `endTime_f` has it, in whole seconds: at the latest then.
-    pub fn last_end(&self, subject: &Subject) -> Option<LastEnd> {
+    /// By `endTime_f` and this machine's clock, in whole seconds: at least so long.
+    pub fn ended_for(&self, subject: &Subject) -> Option<Duration> {
         read_text(&self.0, "sfOutcome").filter(|_| self.names(subject))?;
         let end = jiff::civil::DateTime::strptime(STAMP, read_text(&self.0, "endTime_f")?).ok()?;
         let second = end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-        u64::try_from(second).ok().map(|second| Duration::from_secs(second + 1))
+        Some(Duration::from_secs(Stamps::now().epoch.saturating_sub(second.unsigned_abs() + 1)))
     }
 
     /// Whether the destination that the record names is the subject's: what it says of outcome and failures is of that one.
@@ -185,7 +184,7 @@ impl Item {
             grade,
             open_writers,
             failures: self.failures(subject),
-            last_end: self.last_end(subject),
+            ended_for: self.ended_for(subject),
             ended: outcome.is_some() && self.expires() && open_writers == 0,
         }
     }
