@@ -5,6 +5,7 @@
 //! over. The loop serves one queue; several are several drains that share a pace and a breaker.
 
 mod empty;
+mod polls;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -21,16 +22,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ambient;
-use crate::backoff::Backoff;
 use crate::lease::{Keeper, Lease};
 use crate::metrics::Metrics;
 use crate::notice::Shutdown;
 use crate::pace::{Breaker, Channel, Pace, Slots};
 use crate::pause::Rest;
-use crate::queue::{Message, Queue, QueueError};
+use crate::queue::{Message, Queue};
 
 use empty::Emptiness;
+use polls::{Polls, Receiving};
 use probe::Probe;
 
 /// The longest poll that SQS has, and the largest batch.
@@ -44,6 +44,10 @@ const DRAIN: Duration = Duration::from_secs(25);
 const STEP: Duration = Duration::from_secs(1);
 /// Deliveries after which a message whose job panics is parked.
 const PANICS: u32 = 3;
+/// Jobs for each slot, those included that have given theirs back and still wait for their message's deletion.
+const JOBS: usize = 16;
+/// How often it is looked whether there are fewer.
+const FEWER: Duration = Duration::from_millis(50);
 /// How often the queue's depth is asked for, for the gauges.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -93,8 +97,6 @@ struct Tally {
     aborted: AtomicUsize,
 }
 
-type Receiving = BoxFuture<'static, Result<Vec<Message>, QueueError>>;
-
 impl Drain {
     /// Needs a runtime.
     pub fn new(
@@ -116,7 +118,7 @@ impl Drain {
         let looks = tokio::spawn(look(self.queue.clone(), self.metrics.clone()));
         let late = tokio::select! {
             biased;
-            () = shutdown.now.cancelled() => None,
+            () = shutdown.now.cancelled() => Vec::new(),
             late = self.receive_until(until, &shutdown.stop) => late,
         };
         self.wind_down(late, &shutdown).await;
@@ -127,45 +129,42 @@ impl Drain {
         Drained { panicked: tally.panicked.load(Relaxed), aborted: tally.aborted.load(Relaxed) }
     }
 
-    /// The loop itself. Returns the poll that was under way when `stop` came.
-    async fn receive_until(&self, until: Until, stop: &CancellationToken) -> Option<Receiving> {
+    /// The loop itself. Returns the receives that were in flight when `stop` came.
+    async fn receive_until(&self, until: Until, stop: &CancellationToken) -> Vec<Receiving> {
         let mut emptiness = Emptiness::new(until);
         let mut probe = Probe::default();
-        let mut retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), ambient::random());
+        let mut polls = Polls::new(self.pace.objects_at_once());
         loop {
-            let mut slots = tokio::select! {
+            let not_before = polls.not_before();
+            let takes_another = polls.takes_another(self.is_outage());
+            let (mut slots, received) = tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
-                slots = self.room(&mut probe) => slots,
-            };
-            let mut receiving = self.receive(slots.count(), emptiness.poll());
-            let received = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Some(receiving),
-                received = &mut receiving => received,
+                () = stop.cancelled() => return polls.into_late(),
+                received = polls.next() => received,
+                slots = self.room(&mut probe, not_before), if takes_another => {
+                    polls.add(self.receive(slots, polls.wait(emptiness.poll())));
+                    continue;
+                }
             };
             match received {
                 Ok(messages) => {
                     self.breaker.succeeded(Channel::Queue);
-                    retry = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), ambient::random());
-                    let quiet = messages.is_empty() && self.jobs.is_empty();
+                    polls.brought(slots.count(), messages.len());
+                    let quiet = messages.is_empty() && polls.is_empty() && self.jobs.is_empty();
                     for message in messages {
                         let job = self.spawn(message, slots.split());
                         probe.sent(job);
                     }
                     drop(slots);
                     if emptiness.reached(quiet, &*self.queue).await && self.jobs.is_empty() {
-                        return None;
+                        return Vec::new();
                     }
                 }
                 Err(error) => {
                     drop(slots);
-                    self.breaker.failed(Channel::Queue, "unavailable");
-                    tracing::warn!(%error, "no messages could be received; trying again");
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return None,
-                        () = tokio::time::sleep(retry.delay()) => {}
+                    if polls.failed() {
+                        self.breaker.failed(Channel::Queue, "unavailable");
+                        tracing::warn!(%error, "no messages could be received; trying again");
                     }
                 }
             }
@@ -173,11 +172,15 @@ impl Drain {
     }
 
     /// Room for the next receive, when no pause stands: a batch, or in an outage one message after a while.
-    async fn room(&self, probe: &mut Probe) -> Slots {
+    async fn room(&self, probe: &mut Probe, not_before: Instant) -> Slots {
+        tokio::time::sleep_until(not_before).await;
         loop {
             self.rest.over().await;
+            while self.jobs.len() >= self.pace.objects_at_once().saturating_mul(JOBS) {
+                tokio::time::sleep(FEWER).await;
+            }
             probe.wait(&self.breaker).await;
-            let most = if self.is_outage() { 1 } else { self.batch() };
+            let most = if self.is_outage() { 1 } else { Polls::batch(self.pace.objects_at_once()) };
             let slots = self.pace.objects(most, PATIENCE).await;
             // An outage may have begun meanwhile.
             if (slots.count() == 1 || !self.is_outage()) && self.rest.pause().is_none() {
@@ -191,26 +194,23 @@ impl Drain {
         self.breaker.outage().is_some_and(|outage| outage.channel != Channel::Queue)
     }
 
-    /// A tenth of a receive a message, but never more than a quarter of what fits.
-    fn batch(&self) -> usize {
-        (self.pace.objects_at_once() / 4).clamp(1, BATCH)
-    }
-
-    fn receive(&self, most: usize, wait: Duration) -> Receiving {
+    fn receive(&self, slots: Slots, wait: Duration) -> Receiving {
         let queue = self.queue.clone();
-        Box::pin(async move { queue.receive(most.min(BATCH), wait).await })
+        Box::pin(async move {
+            let received = queue.receive(slots.count().min(BATCH), wait).await;
+            (slots, received)
+        })
     }
 
     /// Leases a message and starts its job.
     fn spawn(&self, message: Message, slot: Option<Slots>) -> JoinHandle<()> {
         let cancelled = CancellationToken::new();
-        let lease = self.keeper.hold(&message.receipt, Instant::now(), cancelled.clone());
+        let counted = self.metrics.inflight_objects.hold(1);
+        let lease = self.keeper.hold(&message.receipt, Instant::now(), cancelled.clone()).with_room((slot, counted));
         let queue = self.queue.clone();
         let (work, stop, abandon, tally) =
             (self.work.clone(), self.stop.clone(), self.abandon.clone(), self.tally.clone());
-        let counted = self.metrics.inflight_objects.hold(1);
         self.jobs.spawn(async move {
-            let _room = (slot, counted);
             let (id, poison) = (message.id.clone(), message.clone());
             let job = AssertUnwindSafe(async move { work(message, lease, cancelled, stop).await }).catch_unwind();
             tokio::select! {
@@ -229,8 +229,8 @@ impl Drain {
         })
     }
 
-    /// Tells the jobs to end, gives back what a late poll brings, waits, and aborts what is left.
-    async fn wind_down(&self, late: Option<Receiving>, shutdown: &Shutdown) {
+    /// Tells the jobs to end, gives back what late receives bring, waits, and aborts what is left.
+    async fn wind_down(&self, late: Vec<Receiving>, shutdown: &Shutdown) {
         self.stop.cancel();
         self.jobs.close();
         let ended = CancellationToken::new();
@@ -243,29 +243,25 @@ impl Drain {
             }
             ended.cancel();
         };
-        let give_back = async {
-            let patience = async {
-                ended.cancelled().await;
-                tokio::select! {
-                    biased;
-                    () = shutdown.now.cancelled() => {}
-                    () = tokio::time::sleep(STEP) => {}
-                }
-            };
-            if let Some(late) = late {
-                self.give_back(late, patience).await;
-            }
-        };
-        tokio::join!(jobs, give_back);
+        let give_back = late.into_iter().map(|late| self.give_back(late, &ended, shutdown));
+        tokio::join!(jobs, futures_util::future::join_all(give_back));
         self.abandon.cancel();
         let _ = tokio::time::timeout(STEP, self.jobs.wait()).await;
     }
 
-    /// Releases what a poll still brings. Dropped at once, it might leave messages hidden for a whole visibility.
-    async fn give_back(&self, late: Receiving, patience: impl Future<Output = ()>) {
+    /// Releases what a receive still brings. Dropped at once, it might leave messages hidden for a whole visibility.
+    async fn give_back(&self, late: Receiving, ended: &CancellationToken, shutdown: &Shutdown) {
+        let patience = async {
+            ended.cancelled().await;
+            tokio::select! {
+                biased;
+                () = shutdown.now.cancelled() => {}
+                () = tokio::time::sleep(STEP) => {}
+            }
+        };
         let received = tokio::select! {
             biased;
-            received = late => received,
+            (_, received) = late => received,
             () = patience => return,
         };
         let releases = received.unwrap_or_default().into_iter().map(|message| async move {

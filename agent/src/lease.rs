@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::Held;
+use crate::pace::Slots;
 use crate::queue::{Queue, QueueError, Receipt};
 
 /// How long one extension may take: `Lease::end` waits for it, and a drain has no more than 25 s.
@@ -44,11 +46,15 @@ impl Shared {
     }
 }
 
+/// What a message takes up while somebody works on it: its slot, and its count among those in flight.
+type Room = (Option<Slots>, Held);
+
 /// One message in hand. Dropped, the message is left to its visibility; `end` it before releasing or deleting.
 pub struct Lease {
     id: u64,
     keeper: Keeper,
     calls: Arc<tokio::sync::Mutex<()>>,
+    room: Option<Room>,
 }
 
 impl Keeper {
@@ -69,7 +75,7 @@ impl Keeper {
         if earlier {
             self.shared.earlier.notify_one();
         }
-        Lease { id, keeper: self.clone(), calls }
+        Lease { id, keeper: self.clone(), calls, room: None }
     }
 
     /// Waits until no lease is left and nothing here holds the queue any more: an embedded file can be opened again only
@@ -88,8 +94,16 @@ impl Lease {
         self.keeper.shared.book().is_held(self.id)
     }
 
+    /// Keeps this for as long as the message is worked on: whoever waits for the answer to its deletion takes up no room.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Lease {
+        self.room = Some(room);
+        self
+    }
+
     /// Ends the lease and waits for an extension on its way: landing after a release, it would hide the message again.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
+        drop(self.room.take());
         self.keeper.shared.book().remove(self.id);
         drop(self.calls.lock().await);
     }
@@ -170,7 +184,7 @@ enum Action {
 /// every twelfth until that succeeds; with a sixth of it left it is given up.
 struct Book {
     visibility: Duration,
-    leases: HashMap<u64, Held>,
+    leases: HashMap<u64, Entry>,
     /// The leases by the time of their next need.
     order: BTreeMap<(Instant, u64), ()>,
     next_id: u64,
@@ -178,7 +192,7 @@ struct Book {
     planned: Option<Instant>,
 }
 
-struct Held {
+struct Entry {
     receipt: Receipt,
     job: CancellationToken,
     calls: Arc<tokio::sync::Mutex<()>>,
@@ -204,7 +218,7 @@ impl Book {
         self.next_id += 1;
         let next = received + self.visibility / 3;
         let given_up = received + self.visibility / 6 * 5;
-        self.leases.insert(id, Held { receipt, job, calls, next, given_up });
+        self.leases.insert(id, Entry { receipt, job, calls, next, given_up });
         self.order.insert((next, id), ());
         let earlier = self.planned.is_none_or(|planned| next < planned);
         if earlier {
@@ -217,7 +231,7 @@ impl Book {
         self.leases.contains_key(&id)
     }
 
-    fn remove(&mut self, id: u64) -> Option<Held> {
+    fn remove(&mut self, id: u64) -> Option<Entry> {
         let held = self.leases.remove(&id)?;
         self.order.remove(&(held.next, id));
         Some(held)

@@ -1,3 +1,5 @@
+mod receives;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 

@@ -1,5 +1,5 @@
 //! Deletions and changes of visibility, ten in one request: a tenth of the cost. A caller waits for its own entry's
-//! answer; a request goes out when it is full, or a few milliseconds after its first entry.
+//! answer; a request goes out when it is full, or some milliseconds after its first entry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,13 +20,23 @@ use crate::aws::{Aws, Patience};
 use crate::backoff::Backoff;
 
 const FULL: usize = 10;
-const LINGER: Duration = Duration::from_millis(5);
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(5), total: Duration::from_secs(10) };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Delete,
     Visibility,
+}
+
+impl Change {
+    /// How long a request waits for more entries. Nothing waits for a deletion: the job's slot is free by then. With a
+    /// release another agent can begin.
+    fn linger(self) -> Duration {
+        match self {
+            Change::Delete => Duration::from_millis(100),
+            Change::Visibility => Duration::from_millis(5),
+        }
+    }
 }
 
 struct Entry {
@@ -72,21 +82,26 @@ impl Batcher {
 }
 
 async fn collect(mut entries: mpsc::UnboundedReceiver<Entry>, sender: Sender) {
-    while let Some(first) = entries.recv().await {
-        let flush = Instant::now() + LINGER;
-        let mut batch = vec![first];
-        while batch.len() < FULL {
-            tokio::select! {
-                biased;
-                entry = entries.recv() => match entry {
-                    Some(entry) => batch.push(entry),
-                    None => break,
-                },
-                () = sleep_until(flush) => break,
-            }
-        }
+    while let Some(batch) = next_batch(&mut entries, sender.change.linger()).await {
         tokio::spawn(carry_out(batch, sender.clone()));
     }
+}
+
+/// The first that comes and those that follow it. `None`: there will be none.
+async fn next_batch<T>(entries: &mut mpsc::UnboundedReceiver<T>, linger: Duration) -> Option<Vec<T>> {
+    let mut batch = vec![entries.recv().await?];
+    let flush = Instant::now() + linger;
+    while batch.len() < FULL {
+        tokio::select! {
+            biased;
+            entry = entries.recv() => match entry {
+                Some(entry) => batch.push(entry),
+                None => break,
+            },
+            () = sleep_until(flush) => break,
+        }
+    }
+    Some(batch)
 }
 
 /// Sends the entries until each has its answer. A caller that has gone away wants nothing any more: an extension that
@@ -213,6 +228,22 @@ mod tests {
 
     fn failure(code: &str, sender_fault: bool) -> BatchResultErrorEntry {
         BatchResultErrorEntry::builder().id("0").code(code).sender_fault(sender_fault).build().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_go_by_ten_or_when_the_first_has_waited_long_enough() {
+        let (send, mut entries) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for n in 0..27 {
+                send.send(n).unwrap();
+                sleep(Duration::from_millis(3)).await;
+            }
+        });
+        let mut sizes = Vec::new();
+        while let Some(batch) = next_batch(&mut entries, Change::Delete.linger()).await {
+            sizes.push(batch.len());
+        }
+        assert_eq!(sizes, [10, 10, 7]);
     }
 
     #[test]
