@@ -10,7 +10,7 @@ use crate::resuming::{signal, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn museum_03_recorded_parts_of_another_state_are_never_completed() {
     let (bench, s3, gcs) = (Bench::new(), s3(), gcs());
-    let states = [bytes(64 << 20, 1), bytes(64 << 20, 2)];
+    let states = [bytes(100 << 20, 1), bytes(100 << 20, 2)];
     s3.set_object(BUCKET, "large", &states[0]).expect("an object");
     let (from, to) = (s3.endpoint(), gcs.endpoint());
     let flags = [at("source", &from, "S3_"), at("destination", &to, "GCS_")];
