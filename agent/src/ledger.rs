@@ -65,6 +65,8 @@ pub struct UploadRecord {
     pub token: Token,
     /// The source state that its parts were read from.
     pub identity: SourceIdentity,
+    /// A digest of the headers that it was begun with; `None` where none travel, and in records of older versions.
+    pub headers: Option<u32>,
     pub part_size: u64,
     /// The parts that are done, by number.
     pub parts: Vec<PartRecord>,

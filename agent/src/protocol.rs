@@ -18,6 +18,8 @@ use crate::object::{Expected, Revision, SourceIdentity, Token, UploadId, Writer}
 mod tests;
 mod uploads;
 pub use uploads::MAX_ABORTS;
+mod versions;
+use versions::VersionIs;
 mod words;
 pub use words::*;
 
@@ -40,8 +42,8 @@ pub struct Protocol {
     published: Option<(SourceIdentity, Revision)>,
     /// Earlier writers that are ended with this one, and their uploads that are not known to have ended.
     closable: Vec<(Writer, Option<UploadId>)>,
-    /// What an adopted upload holds parts of.
-    adopted: Option<SourceIdentity>,
+    /// What an adopted upload would publish.
+    adopted: Option<Held>,
     destination: Known,
     /// The look at the source that this attempt stands on.
     source: Option<SourceSeen>,
@@ -107,9 +109,7 @@ impl Protocol {
             }
 
             (State::Begin, Answer::Begun(begun)) => self.fence(begun),
-            (State::AdoptionLook(uploads), Answer::Source(source)) => {
-                self.adopt(uploads, source.map(|seen| seen.identity))
-            }
+            (State::AdoptionLook(uploads), Answer::Source(source)) => self.adopt(uploads, source),
             (State::Aborting(ending), _) => self.see(ending),
             (State::Seeing(ending), answer) => self.seen(ending, answer == Answer::UploadGone),
             (State::StillThere(ending), _) => self.abort(ending),
@@ -121,6 +121,7 @@ impl Protocol {
             }
             (State::SourceHead, Answer::Source(seen)) => self.decide(seen, false),
             (State::SourceOpen, Answer::Source(seen)) => self.decide(seen, true),
+            (State::Newest { opened }, Answer::Newest(newest)) => self.decide_by_newest(newest, opened),
             (state, answer) => self.step_write(state, answer),
         }
     }
@@ -215,15 +216,20 @@ impl Protocol {
     fn decide(&mut self, seen: Option<SourceSeen>, opened: bool) -> Effect {
         self.source = seen.clone();
         let Some(source) = seen else { return self.source_is_gone() };
+        match self.standing_of(&source) {
+            VersionIs::Older => self.leave_what_is_there(),
+            VersionIs::Unclear => self.go(State::Newest { opened }, Effect::HeadNewest),
+            VersionIs::Due => self.bring(source, opened),
+        }
+    }
+
+    /// Brings this state to the destination, unless it is there.
+    fn bring(&mut self, source: SourceSeen, opened: bool) -> Effect {
         if let Some(revision) = self.current_revision(&source) {
             return self.settled(Settled::Unchanged, Some((source.identity, revision)));
         }
-        if source.superseded {
-            let there = self.what_is_there();
-            return self.settled(Settled::Unchanged, there);
-        }
         if let Some(upload) = self.upload.clone() {
-            if self.adopted.take() != Some(source.identity) {
+            if !self.adopted.take().is_some_and(|held| held.is(&source)) {
                 return self.end_own_upload(Then::NextAttempt);
             }
             self.replacing(self.facts.conditional_finish);
@@ -269,16 +275,6 @@ impl Protocol {
     fn may_replace(&self, large: bool) -> bool {
         let enforced = if large { self.facts.conditional_finish } else { self.facts.conditional_put };
         enforced || matches!(self.destination, Known::Seen(_))
-    }
-
-    /// What of this source the destination is known to hold.
-    fn what_is_there(&self) -> Option<(SourceIdentity, Revision)> {
-        match &self.destination {
-            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark), .. })) => {
-                Some((mark.identity.clone(), revision.clone()))
-            }
-            _ => self.published.clone(),
-        }
     }
 
     fn source_is_gone(&mut self) -> Effect {

@@ -62,6 +62,7 @@ pub fn upload(id: &str, parts: u32) -> UploadRecord {
         id: UploadId(id.into()),
         token: Token::random(),
         identity: SourceIdentity { etag: "e".into(), size: 160 << 30, last_modified: 7, version: Some("v".into()) },
+        headers: Some(7),
         part_size: 16 << 20,
         parts: (1..=parts).map(part).collect(),
     }

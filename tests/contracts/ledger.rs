@@ -33,6 +33,7 @@ fn upload(id: &str, parts: u32) -> UploadRecord {
         id: UploadId(id.into()),
         token: Token::random(),
         identity: identity("e1"),
+        headers: Some(7),
         part_size: 16 << 20,
         parts: (1..=parts).map(part).collect(),
     }

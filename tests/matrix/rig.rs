@@ -252,7 +252,7 @@ impl Rig {
         );
         let part = self.sink.part(&subject.destination, &id, 1, Payload::Whole(first)).await.expect("stored");
         let parts = vec![PartRecord { number: 1, etag: part.etag, digests }];
-        let record = UploadRecord { id, token, identity, part_size: PART as u64, parts };
+        let record = UploadRecord { id, token, identity, headers: None, part_size: PART as u64, parts };
         let writer = Writer::random();
         self.ledger.begin(&subject, writer).await.expect("begun");
         self.ledger.checkpoint(&subject, writer, Some(&record)).await.expect("recorded");

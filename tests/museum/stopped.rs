@@ -7,7 +7,7 @@ use sandbox::{Fault, Operation, Rule};
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::wiring::{Agent, Until};
 
-use crate::running::{SINK, Stage, created, finish};
+use crate::running::{SINK, SOURCE, Stage, created, finish};
 
 const PART: usize = 5 << 20;
 const PARTS: usize = 6;
@@ -36,11 +36,10 @@ async fn given_back_when(agent: Agent, now: impl Fn() -> bool) -> u64 {
     depth.visible
 }
 
-#[tokio::test]
-async fn a_stopped_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_part() {
+/// A stage whose agent was stopped with one part of `k` missing.
+async fn stopped_before_the_last_part(body: &[u8]) -> Stage {
     let stage = Stage::with("[transfer]\nmultipart_threshold = \"8MiB\"\npart_size = \"5MiB\"").await;
-    let body: Vec<u8> = (0..PART * PARTS).map(|n| (n / 7 % 251) as u8).collect();
-    stage.put("k", &body);
+    stage.put("k", body);
     let last = Rule::on(Operation::UploadPart, Fault::Stall(Duration::from_secs(60))).part(PARTS as u32);
     stage.gcs.faults().add(last.always());
 
@@ -48,8 +47,18 @@ async fn a_stopped_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_pa
     agent.queue().send(&[created("k")]).await.expect("sent");
     let held = || stage.gcs.open_uploads(SINK).iter().map(|upload| upload.parts.len()).sum::<usize>();
     stopped_when(agent, || held() >= PARTS - 1).await;
-
     stage.gcs.faults().clear();
+    stage
+}
+
+fn body() -> Vec<u8> {
+    (0..PART * PARTS).map(|n| (n / 7 % 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn a_stopped_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_part() {
+    let body = body();
+    let stage = stopped_before_the_last_part(&body).await;
     let before = stage.gcs.counts().of(Operation::UploadPart);
     let summary = finish(stage.agent().await).await;
     assert_eq!((summary.copied, summary.parked), (1, 0));
@@ -81,4 +90,23 @@ async fn fault_d2_a_stop_on_a_slow_line_lets_the_parts_in_flight_arrive() {
     let sent = stage.gcs.counts().of(Operation::UploadPart);
     assert!(sent <= NEEDED as u64 + 3, "{sent} parts were sent where {NEEDED} are needed");
     assert_eq!(stage.gcs.counts().of(Operation::CreateUpload), OBJECTS as u64);
+}
+
+/// The same bytes put again within the second, with other headers: the state's name is the same, what it would publish is not.
+#[tokio::test]
+async fn fault_b8_an_upload_that_was_begun_with_other_headers_is_not_gone_on_with() {
+    let body = body();
+    let stage = stopped_before_the_last_part(&body).await;
+    stage.s3.amend(SOURCE, "k", |object| {
+        object.attributes.content.insert("content-type".to_owned(), "text/css".to_owned());
+    });
+    let agent = stage.agent().await;
+    agent.queue().send(&[created("k")]).await.expect("sent");
+    let summary = finish(agent).await;
+    assert_eq!((summary.copied, summary.unchanged, summary.parked), (1, 1, 0), "the old headers are never published");
+    assert_eq!(stage.gcs.counts().of(Operation::CreateUpload), 2, "the first upload is ended");
+    let copy = stage.gcs.object(SINK, "k").expect("a copy");
+    assert_eq!(copy.attributes.content.get("content-type").map(String::as_str), Some("text/css"));
+    assert!(stage.copy("k") == Some(body));
+    assert!(stage.gcs.open_uploads(SINK).is_empty());
 }

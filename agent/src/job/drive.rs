@@ -192,6 +192,7 @@ impl<'a> Drive<'a> {
             Effect::Begin => self.begin().await,
             Effect::HeadSource => self.head_source().await,
             Effect::OpenSource => self.open_source().await,
+            Effect::HeadNewest => self.head_newest().await,
             Effect::HeadDestination => self.head_destination().await,
             Effect::Abort(id) => {
                 self.context.sink.abort(&self.subject.destination, id).await?;

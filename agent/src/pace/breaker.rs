@@ -48,7 +48,7 @@ impl Channel {
     /// Where an effect asks this side.
     fn of(effect: &Effect, side: Side) -> Channel {
         match (side, effect) {
-            (Side::Source, Effect::HeadSource) => Channel::SourceLooks,
+            (Side::Source, Effect::HeadSource | Effect::HeadNewest) => Channel::SourceLooks,
             (Side::Source, _) => Channel::SourceReads,
             (Side::Destination, Effect::HeadDestination | Effect::SeeUpload(_)) => Channel::DestinationReads,
             (Side::Destination, _) => Channel::DestinationWrites,
@@ -113,7 +113,7 @@ impl Verb {
     pub fn proved_by(effect: &Effect) -> impl Iterator<Item = Verb> {
         let sides: &[Side] = match effect {
             Effect::Lookup | Effect::Begin | Effect::Checkpoint(_) | Effect::Finish { .. } => &[Side::Ledger],
-            Effect::HeadSource | Effect::OpenSource => &[Side::Source],
+            Effect::HeadSource | Effect::OpenSource | Effect::HeadNewest => &[Side::Source],
             Effect::HeadDestination | Effect::Abort(_) | Effect::SeeUpload(_) => &[Side::Destination],
             Effect::Complete { .. } | Effect::Delete { .. } => &[Side::Destination],
             Effect::Initiate { .. } => &[Side::Destination],

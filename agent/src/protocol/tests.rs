@@ -11,6 +11,10 @@ fn facts(received_before: bool) -> Facts {
     }
 }
 
+fn seen(identity: SourceIdentity, headers: Option<u32>) -> SourceSeen {
+    SourceSeen { identity, headers, large: false, equal: false, by_version: false, other_headers: false }
+}
+
 #[test]
 fn a_redelivered_finished_job_costs_one_ledger_request_and_a_look_at_each_side() {
     let identity = SourceIdentity { etag: "e".into(), size: 7, last_modified: 1, version: None };
@@ -21,7 +25,7 @@ fn a_redelivered_finished_job_costs_one_ledger_request_and_a_look_at_each_side()
     assert_eq!(effect, Effect::HeadDestination);
     let effect = protocol.step(Answer::Destination(Some(DestinationSeen { revision, ours: None, others: false })));
     assert_eq!(effect, Effect::HeadSource);
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
+    let seen = seen(identity, None);
     assert_eq!(protocol.step(Answer::Source(Some(seen))), Effect::End(End::Settled(Settled::Unchanged)));
 }
 
@@ -31,7 +35,7 @@ fn a_writer_that_is_fenced_before_it_writes_ends_without_writing() {
     let (mut protocol, effect) = Protocol::start(Writer(1), facts(false));
     assert_eq!(effect, Effect::Begin);
     assert_eq!(protocol.step(Answer::Begun(Begun::default())), Effect::OpenSource);
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
+    let seen = seen(identity, None);
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Put { .. }));
     let effect = protocol.step(Answer::Fenced);
     assert!(matches!(effect, Effect::Finish { ending: Ending::Released { .. }, in_doubt: false, .. }), "{effect:?}");
@@ -92,7 +96,7 @@ fn fault_a5_an_object_whose_every_write_is_lost_is_parked_at_last_although_its_w
     let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
     assert_eq!(protocol.step(Answer::Begun(Begun::default())), Effect::OpenSource);
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
+    let seen = seen(identity, None);
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Put { .. }));
     assert_eq!(protocol.step(Answer::Lost), Effect::HeadDestination);
     let effect = protocol.step(Answer::Failed(Trouble::Park));
@@ -105,7 +109,7 @@ fn completing() -> Protocol {
     let (mut protocol, _) = Protocol::start(Writer(1), Facts { conditional_finish: true, ..facts(false) });
     protocol.step(Answer::Begun(Begun::default()));
     let identity = SourceIdentity { etag: "e".into(), size: 9, last_modified: 1, version: None };
-    let seen = SourceSeen { identity, large: true, equal: false, superseded: false, other_headers: false };
+    let seen = SourceSeen { large: true, ..seen(identity, None) };
     assert!(matches!(protocol.step(Answer::Source(Some(seen))), Effect::Initiate { .. }));
     protocol.step(Answer::Initiated(UploadId("u".into())));
     protocol.step(Answer::Done);
@@ -169,7 +173,7 @@ fn removing() -> Protocol {
     let (mut protocol, _) = Protocol::start(Writer(1), facts(false));
     protocol.step(Answer::Begun(Begun::default()));
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
-    let seen = SourceSeen { identity, large: false, equal: false, superseded: false, other_headers: false };
+    let seen = seen(identity, None);
     for revision in ["r1", "r2"] {
         assert!(matches!(protocol.step(Answer::Source(Some(seen.clone()))), Effect::Put { .. }));
         let effect = protocol.step(Answer::PublishedWrong(Revision(revision.into())));
@@ -207,5 +211,23 @@ fn fault_b5_wrong_bytes_are_taken_away_where_nothing_will_replace_them() {
         protocol.step(Answer::Begun(begun.clone()));
         protocol.step(seen(false));
         assert_ne!(protocol.step(answer), remove, "it may be right");
+    }
+}
+
+#[test]
+fn fault_b8_an_upload_of_the_same_bytes_with_other_headers_is_ended_and_not_taken_over() {
+    let identity = SourceIdentity { etag: "e".into(), size: 9, last_modified: 1, version: None };
+    for (begun_with, goes_on) in [(Some(1), false), (Some(2), true), (None, true)] {
+        let (mut protocol, _) = Protocol::start(Writer(9), facts(false));
+        let (upload, held) = (UploadId("u".into()), Held { identity: identity.clone(), headers: begun_with });
+        let left = EarlierUpload { id: upload.clone(), token: Token(1), resumable: Some(held) };
+        let earlier = vec![Earlier { writer: Writer(1), closable: true, upload: Some(left) }];
+        let effect = protocol.step(Answer::Begun(Begun { known: true, published: None, earlier }));
+        assert_eq!(effect, Effect::HeadSource);
+        let effect = protocol.step(Answer::Source(Some(seen(identity.clone(), Some(2)))));
+        match goes_on {
+            true => assert_eq!(effect, Effect::HeadDestination),
+            false => assert_eq!(effect, Effect::Abort(upload)),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The fence, and how uploads end: aborted, then seen to be gone, one after another.
 
-use crate::object::{Expected, SourceIdentity, UploadId};
+use crate::object::{Expected, UploadId};
 
 use super::*;
 
@@ -42,11 +42,14 @@ impl Protocol {
     }
 
     /// Takes over the newest upload that holds parts of what the source holds now, and ends the others.
-    pub(super) fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<SourceIdentity>) -> Effect {
-        if let Some(upload) = uploads.iter().rfind(|upload| now.is_some() && upload.resumable == now) {
+    pub(super) fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<SourceSeen>) -> Effect {
+        let holds = |upload: &&EarlierUpload| {
+            upload.resumable.as_ref().zip(now.as_ref()).is_some_and(|(held, now)| held.is(now))
+        };
+        if let Some(upload) = uploads.iter().rfind(holds) {
             self.upload = Some(upload.id.clone());
             self.token = upload.token;
-            self.adopted = now;
+            self.adopted = upload.resumable.clone();
         }
         // An upload that was handed on before stands there more than once.
         let mut others: Vec<UploadId> = uploads.into_iter().map(|upload| upload.id).collect();

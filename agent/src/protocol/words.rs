@@ -25,16 +25,35 @@ pub struct Facts {
     pub conditional_finish: bool,
 }
 
+/// A state of the source as an upload of it was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Held {
+    pub identity: SourceIdentity,
+    /// A digest of its headers, where they are known and travel.
+    pub headers: Option<u32>,
+}
+
+impl Held {
+    /// Whether the upload would publish what was seen: the bytes of two states with one identity are the same, and their
+    /// headers need not be.
+    pub(super) fn is(&self, seen: &SourceSeen) -> bool {
+        let other_headers = self.headers.zip(seen.headers).is_some_and(|(held, seen)| held != seen);
+        self.identity == seen.identity && !other_headers
+    }
+}
+
 /// A source object as a look shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SourceSeen {
     pub identity: SourceIdentity,
+    /// A digest of its headers, where they travel.
+    pub headers: Option<u32>,
     /// It will go as a multipart upload.
     pub large: bool,
     /// Size and a comparable checksum agree with the destination object seen last.
     pub equal: bool,
-    /// An older version was asked for by name, and the destination holds a newer one of this source already.
-    pub superseded: bool,
+    /// This version was asked for by name: it need not be the newest.
+    pub by_version: bool,
     /// The destination object seen last does not have the headers that this state has: equal bytes are not enough.
     pub other_headers: bool,
 }
@@ -84,8 +103,8 @@ pub struct Earlier {
 pub struct EarlierUpload {
     pub id: UploadId,
     pub token: Token,
-    /// The source state its parts hold, if a resume would be safe: same part plan, digests recorded.
-    pub resumable: Option<SourceIdentity>,
+    /// The source state that it would publish, if a resume is safe: same part plan, digests recorded.
+    pub resumable: Option<Held>,
 }
 
 /// What the ledger knew when this writer began.
@@ -107,6 +126,8 @@ pub enum Effect {
     HeadSource,
     /// GET at the source; the body stays open for `Put`. → `Source`
     OpenSource,
+    /// HEAD of the newest state at the source, beside the version that was looked at; an open body stays open. → `Newest`
+    HeadNewest,
     /// HEAD at the destination. → `Destination`
     HeadDestination,
     /// Abort an upload. → `Done`, `Lost`
@@ -177,6 +198,7 @@ pub enum Answer {
     Settled(Option<(SourceIdentity, Revision)>),
     Begun(Begun),
     Source(Option<SourceSeen>),
+    Newest(Option<SourceIdentity>),
     Destination(Option<DestinationSeen>),
     Done,
     UploadOpen,
@@ -233,6 +255,10 @@ pub(super) enum State {
     Destination,
     SourceHead,
     SourceOpen,
+    /// A version was looked at, and what it is to the key says the newest state.
+    Newest {
+        opened: bool,
+    },
     Put,
     Initiate,
     Checkpoint,

@@ -11,9 +11,10 @@
 
 use skyferry_agent::protocol::{Answer, Effect, Trouble};
 
+use crate::bounds::Bounds;
 use crate::mutants::Mutant;
 use crate::names::{FOREIGN, GARBLED};
-use crate::world::{Bounds, Late, World, Write};
+use crate::world::{Late, Message, World, Write};
 
 /// Two workers, and whoever crashed or lost an answer: more open writers than these mean that somebody never leaves.
 const MOST_WRITERS: usize = 6;
@@ -29,10 +30,9 @@ pub enum Action {
         changes: u8,
         duplicates: u8,
     },
-    /// A message that was delivered so often before, or never.
     Receive {
         slot: usize,
-        again: Option<u8>,
+        message: Message,
     },
     /// The effect is carried out and answered.
     Step {
@@ -92,6 +92,31 @@ pub enum Action {
     Intrude,
 }
 
+impl Action {
+    /// Of the worker whose step it is.
+    pub fn slot(&self) -> Option<usize> {
+        match *self {
+            Action::Step { slot, .. }
+            | Action::LoseAnswer { slot, .. }
+            | Action::Delay { slot }
+            | Action::Refuse { slot }
+            | Action::Fail { slot }
+            | Action::Garble { slot, .. }
+            | Action::CrashBefore { slot }
+            | Action::CrashAfter { slot, .. }
+            | Action::CrashDuring { slot }
+            | Action::LoseLease { slot }
+            | Action::NoticeAfter { slot, .. }
+            | Action::NoticeDuring { slot } => Some(slot),
+            Action::Start { .. }
+            | Action::Receive { .. }
+            | Action::Land { .. }
+            | Action::ChangeSource
+            | Action::Intrude => None,
+        }
+    }
+}
+
 /// Every action that is possible now.
 pub fn actions(world: &World, bounds: &Bounds, mutant: Mutant) -> Vec<Action> {
     let mut actions = Vec::new();
@@ -109,10 +134,9 @@ pub fn actions(world: &World, bounds: &Bounds, mutant: Mutant) -> Vec<Action> {
     }
     // Workers are alike: a message goes to the first free one.
     if let Some(slot) = world.workers.iter().position(Option::is_none) {
-        let mut counts = world.again.clone();
-        counts.dedup();
-        let waiting = (world.fresh > 0).then_some(None).into_iter().chain(counts.into_iter().map(Some));
-        actions.extend(waiting.map(|again| Action::Receive { slot, again }));
+        let mut messages = world.messages.clone();
+        messages.dedup();
+        actions.extend(messages.into_iter().map(|message| Action::Receive { slot, message }));
     }
     for slot in (0..2).filter(|&slot| world.workers[slot].is_some()) {
         worker_actions(world, bounds, mutant, slot, &mut actions);
@@ -136,8 +160,7 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
     let worker = world.worker(slot);
     let write = World::as_write(worker, &worker.effect);
     let sends = matches!(write, Some(Write::Put { .. } | Write::Complete { .. }));
-    let looks =
-        matches!(worker.effect, Effect::HeadSource | Effect::OpenSource | Effect::HeadDestination | Effect::Lookup);
+    let looks = is_look(&worker.effect) || matches!(worker.effect, Effect::HeadDestination | Effect::Lookup);
     let reads = looks || matches!(worker.effect, Effect::SeeUpload(_));
     let parts = matches!(worker.effect, Effect::Parts(_));
     let (crashes, losses) = (world.faults.crashes > 0, world.faults.losses > 0);
@@ -174,9 +197,14 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
     }
 }
 
+/// At the source.
+fn is_look(effect: &Effect) -> bool {
+    matches!(effect, Effect::HeadSource | Effect::OpenSource | Effect::HeadNewest)
+}
+
 fn changes_left(world: &World, bounds: &Bounds) -> u8 {
     let versions = bounds.versions.len() as u8 - 1 - world.source as u8;
-    versions.min(bounds.waiting.saturating_sub(world.fresh))
+    versions.min(bounds.waiting.saturating_sub(world.fresh()))
 }
 
 /// The ways in which a step can turn out.
@@ -187,10 +215,11 @@ fn turns(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, write: Opt
         world.faults.reaps > 0 && (idle || record.is_some() && mutant == Mutant::ReapALiveRecord)
     };
     match &world.worker(slot).effect {
-        Effect::HeadSource | Effect::OpenSource | Effect::Parts(_) => (0..=changes_left(world, bounds)).collect(),
+        effect if is_look(effect) => (0..=changes_left(world, bounds)).collect(),
+        Effect::Parts(_) => (0..=changes_left(world, bounds)).collect(),
         Effect::Lookup if reapable(world) => vec![0, REAPED],
         Effect::Begin => {
-            let ripe = if bounds.hold { world.ripe() } else { 0 };
+            let ripe = if bounds.hold { world.ripe(slot, mutant.shares_records()) } else { 0 };
             let mut subsets: Vec<u8> = (0..=ripe).filter(|subset| subset & !ripe == 0).collect();
             subsets.extend(reapable(world).then_some(REAPED));
             subsets
@@ -203,7 +232,8 @@ fn turns(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, write: Opt
 
 /// The world after an action; an error says which promise it broke.
 pub fn apply(world: &World, action: &Action, bounds: &Bounds, mutant: Mutant) -> Result<World, String> {
-    let mut next = world.clone();
+    let (mut next, shared) = (world.clone(), mutant.shares_records());
+    next.turn_to(place_of(world, action), shared);
     happen(&mut next, action, bounds, mutant);
     for slot in 0..2 {
         if let Some(worker) = &next.workers[slot]
@@ -213,6 +243,7 @@ pub fn apply(world: &World, action: &Action, bounds: &Bounds, mutant: Mutant) ->
             return Err(fault);
         }
     }
+    next.turn_to(0, shared);
     let foreign = world.destination.as_ref().is_some_and(|object| object.identity == FOREIGN);
     if foreign && next.destination.is_none() {
         return Err("somebody else's object was deleted".to_string());
@@ -224,15 +255,23 @@ pub fn apply(world: &World, action: &Action, bounds: &Bounds, mutant: Mutant) ->
     next.fault().map_or(Ok(next), Err)
 }
 
+/// The destination that an action is about.
+fn place_of(world: &World, action: &Action) -> u8 {
+    match *action {
+        Action::Land { index, .. } => world.late[index].place,
+        _ => action.slot().and_then(|slot| world.workers[slot].as_ref()).map_or(0, |worker| worker.place),
+    }
+}
+
 fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
     match *action {
         Action::Start { changes, duplicates } => {
             next.started = true;
-            next.fresh = 1 + duplicates;
-            (0..changes).for_each(|_| next.change_source());
+            (0..=duplicates).for_each(|_| next.send_event(bounds));
+            (0..changes).for_each(|_| next.change_source(bounds));
         }
-        Action::Receive { slot, again } => {
-            next.receive(slot, bounds, again, mutant != Mutant::RenewOnlyAtRelease);
+        Action::Receive { slot, message } => {
+            next.receive(slot, bounds, message, mutant != Mutant::RenewOnlyAtRelease);
         }
         Action::Step { slot, turn } => {
             if let Some(answer) = carry_out(next, slot, bounds, mutant, turn) {
@@ -285,33 +324,37 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
             let late = next.late.remove(index);
             next.land(&late.write, bounds, complete_wins);
         }
-        Action::ChangeSource => next.change_source(),
+        Action::ChangeSource => next.change_source(bounds),
         Action::Intrude => next.intrude(),
     }
 }
 
 fn carry_out(world: &mut World, slot: usize, bounds: &Bounds, mutant: Mutant, turn: u8) -> Option<Answer> {
     let effect = mutant.effect(world, slot);
-    let looks = matches!(effect, Effect::HeadSource | Effect::OpenSource | Effect::Parts(_));
+    let looks = is_look(&effect) || matches!(effect, Effect::Parts(_));
     if matches!(effect, Effect::Lookup | Effect::Begin) && turn & REAPED != 0 {
         world.faults.reaps -= 1;
         world.record = None;
     }
     let answer = match (mutant.skips(world, slot, &effect), World::as_write(world.worker(slot), &effect)) {
         (Some(answer), _) => Some(answer),
-        (None, Some(write)) => Some(world.land(&write, bounds, turn == 1)),
+        (None, Some(write)) => {
+            world.check_headers(slot, &write, bounds);
+            Some(world.land(&write, bounds, turn == 1))
+        }
         (None, None) => world.carry_out(slot, &effect, bounds, turn & !REAPED),
     };
     if looks {
-        (0..turn).for_each(|_| world.change_source());
+        (0..turn).for_each(|_| world.change_source(bounds));
     }
     answer
 }
 
 fn delay(world: &mut World, slot: usize, mutant: Mutant) {
     let effect = mutant.effect(world, slot);
-    let (writer, write) = (world.worker(slot).writer, World::as_write(world.worker(slot), &effect));
-    world.late.push(Late { writer, write: write.expect("only writes are delayed") });
+    let worker = world.worker(slot);
+    let (writer, place, write) = (worker.writer, worker.place, World::as_write(worker, &effect));
+    world.late.push(Late { writer, place, write: write.expect("only writes are delayed") });
 }
 
 fn garble(world: &mut World, slot: usize, crash: bool, bounds: &Bounds, mutant: Mutant) {

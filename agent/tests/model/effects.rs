@@ -1,11 +1,15 @@
 //! What an effect does to the world, and what the worker hears.
 
-use skyferry_agent::object::{Expected, Token, UploadId};
+use skyferry_agent::object::{Expected, Token, UploadId, Writer};
 use skyferry_agent::protocol::*;
 
+use crate::bounds::{Bounds, Version};
 use crate::ledger::{Record, Recorded};
 use crate::names::*;
-use crate::world::{Bounds, Object, Phase, Upload, Version, Worker, World, Write};
+use crate::world::{Object, Phase, Upload, Worker, World, Write};
+
+/// So often a lost Complete is waited for, at the least, before its upload is aborted.
+const PATIENCE: u8 = 3;
 
 impl World {
     /// Carries out an effect other than a write of the object. `ripe`: the writers whose hold has passed by now.
@@ -14,15 +18,29 @@ impl World {
         let worker = self.worker(slot);
         let (writer, look) = (worker.writer, worker.look);
         Some(match effect {
-            Effect::Lookup => Answer::Settled(self.record.as_ref().and_then(Record::lookup)),
+            Effect::Lookup => {
+                self.note_record(slot, bounds);
+                Answer::Settled(self.record.as_ref().and_then(Record::lookup))
+            }
             Effect::Begin => {
                 self.ripen(ripe);
+                self.note_record(slot, bounds);
                 self.worker_mut(slot).failures = self.record.as_ref().map_or(0, |record| record.failures);
                 Answer::Begun(Record::begin(&mut self.record, writer, if bounds.hold { ripe } else { u8::MAX }))
             }
-            Effect::HeadSource | Effect::OpenSource => Answer::Source(self.source_seen(bounds)),
-            Effect::HeadDestination => Answer::Destination(self.destination_seen(bounds)),
+            Effect::HeadSource | Effect::OpenSource => Answer::Source(self.source_seen(slot, bounds)),
+            Effect::HeadNewest => Answer::Newest(match bounds.kind(self.source) {
+                Version::Absent => None,
+                _ => Some(identity(bounds.bytes_of(self.source))),
+            }),
+            Effect::HeadDestination => {
+                self.note_headers(slot, bounds);
+                Answer::Destination(self.destination_seen(bounds))
+            }
             Effect::Abort(id) => {
+                if self.worker(slot).waits <= PATIENCE && self.completes_yet(writer, name(&id.0)) {
+                    self.broken = Some("an upload was aborted although its Complete might only take its time");
+                }
                 if let Some(upload) = self.upload_mut(name(&id.0)) {
                     upload.phase = Phase::Aborting;
                 }
@@ -41,18 +59,24 @@ impl World {
                 None => Answer::UploadGone,
             },
             Effect::Initiate { token } => {
-                let (id, identity) = (upload(self.new_name()), look.expect("a look before an upload"));
-                let token = *token;
-                self.uploads.push(Upload { id, identity, token, content: identity, parts: 0, phase: Phase::Open });
+                let (id, version) = (upload(self.new_name()), look.expect("a look before an upload"));
+                let (token, identity, headers) = (*token, bounds.bytes_of(version), bounds.headers_of(version));
+                let (content, phase) = (identity, Phase::Open);
+                self.uploads.push(Upload { id, identity, token, content, headers, parts: 0, phase });
                 Answer::Initiated(upload_id(id))
             }
             Effect::Checkpoint(id) => {
                 let id = name(&id.0);
                 let found = self.uploads.iter().find(|upload| upload.id == id);
-                let upload = found.map(|upload| Recorded { id, identity: upload.identity, token: upload.token });
+                let upload = found.map(|upload| Recorded {
+                    id,
+                    identity: upload.identity,
+                    headers: upload.headers,
+                    token: upload.token,
+                });
                 self.record.as_mut().map_or(Answer::Fenced, |record| record.checkpoint(writer, upload))
             }
-            Effect::Parts(id) => return self.parts(name(&id.0), look.expect("a look before parts")),
+            Effect::Parts(id) => return self.parts(name(&id.0), look.expect("a look before parts"), bounds),
             Effect::Finish { ending, closed, in_doubt } => match &mut self.record {
                 Some(record) => {
                     let finished = record.finish(writer, ending, closed, *in_doubt);
@@ -81,9 +105,9 @@ impl World {
         }
     }
 
-    fn publish(&mut self, content: Name, identity: Name, token: Token) -> Answer {
+    fn publish(&mut self, (content, headers): (Name, Option<u32>), identity: Name, token: Token) -> Answer {
         let generation = generation(self.new_name());
-        self.destination = Some(Object { content, identity, token, generation });
+        self.destination = Some(Object { content, headers, identity, token, generation });
         Answer::Published(revision(generation))
     }
 
@@ -95,7 +119,10 @@ impl World {
             {
                 Answer::Precondition
             }
-            Write::Put { content, token, .. } => self.publish(*content, *content, *token),
+            Write::Put { content, token, .. } => {
+                let bytes = bounds.bytes_of(*content);
+                self.publish((bytes, bounds.headers_of(*content)), bytes, *token)
+            }
             Write::Delete { .. } => {
                 self.destination = None;
                 Answer::Done
@@ -108,7 +135,7 @@ impl World {
                             return Answer::Precondition;
                         }
                         found.phase = Phase::Gone;
-                        let (content, identity, token) = (found.content, found.identity, found.token);
+                        let (content, identity, token) = ((found.content, found.headers), found.identity, found.token);
                         self.publish(content, identity, token)
                     }
                     // A Complete that is told so proves it as well as a look does.
@@ -147,14 +174,52 @@ impl World {
         }
     }
 
-    fn source_seen(&self, bounds: &Bounds) -> Option<SourceSeen> {
-        let large = match bounds.versions[self.source as usize] {
+    /// The version that the worker's message names, where it names one; else the newest. (No version is ever removed.)
+    fn source_seen(&mut self, slot: usize, bounds: &Bounds) -> Option<SourceSeen> {
+        let version = self.worker(slot).version.unwrap_or(self.source);
+        let (bytes, headers) = (bounds.bytes_of(version), bounds.headers_of(version));
+        let large = match bounds.kind(version) {
             Version::Absent => return None,
-            Version::Small => false,
+            Version::Small | Version::Headers => false,
             Version::Large => true,
         };
-        let equal = self.destination.as_ref().is_some_and(|object| bounds.shows && object.content == self.source);
-        Some(SourceSeen { identity: identity(self.source), large, equal, superseded: false, other_headers: false })
+        let equal = self.destination.as_ref().is_some_and(|object| bounds.shows && object.content == bytes);
+        // What the ledger knows of this state is looked at all the same: its headers may be others.
+        let Worker { shown, recorded, .. } = *self.worker(slot);
+        if shown.is_none() && recorded == Some(bytes) {
+            self.note_headers(slot, bounds);
+        }
+        let other_headers = self.worker(slot).shown.is_some_and(|shown| shown != headers);
+        let by_version = self.worker(slot).version.is_some();
+        Some(SourceSeen { identity: identity(bytes), headers, large, equal, by_version, other_headers })
+    }
+
+    fn note_headers(&mut self, slot: usize, bounds: &Bounds) {
+        let changing = bounds.headers_of(0).is_some();
+        let shown = self.destination.as_ref().filter(|_| changing).map(|object| object.headers);
+        self.worker_mut(slot).shown = shown;
+    }
+
+    /// A job completes an upload with the headers that it saw, whoever began it.
+    pub fn check_headers(&mut self, slot: usize, write: &Write, bounds: &Bounds) {
+        let Write::Complete { upload, .. } = write else { return };
+        let seen = self.worker(slot).look.and_then(|version| bounds.headers_of(version));
+        if self.uploads.iter().any(|found| found.id == *upload && found.headers != seen) {
+            self.broken = Some("an upload was completed with other headers than its job had seen");
+        }
+    }
+
+    fn note_record(&mut self, slot: usize, bounds: &Bounds) {
+        let changing = bounds.headers_of(0).is_some();
+        let record = self.record.as_ref().filter(|_| changing);
+        self.worker_mut(slot).recorded = record.and_then(|record| record.published).map(|(version, _)| version);
+    }
+
+    /// A Complete of this writer's may be under way.
+    fn completes_yet(&self, writer: Writer, id: Name) -> bool {
+        self.late
+            .iter()
+            .any(|late| late.writer == writer && matches!(late.write, Write::Complete { upload, .. } if upload == id))
     }
 
     fn destination_seen(&self, bounds: &Bounds) -> Option<DestinationSeen> {
@@ -174,8 +239,10 @@ impl World {
     }
 
     /// Sends a half of the object, pinned to what the last look showed.
-    fn parts(&mut self, id: Name, look: Name) -> Option<Answer> {
-        let source = self.source;
+    fn parts(&mut self, id: Name, look: Name, bounds: &Bounds) -> Option<Answer> {
+        // A version that is read by its name stays what it is.
+        let look = bounds.bytes_of(look);
+        let source = if bounds.exact { look } else { bounds.bytes_of(self.source) };
         let Some(upload) = self.upload_mut(id) else { return Some(Answer::UploadGone) };
         if upload.parts == 2 {
             return Some(Answer::Done);
@@ -193,15 +260,23 @@ impl World {
         let worker = self.worker_mut(slot);
         worker.new = false;
         if let Answer::Source(seen) = &answer {
-            worker.look = seen.as_ref().map(|seen| name(&seen.identity.etag));
+            let version = |seen: &SourceSeen| seen.headers.map_or_else(|| name(&seen.identity.etag), |n| n as Name);
+            worker.look = seen.as_ref().map(version);
             worker.body = if worker.effect == Effect::OpenSource { worker.look } else { None };
+        }
+        if matches!(worker.effect, Effect::Complete { .. }) && answer == Answer::Lost {
+            worker.waits = 1;
         }
         worker.effect = worker.protocol.step(answer);
         // A wait takes its time, and changes nothing.
         while matches!(worker.effect, Effect::Wait { .. }) {
+            worker.waits += worker.waits.min(1);
             worker.effect = worker.protocol.step(Answer::Done);
         }
-        if !matches!(worker.effect, Effect::Put { .. }) {
+        if !matches!(worker.effect, Effect::HeadDestination | Effect::SeeUpload(_) | Effect::Abort(_)) {
+            worker.waits = 0;
+        }
+        if !matches!(worker.effect, Effect::Put { .. } | Effect::HeadNewest) {
             worker.body = None;
         }
     }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::actions::{Action, actions, apply};
+use crate::bounds::Bounds;
 use crate::mutants::Mutant;
-use crate::names::Fingerprint;
-use crate::world::{Bounds, World};
+use crate::names::{Fingerprint, Newest};
+use crate::world::World;
 
 pub struct Report {
     pub states: usize,
@@ -34,16 +35,19 @@ type Prints = HashSet<u128, BuildHasherDefault<Itself>>;
 
 /// A state, but for names, and the worker that comes first in it: the order of workers, of uploads and of requests
 /// under way has no meaning, so it has none here.
-fn fingerprint(world: &World) -> (u128, usize) {
-    let newest = world.source;
+fn fingerprint(world: &World, bounds: &Bounds) -> (u128, usize) {
+    let newest = bounds.newest(world);
     let mut print = Fingerprint::new(newest);
     let faults = &world.faults;
-    let numbers = [world.source as u8, world.fresh, u8::from(world.started), world.refused, faults.crashes];
+    let numbers = [world.source as u8, u8::from(world.started), world.refused, faults.crashes];
     let more = [faults.losses, faults.lease_losses, faults.reaps, faults.garbles, faults.intrusions, faults.lingers];
     let numbers = numbers.into_iter().chain(more).chain([faults.refusals]);
     print.write_u64(numbers.fold(0, |sum, n| sum << 5 | n as u64));
-    world.again.iter().for_each(|&count| print.write_u8(count));
+    world.messages.hash(&mut print);
     (&world.record, &world.destination).hash(&mut print);
+    if bounds.destinations > 1 {
+        world.elsewhere.hash(&mut print);
+    }
     let shapes = world.workers.each_ref().map(|worker| Fingerprint::shape(newest, worker));
     let first = usize::from(shapes[1] > shapes[0]);
     (&world.workers[first], &world.workers[1 - first]).hash(&mut print);
@@ -52,7 +56,7 @@ fn fingerprint(world: &World) -> (u128, usize) {
     (print.print(), first)
 }
 
-fn in_order<T: Hash>(newest: i32, things: &[T], print: &mut Fingerprint) {
+fn in_order<T: Hash>(newest: Newest, things: &[T], print: &mut Fingerprint) {
     print.write_usize(things.len());
     if let [one] = things {
         return one.hash(print);
@@ -70,7 +74,7 @@ fn comes_to_rest(world: &World, bounds: &Bounds, mutant: Mutant, known: &mut Pri
     let mut turn = 0;
     world.late.clear();
     for _ in 0..600 {
-        let (print, first) = fingerprint(&world);
+        let (print, first) = fingerprint(&world, bounds);
         let print = print ^ u128::from(first == turn);
         if world.is_quiet() || known.contains(&print) {
             known.extend(passed);
@@ -83,7 +87,7 @@ fn comes_to_rest(world: &World, bounds: &Bounds, mutant: Mutant, known: &mut Pri
         // The longest of the holds has passed, if one is asked for.
         let next = |action: &Action| match *action {
             Action::Receive { .. } => world.workers.iter().all(Option::is_none),
-            Action::Step { slot: whose, turn } => whose == slot && patience(&world, bounds, slot) == turn,
+            Action::Step { slot: whose, turn } => whose == slot && patience(&world, bounds, mutant, slot) == turn,
             _ => false,
         };
         let action = actions(&world, bounds, mutant).into_iter().find(next);
@@ -93,9 +97,9 @@ fn comes_to_rest(world: &World, bounds: &Bounds, mutant: Mutant, known: &mut Pri
 }
 
 /// The turn in which whoever begins has waited for all that there is to wait for.
-fn patience(world: &World, bounds: &Bounds, slot: usize) -> u8 {
+fn patience(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize) -> u8 {
     match world.worker(slot).effect {
-        skyferry_agent::protocol::Effect::Begin if bounds.hold => world.ripe(),
+        skyferry_agent::protocol::Effect::Begin if bounds.hold => world.ripe(slot, mutant.shares_records()),
         _ => 0,
     }
 }
@@ -115,7 +119,7 @@ pub fn explore(bounds: &Bounds, mutant: Mutant) -> Report {
         let fault = match apply(world, &action, bounds, mutant) {
             Err(fault) => fault,
             Ok(next) => {
-                let (print, _) = fingerprint(&next);
+                let (print, _) = fingerprint(&next, bounds);
                 if !visited.insert(print) {
                     continue;
                 }
@@ -154,20 +158,7 @@ pub fn tell_story(bounds: &Bounds, mutant: Mutant, trace: &[Action]) -> String {
     let mut world = World::new(bounds);
     let mut story = String::new();
     for action in trace {
-        let slot = match *action {
-            Action::Step { slot, .. }
-            | Action::LoseAnswer { slot, .. }
-            | Action::Delay { slot }
-            | Action::Refuse { slot }
-            | Action::Fail { slot }
-            | Action::Garble { slot, .. }
-            | Action::CrashBefore { slot }
-            | Action::CrashAfter { slot, .. }
-            | Action::CrashDuring { slot }
-            | Action::NoticeAfter { slot, .. }
-            | Action::NoticeDuring { slot } => Some(slot),
-            _ => None,
-        };
+        let slot = action.slot();
         let effect = slot.map(|slot| format!("{:?}", world.worker(slot).effect)).unwrap_or_default();
         story.push_str(&format!("  {action:?} {effect}"));
         match apply(&world, action, bounds, mutant) {

@@ -10,6 +10,7 @@ use crate::names::{Name, identity, name, revision, upload_id};
 pub struct Recorded {
     pub id: Name,
     pub identity: Name,
+    pub headers: Option<u32>,
     pub token: Token,
 }
 
@@ -55,7 +56,7 @@ impl Record {
             let upload = entry.upload.as_ref().map(|upload| EarlierUpload {
                 id: upload_id(upload.id),
                 token: upload.token,
-                resumable: Some(identity(upload.identity)),
+                resumable: Some(Held { identity: identity(upload.identity), headers: upload.headers }),
             });
             let closable = entry.stopped || ripe >> index & 1 == 1;
             earlier.push(Earlier { writer: entry.writer, closable, upload });

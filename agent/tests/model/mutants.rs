@@ -73,11 +73,36 @@ pub enum Mutant {
     RenewOnlyAtRelease,
     /// The copy of another source object is replaced like anybody's.
     ReplaceAnothersCopy,
+    /// Equal bytes pass for an equal object.
+    IgnoreHeaders,
+    /// What the ledger knows of this state is taken for its headers too.
+    TrustRecordedHeaders,
+    /// An upload is taken over although it was begun with other headers.
+    ResumeWhateverTheHeaders,
+    /// A version that was asked for by name is copied whatever the destination holds.
+    OlderReplacesNewer,
+    /// Of two versions within a second the one that comes last stays.
+    LastOfASecondStays,
+    /// A version that comes after its delete marker is copied.
+    CopyDeletedVersions,
+    /// What stands there and is newer is recorded as right without proof.
+    RecordUnproven,
+    /// An upload is aborted as soon as the answer of its Complete is lost.
+    AbortALostComplete,
+    /// All destinations of a source object have one record.
+    OneRecordForAll,
 }
 
 impl Mutant {
+    /// Whether the destinations' records have one name.
+    pub fn shares_records(self) -> bool {
+        self == Mutant::OneRecordForAll
+    }
+
     /// The worker's effect as it goes out.
     pub fn effect(self, world: &mut World, slot: usize) -> Effect {
+        let standing =
+            world.destination.as_ref().map(|object| (identity(object.identity), revision(object.generation)));
         let worker = world.worker_mut(slot);
         match (self, worker.effect.clone()) {
             (Mutant::OneTokenAWriter, Effect::Put { token, expected }) => {
@@ -87,6 +112,14 @@ impl Mutant {
             }
             (Mutant::UnconditionalPut, Effect::Put { token, .. }) => Effect::Put { token, expected: Expected::Any },
             (Mutant::UnconditionalDelete, Effect::Delete { .. }) => Effect::Delete { expected: Expected::Any },
+            (
+                Mutant::RecordUnproven,
+                Effect::Finish { ending: Ending::Settled { outcome, published }, closed, in_doubt },
+            ) if worker.version.is_some() && outcome == Settled::Unchanged => Effect::Finish {
+                ending: Ending::Settled { outcome, published: published.or(standing) },
+                closed,
+                in_doubt,
+            },
             (Mutant::ForgetDoubt, Effect::Finish { ending, closed, .. }) => {
                 Effect::Finish { ending, closed, in_doubt: false }
             }
@@ -116,9 +149,10 @@ impl Mutant {
                 let remembered = world.workers[slot].as_ref()?.memory?;
                 Some(Answer::Source(Some(SourceSeen {
                     identity: identity(remembered),
+                    headers: None,
                     large: false,
                     equal: false,
-                    superseded: false,
+                    by_version: false,
                     other_headers: false,
                 })))
             }
@@ -163,6 +197,14 @@ impl Mutant {
             (Mutant::ReplaceAnothersCopy, _, Answer::Destination(Some(seen))) => {
                 Answer::Destination(Some(DestinationSeen { others: false, ..seen }))
             }
+            (Mutant::IgnoreHeaders, _, Answer::Source(Some(seen))) => {
+                Answer::Source(Some(SourceSeen { other_headers: false, ..seen }))
+            }
+            (Mutant::OlderReplacesNewer, _, Answer::Source(Some(seen))) => {
+                Answer::Source(Some(SourceSeen { by_version: false, ..seen }))
+            }
+            (Mutant::LastOfASecondStays, _, Answer::Newest(Some(_))) => Answer::Newest(worker.version.map(identity)),
+            (Mutant::CopyDeletedVersions, _, Answer::Newest(None)) => Answer::Newest(worker.version.map(identity)),
             (Mutant::ParkWhenRemovalFails, Effect::Delete { .. }, Answer::Lost | Answer::Failed(_)) => Answer::Done,
             (Mutant::TrustAnAbortThatIsNotSeen, Effect::SeeUpload(id), Answer::UploadOpen) if world.is_ending(&id) => {
                 Answer::UploadGone
@@ -190,6 +232,7 @@ impl Mutant {
             }
             (_, _, answer) => answer,
         };
+        let is_lost = answer == Answer::Lost && matches!(effect, Effect::Complete { .. });
         let parks = answer == Answer::Failed(Trouble::Park);
         if let (Mutant::ParkKeepsFailures, Effect::Finish { ending: Ending::Parked, .. }, Answer::Finished { .. }) =
             (self, &effect, &answer)
@@ -210,6 +253,17 @@ impl Mutant {
                     worker.effect = worker.protocol.step(Answer::UploadGone);
                 }
             }
+            Mutant::TrustRecordedHeaders => worker.recorded = None,
+            Mutant::AbortALostComplete if is_lost => {
+                while let Effect::HeadDestination | Effect::SeeUpload(_) | Effect::Wait { .. } = worker.effect {
+                    let nothing = match worker.effect {
+                        Effect::HeadDestination => Answer::Destination(None),
+                        Effect::SeeUpload(_) => Answer::UploadOpen,
+                        _ => Answer::Done,
+                    };
+                    worker.effect = worker.protocol.step(nothing);
+                }
+            }
             Mutant::SourceBeforeDestination if worker.effect == Effect::HeadDestination => worker.memory = Some(source),
             Mutant::ReuseBytes if read.is_some() => worker.memory = read,
             _ => {}
@@ -222,7 +276,12 @@ impl Mutant {
                 Mutant::DropTheFence => earlier.upload = None,
                 Mutant::CloseWithoutHold => earlier.closable = true,
                 Mutant::AdoptAnything => {
+                    let now = Held { identity: now.clone(), headers: None };
                     earlier.upload.iter_mut().for_each(|upload| upload.resumable = Some(now.clone()));
+                }
+                Mutant::ResumeWhateverTheHeaders => {
+                    let held = earlier.upload.iter_mut().filter_map(|upload| upload.resumable.as_mut());
+                    held.for_each(|held| held.headers = None);
                 }
                 _ => {}
             }

@@ -8,67 +8,14 @@ use std::hash::{Hash, Hasher};
 use skyferry_agent::object::{Expected, Token, Writer};
 use skyferry_agent::protocol::*;
 
+use crate::bounds::{Bounds, Faults, Version};
 use crate::ledger::Record;
 use crate::names::*;
-
-/// What the source holds at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Version {
-    Absent,
-    Small,
-    Large,
-}
-
-/// One run's bounds and the sink's abilities.
-#[derive(Clone, Debug)]
-pub struct Bounds {
-    pub name: &'static str,
-    /// The source's states in their order; each change sends one event.
-    pub versions: &'static [Version],
-    pub conditional_put: bool,
-    pub conditional_finish: bool,
-    pub deletes: bool,
-    pub large_hint: bool,
-    /// The destination holds somebody else's object from the start; `true`: equal to the first version.
-    pub foreign: Option<bool>,
-    /// Somebody else's objects are copies of another source object.
-    pub others: bool,
-    /// The destination shows checksums.
-    pub shows: bool,
-    pub duplicates: u8,
-    /// So many events wait at most, never delivered: the source does not change faster.
-    pub waiting: u8,
-    /// So many failures by the object's own fault park it; 0: none is counted.
-    pub attempts: u8,
-    /// The queue gives a message up after so many receives; 0: never.
-    pub max_receives: u8,
-    /// A writer in doubt is waited for; `false`: closed by whoever comes next.
-    pub hold: bool,
-    pub faults: Faults,
-}
-
-/// How often something may still go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Faults {
-    pub crashes: u8,
-    /// Lost answers, late requests and refusals.
-    pub losses: u8,
-    pub lease_losses: u8,
-    /// A settled record is removed.
-    pub reaps: u8,
-    /// The destination stores other bytes than were sent.
-    pub garbles: u8,
-    /// Somebody else writes to the destination.
-    pub intrusions: u8,
-    /// An upload is still shown after its abort was taken.
-    pub lingers: u8,
-    /// Failures by the object's own fault.
-    pub refusals: u8,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Object {
     pub content: Name,
+    pub headers: Option<u32>,
     /// The version that its metadata names; `FOREIGN`: none of Skyferry's.
     pub identity: Name,
     pub token: Token,
@@ -89,6 +36,7 @@ pub struct Upload {
     pub identity: Name,
     pub token: Token,
     pub content: Name,
+    pub headers: Option<u32>,
     /// Halves of the object that are stored.
     pub parts: u8,
     pub phase: Phase,
@@ -98,6 +46,7 @@ pub struct Upload {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Late {
     pub writer: Writer,
+    pub place: u8,
     pub write: Write,
 }
 
@@ -110,6 +59,12 @@ pub enum Write {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
+    /// How often its message was received.
+    pub received: u8,
+    /// The destination that its message is for.
+    pub place: u8,
+    /// The version that its message names.
+    pub version: Option<Name>,
     pub protocol: Protocol,
     pub effect: Effect,
     pub writer: Writer,
@@ -119,8 +74,12 @@ pub struct Worker {
     pub look: Option<Name>,
     /// The version whose body is open.
     pub body: Option<Name>,
-    /// How often its message was received.
-    pub received: u8,
+    /// The headers that the destination showed when it was looked at last, and the version that the ledger knew: where
+    /// headers change.
+    pub shown: Option<Option<u32>>,
+    pub recorded: Option<Name>,
+    /// 0, or 1 and the waits since the answer of its Complete was lost.
+    pub waits: u8,
     /// The record's failures, as it began.
     pub failures: u8,
     /// Its message is somebody else's by now.
@@ -134,8 +93,9 @@ impl Hash for Worker {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.effect.hash(state);
         (self.writer, self.stale, self.new, self.received, self.failures).hash(state);
+        (self.place, self.version, self.waits).hash(state);
         if !matches!(self.effect, Effect::Finish { .. }) {
-            (&self.protocol, self.body, self.memory).hash(state);
+            (&self.protocol, self.body, self.memory, self.shown, self.recorded).hash(state);
         }
         if matches!(self.effect, Effect::Initiate { .. } | Effect::Checkpoint(_) | Effect::Parts(_)) {
             self.look.hash(state);
@@ -143,22 +103,42 @@ impl Hash for Worker {
     }
 }
 
+/// A message that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Message {
+    /// How often it was delivered.
+    pub received: u8,
+    pub place: u8,
+    pub version: Option<Name>,
+}
+
+/// A destination, and the ledger's record of what goes there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub destination: Option<Object>,
+    pub record: Option<Record>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World {
     pub started: bool,
     pub source: Name,
+    /// The place where something happens; between two actions the first. The other is `elsewhere`.
     pub destination: Option<Object>,
-    pub uploads: Vec<Upload>,
     pub record: Option<Record>,
-    /// Messages that wait: never delivered; delivered before, so often, the rarest first.
-    pub fresh: u8,
-    pub again: Vec<u8>,
+    pub place: u8,
+    pub elsewhere: Place,
+    pub uploads: Vec<Upload>,
+    /// Never delivered ones first.
+    pub messages: Vec<Message>,
     /// Failures by the object's own fault since its record last settled or was parked.
     pub refused: u8,
     /// It was parked before it had all its attempts.
     pub early: bool,
     /// A message went to the dead letters without a reason.
     pub dead: bool,
+    /// A rule that a step has broken.
+    pub broken: Option<&'static str>,
     pub workers: [Option<Box<Worker>>; 2],
     pub late: Vec<Late>,
     pub faults: Faults,
@@ -173,6 +153,7 @@ impl World {
     pub fn new(bounds: &Bounds) -> World {
         let foreign = bounds.foreign.map(|equal| Object {
             content: if equal { 0 } else { FOREIGN },
+            headers: None,
             identity: FOREIGN,
             token: Token(0),
             generation: generation(0),
@@ -181,13 +162,15 @@ impl World {
             started: false,
             source: 0,
             destination: foreign,
-            uploads: Vec::new(),
             record: None,
-            fresh: 0,
-            again: Vec::new(),
+            place: 0,
+            elsewhere: Place::default(),
+            uploads: Vec::new(),
+            messages: Vec::new(),
             refused: 0,
             early: false,
             dead: false,
+            broken: None,
             workers: [None, None],
             late: Vec::new(),
             faults: bounds.faults,
@@ -197,51 +180,17 @@ impl World {
 
     /// Nothing is left to do. A late request may still land: that is a state of its own.
     pub fn is_quiet(&self) -> bool {
-        self.started && self.fresh == 0 && self.again.is_empty() && self.workers.iter().all(Option::is_none)
+        self.started && self.messages.is_empty() && self.workers.iter().all(Option::is_none)
     }
 
-    /// What is wrong at the end of everything.
-    pub fn fault_at_rest(&self, bounds: &Bounds) -> Option<String> {
-        let version = bounds.versions[self.source as usize];
-        let holds = self.destination.as_ref().map(|object| object.content);
-        let parked = self.record.as_ref().is_some_and(|record| record.parked);
-        let right = match version {
-            _ if holds == Some(GARBLED) => false,
-            // Whatever it held before; somebody has been told.
-            _ if parked && (bounds.attempts > 0 || bounds.faults.garbles > 1) => true,
-            _ if bounds.others => bounds.foreign.is_none() || holds == Some(FOREIGN),
-            Version::Absent if bounds.deletes => holds.is_none_or(|content| content == FOREIGN),
-            Version::Absent => true,
-            _ if self.faults.intrusions < bounds.faults.intrusions && holds == Some(FOREIGN) => true,
-            _ => holds == Some(self.source),
-        };
-        if !right {
-            return Some(format!("source at version {} ({version:?}), destination holds {holds:?}", self.source));
-        }
-        let left = self.uploads.iter().find(|upload| upload.phase == Phase::Open && upload.parts > 0)?;
-        Some(format!("an upload with parts is left over: {left:?}"))
-    }
-
-    /// What may never be, at rest or not.
-    pub fn fault(&self) -> Option<String> {
-        if self.early {
-            return Some("an object was parked before it had all its attempts".to_string());
-        }
-        if self.dead {
-            return Some("kills alone sent a message to the dead letters".to_string());
-        }
-        let object = self.destination.as_ref()?;
-        let recorded = self.record.as_ref().and_then(|record| record.published);
-        match object.content {
-            content if recorded.is_some_and(|(version, at)| at == object.generation && version != content) => {
-                Some(format!("the ledger has {recorded:?}, and what stands there is {object:?}"))
+    /// Puts a destination and its record in front. `shared`: all destinations have one record.
+    pub fn turn_to(&mut self, place: u8, shared: bool) {
+        if self.place != place {
+            std::mem::swap(&mut self.destination, &mut self.elsewhere.destination);
+            if !shared {
+                std::mem::swap(&mut self.record, &mut self.elsewhere.record);
             }
-            MIXED => Some("a mixture of two versions was published".to_string()),
-            GARBLED => None,
-            content if object.identity != content && object.identity != FOREIGN => {
-                Some(format!("an object names version {} and holds {content}", object.identity))
-            }
-            _ => None,
+            self.place = place;
         }
     }
 
@@ -259,34 +208,49 @@ impl World {
     }
 
     /// The source changes, and says so.
-    pub fn change_source(&mut self) {
+    pub fn change_source(&mut self, bounds: &Bounds) {
         self.source += 1;
-        self.fresh += 1;
+        self.send_event(bounds);
+    }
+
+    pub fn send_event(&mut self, bounds: &Bounds) {
+        let named = bounds.exact && bounds.kind(self.source) != Version::Absent;
+        let version = named.then_some(self.source);
+        (0..bounds.destinations).for_each(|place| self.send(Message { received: 0, place, version }));
+    }
+
+    fn send(&mut self, message: Message) {
+        self.messages.push(message);
+        self.messages.sort_unstable();
+    }
+
+    /// Events that wait and were never delivered, of one destination.
+    pub fn fresh(&self) -> u8 {
+        self.messages.iter().filter(|message| message.received == 0 && message.place == 0).count() as u8
     }
 
     pub fn intrude(&mut self) {
         self.faults.intrusions -= 1;
         let generation = generation(self.new_name());
-        self.destination = Some(Object { content: FOREIGN, identity: FOREIGN, token: Token(0), generation });
+        let (content, identity, headers) = (FOREIGN, FOREIGN, None);
+        self.destination = Some(Object { content, headers, identity, token: Token(0), generation });
     }
 
     /// A free worker takes a message; or, as the queue would give it up with the next receive, a copy takes its place.
     /// (A kill within the one request that makes the copy is not tried: as many of them as the
     /// queue allows receives would send it there all the same.)
-    pub fn receive(&mut self, slot: usize, bounds: &Bounds, again: Option<u8>, renews: bool) {
-        match again.and_then(|count| self.again.iter().position(|&waits| waits == count)) {
-            Some(at) => drop(self.again.remove(at)),
-            None => self.fresh -= 1,
-        }
+    pub fn receive(&mut self, slot: usize, bounds: &Bounds, message: Message, renews: bool) {
+        let at = self.messages.iter().position(|waits| *waits == message).expect("a message that waits");
+        self.messages.remove(at);
         let counted = bounds.max_receives > 0;
-        let received = if counted { again.unwrap_or(0) + 1 } else { 1 + u8::from(again.is_some()) };
+        let received = if counted { message.received + 1 } else { 1 + message.received.min(1) };
         if counted && received > bounds.max_receives {
             self.dead = true;
             return;
         }
         let most = counted.then_some(bounds.max_receives.into());
         if renews && received > 1 && is_last_chance(received.into(), most) {
-            self.fresh += 1;
+            self.send(Message { received: 0, ..message });
             return;
         }
         let writer = Writer(self.new_name() as u128 * STRIDE);
@@ -300,16 +264,29 @@ impl World {
             conditional_finish: bounds.conditional_finish,
         };
         let (protocol, effect) = Protocol::start(writer, facts);
-        let (look, body, memory) = (None, None, None);
-        let worker =
-            Worker { protocol, effect, writer, new: true, look, body, received, failures: 0, stale: false, memory };
-        self.workers[slot] = Some(Box::new(worker));
+        self.workers[slot] = Some(Box::new(Worker {
+            received,
+            place: message.place,
+            version: message.version,
+            protocol,
+            effect,
+            writer,
+            new: true,
+            look: None,
+            body: None,
+            shown: None,
+            recorded: None,
+            waits: 0,
+            failures: 0,
+            stale: false,
+            memory: None,
+        }));
     }
 
     /// The message is seen again.
-    fn comes_back(&mut self, received: u8) {
-        self.again.push(received);
-        self.again.sort_unstable();
+    fn comes_back(&mut self, worker: &Worker) {
+        let Worker { received, place, version, .. } = *worker;
+        self.send(Message { received, place, version });
     }
 
     /// The worker is gone; its message will be seen again.
@@ -317,7 +294,7 @@ impl World {
         self.faults.crashes -= 1;
         let worker = self.leave(slot);
         if !worker.stale {
-            self.comes_back(worker.received);
+            self.comes_back(&worker);
         }
     }
 
@@ -325,8 +302,8 @@ impl World {
         self.faults.lease_losses -= 1;
         let worker = self.worker_mut(slot);
         (worker.stale, worker.new) = (true, false);
-        let received = worker.received;
-        self.comes_back(received);
+        let worker = worker.clone();
+        self.comes_back(&worker);
     }
 
     /// What becomes of the message. A message that is released for the hold may be seen again at any time: whether the
@@ -345,8 +322,8 @@ impl World {
             End::Hold | End::Fenced | End::Again { .. } | End::Abandon => {
                 let most = (bounds.max_receives > 0).then_some(bounds.max_receives.into());
                 match is_last_chance(worker.received.into(), most) {
-                    true => self.fresh += 1,
-                    false => self.comes_back(worker.received),
+                    true => self.send(Message { received: 0, place: worker.place, version: worker.version }),
+                    false => self.comes_back(&worker),
                 }
             }
         }
@@ -357,6 +334,7 @@ impl World {
     fn leave(&mut self, slot: usize) -> Box<Worker> {
         let worker = self.workers[slot].take().expect("a worker that runs");
         let record = &self.record;
+        debug_assert_eq!(self.place, worker.place);
         let is_recorded = |id: Name| {
             let writers = record.iter().flat_map(|record| &record.writers);
             writers.filter_map(|entry| entry.upload.as_ref()).any(|upload| upload.id == id)
@@ -369,17 +347,22 @@ impl World {
     /// What has no future is forgotten: uploads that have ended, requests that can never take effect any more.
     pub fn forget(&mut self, bounds: &Bounds) {
         self.uploads.retain(|upload| upload.phase != Phase::Gone);
-        let (uploads, destination) = (&self.uploads, self.destination.as_ref());
-        let possible = |expected: &Expected| match expected {
-            Expected::Any => true,
-            Expected::Absent => destination.is_none() || bounds.deletes || bounds.faults.garbles > 0,
-            Expected::Revision(wanted) => destination.is_some_and(|object| revision(object.generation) == *wanted),
+        let (uploads, here, there) = (&self.uploads, self.destination.as_ref(), self.elsewhere.destination.as_ref());
+        let possible = |expected: &Expected, place: u8| {
+            let destination = if place == 0 { here } else { there };
+            match expected {
+                Expected::Any => true,
+                Expected::Absent => destination.is_none() || bounds.deletes || bounds.faults.garbles > 0,
+                Expected::Revision(wanted) => destination.is_some_and(|object| revision(object.generation) == *wanted),
+            }
         };
         self.late.retain(|late| match &late.write {
-            Write::Put { expected, .. } | Write::Delete { expected } => !bounds.conditional_put || possible(expected),
+            Write::Put { expected, .. } | Write::Delete { expected } => {
+                !bounds.conditional_put || possible(expected, late.place)
+            }
             Write::Complete { upload, expected } => {
                 let open = uploads.iter().any(|found| found.id == *upload);
-                open && (!bounds.conditional_finish || possible(expected))
+                open && (!bounds.conditional_finish || possible(expected, late.place))
             }
         });
     }
@@ -394,9 +377,11 @@ impl World {
 
     /// Those whose hold may have passed: fenced, and not running any more. (A process that is still at its write a hold
     /// after it was fenced is frozen, and what it does is not promised.)
-    pub fn ripe(&self) -> u8 {
+    pub fn ripe(&self, slot: usize, shared: bool) -> u8 {
+        let here = shared || self.worker(slot).place == self.place;
+        let record = if here { &self.record } else { &self.elsewhere.record };
         let runs = |writer: Writer| self.workers.iter().flatten().any(|worker| worker.writer == writer);
-        let writers = self.record.iter().flat_map(|record| record.writers.iter().enumerate());
+        let writers = record.iter().flat_map(|record| record.writers.iter().enumerate());
         let ripe = writers.filter(|(_, entry)| entry.fenced && !entry.stopped && !runs(entry.writer));
         ripe.fold(0, |bits, (index, _)| bits | 1 << index)
     }

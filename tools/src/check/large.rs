@@ -76,6 +76,7 @@ impl Place<'_> {
             id: id.clone(),
             token,
             identity: object.identity.clone(),
+            headers: None,
             part_size,
             parts: parts.collect(),
         };

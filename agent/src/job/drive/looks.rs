@@ -10,9 +10,9 @@ use crate::copy::{WHOLE, whole};
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};
 use crate::ledger::UploadRecord;
-use crate::object::{SourceIdentity, Token, UploadId};
+use crate::object::{Token, UploadId};
 use crate::plan::Plan;
-use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Mark, Proof, SourceSeen};
+use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Held, Mark, Proof, SourceSeen};
 use crate::store::metadata::lacks_headers;
 use crate::store::{Object, Opened, Pin, Provenance};
 
@@ -38,7 +38,9 @@ impl Drive<'_> {
             upload: earlier.upload.as_ref().map(|upload| EarlierUpload {
                 id: upload.id.clone(),
                 token: upload.token,
-                resumable: self.fits(upload).then(|| upload.identity.clone()),
+                resumable: self
+                    .fits(upload)
+                    .then(|| Held { identity: upload.identity.clone(), headers: upload.headers }),
             }),
         });
         Ok(Answer::Begun(Begun {
@@ -125,43 +127,17 @@ impl Drive<'_> {
         self.version.clone().map_or(Pin::Newest, Pin::Version)
     }
 
-    /// Whether the destination holds a newer state than this version. Within one second, which is as fine as services tell
-    /// times, only the newest version goes on: the others have been or will be replaced.
-    async fn is_superseded(&self, identity: &SourceIdentity) -> Result<bool, CopyError> {
-        let marked = self.destination.as_ref().and_then(|there| there.provenance.as_ref());
-        let marked = marked.filter(|provenance| provenance.source == self.subject.source).map(|there| &there.identity);
-        let Some(there) = marked.or(self.recorded.as_ref().map(|recorded| &recorded.identity)) else {
-            return Ok(false);
-        };
-        if self.version.is_none() || there == identity || there.last_modified < identity.last_modified {
-            return Ok(false);
-        }
-        if there.last_modified > identity.last_modified {
-            return Ok(true);
-        }
+    /// With deletions carried over, a key without a newest state has ended: the version that was looked at is nothing.
+    pub(super) async fn head_newest(&mut self) -> Done {
         let newest = self.context.source.head(&self.subject.source, &Pin::Newest).await?;
-        Ok(newest.is_none_or(|newest| newest.identity != *identity))
-    }
-
-    /// With deletions carried over, a version that comes after its delete marker is nothing: the key has ended. Not asked for
-    /// what was copied and is there: an event that comes again costs no further look.
-    async fn forget_deleted_version(&mut self) -> Result<(), CopyError> {
-        let Some(source) = self.source.as_ref().filter(|_| self.context.deletes && self.version.is_some()) else {
-            return Ok(());
-        };
-        let is_copied = self.recorded.as_ref().is_some_and(|recorded| recorded.identity == source.identity);
-        if is_copied && self.destination.is_some() {
-            return Ok(());
-        }
-        if self.context.source.head(&self.subject.source, &Pin::Newest).await?.is_none() {
+        if newest.is_none() && self.context.deletes {
             (self.source, *self.opened()) = (None, None);
         }
-        Ok(())
+        Ok(Answer::Newest(newest.map(|newest| newest.identity)))
     }
 
     async fn source_seen(&mut self) -> Done {
         self.confirm_record().await?;
-        self.forget_deleted_version().await?;
         let Some(object) = &self.source else { return Ok(Answer::Source(None)) };
         let identity = object.identity.clone();
         let at = &self.subject.destination;
@@ -172,9 +148,9 @@ impl Drive<'_> {
             Some(equal) => equal,
             None => self.is_equal_by_reading(object).await?,
         };
-        let superseded = self.is_superseded(&identity).await?;
         let other_headers = self.has_other_headers(object);
-        Ok(Answer::Source(Some(SourceSeen { identity, large, equal, superseded, other_headers })))
+        let (headers, by_version) = (self.headers(object), self.version.is_some());
+        Ok(Answer::Source(Some(SourceSeen { identity, headers, large, equal, by_version, other_headers })))
     }
 
     /// A copy of this very state by Skyferry that nothing stored proves, at a service without checksums and after a state file
@@ -202,6 +178,11 @@ impl Drive<'_> {
             && there.provenance.is_none()
             && recorded.is_some_and(|r| r.revision == there.revision && r.identity == source.identity);
         !dropped && lacks_headers(there, source)
+    }
+
+    /// A digest of the headers that an upload of this state would be begun with.
+    pub(super) fn headers(&self, source: &Object) -> Option<u32> {
+        self.carries_headers().then(|| source.metadata.digest())
     }
 
     fn carries_headers(&self) -> bool {

@@ -94,8 +94,8 @@ impl Drive<'_> {
         let parts = self.planned_parts(object.identity.size, source_part)?;
         let with = self.attributes(&object, token).await?;
         let id = self.context.sink.begin(&self.subject.destination, &with).await?;
-        let (identity, part_size) = (object.identity.clone(), parts.part_size);
-        let record = UploadRecord { id: id.clone(), token, identity, part_size, parts: Vec::new() };
+        let (identity, headers, part_size) = (object.identity.clone(), self.headers(&object), parts.part_size);
+        let record = UploadRecord { id: id.clone(), token, identity, headers, part_size, parts: Vec::new() };
         let source_borders = source_part == Some(parts.part_size);
         self.upload = Some(Upload { object, parts, record, source_borders, md5: None });
         Ok(Answer::Initiated(id))

@@ -38,6 +38,8 @@ pub(super) fn head(upload: &UploadRecord) -> Vec<u8> {
         put_text(&mut out, version);
     }
     put_number(&mut out, upload.part_size);
+    // Older versions do not write it, and do not read it.
+    out.extend(upload.headers.iter().flat_map(|headers| headers.to_le_bytes()));
     out
 }
 
@@ -54,7 +56,9 @@ pub(super) fn read_head(id: UploadId, bytes: &[u8]) -> Option<UploadRecord> {
         last_modified: i64::from_le_bytes(from.array()?),
         version: if from.u8()? == 1 { Some(from.text()?) } else { None },
     };
-    Some(UploadRecord { id, token, identity, part_size: from.number()?, parts: Vec::new() })
+    let part_size = from.number()?;
+    let headers = if from.0.is_empty() { None } else { Some(u32::from_le_bytes(from.array()?)) };
+    Some(UploadRecord { id, token, identity, headers, part_size, parts: Vec::new() })
 }
 
 pub(super) fn parts(upload: &UploadRecord) -> Vec<u8> {

@@ -33,6 +33,8 @@ pub fn upload(record: &UploadRecord) -> Vec<u8> {
         text(&mut out, &part.etag);
         digests(&mut out, &part.digests);
     }
+    // Older versions do not write it, and do not read it.
+    out.extend(record.headers.iter().flat_map(|headers| headers.to_le_bytes()));
     out
 }
 
@@ -52,8 +54,9 @@ pub fn read_upload(id: &str, bytes: &[u8]) -> Option<UploadRecord> {
     let parts = (0..count)
         .map(|_| Some(PartRecord { number: from.u32()?, etag: from.text()?, digests: from.digests()? }))
         .collect::<Option<Vec<_>>>()?;
+    let headers = if from.0.is_empty() { None } else { Some(from.u32()?) };
     let identity = SourceIdentity { etag, size, last_modified, version };
-    Some(UploadRecord { id: UploadId(id.into()), token, identity, part_size, parts })
+    Some(UploadRecord { id: UploadId(id.into()), token, identity, headers, part_size, parts })
 }
 
 pub fn digests(out: &mut Vec<u8>, of: &Digests) {
@@ -139,6 +142,7 @@ mod tests {
             id: UploadId("an id".into()),
             token: Token(u128::MAX - 5),
             identity: SourceIdentity { etag: "e".into(), size: 1 << 40, last_modified: -1, version: Some("v".into()) },
+            headers: None,
             part_size: 16 << 20,
             parts: (1..=10_000).map(part).collect(),
         }
@@ -146,10 +150,12 @@ mod tests {
 
     #[test]
     fn an_upload_comes_back_as_it_was() {
-        let record = record();
-        let packed = upload(&record);
-        assert!(packed.len() < 800_000, "{}", packed.len());
-        assert_eq!(read_upload("an id", &packed), Some(record));
+        for headers in [Some(7), None] {
+            let record = UploadRecord { headers, ..record() };
+            let packed = upload(&record);
+            assert!(packed.len() < 800_000, "{}", packed.len());
+            assert_eq!(read_upload("an id", &packed), Some(record));
+        }
     }
 
     #[test]

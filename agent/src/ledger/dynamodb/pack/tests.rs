@@ -38,8 +38,8 @@ fn part() -> impl Strategy<Value = PartRecord> {
 
 fn upload() -> impl Strategy<Value = UploadRecord> {
     let identity = ("\\PC{0,40}", any::<u64>(), any::<i64>(), proptest::option::of("\\PC{1,40}"));
-    (any::<u128>(), identity, any::<u64>(), proptest::collection::vec(part(), 0..20)).prop_map(
-        |(token, (etag, size, last_modified, version), part_size, parts)| UploadRecord {
+    (any::<u128>(), identity, any::<Option<u32>>(), any::<u64>(), proptest::collection::vec(part(), 0..20)).prop_map(
+        |(token, (etag, size, last_modified, version), headers, part_size, parts)| UploadRecord {
             id: UploadId("id".into()),
             token: Token(token),
             identity: SourceIdentity {
@@ -48,6 +48,7 @@ fn upload() -> impl Strategy<Value = UploadRecord> {
                 last_modified,
                 version: version.map(|version| version.as_str().into()),
             },
+            headers,
             part_size,
             parts,
         },
@@ -70,6 +71,7 @@ fn large(parts: u32, part: impl Fn(u32) -> (String, Digests)) -> UploadRecord {
         id: UploadId("id".into()),
         token: Token(7),
         identity: SourceIdentity { etag: "e".into(), size: 160 << 30, last_modified: 0, version: None },
+        headers: None,
         part_size: 16 << 20,
         parts: (1..=parts).map(record).collect(),
     }
