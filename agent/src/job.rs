@@ -6,7 +6,7 @@
 mod drive;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -122,9 +122,7 @@ pub async fn run(
     if is_renewed_first(context, &message) {
         match context.queue.renew(&message, &message.body, Duration::ZERO).await {
             // Who may not send works on it: it would end among the dead letters untried.
-            Err(error @ QueueError::Unusable { .. }) => {
-                debug!(message_id = %message.id, %error, "a message that came often cannot be renewed");
-            }
+            Err(error @ QueueError::Unusable { .. }) => cannot_send(context, &error),
             renewed => {
                 lease.end().await;
                 if let Err(error) = renewed {
@@ -312,7 +310,14 @@ async fn conclude(context: &Context, message: &Message, work: Work) -> Result<()
         return Ok(());
     }
     for Parked { body, reason, .. } in &work.parked {
-        context.queue.park(body, reason).await?;
+        match context.queue.park(body, reason).await {
+            // The ledger has it as parked; its message comes again until the queue itself gives it up.
+            Err(error @ QueueError::Unusable { .. }) => {
+                cannot_send(context, &error);
+                return Ok(());
+            }
+            parked => parked?,
+        }
     }
     end_message(context, message, &work).await?;
     work.parked.iter().for_each(|parked| context.metrics.parked(parked.why));
@@ -329,10 +334,37 @@ async fn end_message(context: &Context, message: &Message, work: &Work) -> Resul
     if alone && !last_chance && !old {
         return context.queue.release(&message.receipt, work.again).await;
     }
-    // Each goes on by itself, with a fresh count and age: first the others, then the last in this one's place.
+    match go_on(context, message, last, others, work.again).await {
+        // It comes again as it is, all of its records.
+        Err(error @ QueueError::Unusable { .. }) => {
+            cannot_send(context, &error);
+            context.queue.release(&message.receipt, work.again).await
+        }
+        gone => gone,
+    }
+}
+
+/// Each goes on by itself, with a fresh count and age: first the others, then the last in this one's place.
+async fn go_on(
+    context: &Context,
+    message: &Message,
+    last: &Record,
+    others: &[Record],
+    again: Duration,
+) -> Result<(), QueueError> {
     let others: Vec<String> = others.iter().map(Record::to_message).collect();
     if !others.is_empty() {
         context.queue.send(&others).await?;
     }
-    context.queue.renew(message, &last.to_message(), work.again).await
+    context.queue.renew(message, &last.to_message(), again).await
+}
+
+/// The predecessors' roles may not send: then messages are left to the queue's own redrive policy. That is reported once.
+fn cannot_send(context: &Context, error: &QueueError) {
+    static REPORTED: Once = Once::new();
+    let queue = context.queue.name();
+    REPORTED.call_once(|| {
+        warn!(%queue, %error, "nothing can be sent to this queue or its dead-letter queue: what is parked stands in the ledger, and its messages are left to the queue's own redrive policy");
+    });
+    debug!(%queue, %error, "not sent");
 }

@@ -42,6 +42,7 @@
 //! | 5 | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
 //! | 5 | [`emf`] | the metrics as lines of the log, for CloudWatch |
 //! | 5 | [`predecessor`] | the log as the predecessors wrote it |
+//! | 5 | [`log_file`] | the log in a file beside stderr |
 //! | 6 | [`wiring`] | the only place that names concrete types |
 
 pub mod ambient;
@@ -79,6 +80,7 @@ pub mod pause;
 pub mod backlog;
 pub mod drain;
 pub mod emf;
+pub mod log_file;
 pub mod notice;
 pub mod predecessor;
 pub mod status;

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser;
 use skyferry_agent::config::{self, Level, LogFormat, Settings};
+use skyferry_agent::log_file::LogFile;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Report, Until};
 use skyferry_agent::{predecessor, traffic};
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
     match assemble(&arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("skyferry-agent: {error}");
+            eprintln!("skyferry-agent: {error:#}");
             ExitCode::from(WRONG)
         }
     }
@@ -78,7 +81,7 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
         say(&settings.to_toml())?;
         return Ok(DONE);
     }
-    let recent = log(settings.log)?;
+    let recent = log(&settings.log)?;
     let runtime = skyferry_agent::process::runtime()?;
     let code = runtime.block_on(async {
         let agent = Agent::build(&settings).await?.with_recent(recent);
@@ -130,8 +133,8 @@ fn table(report: &Report) -> String {
     )
 }
 
-/// To stderr, and the last warnings to the status page.
-fn log(settings: config::Log) -> anyhow::Result<Recent> {
+/// To stderr, to a file where one is named, and the last warnings to the status page.
+fn log(settings: &config::Log) -> anyhow::Result<Recent> {
     let level = match settings.level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -145,11 +148,18 @@ fn log(settings: config::Log) -> anyhow::Result<Recent> {
         ours = format!("{ours},{}={level}", traffic::TARGET);
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
-    let lines = || fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let writer = match &settings.file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let file =
+                LogFile::open(path).with_context(|| format!("[log] file {}: cannot be opened", path.display()))?;
+            BoxMakeWriter::new(std::io::stderr.and(move || file.clone()))
+        }
+    };
     let lines = match settings.format {
-        LogFormat::Json => lines().json().flatten_event(true).boxed(),
-        LogFormat::Text => lines().boxed(),
-        LogFormat::Predecessor => predecessor::lines(std::io::stderr).boxed(),
+        LogFormat::Predecessor => predecessor::lines(writer).boxed(),
+        LogFormat::Json => fmt::layer().with_writer(writer).with_ansi(false).json().flatten_event(true).boxed(),
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
     };
     let recent = Recent::default();
     tracing_subscriber::registry().with(filter).with(lines).with(recent.clone()).init();

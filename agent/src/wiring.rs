@@ -217,6 +217,11 @@ impl Agent {
         &self.description
     }
 
+    /// Whose credentials were not to be had at the start, and why; they are asked for again when they are needed.
+    pub fn missing(&self) -> Option<&(&'static str, ProviderError)> {
+        self.missing.as_ref()
+    }
+
     /// Asks every queue for its depth: that it answers is what `--validate` can prove without receiving. Credentials that
     /// were not there at the start are an error here.
     pub async fn check(&self) -> Result<String, WiringError> {

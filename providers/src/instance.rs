@@ -92,6 +92,13 @@ impl Instance {
     }
 }
 
+/// The id of this machine (`i-…`), where a metadata service of Amazon's tells one. `endpoint`: as [`Instance`] has it.
+pub async fn instance_id(endpoint: Option<String>) -> Option<String> {
+    let metadata = Instance { endpoint, or_environment: false }.metadata().ok()?;
+    let id = metadata.get("/latest/meta-data/instance-id").await.ok()?;
+    Some(id.as_ref().trim().to_owned()).filter(|id| id.starts_with("i-"))
+}
+
 #[async_trait]
 impl Provider for Instance {
     fn describe(&self) -> String {

@@ -28,7 +28,7 @@ pub use cache::Cached;
 pub use environment::Environment;
 pub use file::File;
 pub use google::Google;
-pub use instance::Instance;
+pub use instance::{Instance, instance_id};
 pub use profile::Profile;
 pub use secret::Secret;
 pub use secret_manager::SecretManager;

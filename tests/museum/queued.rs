@@ -13,8 +13,10 @@ use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::object::Location;
+use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Report, Until};
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::partial::Front;
 use crate::running::{SINK, SOURCE, created};
@@ -219,4 +221,33 @@ async fn museum_10_failed_entries_of_a_batch_are_sent_again() {
     let bodies: Vec<String> = (0..25).map(|n| created(&format!("k{n}"))).collect();
     agent.queue().send(&bodies).await.expect("sent");
     assert_eq!((stage.count("list").await, failing.load(std::sync::atomic::Ordering::SeqCst)), (25, 0));
+}
+
+#[tokio::test]
+async fn fault_c1_what_cannot_be_sent_on_is_parked_in_the_ledger_and_reported_once_on_ministack() {
+    let stage = Queued::new(2, 3).await;
+    let front = sandbox::Front::start(stage.cloud.address()).expect("a front");
+    let (agent, recent, shutdown) = (stage.agent_at(&front.endpoint()).await, Recent::default(), Shutdown::default());
+    let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(recent.clone()));
+    // No route takes them.
+    let bodies: Vec<String> = (0..3).map(|n| created(&format!("k{n}")).replace(SOURCE, "elsewhere")).collect();
+    agent.queue().send(&bodies).await.expect("sent");
+    ["SendMessage", "SendMessageBatch"].iter().for_each(|operation| front.deny(operation));
+    let ledger = agent.ledger().clone();
+    let dead = async {
+        eventually("all are dead letters", Duration::from_secs(60), async || stage.count("list-dead").await == 3).await;
+        shutdown.request(Reason::Terminate);
+    };
+    let (report, ()) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), dead);
+    assert_eq!(report.expect("a run").drained.aborted, 0);
+    for n in 0..3 {
+        let subject = Subject::refused(Location::new("elsewhere", &*format!("k{n}")), None);
+        let record = ledger.lookup(&subject).await.expect("looked up").expect("a record");
+        assert_eq!(record.outcome, Some(Outcome::Parked), "{record:?}");
+    }
+    let told = recent.list().iter().filter(|line| line.text.contains("nothing can be sent")).count();
+    assert_eq!(told, 1, "{:?}", recent.list());
+    let others: Vec<_> =
+        recent.list().into_iter().filter(|line| line.text.contains("could not be concluded")).collect();
+    assert!(others.is_empty(), "{others:?}");
 }

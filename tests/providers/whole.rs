@@ -66,6 +66,11 @@ impl Amazon {
         assert_eq!(self.cloud.depth(&format!("{LIST}-dead")).await.expect("a depth"), [0, 0, 0]);
         let row = self.cloud.item(LIST, "photos/a b").await.expect("asked").expect("a row");
         assert_eq!((&row["desKey"]["S"], &row["jobStatus"]["SS"]), (&json!("new/a b"), &json!(["DONE"])), "{row}");
+        // `Sat Nov 21 15:04:05 2026`
+        for text in [&row["endTime_f"]["S"], &row["startTime_f"]["SS"][0]] {
+            let text = text.as_str().unwrap_or_default();
+            assert!(text.len() == 24 && text.split_whitespace().count() == 5, "{row}");
+        }
     }
 }
 
@@ -87,6 +92,8 @@ async fn put_to_china_moves_over_with_the_clusters_ini_on_ministack_and_seaweedf
         ],
     );
     amazon.moves_over(&settings).await;
+    let row = amazon.cloud.item(LIST, "photos/a b").await.expect("asked").expect("a row");
+    assert_eq!(row["instanceID"]["SS"], json!([Ec2Peer::INSTANCE_ID]), "{row}");
     assert_eq!(machine.refused(), 0, "version 1 was asked");
 
     // The same way back, as GET does it: read with the parameter's key what was written.

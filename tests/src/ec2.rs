@@ -50,6 +50,7 @@ struct State {
 
 impl Ec2Peer {
     pub const ACCESS_ID: &'static str = "ASIASANDBOXROLEKEY00";
+    pub const INSTANCE_ID: &'static str = "i-0123456789abcdef0";
     pub const SECRET: &'static str = "role+secret/of+the+sandbox";
 
     /// Starts on a free port of 127.0.0.1. Must be called within a tokio runtime.
@@ -155,6 +156,7 @@ impl Machine {
         let Some(path) = path.strip_prefix("/latest/") else { return missing() };
         match path {
             "meta-data/iam/security-credentials" | "meta-data/iam/security-credentials/" => Told::text(200, ROLE),
+            "meta-data/instance-id" => Told::text(200, Ec2Peer::INSTANCE_ID),
             "meta-data/placement/region" => Told::text(200, &state.region),
             "meta-data/placement/availability-zone" => Told::text(200, format!("{}a", state.region)),
             "dynamic/instance-identity/document" => Told::json(

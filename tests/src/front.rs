@@ -30,6 +30,8 @@ struct Porter {
     held: Mutex<Vec<Held>>,
     /// Operations of DynamoDB or SQS that this service does not know.
     unknown: Mutex<Vec<String>>,
+    /// Operations that these keys may not use.
+    denied: Mutex<Vec<String>>,
 }
 
 /// The n-th request of its kind is to wait.
@@ -60,13 +62,19 @@ impl Hold {
 impl Front {
     /// Must be called within a tokio runtime.
     pub fn start(target: SocketAddr) -> io::Result<Front> {
-        let porter = Arc::new(Porter { target, held: Mutex::default(), unknown: Mutex::default() });
+        let porter =
+            Arc::new(Porter { target, held: Mutex::default(), unknown: Mutex::default(), denied: Mutex::default() });
         Ok(Front { desk: Desk::start(Arc::clone(&porter))?, porter })
     }
 
     /// From now on this operation (`UpdateTimeToLive`) is answered as one that the service does not know.
     pub fn unknown(&self, operation: &str) {
         lock(&self.porter.unknown).push(format!(".{operation}"));
+    }
+
+    /// From now on this operation is denied, as by a role without it.
+    pub fn deny(&self, operation: &str) {
+        lock(&self.porter.denied).push(format!(".{operation}"));
     }
 
     /// The n-th request from now on, counted from 1, with this method and path waits before it is passed on.
@@ -91,6 +99,10 @@ impl Clerk for Porter {
         if lock(&self.unknown).iter().any(|operation| asked.header("x-amz-target").ends_with(operation)) {
             let code = "com.amazon.coral.service#UnknownOperationException";
             return Told::json(400, &serde_json::json!({ "__type": code, "message": "" }));
+        }
+        if lock(&self.denied).iter().any(|operation| asked.header("x-amz-target").ends_with(operation)) {
+            let code = "com.amazon.coral.service#AccessDeniedException";
+            return Told::json(403, &serde_json::json!({ "__type": code, "message": "not authorized" }));
         }
         let held = due(&mut lock(&self.held), &asked);
         if let Some(Held { arrived, go, .. }) = held {

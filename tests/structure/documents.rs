@@ -151,3 +151,14 @@ fn the_readme_is_short_and_its_translation_has_the_same_commands_and_links() {
     };
     assert_eq!(of(&english, "README.zh-CN.md"), of(&chinese, "README.md"));
 }
+
+#[test]
+fn the_template_counts_bytes_under_the_names_of_the_earlier_stack() {
+    let template = read(&root().join("deploy-ec2/skyferry.yaml"));
+    for (line, metric) in
+        [("Complete", "Completed-bytes"), ("Uploading", "Uploading-bytes"), ("Downloading", "Downloading-bytes")]
+    {
+        assert!(template.contains(&format!("p=\"--->{line}\"")), "{line}");
+        assert!(template.contains(&format!("MetricNamespace: s3_migrate, MetricName: {metric},")), "{metric}");
+    }
+}

@@ -20,7 +20,7 @@ const RANKS: &[(i8, &[&str])] = &[
     (4, &["store::xml_api"]),
     (5, &["queue::*", "ledger::*", "store::*", "copy"]),
     (6, &["job", "janitor", "notice", "pause", "backlog"]),
-    (7, &["drain", "status", "predecessor", "emf"]),
+    (7, &["drain", "status", "predecessor", "log_file", "emf"]),
     (8, &["wiring"]),
 ];
 

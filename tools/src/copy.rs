@@ -5,17 +5,22 @@
 //! settings   → the agent's settings   state      the file that remembers
 //! lister     feeds the queue: pages of the source beside those `there`
 //! progress   how far it is            ending     the summary and the exit code
+//! single_node  the predecessors' ini as the command that it means
+//! default_keys where keys come from that no flag names
 //! ```
 
 mod arguments;
+mod default_keys;
 mod ending;
 mod lister;
 mod place;
 mod progress;
 mod settings;
+mod single_node;
 mod state;
 mod there;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,6 +45,7 @@ use crate::patience::Patience;
 use crate::select::Filter;
 use crate::show::Show;
 use crate::ticker;
+use crate::usage::Usage;
 use crate::voice::{self, Voice};
 use crate::{FAILED, WRONG, stopping};
 pub use arguments::Arguments;
@@ -53,6 +59,22 @@ use settings::Origin;
 const SKEW: i64 = 60;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let Some(config) = &arguments.config else { return copy(arguments) };
+    let meant = match single_node::read(config) {
+        Ok(meant) => meant,
+        Err(error) => return Err(Usage(format!("--config {}: {error:#}", config.display())).into()),
+    };
+    eprintln!("{}", meant.describe(config));
+    match meant.arguments(std::env::args_os()) {
+        Ok(arguments) => copy(&arguments),
+        Err(error) => {
+            let _ = error.print();
+            Ok(WRONG)
+        }
+    }
+}
+
+fn copy(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, arguments.verbose);
     let bar = (show.bars && !arguments.no_progress && !arguments.dry_run).then(ticker::bar);
     let voice = Voice::new(bar);
@@ -94,7 +116,9 @@ struct Copying {
 
 impl Copying {
     async fn prepare(arguments: &Arguments, patience: &Patience, voice: &Voice) -> Result<Copying, Ended> {
-        let named = |text: &std::ffi::OsStr, which: &str| Place::parse(text).map_err(|why| anyhow!("{which}: {why}"));
+        let named = |text: &Option<OsString>, which: &str| {
+            Place::parse(text.as_deref().unwrap_or_default()).map_err(|why| anyhow!("{which}: {why}"))
+        };
         let source = named(&arguments.source, "SRC").wrong()?;
         let destination = named(&arguments.destination, "DST").wrong()?;
         let filter = Filter::new(&arguments.selection).wrong()?;
@@ -121,8 +145,17 @@ impl Copying {
             }
             Ok(settings)
         };
+        let by_default = default_keys::sides(arguments, [&source, &destination]);
+        for (side, taken) in &by_default {
+            voice.line(&format!("skyferry: {side} keys: {}", taken.description));
+        }
         let mut resolved = settings(&origin)?;
         let mut agent = build(&resolved).await?;
+        if let Some((role, error)) = agent.missing().filter(|(role, _)| by_default.iter().any(|(side, _)| side == role))
+        {
+            let error = anyhow!("no {role} keys ({error}): set AWS_ACCESS_KEY_ID, or name --{role}-credentials");
+            return Err(Ended { code: WRONG, error });
+        }
         if let (None, Place::Remote { rest, .. }) = (&origin.single, &source)
             && arguments.inventory.is_empty()
             && !is_there(&agent, &origin, rest, &source, patience).await?

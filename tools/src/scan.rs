@@ -5,11 +5,14 @@ mod removals;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
+use skyferry_agent::event::{self, Parsed};
 use skyferry_agent::notice::Shutdown;
+use skyferry_agent::queue::{Depth, Message};
 use tokio::time::Instant;
 
 use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};
@@ -48,7 +51,8 @@ pub struct Arguments {
     /// transfer.deletes; none are sent if they are more than transfer.max_delete_share of all objects.
     #[arg(long)]
     deletes: bool,
-    /// Do nothing while the queue holds messages, as the jobsender of the earlier programs did.
+    /// Do nothing while the queue holds messages, as the jobsender of the earlier programs did. The test event that S3 sends
+    /// when a notification is configured does not count.
     #[arg(long)]
     if_queue_empty: bool,
     /// Send nothing; show what would be sent, how long it would take and what it would cost.
@@ -69,6 +73,9 @@ pub struct Arguments {
     #[arg(short, long)]
     verbose: bool,
 }
+
+/// How long the one message that there seems to be is waited for.
+const LOOK: Duration = Duration::from_secs(2);
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = Show::new(arguments.json, arguments.verbose);
@@ -119,7 +126,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn run(self, show: &Show, shutdown: &Shutdown) -> anyhow::Result<u8> {
-        if self.arguments.if_queue_empty && !self.scoped.agent.queue().depth().await?.is_empty() {
+        if self.arguments.if_queue_empty && !self.nothing_waits().await? {
             show.say("the queue is not empty: nothing was listed")?;
             self.line(show, Tally::default(), 0, None)?;
             return Ok(DONE);
@@ -147,10 +154,24 @@ impl<'a> Scan<'a> {
             "the comparison broke off; what had been found until then was sent, the same command finds the rest",
         )?;
         removed?;
-        if self.scoped.typed {
-            self.seen.check(self.scoped)?;
-        }
+        self.seen.check(self.scoped, true)?;
         Ok(DONE)
+    }
+
+    /// The queue is empty, or holds nothing but the test event that S3 sent when the notification was set up.
+    async fn nothing_waits(&self) -> anyhow::Result<bool> {
+        let queue = self.scoped.agent.queue();
+        let depth = queue.depth().await?;
+        if depth != (Depth { visible: 1, ..Depth::default() }) {
+            return Ok(depth.is_empty());
+        }
+        let messages = queue.receive(1, LOOK).await?;
+        for message in &messages {
+            queue.release(&message.receipt, Duration::ZERO).await?;
+        }
+        let is_test =
+            |message: &Message| matches!(event::parse(message.body.as_bytes()), Parsed::Nothing(event::Why::TestEvent));
+        Ok(!messages.is_empty() && messages.iter().all(is_test))
     }
 
     async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {

@@ -110,10 +110,15 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
     }
 
-    /// Fails if nothing was compared, or nothing under a prefix that somebody typed.
-    pub fn check(&self, scoped: &Scoped) -> anyhow::Result<()> {
+    /// Fails if nothing was compared under a prefix that somebody typed, or for a bucket pair; and if nothing was compared at
+    /// all, unless routes may still be empty.
+    pub fn check(&self, scoped: &Scoped, routes_may_be_empty: bool) -> anyhow::Result<()> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = |sides: &&Sides| !seen.contains(&(sides.from.bucket.clone(), sides.from.prefix.clone()));
+        let all = seen.is_empty() && !routes_may_be_empty;
+        let empty = |sides: &&Sides| {
+            let asked = all || scoped.typed || sides.pair;
+            asked && !seen.contains(&(sides.from.bucket.clone(), sides.from.prefix.clone()))
+        };
         let empty: Vec<String> = scoped
             .sides
             .iter()
@@ -122,7 +127,7 @@ impl Seen {
                 format!("{}/{} or {}/{}", sides.from.bucket, sides.from.prefix, sides.to.bucket, sides.to.prefix)
             })
             .collect();
-        if empty.is_empty() || (!scoped.typed && empty.len() < scoped.sides.len()) {
+        if empty.is_empty() {
             return Ok(());
         }
         bail!("0 objects compared: there is nothing under {}; is the prefix right?", empty.join(", nor under "))

@@ -170,7 +170,7 @@ impl<'a> Verify<'a> {
         let found = self.found();
         let tally = &found.tally;
         let extra = if self.scoped.settings.transfer.deletes { tally.differs(Why::Extra) } else { 0 };
-        let nothing = self.seen.check(self.scoped);
+        let nothing = self.seen.check(self.scoped, false);
         let in_sync = tally.wanting() + extra == 0 && nothing.is_ok();
         let as_of = Timestamp::from_second(self.scoped.began)?;
         found.named.iter().try_for_each(|line| show.say(line))?;

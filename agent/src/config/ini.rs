@@ -3,7 +3,7 @@
 
 /// One option, in the order of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub struct Entry {
     pub section: String,
     /// As written.
     pub key: String,
@@ -11,7 +11,7 @@ pub(super) struct Entry {
 }
 
 /// The options, or the line that is none. Its text is not told: it may be a secret.
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
+pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut section: Option<String> = None;
     let mut entries: Vec<Entry> = Vec::new();

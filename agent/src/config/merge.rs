@@ -13,6 +13,9 @@ use super::raw::{self, Node};
 
 const PREFIX: &str = "SKYFERRY__";
 
+/// Where a setting came from that names a file next to an ini.
+const BESIDE: &str = "a file beside the ini";
+
 /// No list of routes or queues is longer, so that an index from the environment cannot ask for the whole memory.
 const MAX_INDEX: usize = 999;
 
@@ -38,14 +41,25 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// `text` is TOML, or the predecessors' ini, which becomes the same map.
-    pub fn read(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Tree, ConfigError> {
+    /// `text` is TOML, or the predecessors' ini, which becomes the same map. `beside`: files next to an ini, each with the
+    /// setting that names it where nothing else sets that.
+    pub fn read(
+        file: &Path,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+        beside: &[(&str, &str)],
+    ) -> Result<Tree, ConfigError> {
         let syntax = |message: String| ConfigError::Syntax { path: file.to_owned(), message };
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         let values = if ini::is_ini(file, text) {
             let reading = predecessor::read(file, text, environment).map_err(syntax)?;
             (problems, notes) = (reading.problems, reading.notes);
-            reading.values
+            let mut values = reading.values;
+            for (name, setting) in beside {
+                let value = || Value::new(Some(&BESIDE.to_owned()), ValueKind::String((*name).to_owned()));
+                values.entry((*setting).to_owned()).or_insert_with(value);
+            }
+            values
         } else {
             let text = text.strip_prefix('\u{feff}').unwrap_or(text);
             // Told by line and reason alone: the parser's own report quotes the file.
@@ -73,6 +87,11 @@ impl Tree {
         let config = builder.build().map_err(|error| syntax(error.to_string()))?;
         let mut tree = Tree { root: config.cache, problems, notes };
         expand(&mut tree.root);
+        for (name, setting) in beside {
+            if tree.origin(setting).is_some_and(|origin| origin.ends_with(BESIDE)) {
+                tree.notes.push(format!("{name} beside it became {setting}"));
+            }
+        }
         tree.check();
         Ok(tree)
     }

@@ -5,7 +5,7 @@
 //! (`ini.rs`, `predecessor.rs`), and their bucket pairs become routes (`pairs.rs`).
 
 mod endpoint;
-mod ini;
+pub mod ini;
 mod merge;
 pub mod pairs;
 mod predecessor;
@@ -30,8 +30,10 @@ pub use problem::{ConfigError, Problem, What};
 pub use provider::Provider;
 pub use units::{duration, size};
 
-/// The predecessors' file of patterns.
-const IGNORE_LIST: &str = "s3_migration_ignore_list.txt";
+/// What the predecessors take from beside their ini where it is there, and the setting that it is here: patterns, and the bucket
+/// pairs of 3GSync's jobsender.
+const BESIDE_AN_INI: [(&str, &str); 2] =
+    [("s3_migration_ignore_list.txt", "filter.ignore_list"), ("jobsender_bucket_list.txt", "bucket_pairs")];
 
 /// Everything that an operator decides. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Settings {
     /// At least one.
     pub queues: Vec<Queue>,
     pub ledger: Ledger,
+    /// How the ledger's table writes times for people; as the predecessors did with their ini.
+    pub ledger_times: LedgerTimes,
     pub source: Store,
     pub destination: Store,
     /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without
@@ -135,6 +139,12 @@ pub enum Ledger {
     None,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerTimes {
+    Sortable,
+    Predecessor,
+}
+
 /// One side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
@@ -225,11 +235,13 @@ pub struct Backlog {
     pub endpoint: Endpoint,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub format: LogFormat,
     pub level: Level,
     pub metrics: LogMetrics,
+    /// Beside stderr.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,20 +283,25 @@ impl Settings {
             .into_iter()
             .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into().into_string().ok()?)))
             .collect();
-        let mut settings = Settings::parse(&path, &text, &environment)?;
-        // The predecessors take it from beside their ini where it is there.
-        let list = path.with_file_name(IGNORE_LIST);
-        if ini::is_ini(&path, &text) && settings.ignore_list.is_none() && list.is_file() {
-            settings.notes.push(format!("{IGNORE_LIST} beside it became filter.ignore_list"));
-            settings.ignore_list = Some(ListAt::File(list));
-        }
-        Ok(settings)
+        let beside: Vec<_> =
+            BESIDE_AN_INI.into_iter().filter(|(name, _)| path.with_file_name(name).is_file()).collect();
+        Settings::read(&path, &text, &environment, &beside)
     }
 
     /// The same without touching the disk: `text` is the content of `file`, whose directory other file names are
     /// relative to.
     pub fn parse(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
-        let tree = merge::Tree::read(file, text, environment)?;
+        Settings::read(file, text, environment, &[])
+    }
+
+    /// `beside`: which of [`BESIDE_AN_INI`] are there.
+    fn read(
+        file: &Path,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+        beside: &[(&str, &str)],
+    ) -> Result<Settings, ConfigError> {
+        let tree = merge::Tree::read(file, text, environment, beside)?;
         resolve::resolve(tree, file.parent().unwrap_or(Path::new("")), environment)
     }
 
@@ -324,6 +341,7 @@ words! {
     Dialect: "aws" Aws, "aliyun-oss" AliyunOss, "generic" Generic;
     Verify: "auto" Auto, "md5" Md5;
     Versions: "latest" Latest, "exact" Exact;
+    LedgerTimes: "sortable" Sortable, "predecessor" Predecessor;
     LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
     LogMetrics: "off" Off, "emf" Emf;
     Level: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;

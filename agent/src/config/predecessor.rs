@@ -153,6 +153,7 @@ impl Reader {
         const AS_THEIRS: &str = "the predecessors' rules";
         self.set("filter.ignore_by_key", "true", AS_THEIRS);
         self.set("follow_jobs", "true", AS_THEIRS);
+        self.set("ledger.times", "predecessor", AS_THEIRS);
         let cluster = !self.given.contains_key("SrcEndPointURL") && !self.given.contains_key("DestEndPointURL");
         self.identities(cluster);
         self.names();

@@ -18,7 +18,11 @@ pub(super) fn print(settings: &Settings) -> String {
     }
     root.put("credentials", credentials);
     root.put("queues", settings.queues.iter().map(|q| Value::Table(queue_table(q))).collect::<Vec<_>>());
-    root.put("ledger", ledger_table(&settings.ledger));
+    let mut ledger = ledger_table(&settings.ledger);
+    if settings.ledger_times != LedgerTimes::Sortable {
+        ledger.put("times", settings.ledger_times.word());
+    }
+    root.put("ledger", ledger);
     root.put("source", store(&settings.source, true));
     let mut destination = store(&settings.destination, false);
     match settings.routes.as_slice() {
@@ -52,6 +56,9 @@ pub(super) fn print(settings: &Settings) -> String {
     log.put("format", settings.log.format.word());
     log.put("level", settings.log.level.word());
     log.put("metrics", settings.log.metrics.word());
+    if let Some(file) = &settings.log.file {
+        log.put("file", text(file));
+    }
     root.put("log", log);
     let notes: String = settings.notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect();
     notes + &root.to_string()

@@ -18,7 +18,7 @@ macro_rules! tables {
 
 tables! {
     Queue { kind, name, url, region, endpoint, allow_http, path }
-    Ledger { kind, table, region, endpoint, allow_http, path }
+    Ledger { kind, table, region, endpoint, allow_http, path, times }
     Source { kind, region, endpoint, allow_http, path_style, request_payer, expected_owner, profile, path }
     Destination {
         kind, bucket, prefix, storage_class, region, endpoint, allow_http, path_style, expected_owner, profile, path,
@@ -30,7 +30,7 @@ tables! {
     }
     Filter { ignore_list, ignore_by_key }
     Status { listen, backlog_metric, backlog_period, endpoint, allow_http }
-    Log { format, level, metrics }
+    Log { format, level, metrics, file }
     /// The fields of all providers together; which belong to which is checked when the kind is known.
     Provider { provider, name, region, resource, field, prefix, path, role_arn, audience, endpoint, allow_http }
 }

@@ -146,6 +146,7 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
     let source = sides::source(r, raw.source);
     let destination = sides::destination(r, &raw.destination);
     let queues = queues(r, raw.queue, raw.queues);
+    let ledger_times = r.word("ledger.times", raw.ledger.times.clone(), LedgerTimes::Sortable);
     let ledger = ledger(r, raw.ledger);
     let keys_for = Keyed {
         source: !matches!(source, Some(Store::Directory { .. })),
@@ -172,6 +173,7 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
             format: r.word("log.format", raw.log.format, LogFormat::Json),
             level: r.word("log.level", raw.log.level, Level::Info),
             metrics: r.word("log.metrics", raw.log.metrics, LogMetrics::Off),
+            file: raw.log.file.filter(|file| !file.is_empty()).map(|file| r.base.join(file)),
         },
         metadata: Metadata {
             google: r.metadata("GCE_METADATA_HOST", "http://"),
@@ -180,6 +182,7 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
         credentials,
         queues,
         ledger: ledger?,
+        ledger_times,
         source: source?,
         destination: destination?,
         routes,

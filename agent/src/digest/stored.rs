@@ -270,7 +270,8 @@ impl Verdict {
 pub enum Grade {
     /// From the checksum that the source stores to the one that the destination stores.
     EndToEnd,
-    /// The source stores none; the destination's equals what was read.
+    /// The source stores none; the destination's equals what was read. Or the copy is in an archive of a service that stores
+    /// none, and cannot be read back: it took the bytes with their digest.
     InTransit,
     /// The destination stores none of the whole; it has confirmed every part's MD5.
     Md5Parts,

@@ -51,6 +51,7 @@ use crate::metrics::Outcome;
 use crate::object::{UploadId, Writer};
 use change::{Change, list, number, text};
 pub use dump::{COLUMNS, Row, dump};
+pub use item::Times;
 use item::{Item, Stamps};
 use requests::Refused;
 pub use table::{TableSettings, create};
@@ -79,16 +80,23 @@ pub struct DynamoLedger {
     client: Client,
     table: Arc<str>,
     machine: String,
+    times: Times,
     clock: ServerClock,
     /// Numbers checkpoints: see there.
     checkpoints: AtomicU64,
 }
 
 impl DynamoLedger {
+    /// Times as this says.
+    #[must_use]
+    pub fn with_times(self, times: Times) -> DynamoLedger {
+        DynamoLedger { times, ..self }
+    }
+
     /// What a finish writes, its conditions apart.
     fn ending(&self, subject: &Subject, writer: Writer, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
         let mut change = Change::default();
-        let (me, now) = (&*item::attribute(writer), Stamps::now());
+        let (me, now) = (&*item::attribute(writer), Stamps::now(self.times));
         match ending {
             Ending::Settled { outcome, published, digests, grade } => {
                 change.set(&["sfOutcome"], text(outcome.name()));
@@ -145,7 +153,7 @@ impl DynamoLedger {
 
     fn beginning(&self, subject: &Subject, writer: Writer) -> Change {
         let me = item::attribute(writer);
-        let now = Stamps::now();
+        let now = Stamps::now(self.times);
         let mut change = Change::default();
         change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
         change.set(&["sfVersion"], number(SCHEMA));
@@ -228,7 +236,7 @@ impl Ledger for DynamoLedger {
                 change.set(&["Size"], number(upload.identity.size));
                 change.set(&["lastTimeProgress"], number(pack::percent(upload)));
                 if upload.parts.is_empty() {
-                    change.set(&["firstTime"], number(Stamps::now().epoch));
+                    change.set(&["firstTime"], number(Stamps::now(self.times).epoch));
                     change.set(&["versionId"], text(item::version(&upload.identity)));
                 }
             }

@@ -9,10 +9,10 @@ use skyferry_providers::Cached;
 
 use super::WiringError;
 use super::keys::{KeyRing, Keys};
-use crate::config::{self, Endpoint, Settings};
+use crate::config::{self, Credentials, Endpoint, LedgerTimes, Provider, Settings};
 use crate::embedded::Embedded;
 use crate::ledger::Ledger;
-use crate::ledger::dynamodb::{self, DynamoLedger, DynamoOptions, Row};
+use crate::ledger::dynamodb::{self, DynamoLedger, DynamoOptions, Row, Times};
 use crate::ledger::none::NoLedger;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::{QueueName, Sqs, SqsOptions};
@@ -106,7 +106,15 @@ async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> 
             Arc::new(files.open(path)?.ledger())
         }
         config::Ledger::DynamoDb { table, region, endpoint } => {
-            Arc::new(dynamodb(table, region, endpoint, keys).await?)
+            let times = match settings.ledger_times {
+                LedgerTimes::Sortable => Times::Sortable,
+                LedgerTimes::Predecessor => Times::Asctime,
+            };
+            let mut options = dynamodb_options(table, region, endpoint);
+            if let Some(id) = instance_id(settings).await {
+                options.machine = id;
+            }
+            Arc::new(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?.with_times(times))
         }
         config::Ledger::None => {
             tracing::warn!(
@@ -134,9 +142,11 @@ pub(super) async fn dynamodb(
     endpoint: &Option<Endpoint>,
     keys: &Option<Keys>,
 ) -> Result<DynamoLedger, WiringError> {
-    let (table, machine) = (table.to_owned(), machine());
-    let options = DynamoOptions { table, region: region.clone(), endpoint: text(endpoint), machine };
-    Ok(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?)
+    Ok(DynamoLedger::open(dynamodb_options(table, region, endpoint), needed(keys, "[ledger]")?).await?)
+}
+
+fn dynamodb_options(table: &str, region: &Option<String>, endpoint: &Option<Endpoint>) -> DynamoOptions {
+    DynamoOptions { table: table.to_owned(), region: region.clone(), endpoint: text(endpoint), machine: machine() }
 }
 
 /// Makes the ledger's table, its index and its expiry, or completes what is there; gives its name, and why its records do not
@@ -164,8 +174,7 @@ fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringErro
     };
     let provider = settings.credentials.ledger.as_ref().ok_or_else(|| wrong("needs credentials"))?;
     let keys = Arc::new(super::cached(provider, &settings.metadata));
-    let (table, machine) = (table.clone(), machine());
-    Ok((DynamoOptions { table, region: region.clone(), endpoint: text(endpoint), machine }, keys))
+    Ok((dynamodb_options(table, region, endpoint), keys))
 }
 
 /// Each embedded file is opened once, for it is locked.
@@ -201,7 +210,17 @@ fn text(endpoint: &Option<Endpoint>) -> Option<String> {
     endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned())
 }
 
-/// This machine's name, as the ledger's `instanceID` shows it.
+/// `i-…` of a machine of Amazon's whose own role is used, as the predecessors had it in `instanceID`.
+async fn instance_id(settings: &Settings) -> Option<String> {
+    let Credentials { source, destination, queue, ledger } = &settings.credentials;
+    let endpoint = [source, destination, queue, ledger].into_iter().find_map(|provider| match provider {
+        Some(Provider::Instance { endpoint }) => Some(endpoint),
+        _ => None,
+    })?;
+    skyferry_providers::instance_id(text(endpoint).or_else(|| text(&settings.metadata.amazon))).await
+}
+
+/// This machine's name, as the ledger's `instanceID` shows it where the machine has no id.
 fn machine() -> String {
     let name =
         std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));

@@ -14,20 +14,28 @@ use crate::select::Selection;
 /// `sp` means the folder `sp/`; a SRC that names one object or file copies that one. Equal objects are not sent again, and
 /// nothing is deleted at DST.
 ///
-/// Both sides read their credentials from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and (if set) AWS_SESSION_TOKEN, unless
-/// --source-credentials or --destination-credentials is given; for gs:// an interoperability key is set in the same
-/// variables. Providers: environment:PREFIX, file:PATH#FIELD, profile:NAME, instance, ssm:NAME,
-/// secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE, google.
+/// Without --source-credentials and --destination-credentials each side uses the first of these that exists: the variables
+/// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and (if set) AWS_SESSION_TOKEN, which for gs:// hold an interoperability key; the
+/// profile AWS_PROFILE, or the profile default in ~/.aws; the role of the container or machine. gs:// uses Google's application
+/// default credentials instead of the last two. The choice is printed. Providers: environment:PREFIX, file:PATH#FIELD,
+/// profile:NAME, instance, ssm:NAME, secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE, google.
+///
+/// --config reads s3_upload_config.ini or s3_download_config.ini of the earlier single-node program instead of SRC and DST,
+/// prints the equivalent command and runs it. Flags that are given as well take precedence over the file.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skyferry copy ./photos s3://bucket/photos
   skyferry copy s3://from/photos gs://to/photos --source-credentials environment:SRC_ --destination-credentials file:gcs.json
-  skyferry copy oss://from s3://to --source-region cn-hangzhou --exclude '*.tmp' --dry-run")]
+  skyferry copy oss://from s3://to --source-region cn-hangzhou --exclude '*.tmp' --dry-run
+  skyferry copy --config s3_upload_config.ini")]
 pub struct Arguments {
-    #[arg(value_name = "SRC")]
-    pub source: OsString,
-    #[arg(value_name = "DST")]
-    pub destination: OsString,
+    #[arg(value_name = "SRC", required_unless_present = "config")]
+    pub source: Option<OsString>,
+    #[arg(value_name = "DST", required_unless_present = "config")]
+    pub destination: Option<OsString>,
+    /// The ini file of the earlier single-node program, instead of SRC and DST.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "destination"])]
+    pub config: Option<PathBuf>,
 
     /// The source's endpoint, if it is not the default: https://HOST or https://HOST:PORT.
     #[arg(long, value_name = "URL")]

@@ -11,6 +11,7 @@ use skyferry_agent::config::{ConfigError, Provider, Settings, Store};
 use skyferry_agent::object::Key;
 
 use super::arguments::Arguments;
+use super::default_keys;
 use super::place::{Place, Scheme};
 
 /// What is copied: all that is under a prefix, or one object.
@@ -211,7 +212,7 @@ fn provider(side: &Side<'_>, here: &Path) -> anyhow::Result<Option<Provider>> {
     if side.place.is_local() {
         return Ok(None);
     }
-    let Some(text) = side.credentials else { return Ok(Some(Provider::Environment { prefix: String::new() })) };
+    let Some(text) = side.credentials else { return Ok(Some(default_keys::of(side.place).provider)) };
     let provider = Provider::from_argument(text, here);
     Ok(Some(provider.map_err(|wanted| anyhow!("--{}-credentials: {wanted}", side.name))?))
 }

@@ -8,4 +8,5 @@ mod museum;
 mod restarted;
 mod resuming;
 mod servers;
+mod single_node;
 mod trouble;

@@ -49,3 +49,32 @@ async fn fault_b13_files_onto_a_generic_service_are_unchanged_after_restart() {
     let arguments = all(&["tree", "s3://photos"], &[&flags]);
     sends_nothing_again(&bench, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_c11_objects_that_go_into_an_archive_are_copied_and_never_parked_for_it() {
+    // Where the ETag is not the MD5 nothing is known of a copy but that it was taken.
+    for (md5, class) in [(true, "DEEP_ARCHIVE"), (false, "GLACIER")] {
+        let bench = Bench::new();
+        let options = S3Options { md5, default_checksum: false, ..S3Options::default() };
+        let peer = |bucket: &str| S3Peer::start(S3Options { buckets: vec![bucket.into()], ..options.clone() });
+        let (from, to) = (peer("from").expect("an S3 peer"), peer(BUCKET).expect("an S3 peer"));
+        let (from_at, to_at) = (from.endpoint(), to.endpoint());
+        let sides = [at("source", &from_at, "S3_"), at("destination", &to_at, "S3_")];
+        let objects = [("small", 20), ("one PUT", 3 << 20), ("parts", 12 << 20)];
+        let objects = &objects[..if md5 { 3 } else { 2 }];
+        for (key, size) in objects {
+            from.set_object("from", key, bytes(*size, 1)).expect("an object");
+        }
+        let generic = ["--destination-profile", "generic", "--storage-class", class];
+        let arguments = all(&["s3://from", "s3://photos/a"], &[&sides[0], &sides[1]]);
+        let arguments = [&arguments[..], &generic, &PARTS].concat();
+        let said = bench.copy(&arguments).await;
+        let count = objects.len() as u64;
+        assert_eq!((said.code, said.count("copied"), said.count("parked")), (Some(0), count, 0), "{said:?}");
+        assert_eq!(to.object(BUCKET, "a/small").expect("there").attributes.storage_class, class);
+        let states = to.publications().len();
+        let said = bench.copy(&[&arguments[..], &["--restart"]].concat()).await;
+        assert_eq!((said.code, said.count("unchanged")), (Some(0), count), "{said:?}");
+        assert_eq!(to.publications().len(), states, "nothing is sent again");
+    }
+}

@@ -175,6 +175,13 @@ async fn fault_c6_a_bucket_pairs_source_prefix_is_letters_and_no_folder() {
     assert_eq!((said.code, said.count("missing")), (Some(0), 5), "{said:?}");
     let said = stage.verify(&["--pairs", "pairs.txt"]).await;
     assert_eq!((said.code, said.count("missing")), (Some(1), 5), "{said:?}");
+    // A pair without keys is an error beside one that has some; what the other needs is sent all the same.
+    stage.write("pairs.txt", &format!("{pair}\n{}", pair.replace("2024-", "2025-").replace("\"p\"", "\"q\"")));
+    let said = stage.scan(&["--pairs", "pairs.txt"]).await;
+    assert_eq!((said.code, said.count("sent")), (Some(1), 5), "{said:?}");
+    assert!(said.stderr.contains("0 objects compared") && said.stderr.contains("photos/2025-"), "{said:?}");
+    let said = stage.verify(&["--pairs", "pairs.txt"]).await;
+    assert!(said.code == Some(1) && said.stderr.contains("photos/2025-"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

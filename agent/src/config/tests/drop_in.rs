@@ -203,6 +203,29 @@ fn the_ignore_list_beside_an_ini_is_taken_and_a_parameter_can_hold_one() {
     assert!(s.to_toml().contains("ssm:s3_migrate_ignore_list"));
 }
 
+#[test]
+fn the_jobsenders_bucket_list_beside_an_ini_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s3_migration_config.ini");
+    std::fs::write(&file, GSYNC.replace("Des_bucket_default = to\n", "")).unwrap();
+    let load = |pairs: &[(&str, &str)]| Settings::load(&file, environment(pairs));
+    assert!(load(&[]).unwrap_err().to_string().contains("destination.bucket"), "nothing names a destination");
+    let list = folder.path().join("jobsender_bucket_list.txt");
+    std::fs::write(&list, "{\"src_bucket\":\"a\",\"des_bucket\":\"b\"}\n").unwrap();
+    let s = load(&[]).unwrap();
+    assert_eq!(s.bucket_pairs, Some(ListAt::File(list)));
+    assert!(s.notes.iter().any(|note| note.starts_with("jobsender_bucket_list.txt beside it")), "{:?}", s.notes);
+    let elsewhere = load(&[("SKYFERRY__BUCKET_PAIRS", "ssm:pairs")]).unwrap();
+    assert!(matches!(&elsewhere.bucket_pairs, Some(ListAt::Ssm { name, .. }) if name == "pairs"));
+    assert!(!elsewhere.notes.iter().any(|note| note.contains("beside it")), "{:?}", elsewhere.notes);
+    // The cluster's ini names a parameter; what is beside settings in TOML is nobody's.
+    std::fs::write(&file, CLUSTER).unwrap();
+    assert!(matches!(&load(&[]).unwrap().bucket_pairs, Some(ListAt::Ssm { .. })));
+    let toml = folder.path().join("agent.toml");
+    std::fs::write(&toml, minimal()).unwrap();
+    assert_eq!(Settings::load(&toml, environment(&[])).unwrap().bucket_pairs, None);
+}
+
 proptest! {
     #[test]
     fn no_ini_makes_it_panic(text in "(\\[(Basic|Mode|Debug)\\]\n)?([A-Za-z_]{0,12} ?[=:] ?\\PC{0,12}\n){0,4}") {

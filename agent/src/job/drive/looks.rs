@@ -254,10 +254,13 @@ impl Drive<'_> {
         // What this job sent itself is worth a read: sent again, it would be no better known.
         let sent = self.sent.as_ref().filter(|(sent, _)| *sent == token && proof == Proof::Unknown);
         if let Some((_, digests)) = sent {
-            proof = match self.route.read_back(&object.revision, digests).await? {
-                Verdict::Verified(_) => Proof::Right,
-                Verdict::Mismatch { .. } => Proof::Wrong,
-                Verdict::NothingToCompare => Proof::Unknown,
+            proof = match self.route.read_back(&object.revision, digests).await {
+                Ok(Verdict::Verified(_)) => Proof::Right,
+                Ok(Verdict::Mismatch { .. }) => Proof::Wrong,
+                Ok(Verdict::NothingToCompare) => Proof::Unknown,
+                // Nothing more is to be known of what is in an archive.
+                Err(error) if error.kind == Kind::Archived => Proof::Right,
+                Err(error) => return Err(error),
             };
         }
         Ok(Some(Mark { identity, token, proof }))

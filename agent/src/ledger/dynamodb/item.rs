@@ -28,8 +28,6 @@ use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 pub(super) const OPEN: &str = "sfOpen_";
 /// How much of a hash tells two states apart.
 const HASH: usize = 16;
-/// A moment as the predecessors write it.
-const STAMP: &str = "%Y-%m-%d %H:%M:%S";
 
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
@@ -102,7 +100,7 @@ impl Item {
     /// By `endTime_f` and this machine's clock, in whole seconds: at least so long.
     pub fn ended_for(&self, subject: &Subject) -> Option<Duration> {
         read_text(&self.0, "sfOutcome").filter(|_| self.names(subject))?;
-        let end = jiff::civil::DateTime::strptime(STAMP, read_text(&self.0, "endTime_f")?).ok()?;
+        let end = Times::moment(read_text(&self.0, "endTime_f")?)?;
         let second = end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
         Some(Duration::from_secs(Stamps::now().epoch.saturating_sub(second.unsigned_abs() + 1)))
     }
@@ -244,19 +242,46 @@ pub(super) fn binary(bytes: Vec<u8>) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
+/// How `startTime_f` and `endTime_f` are written: in UTC, which is what the predecessors' machines were set to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Times {
+    /// `2026-11-21 15:04:05`
+    #[default]
+    Sortable,
+    /// `Sat Nov 21 15:04:05 2026`, as the predecessors had them.
+    Asctime,
+}
+
+impl Times {
+    const ALL: [Times; 2] = [Times::Sortable, Times::Asctime];
+
+    fn format(self) -> &'static str {
+        match self {
+            Times::Sortable => "%Y-%m-%d %H:%M:%S",
+            Times::Asctime => "%a %b %e %H:%M:%S %Y",
+        }
+    }
+
+    /// When it was, whichever way it is written.
+    pub(super) fn moment(text: &str) -> Option<jiff::civil::DateTime> {
+        Times::ALL.iter().find_map(|times| jiff::civil::DateTime::strptime(times.format(), text).ok())
+    }
+}
+
 /// A moment as the predecessors' attributes have it.
 pub(super) struct Stamps {
     pub epoch: u64,
-    /// UTC, which is what their machines were set to.
     pub text: String,
 }
 
 impl Stamps {
     /// By this machine's clock, as theirs: what a writer began and ended is measured by one.
-    pub fn now() -> Stamps {
-        let at = jiff::Timestamp::now();
-        let epoch = at.as_second().unsigned_abs();
-        Stamps { epoch, text: at.strftime(STAMP).to_string() }
+    pub fn now(times: Times) -> Stamps {
+        Stamps::at(jiff::Timestamp::now(), times)
+    }
+
+    fn at(at: jiff::Timestamp, times: Times) -> Stamps {
+        Stamps { epoch: at.as_second().unsigned_abs(), text: at.strftime(times.format()).to_string() }
     }
 
     pub fn ended(&self, change: &mut Change) {
@@ -307,4 +332,18 @@ fn read_text<'a>(map: &'a Attributes, name: &str) -> Option<&'a str> {
 
 fn read_number(map: &Attributes, name: &str) -> Option<i64> {
     map.get(name)?.as_n().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_each_program_has_them_and_read_either_way() {
+        let at = jiff::Timestamp::from_second(1_793_545_445).unwrap();
+        let texts = Times::ALL.map(|times| Stamps::at(at, times).text);
+        assert_eq!(texts, ["2026-11-01 15:04:05", "Sun Nov  1 15:04:05 2026"]);
+        assert_eq!(Times::moment(&texts[0]), Times::moment(&texts[1]));
+        assert!(Times::moment(&texts[0]).is_some() && Times::moment("i-0abc").is_none());
+    }
 }

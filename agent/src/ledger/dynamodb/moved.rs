@@ -57,7 +57,7 @@ impl DynamoLedger {
         if shared.names(subject) {
             OF_THE_NAMED.iter().for_each(|name| change.remove(&[name]));
             if others.is_empty() {
-                change.set(&["endTime"], number(Stamps::now().epoch + KEPT.as_secs()));
+                change.set(&["endTime"], number(Stamps::now(self.times).epoch + KEPT.as_secs()));
             }
         }
         match shared.last_writer() {

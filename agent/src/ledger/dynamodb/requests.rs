@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use skyferry_providers::Cached;
 
 use super::change::{Change, list, number, text};
-use super::item::{self, Item, Open};
+use super::item::{self, Item, Open, Times};
 use super::{
     ATTEMPTS_SHOWN, CLOSED_AT_ONCE, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, Record, SCHEMA, Subject,
     table,
@@ -65,7 +65,15 @@ impl DynamoLedger {
         })?;
         let client = Client::new(aws.config());
         let (table, machine) = (options.table.into(), options.machine);
-        Ok(DynamoLedger { aws, client, table, machine, clock: ServerClock::default(), checkpoints: AtomicU64::new(1) })
+        Ok(DynamoLedger {
+            aws,
+            client,
+            table,
+            machine,
+            times: Times::default(),
+            clock: ServerClock::default(),
+            checkpoints: AtomicU64::new(1),
+        })
     }
 
     pub(super) fn told<E>(&self, operation: &'static str, failure: Failure<E>) -> LedgerError {
@@ -178,7 +186,7 @@ impl DynamoLedger {
         for name in ["startTime_f", "instanceID"] {
             let mut shown = item.texts(name);
             if shown.len() > ATTEMPTS_SHOWN {
-                shown.sort();
+                shown.sort_by_cached_key(|text| (Times::moment(text), text.clone()));
                 shown.truncate(shown.len() - ATTEMPTS_SHOWN / 2);
                 change.delete(name, list(shown));
             }
