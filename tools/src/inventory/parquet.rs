@@ -6,12 +6,13 @@ mod cells;
 mod tests;
 
 use std::fs::File;
+use std::panic::AssertUnwindSafe;
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, TimeUnit};
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::{BoolType, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader as _, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnDescriptor;
@@ -44,6 +45,10 @@ pub struct Parquet {
 
 impl Parquet {
     pub fn open(file: File) -> Result<Parquet, String> {
+        guarded(|| Parquet::read(file))
+    }
+
+    fn read(file: File) -> Result<Parquet, String> {
         let size = file.metadata().map_err(|error| error.to_string())?.len();
         let file = SerializedFileReader::new(file).map_err(|error| told(&error))?;
         bound(file.metadata(), size)?;
@@ -58,7 +63,7 @@ impl Parquet {
 
     pub fn next(&mut self) -> Result<Option<Row<'_>>, Wrong> {
         while self.row >= self.rows {
-            if !self.decode().map_err(Wrong::File)? {
+            if !guarded(|| self.decode()).map_err(Wrong::File)? {
                 return Ok(None);
             }
         }
@@ -81,11 +86,29 @@ impl Parquet {
         if self.group >= self.file.num_row_groups() {
             return Ok(false);
         }
+        places(self.file.metadata().row_group(self.group), &self.schema)?;
         let group = self.file.get_row_group(self.group).map_err(|error| told(&error))?;
         self.columns = Some(Columns::of(&*group, &self.schema)?);
         self.group += 1;
         Ok(true)
     }
+}
+
+/// The library asserts what a damaged file breaks: that file cannot be read, like others.
+fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let read = std::panic::catch_unwind(AssertUnwindSafe(read));
+    read.unwrap_or_else(|_| Err("it is no Parquet file that can be read: it is damaged".into()))
+}
+
+/// Where a group's columns begin and how long they are, as far as a damaged file can get it wrong.
+fn places(group: &RowGroupMetaData, schema: &Schema) -> Result<(), String> {
+    let sound = |place: usize| {
+        let column = group.columns().get(place)?;
+        let sizes = [column.data_page_offset(), column.dictionary_page_offset().unwrap_or(0), column.compressed_size()];
+        sizes.iter().all(|size| *size >= 0).then_some(())
+    };
+    let all = schema.places().try_for_each(sound);
+    all.ok_or_else(|| "it is no Parquet file that can be read: a column has no place in it".into())
 }
 
 /// In what the times of a column count.
@@ -118,7 +141,7 @@ fn unreadable(compression: Compression) -> Option<String> {
 
 /// The file says how large it becomes. What lies about that is read in pages, and so in little memory all the same.
 fn bound(about: &ParquetMetaData, size: u64) -> Result<(), String> {
-    let sum = |of: fn(&parquet::file::metadata::RowGroupMetaData) -> i64| {
+    let sum = |of: fn(&RowGroupMetaData) -> i64| {
         about.row_groups().iter().map(|group| u64::try_from(of(group)).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
     };
     let (bytes, rows) = (sum(|group| group.total_byte_size()), sum(|group| group.num_rows()));

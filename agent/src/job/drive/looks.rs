@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Done, Drive, MAX_ABORTS};
-use crate::ambient;
 use crate::copy::{WHOLE, whole};
 use crate::digest::{Digests, Verdict};
 use crate::error::{CopyError, Kind, Side};

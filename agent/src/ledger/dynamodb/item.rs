@@ -102,7 +102,9 @@ impl Item {
         read_text(&self.0, "sfOutcome").filter(|_| self.names(subject))?;
         let end = Times::moment(read_text(&self.0, "endTime_f")?)?;
         let second = end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-        Some(Duration::from_secs(Stamps::now().epoch.saturating_sub(second.unsigned_abs() + 1)))
+        Some(Duration::from_secs(
+            jiff::Timestamp::now().as_second().unsigned_abs().saturating_sub(second.unsigned_abs() + 1),
+        ))
     }
 
     /// Whether the destination that the record names is the subject's: what it says of outcome and failures is of that one.

@@ -97,8 +97,8 @@ pub(super) fn read_parts(bytes: &[u8], token: Token) -> Option<Vec<PartRecord>> 
 
 /// Of the whole object.
 pub(super) fn percent(upload: &UploadRecord) -> u64 {
-    let done: u64 = upload.parts.iter().map(|part| part.digests.length).sum();
-    (u128::from(done) * 100).checked_div(upload.identity.size.into()).map_or(0, |percent| percent.min(99) as u64)
+    let done: u128 = upload.parts.iter().map(|part| u128::from(part.digests.length)).sum();
+    (done * 100).checked_div(upload.identity.size.into()).map_or(0, |percent| percent.min(99) as u64)
 }
 
 pub(super) fn proof(digests: Option<&Digests>, grade: Option<Grade>) -> Vec<u8> {

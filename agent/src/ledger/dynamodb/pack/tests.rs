@@ -138,4 +138,6 @@ fn the_parts_of_another_upload_are_nobodys() {
 fn progress_is_a_share_of_the_object() {
     let digests = |_| ("e".to_owned(), Digests { length: 16 << 20, ..Digests::default() });
     assert_eq!([0, 5120, 10_240].map(|parts| percent(&large(parts, digests))), [0, 50, 99]);
+    let longest = |_| ("e".to_owned(), Digests { length: u64::MAX, ..Digests::default() });
+    assert_eq!(percent(&large(3, longest)), 99, "lengths that together are more than a number holds");
 }

@@ -1,0 +1,1 @@
+../../../tools/src/usage.rs
