@@ -26,30 +26,16 @@ pub fn at_rest(world: &mut World) {
     }
 }
 
-/// 9: nothing is there but what the destination refused for good. What a fault that is known has sent there is sent again,
-/// as an operator would: back comes how much.
-pub fn dead_letters(world: &mut World) -> usize {
-    let mut again = 0;
+/// 9: nothing is there but what the destination refused for good.
+pub fn dead_letters(world: &mut World) {
     for dead in std::mem::take(&mut world.queue.dead) {
         let keys = keys(&dead.body);
         let poisoned = keys.iter().any(|key| world.origin.find(key).is_some_and(|entry| entry.poison));
-        let why = dead.reason.as_deref().unwrap_or("received too often");
-        if dead.reason.is_some() && poisoned {
-            continue;
-        }
-        // A4: while one verb of a side fails and others pass, an agent that saw this object fail long ago blames it at once.
-        let is_named = |op: &&Op| why.contains(&format!(" {} ", op.name()));
-        let failed = |op: &Op| world.partial.contains(&(op.side(), op.writes()));
-        match Op::ALL.iter().find(is_named) {
-            Some(op) if dead.reason.is_some() && failed(op) => {
-                world.known("A4");
-                world.queue.send(&dead.body, Duration::ZERO, 0, clock::now());
-                again += 1;
-            }
-            _ => world.broken(9, format!("{keys:?} is in the dead letters: {why}")),
+        if dead.reason.is_none() || !poisoned {
+            let why = dead.reason.as_deref().unwrap_or("received too often");
+            world.broken(9, format!("{keys:?} is in the dead letters: {why}"));
         }
     }
-    again
 }
 
 /// 1: it ended as parked, with a reason.

@@ -14,7 +14,6 @@ macro_rules! operations {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Op { $($name),* }
         impl Op {
-            pub const ALL: &[Op] = &[$(Op::$name),*];
             pub fn side(self) -> Side {
                 match self { $(Op::$name => Side::$side),* }
             }

@@ -53,7 +53,9 @@ pub fn live(seed: u64, verbose: bool) -> Report {
         let length = minutes(fleet.dice.between(20, 90));
         scenario::trouble(&mut fleet.world.lock(), fleet.now, length, &fleet.settings);
         fleet.run(fleet.now + length);
-        while fleet.rest() && check::dead_letters(&mut fleet.world.lock()) > 0 {}
+        if fleet.rest() {
+            check::dead_letters(&mut fleet.world.lock());
+        }
         if fleet.fine() {
             check::at_rest(&mut fleet.world.lock());
             fleet.nothing_moves_again();

@@ -9,7 +9,7 @@ use skyferry_agent::ledger::{
 use skyferry_agent::metrics::Outcome;
 use skyferry_agent::object::{UploadId, Writer};
 
-use crate::clock::{Time, now};
+use crate::clock::{self, Time};
 
 /// DynamoDB takes no item beyond this.
 const LARGEST: usize = 400 << 10;
@@ -79,7 +79,7 @@ impl Dynamo {
             published: item.published.clone(),
             earlier,
             failures: item.failures,
-            ended_for: item.last_end.map(|end| now().saturating_sub(end)),
+            ended_for: item.last_end.map(|end| now.saturating_sub(end)),
         };
         item.writers.push(Open { agent, writer, fenced: None, stopped: false, upload: None });
         (item.ended, item.abandoned) = (false, false);
@@ -123,7 +123,7 @@ impl Dynamo {
         item.writers.retain(|open| !closed.contains(&open.writer));
         let others_open = item.writers.len() > usize::from(stopped);
         if !matches!(ending, Ending::Released { .. }) {
-            item.last_end = Some(now());
+            item.last_end = Some(clock::now());
         }
         match ending {
             Ending::Settled { outcome, published, digests, grade } => {
@@ -155,7 +155,7 @@ impl Dynamo {
             grade: item.grade,
             open_writers: item.writers.len(),
             failures: item.failures,
-            ended_for: item.last_end.map(|end| now().saturating_sub(end)),
+            ended_for: item.last_end.map(|end| clock::now().saturating_sub(end)),
             ended: item.ended && item.writers.is_empty(),
         })
     }

@@ -81,11 +81,6 @@ pub fn trouble(world: &mut World, from: Time, length: Duration, settings: &Setti
         }
     }
     let windows = windows(world, from, end);
-    world.partial = windows
-        .iter()
-        .filter(|window| window.kind.is_some())
-        .filter_map(|window| Some((window.side, window.writes?)))
-        .collect();
     world.faults = Faults { windows, rates: rates(&mut world.dice) };
     let several = |world: &mut World, most: u64| if world.dice.chance(600) { world.dice.between(0, most) } else { 0 };
     let agents = settings.agents as u64;

@@ -92,7 +92,6 @@ impl Queue for Port {
             let reason = dead.reason.clone().unwrap_or_default();
             for key in keys(&dead.body) {
                 world.note(agent, "parked", &key, &reason);
-                world.parked.insert(key, reason.clone());
             }
             world.queue.dead.push(dead);
         };

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skyferry_agent::error::Side;
 use skyferry_agent::object::{Key, Location};
 
 use crate::agent::Settings;
@@ -77,10 +76,6 @@ pub struct World {
     pub exact: bool,
     /// Some objects are large enough to be streamed.
     pub large: bool,
-    /// The sides of which only what writes (`true`), or what reads, has failed for a while.
-    pub partial: Vec<(Side, bool)>,
-    /// Keys whose objects were found parked, and why.
-    pub parked: BTreeMap<String, String>,
 }
 
 /// One world, which all agents share.
@@ -125,8 +120,6 @@ impl World {
             deletes: settings.deletes,
             exact: settings.exact,
             large,
-            partial: Vec::new(),
-            parked: BTreeMap::new(),
         }
     }
 
