@@ -81,6 +81,7 @@ impl Route {
         traffic::downloading(length, &self.from, traffic::Part::WHOLE);
         if opened.length <= WHOLE {
             let bytes = collect(opened.chunks, opened.length).await?;
+            self.pace.bandwidth(opened.length).await;
             self.metrics.passed(opened.length);
             let digests = Digests::of(&bytes, select);
             let source = self.agrees_with_source(&opened.object, &digests)?;
@@ -289,7 +290,7 @@ impl Route {
                 let Some(opened) = self.source.open(&self.from, &self.pin(source), None).await? else {
                     return Ok(false);
                 };
-                let here = digests(opened.chunks, Select::default()).await?;
+                let here = self.digests(opened.chunks, Select::default()).await?;
                 Ok((here.length, here.crc32c) == (there.length, there.crc32c))
             }
         }
@@ -299,18 +300,20 @@ impl Route {
     async fn digests_there(&self, revision: &Revision, select: Select) -> Result<Option<Digests>, CopyError> {
         let opened = self.sink.open(&self.to).await?.filter(|opened| opened.object.revision == *revision);
         match opened {
-            Some(opened) => digests(opened.chunks, select).await.map(Some),
+            Some(opened) => self.digests(opened.chunks, select).await.map(Some),
             None => Ok(None),
         }
     }
-}
 
-async fn digests(mut chunks: Chunks, select: Select) -> Result<Digests, CopyError> {
-    let mut hasher = Hasher::new(select);
-    while let Some(chunk) = chunks.next().await {
-        hasher.update(&chunk?);
+    async fn digests(&self, mut chunks: Chunks, select: Select) -> Result<Digests, CopyError> {
+        let mut hasher = Hasher::new(select);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            self.pace.bandwidth(chunk.len() as u64).await;
+            hasher.update(&chunk);
+        }
+        Ok(hasher.finish())
     }
-    Ok(hasher.finish())
 }
 
 /// What a retry is counted under.

@@ -96,6 +96,7 @@ impl Route {
         let mut again = Hasher::new(Select::default());
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
+            self.pace.bandwidth(chunk.len() as u64).await;
             again.update(&chunk);
             whole.update(&chunk);
         }

@@ -1,6 +1,6 @@
 //! Killed, stopped and begun again: what goes on where, and what is sent twice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox::Operation;
 use tokio::process::Child;
@@ -93,6 +93,22 @@ async fn after_a_signal_only_the_parts_in_flight_are_sent_again() {
     let (sent, again) = interrupted(size as usize, "40MiB", Duration::from_millis(3500), end).await;
     assert!(sent > IN_FLIGHT + (10 << 20), "{sent} bytes");
     assert!(sent + again <= size + IN_FLIGHT + (2 << 20), "{again} bytes after {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_keep_to_the_bandwidth_too() {
+    let (bench, gcs) = (Bench::new(), gcs());
+    for n in 0..24 {
+        bench.write(&format!("tree/{n}"), &bytes(512 << 10, n));
+    }
+    let endpoint = gcs.endpoint();
+    let to = at("destination", &endpoint, "GCS_");
+    let arguments = all(&["tree", "gs://photos", "--max-bandwidth", "4MiB"], &[&to]);
+    let begun = Instant::now();
+    let said = bench.copy(&arguments).await;
+    assert_eq!((said.code, said.count("copied")), (Some(0), 24), "{said:?}");
+    // 12 MiB.
+    assert!(begun.elapsed() > Duration::from_millis(2700), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
