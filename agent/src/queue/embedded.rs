@@ -20,8 +20,9 @@ const KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 const INSERT: &str = "INSERT INTO messages (id, queue, visible_at, leased, received, sent, body) \
      VALUES (?1, ?2, ?3, 0, ?6, ?4, ?5)";
+/// In the order of the index, so that it reads as many rows as it returns, however many wait.
 const VISIBLE: &str = "SELECT id, received, sent, body FROM messages WHERE queue = ?1 AND visible_at <= ?2 \
-     ORDER BY visible_at, id LIMIT ?3";
+     ORDER BY visible_at, leased, id LIMIT ?3";
 const NEXT_VISIBLE: &str = "SELECT min(visible_at) FROM messages WHERE queue = ?1";
 const LEASE: &str = "UPDATE messages SET leased = 1, received = received + 1, visible_at = ?2 WHERE id = ?1";
 const UNRECEIVE: &str = "UPDATE messages SET leased = 0, received = received - 1, visible_at = ?3 \
@@ -304,4 +305,19 @@ fn told(queue: &str, operation: &'static str, failure: Failure) -> QueueError {
         return QueueError::Unusable { queue, problem: format!("the file is damaged ({})", failure.answer), advice };
     }
     QueueError::Weather { queue, operation, answer: failure.answer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receive_reads_no_more_rows_than_it_returns() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = Embedded::open(&folder.path().join("state")).expect("opened");
+        let plan: &'static str = format!("EXPLAIN QUERY PLAN {VISIBLE}").leak();
+        let steps = file.call(move |db| db.rows(plan, (1, 2, 3), |row| row.get::<_, String>(3)).map(Some)).await;
+        let steps = steps.expect("explained");
+        assert_eq!(steps, ["SEARCH messages USING INDEX messages_due (queue=? AND visible_at<?)"], "nothing is sorted");
+    }
 }

@@ -29,8 +29,10 @@ use crate::select::Selection;
   skyferry copy oss://from s3://to --source-region cn-hangzhou --exclude '*.tmp' --dry-run
   skyferry copy --config s3_upload_config.ini")]
 pub struct Arguments {
+    /// What to copy: s3://bucket/prefix, gs://…, oss://… or a directory.
     #[arg(value_name = "SRC", required_unless_present = "config")]
     pub source: Option<OsString>,
+    /// Where to copy it, in the same forms.
     #[arg(value_name = "DST", required_unless_present = "config")]
     pub destination: Option<OsString>,
     /// The ini file of the earlier single-node program, instead of SRC and DST.
