@@ -271,7 +271,7 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
             (0..changes).for_each(|_| next.change_source(bounds));
         }
         Action::Receive { slot, message } => {
-            next.receive(slot, bounds, message, mutant != Mutant::RenewOnlyAtRelease);
+            next.receive(slot, bounds, message, mutant);
         }
         Action::Step { slot, turn } => {
             if let Some(answer) = carry_out(next, slot, bounds, mutant, turn) {
@@ -325,7 +325,7 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
             next.land(&late.write, bounds, complete_wins);
         }
         Action::ChangeSource => next.change_source(bounds),
-        Action::Intrude => next.intrude(),
+        Action::Intrude => next.intrude(bounds),
     }
 }
 

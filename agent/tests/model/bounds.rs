@@ -25,6 +25,8 @@ pub struct Bounds {
     pub large_hint: bool,
     /// Events name their version, and that is what is read.
     pub exact: bool,
+    /// Every message is a job of somebody who compared both sides, and an intrusion is followed by one.
+    pub requested: bool,
     /// To how many destinations the source goes, each with its own events.
     pub destinations: u8,
     /// The destination holds somebody else's object from the start; `true`: equal to the first version.

@@ -108,6 +108,7 @@ const CAUGHT: &[(Mutant, &str)] = &[
     (Mutant::ReplaceAnothersCopy, "another's copy, plain"),
     (Mutant::IgnoreHeaders, "headers, small"),
     (Mutant::TrustRecordedHeaders, "headers, small"),
+    (Mutant::TrustTheLedgerWhenAsked, "gcs, requested"),
     (Mutant::ResumeWhateverTheHeaders, "headers, large"),
     (Mutant::OlderReplacesNewer, "exact, small"),
     (Mutant::LastOfASecondStays, "exact, small"),

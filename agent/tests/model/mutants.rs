@@ -77,6 +77,8 @@ pub enum Mutant {
     IgnoreHeaders,
     /// What the ledger knows of this state is taken for its headers too.
     TrustRecordedHeaders,
+    /// Who compared both sides and asks is answered from the ledger.
+    TrustTheLedgerWhenAsked,
     /// An upload is taken over although it was begun with other headers.
     ResumeWhateverTheHeaders,
     /// A version that was asked for by name is copied whatever the destination holds.

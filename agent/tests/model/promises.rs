@@ -28,7 +28,9 @@ impl World {
             _ if bounds.others => bounds.foreign.is_none() || holds == Some(FOREIGN),
             Version::Absent if bounds.deletes => holds.is_none_or(|content| content == FOREIGN),
             Version::Absent => true,
-            _ if self.faults.intrusions < bounds.faults.intrusions && holds == Some(FOREIGN) => true,
+            _ if !bounds.requested && self.faults.intrusions < bounds.faults.intrusions && holds == Some(FOREIGN) => {
+                true
+            }
             _ => destination.as_ref().is_some_and(|object| {
                 object.content == bounds.bytes_of(self.source) && (object.headers == newest || parked)
             }),

@@ -16,6 +16,7 @@ const GCS: Bounds = Bounds {
     deletes: false,
     large_hint: false,
     exact: false,
+    requested: false,
     destinations: 1,
     foreign: None,
     others: false,
@@ -37,7 +38,7 @@ const SMALL_DELETES: Bounds =
 const EXACT: Bounds = Bounds { exact: true, waiting: 3, ..GCS };
 const TWO: Bounds = Bounds { destinations: 2, ..GCS };
 
-/// The space that is searched: what changes, and how often something goes wrong. It is 40 million states in 44 bounds.
+/// The space that is searched: what changes, and how often something goes wrong. It is 40 million states in 46 bounds.
 /// Beside crashes, lost and late answers: failures that are counted and parked, messages that only kills end, uploads that
 /// are still shown after their abort, wrong bytes whose removal fails, headers that change without the bytes within the
 /// second that names a state, versions by name in any order and after their delete marker, and two destinations of a
@@ -82,6 +83,8 @@ pub const SPACE: &[Bounds] = &[
     Bounds { name: "another's copy, plain", versions: &[Small, Large], foreign: Some(false), others: true, ..PLAIN },
     Bounds { name: "no checksums", versions: &[Small, Large], shows: false, faults: TWO_LOSSES, ..GCS },
     Bounds { name: "gcs, an intruder", versions: &[Small, Absent], deletes: true, faults: INTRUDER, ..GCS },
+    Bounds { name: "gcs, requested", versions: &[Small, Small], requested: true, faults: INTRUDER, ..GCS },
+    Bounds { name: "gcs, requested, large", versions: &[Large, Large], requested: true, faults: REQUESTED, ..GCS },
     Bounds { name: "plain, small", versions: &[Small, Small, Small], ..PLAIN },
     Bounds { name: "s3, large", versions: &[Large, Large, Large], faults: LOSS, ..S3 },
     Bounds { name: "s3, large, deletes", versions: &[Large, Absent], deletes: true, ..S3 },
@@ -115,6 +118,7 @@ const KILLED: Faults = Faults { crashes: 3, ..NONE };
 const TWO_LOSSES: Faults = Faults { losses: 2, ..NONE };
 const LEASE: Faults = Faults { lease_losses: 1, ..LOSS };
 const REAP: Faults = Faults { reaps: 1, ..LOSS };
+const REQUESTED: Faults = Faults { intrusions: 1, ..CRASH };
 const INTRUDER: Faults = Faults { intrusions: 1, ..LOSS };
 const GARBLE: Faults = Faults { garbles: 1, ..CRASH };
 

@@ -10,6 +10,7 @@ use skyferry_agent::protocol::*;
 
 use crate::bounds::{Bounds, Faults, Version};
 use crate::ledger::Record;
+use crate::mutants::Mutant;
 use crate::names::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -229,17 +230,21 @@ impl World {
         self.messages.iter().filter(|message| message.received == 0 && message.place == 0).count() as u8
     }
 
-    pub fn intrude(&mut self) {
+    pub fn intrude(&mut self, bounds: &Bounds) {
         self.faults.intrusions -= 1;
         let generation = generation(self.new_name());
         let (content, identity, headers) = (FOREIGN, FOREIGN, None);
         self.destination = Some(Object { content, headers, identity, token: Token(0), generation });
+        if bounds.requested {
+            let version = bounds.exact.then_some(self.source);
+            self.send(Message { received: 0, place: 0, version });
+        }
     }
 
     /// A free worker takes a message; or, as the queue would give it up with the next receive, a copy takes its place.
     /// (A kill within the one request that makes the copy is not tried: as many of them as the
     /// queue allows receives would send it there all the same.)
-    pub fn receive(&mut self, slot: usize, bounds: &Bounds, message: Message, renews: bool) {
+    pub fn receive(&mut self, slot: usize, bounds: &Bounds, message: Message, mutant: Mutant) {
         let at = self.messages.iter().position(|waits| *waits == message).expect("a message that waits");
         self.messages.remove(at);
         let counted = bounds.max_receives > 0;
@@ -249,6 +254,7 @@ impl World {
             return;
         }
         let most = counted.then_some(bounds.max_receives.into());
+        let renews = mutant != Mutant::RenewOnlyAtRelease;
         if renews && received > 1 && is_last_chance(received.into(), most) {
             self.send(Message { received: 0, ..message });
             return;
@@ -257,8 +263,7 @@ impl World {
         let facts = Facts {
             received_before: received > 1,
             large_hint: bounds.large_hint,
-            // It makes no other look than a message that was received before.
-            requested: false,
+            requested: bounds.requested && mutant != Mutant::TrustTheLedgerWhenAsked,
             deletes: bounds.deletes,
             conditional_put: bounds.conditional_put,
             conditional_finish: bounds.conditional_finish,
