@@ -62,6 +62,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// One job at a time on a key of this process: it would only fence itself.
     pub keys: Keys,
+    /// Whether it was reported that nothing can be sent to the queue.
+    pub unsendable: Once,
 }
 
 /// Locks by source and destination; an entry lives as long as somebody holds or awaits it.
@@ -359,12 +361,11 @@ async fn go_on(
     context.queue.renew(message, &last.to_message(), again).await
 }
 
-/// The predecessors' roles may not send: then messages are left to the queue's own redrive policy. That is reported once.
+/// The predecessors' roles may not send: then messages are left to the queue's own redrive policy. That is reported once for each queue.
 fn cannot_send(context: &Context, error: &QueueError) {
-    static REPORTED: Once = Once::new();
     let queue = context.queue.name();
-    REPORTED.call_once(|| {
-        warn!(%queue, %error, "nothing can be sent to this queue or its dead-letter queue: what is parked stands in the ledger, and its messages are left to the queue's own redrive policy");
+    context.unsendable.call_once(|| {
+        warn!(%queue, %error, "nothing can be sent to this queue or its dead-letter queue: parked records are in the ledger only, and their messages are left to the queue's own redrive policy");
     });
     debug!(%queue, %error, "not sent");
 }

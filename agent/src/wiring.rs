@@ -13,7 +13,7 @@ mod tests;
 mod words;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -398,6 +398,7 @@ fn contexts(
         fuse: fuse.clone(),
         metrics: metrics.clone(),
         keys: keys.clone(),
+        unsendable: Once::new(),
     };
     queues.into_iter().map(|queue| Arc::new(of(queue))).collect()
 }

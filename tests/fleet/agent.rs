@@ -1,8 +1,8 @@
 //! One agent: the library's own drain, leases, jobs and janitor on a runtime of their own, so that a process can be killed
 //! (the runtime is dropped, wherever its tasks stand) and frozen (it is not driven, and its clock jumps when it wakes).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use skyferry_agent::drain::{Drain, Until, Work};
@@ -88,6 +88,7 @@ fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Con
         fuse: Arc::new(Fuse::new(1.0, None)),
         metrics: metrics.clone(),
         keys: Keys::default(),
+        unsendable: Once::new(),
     }
 }
 

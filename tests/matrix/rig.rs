@@ -1,7 +1,7 @@
 //! One cell's world: a strict peer in memory with both buckets, the real stores, and the job engine as an agent wires it.
 
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock, PoisonError};
+use std::sync::{Arc, LazyLock, Once, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -184,6 +184,7 @@ impl Rig {
             fuse: Arc::new(Fuse::new(1.0, None)),
             metrics,
             keys: Locks::default(),
+            unsendable: Once::new(),
         }
     }
 

@@ -73,13 +73,10 @@ impl Route {
         range: Range<u64>,
         whole: &mut Hasher,
     ) -> Result<PartRecord, CopyError> {
-        let (at, pin) = (traffic::Part { number, of: upload.parts.count }, self.pin(&upload.object));
-        let select = self.select(&upload.object.stored, false);
-        let part = self
-            .part_in_tries(&upload.record.id, turn, at, range, &pin, select, &AtomicU32::new(0), Some(whole))
-            .await?;
-        traffic::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
-        Ok(part)
+        let part = self.part_request(upload, turn, number, range);
+        let record = self.part_in_tries(&part, &AtomicU32::new(0), Some(whole)).await?;
+        traffic::complete(record.digests.length, &self.from, part.at, upload.record.parts.len() + 1);
+        Ok(record)
     }
 
     /// A part that an earlier job sent: its bytes are needed, and have to be the ones that were sent.

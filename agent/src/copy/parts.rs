@@ -1,5 +1,6 @@
 //! A large object as a multipart upload: parts in parallel, each read by range from the pinned source state.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,16 @@ pub struct Upload {
     pub md5: Option<[u8; 16]>,
 }
 
+/// One part of an upload that is to be sent.
+pub(super) struct PartRequest {
+    upload: UploadId,
+    turn: Turn,
+    pub(super) at: traffic::Part,
+    range: Range<u64>,
+    pin: Pin,
+    select: Select,
+}
+
 impl Upload {
     /// The digests of the whole, once every part is recorded.
     pub fn whole(&self) -> Option<Digests> {
@@ -83,7 +94,6 @@ impl Route {
         if self.reads_in_order(&upload.object) {
             return self.send_in_order(upload, recorder).await;
         }
-        let select = self.select(&upload.object.stored, false);
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
         let turn = self.pace.streams().turn(upload.parts.size);
@@ -95,13 +105,9 @@ impl Route {
         loop {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
-                let id = upload.record.id.clone();
-                let pin = self.pin(&upload.object);
-                let (route, of, failures) = (self.clone(), upload.parts.count, failures.clone());
-                let at = traffic::Part { number, of };
-                let part =
-                    async move { route.part_in_tries(&id, turn, at, range, &pin, select, &failures, None).await };
-                sending.spawn(part);
+                let part = self.part_request(upload, turn, number, range);
+                let (route, failures) = (self.clone(), failures.clone());
+                sending.spawn(async move { route.part_in_tries(&part, &failures, None).await });
             }
             let joined = tokio::select! {
                 biased;
@@ -151,27 +157,32 @@ impl Route {
         CopyError::new(Side::Destination, Kind::Cancelled, "UploadPart", &self.to, "the agent drains")
     }
 
+    pub(super) fn part_request(&self, upload: &Upload, turn: Turn, number: u32, range: Range<u64>) -> PartRequest {
+        PartRequest {
+            upload: upload.record.id.clone(),
+            turn,
+            at: traffic::Part { number, of: upload.parts.count },
+            range,
+            pin: self.pin(&upload.object),
+            select: self.select(&upload.object.stored, false),
+        }
+    }
+
     /// `failures`: of all parts in a row. Tries are for a part that fails while others pass: together they are given up
     /// after as many. `whole`: takes in the part's bytes, once they have been sent.
-    #[expect(clippy::too_many_arguments)]
     pub(super) async fn part_in_tries(
         &self,
-        upload: &UploadId,
-        turn: Turn,
-        at: traffic::Part,
-        range: std::ops::Range<u64>,
-        pin: &Pin,
-        select: Select,
+        part: &PartRequest,
         failures: &AtomicU32,
         mut whole: Option<&mut Hasher>,
     ) -> Result<PartRecord, CopyError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
         let mut tries = 0;
         loop {
-            let error = match self.part(upload, turn, at, range.clone(), pin, select, whole.as_deref_mut()).await {
-                Ok(part) => {
+            let error = match self.part(part, whole.as_deref_mut()).await {
+                Ok(record) => {
                     failures.store(0, Relaxed);
-                    return Ok(part);
+                    return Ok(record);
                 }
                 Err(error) => error,
             };
@@ -182,7 +193,7 @@ impl Route {
             }
             self.metrics.retry(cause(&error));
             if in_a_row > 1 {
-                tracing::warn!(object = %self.from, part = at.number, %error, "a part is tried again");
+                tracing::warn!(object = %self.from, part = part.at.number, %error, "a part is tried again");
             }
             let wait = error.retry_after.unwrap_or(Duration::ZERO).max(backoff.delay());
             tokio::select! {
@@ -213,24 +224,15 @@ impl Route {
     }
 
     /// One part, once.
-    #[expect(clippy::too_many_arguments)]
-    async fn part(
-        &self,
-        upload: &UploadId,
-        turn: Turn,
-        at: traffic::Part,
-        range: std::ops::Range<u64>,
-        pin: &Pin,
-        select: Select,
-        whole: Option<&mut Hasher>,
-    ) -> Result<PartRecord, CopyError> {
-        let (number, length) = (at.number, range.end - range.start);
-        let stream = self.permit_to_stream(turn, number, length).await?;
+    async fn part(&self, part: &PartRequest, whole: Option<&mut Hasher>) -> Result<PartRecord, CopyError> {
+        let PartRequest { upload, turn, at, range, pin, select } = part;
+        let (at, number, length) = (*at, at.number, range.end - range.start);
+        let stream = self.permit_to_stream(*turn, number, length).await?;
         let _permit = self.pace.bytes(STREAM).await;
         traffic::downloading(length, &self.from, at);
         let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
-        let opened = self.source.open(&self.from, pin, Some(range)).await?.ok_or_else(changed)?;
-        let (chunks, hasher) = self.hashed(opened.chunks, select, Some(stream.clone()));
+        let opened = self.source.open(&self.from, pin, Some(range.clone())).await?.ok_or_else(changed)?;
+        let (chunks, hasher) = self.hashed(opened.chunks, *select, Some(stream.clone()));
         let (chunks, so_far) = match &whole {
             Some(whole) => also_hashed(chunks, whole),
             None => (chunks, hasher.clone()),

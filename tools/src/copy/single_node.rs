@@ -117,7 +117,7 @@ impl Ini {
         // A file goes into its own folder.
         let folder = index.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
         let remote = |side: &Side| {
-            let rest = if side.is_source { index } else { folder };
+            let rest = if side.name == "source" { index } else { folder };
             format!("{}://{}", side.scheme, within(&within(side.bucket, Some(prefix)), rest))
         };
         let (from, to, flags) = if self.get("Basic", "JobType").is_empty() {
@@ -179,11 +179,12 @@ impl Ini {
 /// A bucket at one side.
 struct Side<'a> {
     name: &'static str,
-    is_source: bool,
     scheme: &'static str,
     bucket: &'a str,
     /// What the endpoint says beyond the scheme.
     flags: Vec<String>,
+    /// The endpoint is of nobody who is known.
+    is_generic: bool,
 }
 
 impl<'a> Side<'a> {
@@ -198,16 +199,16 @@ impl<'a> Side<'a> {
             "storage.googleapis.com" => ("gs", Vec::new()),
             _ if oss.is_some() => ("oss", flag("region", oss.unwrap_or_default())),
             of_amazon if of_amazon.contains(".amazonaws.com") => ("s3", flag("endpoint", &url())),
-            _ => ("s3", [flag("endpoint", &url()), flag("profile", "generic")].concat()),
+            _ => return Side { name, scheme: "s3", bucket, flags: flag("endpoint", &url()), is_generic: true },
         };
-        Side { name, is_source: name == "source", scheme, bucket, flags }
+        Side { name, scheme, bucket, flags, is_generic: false }
     }
 
     fn flags(&self, credentials: &str) -> Vec<String> {
-        // An oss:// has its own profile.
         let mut flags = self.flags.clone();
-        if self.scheme == "oss" {
-            flags.retain(|word| word != "generic" && !word.ends_with("-profile"));
+        // An oss:// has its own profile.
+        if self.is_generic && self.scheme != "oss" {
+            flags.extend([format!("--{}-profile", self.name), "generic".into()]);
         }
         flags.extend([format!("--{}-credentials", self.name), credentials.to_owned()]);
         flags

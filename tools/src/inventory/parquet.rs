@@ -5,6 +5,7 @@ mod cells;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 
@@ -97,7 +98,7 @@ impl Parquet {
 /// The library asserts what a damaged file breaks: that file cannot be read, like others.
 fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let read = std::panic::catch_unwind(AssertUnwindSafe(read));
-    read.unwrap_or_else(|_| Err("it is no Parquet file that can be read: it is damaged".into()))
+    read.unwrap_or_else(|_| Err(unreadable_file("it is damaged")))
 }
 
 /// Where a group's columns begin and how long they are, as far as a damaged file can get it wrong.
@@ -108,7 +109,7 @@ fn places(group: &RowGroupMetaData, schema: &Schema) -> Result<(), String> {
         sizes.iter().all(|size| *size >= 0).then_some(())
     };
     let all = schema.places().try_for_each(sound);
-    all.ok_or_else(|| "it is no Parquet file that can be read: a column has no place in it".into())
+    all.ok_or_else(|| unreadable_file("a column has no place in it"))
 }
 
 /// In what the times of a column count.
@@ -272,5 +273,9 @@ where
 }
 
 fn told(error: &ParquetError) -> String {
-    format!("it is not a readable Parquet file: {error}")
+    unreadable_file(error)
+}
+
+fn unreadable_file(why: impl Display) -> String {
+    format!("it is not a readable Parquet file: {why}")
 }

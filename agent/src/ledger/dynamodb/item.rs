@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::change::{Change, number, text};
 use super::{LastPublished, Record, Subject, UploadRecord, pack};
+use crate::ambient;
 use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
 use crate::object::{Location, Revision, SourceIdentity, UploadId, Writer};
@@ -102,9 +103,8 @@ impl Item {
         read_text(&self.0, "sfOutcome").filter(|_| self.names(subject))?;
         let end = Times::moment(read_text(&self.0, "endTime_f")?)?;
         let second = end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-        Some(Duration::from_secs(
-            jiff::Timestamp::now().as_second().unsigned_abs().saturating_sub(second.unsigned_abs() + 1),
-        ))
+        let its_end = Duration::from_secs(second.unsigned_abs() + 1);
+        Some(Duration::from_secs(ambient::since_epoch().saturating_sub(its_end).as_secs()))
     }
 
     /// Whether the destination that the record names is the subject's: what it says of outcome and failures is of that one.

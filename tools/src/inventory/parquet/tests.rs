@@ -77,6 +77,13 @@ fn what_is_no_parquet_or_breaks_off_is_an_error() {
     assert!(Parquet::open(text).err().expect("refused").contains("not a readable Parquet file"));
 }
 
+#[test]
+fn what_the_library_asserts_is_an_error_of_the_file() {
+    let error = guarded::<()>(|| panic!("asserted")).expect_err("refused");
+    assert!(error.contains("not a readable Parquet file"), "{error}");
+    assert_eq!(guarded(|| Ok(1)), Ok(1));
+}
+
 /// One row of these columns, each written by its position.
 fn one_row(schema: &str, compression: Compression, write: impl Fn(usize, &mut SerializedColumnWriter<'_>)) -> File {
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
