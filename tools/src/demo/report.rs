@@ -128,7 +128,7 @@ impl Facts {
         ));
         lines.push(
             "\nNext, with a bucket of your own: write a settings file (config/agent.get.toml is one), then\n  \
-             skyferry-agent --config agent.toml --validate    checks it without touching anything\n  \
+             skyferry-agent --config agent.toml --validate    checks it and changes nothing\n  \
              skyferry-agent --config agent.toml               runs the agent"
                 .into(),
         );

@@ -18,7 +18,8 @@ pub struct Step<'a> {
     total: (u64, u64),
     done: (AtomicU64, AtomicU64),
     bar: Option<ProgressBar>,
-    said: Mutex<Instant>,
+    /// When the last line was shown, and which.
+    said: Mutex<(Instant, String)>,
     started: Instant,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Step<'a> {
             total: (objects, bytes),
             done: Default::default(),
             bar: show.bars.then(|| bar(what, bytes)),
-            said: Mutex::new(Instant::now()),
+            said: Mutex::new((Instant::now(), String::new())),
             started: Instant::now(),
         }
     }
@@ -52,10 +53,15 @@ impl<'a> Step<'a> {
             return;
         }
         let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if said.elapsed() >= LINES {
-            *said = Instant::now();
-            let percent = 100 * bytes.min(self.total.1) / self.total.1.max(1);
-            let _ = self.show.say(&format!("  {}: {percent} %, {objects} of {} objects", self.what, self.total.0));
+        if said.0.elapsed() >= LINES {
+            // The bytes are counted as they are read, and an object when it is done.
+            let most = if objects < self.total.0 { 99 } else { 100 };
+            let percent = (100 * bytes.min(self.total.1) / self.total.1.max(1)).min(most);
+            let line = format!("  {}: {percent} %, {objects} of {} objects", self.what, self.total.0);
+            if line != said.1 {
+                let _ = self.show.say(&line);
+            }
+            *said = (Instant::now(), line);
         }
     }
 
