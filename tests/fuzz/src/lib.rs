@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 
-use skyferry_agent::{digest, metrics, object};
+use skyferry_agent::{ambient, digest, metrics, object};
 
 pub mod prefixes;
 pub mod usage;
@@ -99,8 +99,8 @@ pub mod ledger {
         fn reread(upload: &UploadRecord) {
             let head = pack::read_head(upload.id.clone(), &pack::head(upload)).expect("its own head");
             assert_eq!(
-                (head.token, &head.identity, head.part_size),
-                (upload.token, &upload.identity, upload.part_size)
+                (head.token, &head.identity, head.headers, head.part_size),
+                (upload.token, &upload.identity, upload.headers, upload.part_size)
             );
             // What does not fit into an item is left out.
             let parts = pack::read_parts(&pack::parts(upload), upload.token).expect("its own parts");
