@@ -90,6 +90,8 @@ impl Verb {
             // Beside the ledger's: an upload that is taken over is listed, and its object looked at.
             (Effect::Checkpoint(_), Side::Destination) => Verb::see_upload(),
             (Effect::Checkpoint(_), Side::Source) => Verb::of(&Effect::HeadSource, side),
+            // Beside the source's look: a copy that is recorded is looked at.
+            (Effect::HeadSource | Effect::OpenSource, Side::Destination) => Verb::of(&Effect::HeadDestination, side),
             _ => Verb { channel: Channel::of(effect, side), step: discriminant(effect) },
         }
     }

@@ -169,3 +169,20 @@ async fn whoever_waits_for_the_recovery_hears_of_it_at_once() {
     breaker.succeeded(Channel::Ledger);
     waiting.await.unwrap();
 }
+
+/// A job looks at a recorded copy beside its source. Writes that pass say nothing about such a look.
+#[tokio::test(start_paused = true)]
+async fn a_look_at_the_copy_beside_the_source_s_is_judged_by_other_looks() {
+    for effect in [Effect::HeadSource, Effect::OpenSource] {
+        let beside = Verb::of(&effect, Side::Destination);
+        let rig = Rig::new();
+        rig.fails(beside, "k");
+        later().await;
+        rig.passes(complete(), "other");
+        later().await;
+        assert_eq!(rig.fails(beside, "k"), Blame::Unknown, "{effect:?}");
+        rig.passes(Verb::of(&Effect::HeadDestination, Side::Destination), "other");
+        later().await;
+        assert_eq!(rig.fails(beside, "k"), Blame::Object, "{effect:?}");
+    }
+}
