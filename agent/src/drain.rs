@@ -133,10 +133,10 @@ impl Drain {
     async fn receive_until(&self, until: Until, stop: &CancellationToken) -> Vec<Receiving> {
         let mut emptiness = Emptiness::new(until);
         let mut probe = Probe::default();
-        let mut polls = Polls::new(self.pace.objects_at_once());
+        let mut polls = Polls::new();
         loop {
             let not_before = polls.not_before();
-            let takes_another = polls.takes_another(self.is_outage());
+            let takes_another = polls.takes_another(self.pace.objects_at_once(), self.is_outage());
             let (mut slots, received) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return polls.into_late(),

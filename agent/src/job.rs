@@ -117,7 +117,7 @@ const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 pub async fn run(
     context: &Context,
     message: Message,
-    lease: Lease,
+    mut lease: Lease,
     cancelled: CancellationToken,
     stop: CancellationToken,
 ) {
@@ -143,6 +143,9 @@ pub async fn run(
         warn!(message_id = %message.id, "the lease is lost; somebody else will look at it");
         return;
     };
+    if !work.left.is_empty() || work.abandoned {
+        lease.failed();
+    }
     lease.end().await;
     if let Err(error) = conclude(context, &message, work).await {
         // It comes back by itself, and its finished records end as Unchanged.

@@ -101,6 +101,13 @@ impl Lease {
         self
     }
 
+    /// The job did not do what it was asked: how long it took says nothing about how many there should be.
+    pub fn failed(&mut self) {
+        if let Some((Some(slot), _)) = &mut self.room {
+            slot.does_not_count();
+        }
+    }
+
     /// Ends the lease and waits for an extension on its way: landing after a release, it would hide the message again.
     pub async fn end(mut self) {
         drop(self.room.take());

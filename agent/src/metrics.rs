@@ -133,6 +133,20 @@ impl Drop for Held {
     }
 }
 
+/// A limit that finds itself: what it is, and why, in one word of ours. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Limit(Arc<Mutex<(u64, &'static str)>>);
+
+impl Limit {
+    pub fn set(&self, value: u64, reason: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (value, reason);
+    }
+
+    pub fn get(&self) -> (u64, &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Upper bounds of the age histogram, in seconds: from "at once" to the two weeks that SQS keeps a message.
 const AGES: [u64; 14] = [1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 345_600, 1_209_600];
 
@@ -161,6 +175,11 @@ pub struct Metrics {
     pub inflight_objects: Gauge,
     /// Bytes held in memory for transfers.
     pub inflight_bytes: Gauge,
+    /// Objects that may be in flight.
+    pub objects_limit: Limit,
+    /// Requests a second that are sent to each side at most, because it throttles; 0: no limit.
+    pub source_rate: Gauge,
+    pub destination_rate: Gauge,
     /// The queue's own (approximate) counts.
     pub queue_visible: Gauge,
     pub queue_in_flight: Gauge,
@@ -265,6 +284,13 @@ impl Metrics {
         ];
         for (name, help, gauge) in gauges {
             page.single(name, "gauge", help, gauge.get());
+        }
+        page.head("skyferry_objects_limit", "gauge", "Objects that may be in flight, and why so many.");
+        let (limit, reason) = self.objects_limit.get();
+        page.labelled("reason", reason, limit);
+        page.head("skyferry_requests_limit", "gauge", "Requests per second while a side throttles; 0: no limit.");
+        for (side, rate) in [("source", &self.source_rate), ("destination", &self.destination_rate)] {
+            page.labelled("side", side, rate.get());
         }
         page.head("skyferry_message_age_seconds", "histogram", "From a message's sending to its record's end.");
         page.ages(&self.ages);
@@ -381,12 +407,14 @@ mod tests {
             "skyferry_inflight_objects gauge",
             "skyferry_inflight_bytes gauge",
             "skyferry_message_age_seconds histogram",
+            "skyferry_objects_limit gauge",
+            "skyferry_requests_limit gauge",
             "skyferry_queue_visible gauge",
             "skyferry_queue_in_flight gauge",
         ] {
             assert_eq!(page.matches(&format!("# TYPE {name}\n")).count(), 1, "{name}");
         }
-        assert_eq!(page.matches("# TYPE").count(), 8);
+        assert_eq!(page.matches("# TYPE").count(), 10);
         for outcome in ["copied", "deleted", "gone", "unchanged", "skipped", "parked"] {
             assert!(page.contains(&format!("skyferry_objects_total{{outcome=\"{outcome}\"}} 0\n")));
         }

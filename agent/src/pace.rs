@@ -1,10 +1,12 @@
-//! How much at once: bytes in memory, objects in hand, bytes a second; in `streams.rs` which streamed bodies are open, and
-//! in `breaker.rs` whether to go on at all.
+//! How much at once: bytes in memory and bytes a second; in `slots.rs` objects in flight, as many as `level.rs` finds to be
+//! of use; in `streams.rs` which streamed bodies are open, and in `breaker.rs` whether to go on at all.
 //!
 //! One `Pace` serves all jobs of an agent, so its caps hold for any input. Permits are given in the order of asking, and
 //! live as long as what they pay for. Whoever holds bytes must not wait for more: two such would wait for each other.
 
 mod breaker;
+mod level;
+mod slots;
 mod streams;
 mod width;
 
@@ -14,19 +16,23 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::metrics::{Gauge, Held};
+use crate::metrics::{Gauge, Held, Limit};
+use slots::{OBJECT, Room};
 
 pub use breaker::{Blame, Breaker, Channel, Object, Outage, Verb};
+pub use slots::Slots;
 pub use streams::{StreamPermit, Streams, Turn};
 
 /// What one open transfer keeps in memory: read and write buffers of its two connections, and a chunk on its way.
 pub const STREAM: u64 = 512 << 10;
 /// The semaphore counts in these, so that a budget of a TiB fits its numbers.
 const UNIT: u64 = 4 << 10;
-/// Small objects wait for the far side most of their time; beyond this many at once two cores are busy.
+/// Objects in flight until it is known how many are of use. On a fast line two cores are busy with fewer.
 const OBJECTS: usize = 64;
-/// Parts of one file: enough to fill a fast line at the rate that services grant one connection.
-const PARTS: usize = 16;
+/// Parts of one file that may wait for a stream: how many are open is decided in `streams.rs`.
+const PARTS: usize = 64;
+/// Objects in flight at most, whatever the memory: each has two connections.
+const MOST: usize = 1024;
 /// What may pass at once after a pause of the bandwidth limiter.
 const BURST: Duration = Duration::from_millis(100);
 /// Longer waits than this come from absurd numbers, and would overflow a clock.
@@ -37,8 +43,7 @@ pub struct Pace {
     memory: Arc<Semaphore>,
     /// In units.
     budget: u32,
-    objects: Arc<Semaphore>,
-    objects_at_once: usize,
+    room: Room,
     parts_at_once: usize,
     streams: Streams,
     bandwidth: Option<Mutex<Bucket>>,
@@ -52,32 +57,18 @@ pub struct Permit {
     _counted: Held,
 }
 
-/// Room for some objects in hand. Taken before a message is received.
-#[must_use]
-pub struct Slots(OwnedSemaphorePermit);
-
-impl Slots {
-    /// Room for one object, out of this.
-    pub fn split(&mut self) -> Option<Slots> {
-        self.0.split(1).map(Slots)
-    }
-
-    pub fn count(&self) -> usize {
-        self.0.num_permits()
-    }
-}
-
 impl Pace {
     /// `memory_budget`: bytes in flight; `max_bandwidth`: bytes a second, 0 for no limit.
     pub fn new(memory_budget: u64, max_bandwidth: u64) -> Pace {
         let budget = u32::try_from((memory_budget / UNIT).max(1)).unwrap_or(u32::MAX >> 4);
         let streams = usize::try_from(memory_budget / STREAM).unwrap_or(usize::MAX);
-        let objects_at_once = streams.clamp(2, OBJECTS);
+        let memory = Arc::new(Semaphore::new(budget as usize));
+        let start = streams.clamp(2, OBJECTS);
+        let most = usize::try_from(memory_budget / 2 / OBJECT).unwrap_or(usize::MAX).clamp(start, MOST);
         Pace {
-            memory: Arc::new(Semaphore::new(budget as usize)),
+            room: Room::new(start, most, budget, memory.clone()),
+            memory,
             budget,
-            objects: Arc::new(Semaphore::new(objects_at_once)),
-            objects_at_once,
             parts_at_once: streams.clamp(1, PARTS),
             streams: Streams::new(streams, Some(max_bandwidth).filter(|rate| *rate > 0)),
             bandwidth: (max_bandwidth > 0).then(|| Mutex::new(Bucket::new(max_bandwidth))),
@@ -85,11 +76,12 @@ impl Pace {
         }
     }
 
-    /// The operator's own number of objects at once.
+    /// The operator's own limit of objects at once. To be set before anything is taken.
     #[must_use]
-    pub fn with_objects(mut self, at_once: usize) -> Pace {
-        self.objects_at_once = at_once.clamp(1, Semaphore::MAX_PERMITS);
-        self.objects = Arc::new(Semaphore::new(self.objects_at_once));
+    pub fn with_objects(mut self, at_most: usize) -> Pace {
+        let (start, most) = self.room.bounds();
+        self.memory = Arc::new(Semaphore::new(self.budget as usize));
+        self.room = Room::new(start.min(at_most), most.min(at_most), self.budget, self.memory.clone());
         self
     }
 
@@ -100,29 +92,28 @@ impl Pace {
         self
     }
 
+    /// Shows how many objects may be in flight, and why.
+    #[must_use]
+    pub fn limit_shown_by(self, limit: Limit) -> Pace {
+        self.room.shown_by(limit);
+        self
+    }
+
     /// Waits until `n` bytes may be held; more than the whole budget is taken for the whole budget.
     pub async fn bytes(&self, n: u64) -> Permit {
-        let units = u32::try_from(n.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.budget);
+        let units = u32::try_from(n.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.room.left(self.budget));
         let permit = self.memory.clone().acquire_many_owned(units).await;
         Permit { _units: permit.expect(NEVER_CLOSED), _counted: self.in_memory.hold(n) }
     }
 
-    /// Waits for room for up to `most` objects: for all of it for as long as `patience`, then for one at least. Messages
-    /// come cheaper by ten, but a long transfer must not keep the room beside it empty.
+    /// Waits for room for up to `most` objects, at least one: see `slots.rs`.
     pub async fn objects(&self, most: usize, patience: Duration) -> Slots {
-        let most = u32::try_from(most.clamp(1, self.objects_at_once)).unwrap_or(u32::MAX);
-        let all = self.objects.clone().acquire_many_owned(most);
-        if let Ok(permit) = tokio::time::timeout(patience, all).await {
-            return Slots(permit.expect(NEVER_CLOSED));
-        }
-        let mut slots = self.objects.clone().acquire_owned().await.expect(NEVER_CLOSED);
-        while slots.num_permits() < most as usize {
-            match self.objects.clone().try_acquire_owned() {
-                Ok(more) => slots.merge(more),
-                Err(_) => break,
-            }
-        }
-        Slots(slots)
+        self.room.take(most, patience).await
+    }
+
+    /// A transfer stood still until it was given up: fewer at once.
+    pub fn stalled(&self) {
+        self.room.stalled();
     }
 
     /// Waits until `n` more bytes may pass. Costs nothing where there is no limit.
@@ -134,8 +125,9 @@ impl Pace {
         }
     }
 
+    /// As many as are of use, as far as is known.
     pub fn objects_at_once(&self) -> usize {
-        self.objects_at_once
+        self.room.at_once()
     }
 
     /// Who streams a body asks here first, and holds what it gets until the body has arrived.
@@ -195,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_than_the_whole_budget_is_the_whole_budget() {
-        let pace = Pace::new(2 * MIB, 0);
+        let pace = Pace::new(2 * MIB, 0).with_objects(1);
         let all = pace.bytes(u64::MAX).await;
         assert!(tokio::time::timeout(Duration::from_millis(20), pace.bytes(1)).await.is_err());
         drop(all);
@@ -232,9 +224,9 @@ mod tests {
     #[test]
     fn a_small_budget_takes_fewer_objects_and_any_budget_makes_a_pace() {
         let fixed = |budget| (Pace::new(budget, 0).objects_at_once(), Pace::new(budget, 0).parts_at_once());
-        assert_eq!(fixed(64 * MIB), (64, 16));
+        assert_eq!(fixed(64 * MIB), (64, 64));
         assert_eq!(fixed(2 * MIB), (4, 4));
-        assert_eq!((fixed(0), fixed(u64::MAX)), ((2, 1), (64, 16)));
+        assert_eq!((fixed(0), fixed(u64::MAX)), ((2, 1), (64, 64)));
     }
 
     #[test]

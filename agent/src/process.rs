@@ -1,10 +1,16 @@
-//! What a process of ours settles before it does anything: no core dumps, small pages, and how many threads there are.
+//! What a process of ours settles before it does anything: no core dumps, small pages, enough files, and how many threads
+//! there are.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 /// Threads for what blocks: files, and the names of hosts. Each keeps some memory for ever, and fewer than a copy has objects
 /// in flight keep a disk busy.
 const BLOCKING: usize = 16;
+/// Files and connections: an object in flight may have three, and what is open beside them is little.
+const FILES: u64 = 65_536;
+const FILES_OF_OBJECT: u64 = 3;
+const FILES_BESIDE: u64 = 128;
 
 /// To be called first in `main`. What cannot be had is said on stderr and is no error.
 pub fn settle(program: &str) {
@@ -20,8 +26,19 @@ pub fn settle(program: &str) {
             eprintln!("{program}: huge pages could not be switched off: {error}");
         }
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = program;
+    // The soft limit is for programs that know no more than 1,024.
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard.min(FILES)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard)
+    {
+        eprintln!("{program}: no more than {soft} open files are allowed: {error}");
+    }
+}
+
+/// Objects in flight that the limit of open files has room for.
+pub fn objects() -> usize {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+    usize::try_from(files.saturating_sub(FILES_BESIDE) / FILES_OF_OBJECT).unwrap_or(usize::MAX).max(8)
 }
 
 pub fn runtime() -> std::io::Result<Runtime> {

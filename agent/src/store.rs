@@ -25,6 +25,7 @@ use futures_util::Stream;
 
 use crate::digest::Stored;
 use crate::error::CopyError;
+use crate::metrics::Gauge;
 use crate::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use crate::plan::Limits;
 
@@ -125,6 +126,9 @@ pub struct Page {
 /// The end that is read.
 #[async_trait]
 pub trait Source: Send + Sync {
+    /// Shows in this gauge how many requests a second are sent at most, because the service throttles; 0: no limit.
+    fn show_rate(&self, _gauge: Gauge) {}
+
     /// One page of the keys that begin with `prefix`, after `token` (a `Page::next`) or after the key `start_after`.
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page>;
 
@@ -250,6 +254,9 @@ pub struct OpenUpload {
 /// have been, now or later; every other error means the far side refused it.
 #[async_trait]
 pub trait Sink: Send + Sync {
+    /// As at a [`Source`].
+    fn show_rate(&self, _gauge: Gauge) {}
+
     fn limits(&self) -> &Limits;
     fn capabilities(&self) -> Capabilities;
 

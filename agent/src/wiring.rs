@@ -39,6 +39,7 @@ use crate::notice::{Shutdown, Watched};
 use crate::pace::{Breaker, Pace};
 use crate::pause::Rest;
 use crate::plan::Cut;
+use crate::process;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Depth, Queue, QueueError};
 use crate::route::{RouteError, Router, Routes};
@@ -370,10 +371,14 @@ fn contexts(
     let transfer = &settings.transfer;
     let metrics = Arc::new(Metrics::default());
     let mut pace = Pace::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
+        .with_objects(process::objects())
         .counted_by(metrics.inflight_bytes.clone());
     if let Some(at_once) = transfer.max_objects {
         pace = pace.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
+    pace = pace.limit_shown_by(metrics.objects_limit.clone());
+    source.show_rate(metrics.source_rate.clone());
+    sink.show_rate(metrics.destination_rate.clone());
     let hold = queues::hold(&settings.ledger, &queues);
     let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
     // Nobody keeps a note without a ledger.

@@ -1,17 +1,20 @@
 //! The peers in a process of their own, so that what is measured beside them is the client alone: an S3 to read from, a GCS
 //! and an S3 to write to.
 //!
-//!     peers [--tls] [--discard] [--no-md5] [--synthetic BUCKET/KEY:20GiB] [--many BUCKET/PREFIX:10000x4KiB]
+//!     peers [--tls] [--discard] [--no-md5] [--delay MS] [--limit N] [--synthetic BUCKET/KEY:20GiB] [--many BUCKET/PREFIX:10000x4KiB]
 //!
+//! `--delay`: a round trip to each sink takes so long; `--limit`: each takes so many requests a second.
 //! Prints one line of JSON: endpoints, keys, the certificate authorities' file. Then answers one line of stdin each:
 //! `compare SIDE TO_BUCKET FROM_BUCKET PREFIX` with how many objects, and of what size, are equal at both by size and
 //! CRC32C; `mirror SIDE TO_BUCKET FROM_BUCKET EVERY` puts all objects there but each EVERYth; `forget SIDE BUCKET` empties a
-//! bucket. Ends when stdin closes.
+//! bucket; `refused SIDE` with how many requests its limit has refused so far. Ends when stdin closes.
 
 use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sandbox::{Authority, GcsOptions, GcsPeer, Inside, S3Options, S3Peer};
+use sandbox::{Authority, Direction, GcsOptions, GcsPeer, Inside, Proxy, S3Options, S3Peer, Wire};
 use serde_json::json;
 
 #[derive(Default)]
@@ -19,6 +22,8 @@ struct Arguments {
     tls: bool,
     discard: bool,
     no_md5: bool,
+    delay: Option<Duration>,
+    limit: Option<u32>,
     /// Where, how many, how large.
     objects: Vec<(String, Option<u32>, u64)>,
 }
@@ -27,11 +32,17 @@ fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let _inside = runtime.enter();
-    let Arguments { tls, discard, no_md5, objects } = arguments;
+    let Arguments { tls, discard, no_md5, delay, limit, objects } = arguments;
     let sink = S3Options { tls, discard, md5: !no_md5, create_buckets: true, ..S3Options::default() };
     let (source, s3) = (S3Peer::start(S3Options { discard: false, ..sink.clone() })?, S3Peer::start(sink)?);
     let gcs = GcsOptions { tls, discard, md5: !no_md5, create_buckets: true, ..GcsOptions::default() };
     let gcs = GcsPeer::start(gcs)?;
+    if let Some(limit) = limit {
+        gcs.faults().limit(limit);
+        s3.faults().limit(limit);
+    }
+    let far = delay.map(|delay| anyhow::Ok((far(gcs.address(), delay)?, far(s3.address(), delay)?))).transpose()?;
+    let (far_gcs, far_s3) = far.unzip();
     for (at, count, size) in &objects {
         fill(&source, at, *count, *size).with_context(|| at.clone())?;
     }
@@ -39,11 +50,12 @@ fn main() -> anyhow::Result<()> {
     let authorities = tempfile::NamedTempFile::new()?;
     let pem: String = [&*source, &*gcs, &*s3].into_iter().filter_map(Inside::authority).map(Authority::pem).collect();
     std::fs::write(authorities.path(), &pem)?;
-    let of_s3 = |peer: &S3Peer| json!({"endpoint": peer.endpoint(), "access_key_id": S3Peer::ACCESS_ID, "secret_access_key": S3Peer::SECRET});
+    let through = |proxy: &Option<Proxy>, own: String| proxy.as_ref().map_or(own, Proxy::endpoint);
+    let of_s3 = |endpoint: String| json!({"endpoint": endpoint, "access_key_id": S3Peer::ACCESS_ID, "secret_access_key": S3Peer::SECRET});
     say(&json!({
-        "source": of_s3(&source),
-        "s3": of_s3(&s3),
-        "gcs": {"endpoint": gcs.endpoint(), "access_key_id": GcsPeer::ACCESS_ID, "secret_access_key": GcsPeer::SECRET},
+        "source": of_s3(source.endpoint()),
+        "s3": of_s3(through(&far_s3, s3.endpoint())),
+        "gcs": {"endpoint": through(&far_gcs, gcs.endpoint()), "access_key_id": GcsPeer::ACCESS_ID, "secret_access_key": GcsPeer::SECRET},
         "ca": tls.then(|| authorities.path()),
     }))?;
 
@@ -67,6 +79,7 @@ fn main() -> anyhow::Result<()> {
                 }
                 say(&json!({}))?;
             }
+            ["refused", to] => say(&json!({"refused": side(to)?.faults().refused()}))?,
             ["forget", to, bucket] => {
                 let at = side(to)?;
                 for object in at.objects(bucket) {
@@ -80,6 +93,13 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What goes up waits for the whole round trip.
+fn far(peer: SocketAddr, delay: Duration) -> anyhow::Result<Proxy> {
+    let proxy = Proxy::start(peer)?;
+    proxy.script(.., Direction::Up, Wire::Delay(delay));
+    Ok(proxy)
+}
+
 fn arguments() -> anyhow::Result<Arguments> {
     let mut read = Arguments::default();
     let mut arguments = std::env::args().skip(1);
@@ -89,6 +109,8 @@ fn arguments() -> anyhow::Result<Arguments> {
             "--tls" => read.tls = true,
             "--discard" => read.discard = true,
             "--no-md5" => read.no_md5 = true,
+            "--delay" => read.delay = Some(Duration::from_millis(value()?.parse()?)),
+            "--limit" => read.limit = Some(value()?.parse()?),
             "--synthetic" => {
                 let value = value()?;
                 let (at, size) = value.rsplit_once(':').context("BUCKET/KEY:SIZE")?;

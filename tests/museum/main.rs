@@ -44,6 +44,7 @@ mod repeated;
 mod running;
 mod shown;
 mod stopped;
+mod throttled;
 mod told;
 mod writes;
 

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{call::Call, operation::Operation};
@@ -170,6 +170,28 @@ pub struct Faults(Arc<Mutex<Inner>>);
 struct Inner {
     rules: Vec<Rule>,
     met: u64,
+    limit: Option<Limit>,
+}
+
+/// Requests of one second are counted; beyond so many they are refused.
+#[derive(Debug)]
+struct Limit {
+    a_second: u32,
+    since: Instant,
+    taken: u32,
+    refused: u64,
+}
+
+impl Limit {
+    fn refuses(&mut self) -> bool {
+        if self.since.elapsed() >= Duration::from_secs(1) {
+            (self.since, self.taken) = (Instant::now(), 0);
+        }
+        let refuses = self.taken >= self.a_second;
+        self.taken += u32::from(!refuses);
+        self.refused += u64::from(refuses);
+        refuses
+    }
 }
 
 impl Faults {
@@ -192,6 +214,16 @@ impl Faults {
         self.inner().met
     }
 
+    /// Takes so many requests a second from now on and answers 503 SlowDown to the others.
+    pub fn limit(&self, a_second: u32) {
+        self.inner().limit = Some(Limit { a_second, since: Instant::now(), taken: 0, refused: 0 });
+    }
+
+    /// How many requests that limit has refused.
+    pub fn refused(&self) -> u64 {
+        self.inner().limit.as_ref().map_or(0, |limit| limit.refused)
+    }
+
     /// The faults for one request; used up ones are dropped.
     pub(crate) fn take(&self, call: &Call) -> Met {
         let mut inner = self.inner();
@@ -210,6 +242,9 @@ impl Faults {
             met.0.push(rule.fault.clone());
         }
         inner.rules.retain(|rule| rule.times > 0);
+        if inner.limit.as_mut().is_some_and(Limit::refuses) {
+            met.0.push(Fault::Refuse { status: 503, code: "SlowDown".into(), retry_after: None });
+        }
         inner.met += met.0.len() as u64;
         met
     }

@@ -25,7 +25,6 @@ pub(super) type Receiving = BoxFuture<'static, Received>;
 
 pub(super) struct Polls {
     in_flight: FuturesUnordered<Receiving>,
-    most: usize,
     /// As far as the last answers show.
     wanted: usize,
     retry: Backoff,
@@ -34,12 +33,11 @@ pub(super) struct Polls {
 }
 
 impl Polls {
-    /// `slots`: all that there are.
-    pub fn new(slots: usize) -> Polls {
-        let most = Polls::most(slots);
-        Polls { in_flight: FuturesUnordered::new(), most, wanted: most, retry: retries(), not_before: Instant::now() }
+    pub fn new() -> Polls {
+        Polls { in_flight: FuturesUnordered::new(), wanted: MOST, retry: retries(), not_before: Instant::now() }
     }
 
+    /// `slots`: all that there are.
     fn most(slots: usize) -> usize {
         slots.div_ceil(BATCH).clamp(1, MOST)
     }
@@ -50,8 +48,8 @@ impl Polls {
     }
 
     /// Whether another receive may begin; in an outage they go one at a time.
-    pub fn takes_another(&self, outage: bool) -> bool {
-        self.in_flight.len() < if outage { 1 } else { self.wanted }
+    pub fn takes_another(&self, slots: usize, outage: bool) -> bool {
+        self.in_flight.len() < if outage { 1 } else { self.wanted.min(Polls::most(slots)) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -86,7 +84,7 @@ impl Polls {
         self.retry = retries();
         self.wanted = match messages {
             0 => 1,
-            _ if messages >= asked => self.most,
+            _ if messages >= asked => MOST,
             // A queue with a long backlog may give less than it is asked for.
             _ => self.wanted,
         };

@@ -215,6 +215,9 @@ impl<'a> Drive<'a> {
 
     /// What the protocol hears of a failure. The breaker says whether it is the object's own.
     fn answer_to(&mut self, effect: &Effect, error: CopyError) -> Answer {
+        if error.kind == Kind::Stalled {
+            self.context.pace.stalled();
+        }
         if error.kind == Kind::Cancelled {
             self.trouble = Some(error);
             return Answer::Failed(Trouble::Again { counted: false });

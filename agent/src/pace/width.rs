@@ -2,7 +2,7 @@
 //! parts end one after another and a kill or a stop loses little; on every other line, as many streams as bring more.
 //!
 //! What is known comes from bodies that have ended, for the first bytes of each only fill buffers on the way. Bodies that
-//! end quickly let more in. When they do not, one question decides: does another number of streams change what passes in
+//! end quickly let more in, until more of them bring no more. When they do not end quickly, one question decides: does another number of streams change what passes in
 //! all? If not, the line is full and fewer streams are enough. If it does, each stream is slow by itself (a far service,
 //! a limit for each connection), and fewer streams would only be slower. So half as many more are let in (or half as
 //! many, where no more could be used) for once, and what passed before and after is compared.
@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::level::{Flow, WORTH_MORE};
+
 /// A body is to end within this.
 const LIMIT: Duration = Duration::from_secs(10);
 /// In flight before anything is known.
 const START: u64 = 96 << 20;
 /// Streams that may always be open: with one alone the line rests between two bodies.
 const LEAST: usize = 2;
+/// From bodies that take longer it can be foreseen how many end in time; shorter ones are followed step by step.
+const SHORT: f64 = 1.0;
 /// Bodies from which something is concluded: one may be slow for reasons of its own.
 const BODIES: usize = 4;
 /// What passes is taken for unchanged between these factors.
@@ -55,19 +59,16 @@ pub(super) struct Width {
 enum Search {
     /// Nothing is known.
     Open,
+    /// Bodies end quickly, and the depth was raised from this one, where that passed.
+    Quick { before: Flow, depth: u64 },
+    /// They do, and more of them bring no more than this.
+    Enough { goodput: f64 },
     /// The depth was changed; this is what passed before.
     Trying(Flow),
     /// More streams bring no more than this.
     Full { goodput: f64 },
     /// Fewer streams bring less than this, and more cannot be used.
     Scarce { goodput: f64 },
-}
-
-/// Bytes a second, and how many streams brought them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Flow {
-    streams: f64,
-    goodput: f64,
 }
 
 /// Bodies that began and ended since the depth was changed.
@@ -116,18 +117,34 @@ impl Width {
         let flow = round.flow();
         // Twice as many end in time, whatever the line is like.
         if round.seconds() * 2.0 <= LIMIT.as_secs_f64() {
-            self.search = Search::Open;
-            if self.could_use_more(load) {
-                self.depth = self.depth.max(load.bytes).saturating_mul(2).max(room(flow.goodput));
-            }
+            self.judge_quick(round, flow, load);
             return;
         }
         match self.search {
-            Search::Open => self.try_another(flow, load),
-            Search::Full { goodput } if SAME.contains(&(flow.goodput / goodput)) => self.depth = room(flow.goodput),
-            Search::Scarce { goodput } if SAME.contains(&(flow.goodput / goodput)) => {}
-            Search::Full { .. } | Search::Scarce { .. } => self.try_another(flow, load),
+            Search::Full { goodput } if SAME.contains(&(flow.rate / goodput)) => self.depth = room(flow.rate),
+            Search::Scarce { goodput } if SAME.contains(&(flow.rate / goodput)) => {}
             Search::Trying(before) => self.compare(before, flow, load),
+            _ => self.try_another(flow, load),
+        }
+    }
+
+    fn judge_quick(&mut self, round: &Round, flow: Flow, load: Load) {
+        match self.search {
+            Search::Enough { goodput } if SAME.contains(&(flow.rate / goodput)) => return,
+            Search::Quick { before, depth } if flow.elasticity(before).is_some_and(|arrived| arrived < WORTH_MORE) => {
+                self.depth = depth;
+                self.search = Search::Enough { goodput: flow.rate };
+                return;
+            }
+            _ => {}
+        }
+        if self.could_use_more(load) {
+            let depth = self.depth.max(load.bytes);
+            let foreseen = if round.seconds() < SHORT { 0 } else { room(flow.rate) };
+            self.depth = depth.saturating_mul(2).max(foreseen);
+            self.search = Search::Quick { before: flow, depth };
+        } else if !matches!(self.search, Search::Quick { .. }) {
+            self.search = Search::Open;
         }
     }
 
@@ -150,22 +167,22 @@ impl Width {
     }
 
     fn compare(&mut self, before: Flow, flow: Flow, load: Load) {
-        let ratio = flow.streams / before.streams;
+        let ratio = flow.at_once / before.at_once;
         if (0.8..1.25).contains(&ratio) {
             // There was no work for more, or no fewer were left: nothing can be compared yet.
             return;
         }
-        let streams_count = (flow.goodput / before.goodput).ln() / ratio.ln() >= 0.5;
+        let streams_count = (flow.rate / before.rate).ln() / ratio.ln() >= WORTH_MORE;
         match (streams_count, ratio > 1.0) {
             (false, _) => {
-                let goodput = flow.goodput.max(before.goodput);
+                let goodput = flow.rate.max(before.rate);
                 self.search = Search::Full { goodput };
                 self.depth = room(goodput);
             }
             (true, true) if self.could_use_more(load) => self.try_another(flow, load),
-            (true, true) => self.search = Search::Scarce { goodput: flow.goodput },
+            (true, true) => self.search = Search::Scarce { goodput: flow.rate },
             (true, false) => {
-                self.search = Search::Scarce { goodput: before.goodput };
+                self.search = Search::Scarce { goodput: before.rate };
                 self.depth = self.depth.max(load.bytes).saturating_mul(2);
             }
         }
@@ -189,7 +206,7 @@ impl Round {
 
     fn flow(&self) -> Flow {
         let bodies = self.bodies as f64;
-        Flow { streams: self.streams / bodies, goodput: self.goodput / bodies }
+        Flow { at_once: self.streams / bodies, rate: self.goodput / bodies }
     }
 }
 

@@ -10,7 +10,8 @@
 //!  ├ list        objects, versions
 //!  ├ write       PUT and DELETE          multipart   uploads and their parts
 //!  ├ attributes  tags, restores, part sizes
-//!  └ request     one request: placed, signed, sent, classified; again with fresh credentials or in the right region
+//!  └ request     one request: placed, signed, sent, classified; again with fresh credentials, in the right region, or in its
+//!     │          turn where the service throttles (rate)
 //!     └ answers · refusal · document · endpoint · headers · length · chunked      pure: bytes in, words out
 //! ```
 
@@ -23,6 +24,7 @@ pub(super) mod headers;
 mod length;
 mod list;
 mod multipart;
+mod rate;
 mod read;
 mod refusal;
 mod request;
@@ -49,6 +51,7 @@ use super::{
 };
 use crate::digest::{Digests, Stored};
 use crate::error::Side;
+use crate::metrics::Gauge;
 use crate::object::{Expected, Key, Location, Revision, SourceIdentity, UploadId};
 use crate::plan::Limits;
 use read::Absence;
@@ -137,12 +140,13 @@ pub struct Client {
     transport: Transport,
     /// By bucket; learned from the settings, the credentials or an answer.
     places: RwLock<HashMap<Arc<str>, Arc<Place>>>,
+    rate: rate::Rate,
 }
 
 impl Client {
     /// `side` is what its errors say; `transport` may be shared with other stores.
     pub fn new(dialect: Box<dyn Dialect>, credentials: Arc<Cached>, side: Side, transport: Transport) -> Self {
-        Client { dialect, credentials, side, transport, places: RwLock::default() }
+        Client { dialect, credentials, side, transport, places: RwLock::default(), rate: rate::Rate::default() }
     }
 
     fn facts(&self) -> &Facts {
@@ -164,6 +168,10 @@ pub trait Service: Send + Sync {
 
 #[async_trait]
 impl<S: Service> Source for S {
+    fn show_rate(&self, gauge: Gauge) {
+        self.client().rate.shown_by(gauge);
+    }
+
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
         self.client().page(bucket, prefix, from).await
     }
@@ -207,6 +215,10 @@ impl<S: Service> Source for S {
 
 #[async_trait]
 impl<S: Service> Sink for S {
+    fn show_rate(&self, gauge: Gauge) {
+        self.client().rate.shown_by(gauge);
+    }
+
     fn limits(&self) -> &Limits {
         self.client().facts().limits
     }

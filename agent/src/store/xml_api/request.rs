@@ -2,6 +2,7 @@
 //! names the bucket's region or refuses credentials that have been replaced meanwhile.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use super::document::{self, Document};
 use super::{Client, Place, chunked, endpoint, refusal};
 use crate::error::Kind;
 use crate::object::Location;
+
+/// How often a request is sent again that was refused because there are too many, while others pass.
+const THROTTLED: u32 = 6;
 
 /// A request before its place and signature are known.
 pub struct Outgoing {
@@ -50,6 +54,13 @@ enum Sendable {
     Whole(Bytes),
     Once { length: u64, chunks: Chunks },
     Gone,
+}
+
+/// Tells objects apart.
+fn hash(at: &Location) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    at.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Client {
@@ -92,9 +103,10 @@ impl Client {
             Some(Payload::Stream { length, chunks }) => Sendable::Once { length, chunks },
         };
         let effect = if asked.changes() { Effect::Write } else { Effect::Idempotent };
-        let (mut moved, mut renewed) = (false, false);
+        let (mut moved, mut renewed, mut throttled) = (false, false, 0);
         let mut credentials = self.granted(&call).await?;
         loop {
+            self.rate.admit().await;
             let place = self.place(&call, &credentials)?;
             let uri = place.endpoint.uri(&call.at.bucket, key, &query);
             let uri = uri.ok_or_else(|| call.error(Kind::CannotHold, "bucket and key make no URI"))?;
@@ -117,11 +129,20 @@ impl Client {
                 .map_err(|words| call.error(Kind::Credentials, words))?;
             let answer = transport.send(&call, request, effect).await?;
             if answer.status.is_success() {
+                self.rate.passed(call.operation);
                 return Ok(answer);
             }
             let refusal = refusal::read(&call, answer, asked).await;
             let again = matches!(body, Sendable::Whole(_));
             match refusal.error.kind {
+                Kind::Throttled => {
+                    self.rate.refused(hash(&call.at), refusal.error.retry_after);
+                    throttled += 1;
+                    // Refused is not lost: it had no effect. While others pass it is sent again, in its turn.
+                    if !again || throttled > THROTTLED || !self.rate.passes(call.operation) {
+                        return Err(refusal.error);
+                    }
+                }
                 Kind::WrongRegion if !moved && self.learn(&call, &place, refusal.region.as_deref()) && again => {
                     moved = true
                 }
@@ -132,7 +153,12 @@ impl Client {
                     credentials = newer.ok_or(refusal.error)?;
                     renewed = true;
                 }
-                _ => return Err(refusal.error),
+                _ => {
+                    if !matches!(refusal.error.kind, Kind::Unavailable | Kind::Nonsense) {
+                        self.rate.passed(call.operation);
+                    }
+                    return Err(refusal.error);
+                }
             }
         }
     }
