@@ -97,6 +97,9 @@ pub struct Arguments {
     /// Bytes per second; 0 for no limit.
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub max_bandwidth: String,
+    /// Objects in flight at most [default: as many as bring more].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub transfers: Option<u32>,
     /// How long a side may refuse everything for a reason that only a person can repair (no such bucket, access denied, a
     /// full disk); outages may last twenty times as long.
     #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "30s")]

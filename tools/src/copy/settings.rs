@@ -168,10 +168,12 @@ fn toml(arguments: &Arguments, origin: &Origin, from: &Side<'_>, to: &Side<'_>) 
         ("strip_prefix", Some("true")),
     ];
     fields("[[routes]]", &route);
+    let transfers = arguments.transfers.map(|objects| objects.to_string());
     let transfer = [
         ("multipart_threshold", Some(arguments.multipart_threshold.as_str())),
         ("part_size", Some(&arguments.part_size)),
         ("max_bandwidth", Some(&arguments.max_bandwidth)),
+        ("max_objects", transfers.as_deref()),
     ];
     fields("[transfer]", &transfer);
     Ok(text)
