@@ -14,8 +14,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::leader::Leader;
-use crate::ledger::{Ledger, LedgerError};
-use crate::queue::{Queue, QueueError};
+use skyferry_core::ledger::{Ledger, LedgerError};
+use skyferry_core::queue::{Queue, QueueError};
 
 /// The note that the leader holds.
 const NOTE: &str = "backlog";

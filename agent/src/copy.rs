@@ -13,14 +13,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::digest::{Digests, Grade, Hasher, Select, Stored, Verdict};
-use crate::error::{CopyError, Kind, Side};
-use crate::metrics::{Cause, Metrics};
-use crate::object::{Expected, Location, Revision, Token};
 use crate::pace::{Pace, STREAM, StreamPermit};
-use crate::plan::Limits;
-use crate::store::{Attributes, Chunks, Object, Opened, Payload, Pin, Published, Sink, Source};
-use crate::traffic;
+use skyferry_core::digest::{Digests, Grade, Hasher, Select, Stored, Verdict};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::metrics::{Cause, Metrics};
+use skyferry_core::object::{Expected, Location, Revision, Token};
+use skyferry_core::plan::Limits;
+use skyferry_core::store::{Attributes, Chunks, Object, Opened, Payload, Pin, Published, Sink, Source};
+use skyferry_core::traffic;
 
 pub use parts::{Recorder, Upload, whole};
 
@@ -269,7 +269,7 @@ impl Route {
         let Some(got) = self.digests_there(revision, Select::default()).await? else {
             return Ok(Verdict::NothingToCompare);
         };
-        let crc32c = Some(crate::digest::Sum::Full(got.crc32c));
+        let crc32c = Some(skyferry_core::digest::Sum::Full(got.crc32c));
         Ok(Stored { length: Some(got.length), crc32c, ..Stored::default() }.compare(digests))
     }
 

@@ -23,11 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::lease::{Keeper, Lease};
-use crate::metrics::Metrics;
 use crate::notice::Shutdown;
 use crate::pace::{Breaker, Channel, Pace, Slots};
 use crate::pause::Rest;
-use crate::queue::{Message, Queue};
+use skyferry_core::metrics::Metrics;
+use skyferry_core::queue::{Message, Queue};
 
 use empty::Emptiness;
 use polls::{Polls, Receiving};

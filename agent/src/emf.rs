@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{Ages, Metrics, Summary};
+use skyferry_core::metrics::{Ages, Metrics, Summary};
 
 const EVERY: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "Skyferry";
@@ -75,7 +75,7 @@ impl Emf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Cause, Outcome};
+    use skyferry_core::metrics::{Cause, Outcome};
 
     #[test]
     fn a_line_tells_what_came_since_the_one_before() {

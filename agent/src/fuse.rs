@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Ledger, LedgerError};
+use skyferry_core::ledger::{Ledger, LedgerError};
 
 const NOTE: &str = "deletions";
 /// What is counted together, in seconds.

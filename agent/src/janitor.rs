@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::ambient;
-use crate::error::{CopyError, Kind, Side};
-use crate::ledger::{Ledger, Subject};
-use crate::object::{Key, Location, UploadId};
-use crate::route::Routes;
-use crate::store::Sink;
+use skyferry_core::ambient;
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::ledger::{Ledger, Subject};
+use skyferry_core::object::{Key, Location, UploadId};
+use skyferry_core::route::Routes;
+use skyferry_core::store::Sink;
 
 /// Beyond any lease, and within the day that is promised even where a sweep is missed.
 pub const AGE: Duration = Duration::from_secs(18 * 3600);

@@ -12,21 +12,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::ambient;
-use crate::error::Kind;
-use crate::event::{self, Entry, Parsed, Record};
 use crate::fuse::Fuse;
 use crate::lease::Lease;
-use crate::ledger::{Ending, Ledger, LedgerError, Left, Subject};
-use crate::metrics::{Metrics, Outcome};
-use crate::object::Writer;
 use crate::pace::{Breaker, Pace};
-use crate::plan::Cut;
-use crate::protocol::{End, is_last_chance};
-use crate::queue::{Message, Queue, QueueError};
-use crate::route::{Decision, Routes};
-use crate::store::{Sink, Source};
 use drive::{Drive, outcome_of};
+use skyferry_core::ambient;
+use skyferry_core::error::Kind;
+use skyferry_core::event::{self, Entry, Parsed, Record};
+use skyferry_core::ledger::{Ending, Ledger, LedgerError, Left, Subject};
+use skyferry_core::metrics::{Metrics, Outcome};
+use skyferry_core::object::Writer;
+use skyferry_core::plan::Cut;
+use skyferry_core::protocol::{End, is_last_chance};
+use skyferry_core::queue::{Message, Queue, QueueError};
+use skyferry_core::route::{Decision, Routes};
+use skyferry_core::store::{Sink, Source};
 
 /// The object's own failures after which it is parked.
 const ATTEMPTS: u32 = 8;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ambient;
-use crate::ledger::{Ledger, LedgerError};
+use skyferry_core::ambient;
+use skyferry_core::ledger::{Ledger, LedgerError};
 
 /// The note's value.
 #[derive(Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::Embedded;
+    use skyferry_sqlite::Embedded;
 
     fn candidates(term: Duration) -> (tempfile::TempDir, [Leader; 2]) {
         let folder = tempfile::tempdir().unwrap();

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::metrics::Held;
 use crate::pace::Slots;
-use crate::queue::{Queue, QueueError, Receipt};
+use skyferry_core::metrics::Held;
+use skyferry_core::queue::{Queue, QueueError, Receipt};
 
 /// How long one extension may take: `Lease::end` waits for it, and a drain has no more than 25 s.
 const CALL: Duration = Duration::from_secs(5);

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use skyferry_agent::config::{self, Level, LogFormat, Settings};
 use skyferry_agent::log_file::LogFile;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Report, Until};
-use skyferry_agent::{predecessor, traffic};
+use skyferry_agent::{predecessor, process};
+use skyferry_config as config;
+use skyferry_config::{Level, LogFormat, Settings};
+use skyferry_core::traffic;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -57,7 +59,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    skyferry_agent::process::settle("skyferry-agent");
+    process::settle("skyferry-agent");
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -82,7 +84,7 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(DONE);
     }
     let recent = log(&settings.log)?;
-    let runtime = skyferry_agent::process::runtime()?;
+    let runtime = process::runtime()?;
     let code = runtime.block_on(async {
         let agent = Agent::build(&settings).await?.with_recent(recent);
         if arguments.validate { validate(&agent).await } else { run(agent, arguments).await }
@@ -143,7 +145,7 @@ fn log(settings: &config::Log) -> anyhow::Result<Recent> {
         Level::Trace => "trace",
     };
     // Other crates tell their own affairs: warnings are enough.
-    let mut ours = if settings.level == Level::Error { "error".into() } else { format!("warn,skyferry_agent={level}") };
+    let mut ours = if settings.level == Level::Error { "error".into() } else { process::logged(level) };
     if settings.format == LogFormat::Predecessor {
         ours = format!("{ours},{}={level}", traffic::TARGET);
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::metrics::{Gauge, Held, Limit};
+use skyferry_core::metrics::{Gauge, Held, Limit};
 use slots::{OBJECT, Room};
 
 pub use breaker::{Blame, Breaker, Channel, Object, Outage, Verb};

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::ambient;
-use crate::ledger::{Ledger, LedgerError};
+use skyferry_core::ambient;
+use skyferry_core::ledger::{Ledger, LedgerError};
 
 const NOTE: &str = "pause";
 /// Between two looks: one read of one small item.
@@ -166,8 +166,8 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::embedded::Embedded;
-    use crate::ledger::none::NoLedger;
+    use skyferry_core::ledger::none::NoLedger;
+    use skyferry_sqlite::Embedded;
 
     fn ledger() -> (tempfile::TempDir, Arc<dyn Ledger>) {
         let dir = tempfile::tempdir().expect("a directory");

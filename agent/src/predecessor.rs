@@ -53,8 +53,8 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-    use crate::object::Location;
-    use crate::traffic::{self, Part};
+    use skyferry_core::object::Location;
+    use skyferry_core::traffic::{self, Part};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -2,6 +2,8 @@
 //! there are.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::fmt::Write as _;
+
 use tokio::runtime::{Builder, Runtime};
 
 /// Threads for what blocks: files, and the names of hosts. Each keeps some memory for ever, and fewer than a copy has objects
@@ -39,6 +41,15 @@ pub fn settle(program: &str) {
 pub fn objects() -> usize {
     let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
     usize::try_from(files.saturating_sub(FILES_BESIDE) / FILES_OF_OBJECT).unwrap_or(usize::MAX).max(8)
+}
+
+/// What a filter of the log names to have everybody's warnings, and this level of the agent's own crates.
+pub fn logged(level: &str) -> String {
+    let mut filter = "warn".to_owned();
+    for of in ["agent", "core", "stores", "aws", "sqlite", "config"] {
+        let _ = write!(filter, ",skyferry_{of}={level}");
+    }
+    filter
 }
 
 pub fn runtime() -> std::io::Result<Runtime> {

@@ -22,10 +22,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::fuse::{Blown, Fuse};
-use crate::metrics::{Metrics, Summary};
 use crate::notice::Shutdown;
 use crate::pace::Breaker;
 use crate::pause::{Pause, Rest};
+use skyferry_core::metrics::{Metrics, Summary};
 
 pub use recent::{Recent, RecentError};
 

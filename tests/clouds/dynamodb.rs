@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use sandbox::{Direction, DynamoFront, Ministack, Proxy, Wire};
 use serde_json::{Value, json};
-use skyferry_agent::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
-use skyferry_agent::ledger::{
+use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions};
+use skyferry_core::ledger::{
     Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Subject, UploadRecord,
 };
-use skyferry_agent::metrics::Outcome;
-use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 use skyferry_providers::Cached;
 
 use crate::stage::Keys;
@@ -51,7 +51,7 @@ pub fn upload(id: &str, parts: u32) -> UploadRecord {
     let part = |number: u32| PartRecord {
         number,
         etag: format!("\"{number:032x}\"").as_str().into(),
-        digests: skyferry_agent::digest::Digests {
+        digests: skyferry_core::digest::Digests {
             length: 16 << 20,
             crc32c: number,
             crc64nvme: Some(number.into()),

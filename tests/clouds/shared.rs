@@ -1,10 +1,10 @@
 //! Records of a table that several destinations of one source shared, as earlier versions wrote them.
 
 use serde_json::{Value, json};
-use skyferry_agent::ledger::dynamodb::DynamoLedger;
-use skyferry_agent::ledger::{Begun, Ending, Ledger, LedgerError, Left, Subject};
-use skyferry_agent::metrics::Outcome;
-use skyferry_agent::object::{Location, Writer};
+use skyferry_aws::dynamodb::DynamoLedger;
+use skyferry_core::ledger::{Begun, Ending, Ledger, LedgerError, Left, Subject};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Location, Writer};
 
 use crate::dynamodb::{begin, copied, ledger, published, row, stack, subject, upload};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sandbox::{Direction, Ministack, Proxy, Wire};
 use serde_json::json;
-use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsOptions};
-use skyferry_agent::queue::{Queue, QueueError};
+use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
+use skyferry_core::queue::{Queue, QueueError};
 use skyferry_providers::Cached;
 
 use crate::stage::{Keys, eventually};

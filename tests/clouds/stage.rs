@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sandbox::{GcsOptions, GcsPeer, Ministack, S3Peer};
-use skyferry_agent::config::Settings;
-use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
 use skyferry_agent::wiring::Agent;
+use skyferry_aws::dynamodb::{self, DynamoOptions};
+use skyferry_config::Settings;
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 
 pub const SOURCE: &str = "photos";

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use skyferry_agent::store::directory::{Directory, DirectoryOptions};
-use skyferry_agent::store::{Capabilities, Sink, Source};
+use skyferry_core::store::{Capabilities, Sink, Source};
+use skyferry_stores::directory::{Directory, DirectoryOptions};
 
 use crate::store::{Can, Subject};
 

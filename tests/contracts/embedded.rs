@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::embedded::Embedded;
-use skyferry_agent::queue::QueueTraits;
-use skyferry_agent::queue::embedded::EmbeddedLetters;
+use skyferry_core::queue::QueueTraits;
+use skyferry_sqlite::Embedded;
+use skyferry_sqlite::queue::EmbeddedLetters;
 
 use crate::{ledger, letters, queue};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use sandbox::{Juice, Moto, Rclone, S3Files, Weed};
-use skyferry_agent::store::Capabilities;
+use skyferry_core::store::Capabilities;
 
 use crate::remote::{S3_CAN, s3};
 use crate::store::{Can, Subject};

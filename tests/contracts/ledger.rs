@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skyferry_agent::digest::{Digests, Grade};
-use skyferry_agent::ledger::{
+use skyferry_core::digest::{Digests, Grade};
+use skyferry_core::ledger::{
     Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Record, Subject, UploadRecord,
 };
-use skyferry_agent::metrics::Outcome;
-use skyferry_agent::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 
 pub struct Under {
     pub ledger: Arc<dyn Ledger>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::queue::{DeadLetters, Letter, Queue, Receipt};
+use skyferry_core::queue::{DeadLetters, Letter, Queue, Receipt};
 
 /// A queue and its dead letters: fresh and empty.
 pub struct Subject {

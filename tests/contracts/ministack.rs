@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sandbox::{DynamoFront, Ministack};
-use skyferry_agent::ledger::dynamodb::{self, DynamoLedger, DynamoOptions};
-use skyferry_agent::queue::QueueError;
-use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsLetters, SqsOptions};
+use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions};
+use skyferry_aws::sqs::{QueueName, Sqs, SqsLetters, SqsOptions};
+use skyferry_core::queue::QueueError;
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 
 use crate::{ledger, letters, queue};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skyferry_agent::queue::{Message, Queue, QueueError, Receipt};
+use skyferry_core::queue::{Message, Queue, QueueError, Receipt};
 
 /// Where peers are less strict than the service that they stand for.
 pub struct Can {

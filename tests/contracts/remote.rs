@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sandbox::{GcsPeer, S3Peer};
-use skyferry_agent::error::Side;
-use skyferry_agent::store::gcs::{Gcs, GcsOptions};
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::s3::Profile;
-use skyferry_agent::store::s3::{S3, S3Options};
-use skyferry_agent::store::{Capabilities, Sink, Source};
+use skyferry_core::error::Side;
+use skyferry_core::store::{Capabilities, Sink, Source};
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_stores::gcs::{Gcs, GcsOptions};
+use skyferry_stores::http::{Transport, TransportOptions};
+use skyferry_stores::s3::{Profile, S3, S3Options};
 
 use crate::store::{Can, Subject};
 

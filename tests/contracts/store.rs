@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use skyferry_agent::digest::{Digests, Select};
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location, SourceIdentity, Token};
-use skyferry_agent::store::{
+use skyferry_core::digest::{Digests, Select};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, SourceIdentity, Token};
+use skyferry_core::store::{
     Attributes, Capabilities, Chunks, ListFrom, Metadata, Object, Opened, Payload, Pin, Provenance, Published, Sink,
     Source,
 };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sandbox::{Fault, GcePeer, GcsOptions, GcsPeer, Ministack, MonitoringPeer, Operation, Rule, SecretsPeer};
 use serde_json::{Value, json};
-use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
+use skyferry_aws::dynamodb::{self, DynamoOptions};
 use skyferry_providers::{Cached, File};
 
 /// What `deploy-gce/aws` calls queue and table, and `deploy-gce` the secret.

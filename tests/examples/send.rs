@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
-use skyferry_agent::embedded::Embedded;
-use skyferry_agent::queue::{Queue, QueueTraits};
 use skyferry_agent::wiring::EMBEDDED_QUEUE;
+use skyferry_core::queue::{Queue, QueueTraits};
+use skyferry_sqlite::Embedded;
 
 fn main() -> anyhow::Result<()> {
     let file = std::env::args_os().nth(1).context("send FILE")?;

@@ -24,11 +24,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
-use skyferry_agent::error::Side;
-use skyferry_agent::object::{Expected, Location, Token};
-use skyferry_agent::store::http::{Answer, Body, Call, Effect, Transport, TransportOptions, encode_path};
-use skyferry_agent::store::s3::{S3, S3Options};
-use skyferry_agent::store::{Attributes, Object, Payload, Pin, Provenance, Sink, Source};
+use skyferry_core::error::Side;
+use skyferry_core::object::{Expected, Location, Token};
+use skyferry_core::store::{Attributes, Object, Payload, Pin, Provenance, Sink, Source};
+use skyferry_stores::http::{Answer, Body, Call, Effect, Transport, TransportOptions, encode_path};
+use skyferry_stores::s3::{S3, S3Options};
 
 const OBJECTS: usize = 10_000;
 const AT_ONCE: usize = 32;

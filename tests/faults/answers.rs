@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sandbox::{Received, Scripted, ScriptedPeer};
-use skyferry_agent::digest::{Digests, Select};
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
-use skyferry_agent::store::gcs::{Gcs, GcsOptions};
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::s3::{Profile, S3, S3Options};
-use skyferry_agent::store::{
+use skyferry_core::digest::{Digests, Select};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
+use skyferry_core::store::{
     Attributes, FinishedPart, ListFrom, Metadata, Object, Payload, Pin, Provenance, Published, Sink, Source,
 };
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_stores::gcs::{Gcs, GcsOptions};
+use skyferry_stores::http::{Transport, TransportOptions};
+use skyferry_stores::s3::{Profile, S3, S3Options};
 
 struct Keys;
 

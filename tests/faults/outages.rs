@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use http::Method;
 use sandbox::{Fault, Operation, Received, Reply, Rule, Scripted};
-use skyferry_agent::metrics::Summary;
+use skyferry_core::metrics::Summary;
 
 use crate::log::Log;
 use crate::stage::{LARGE, SINK, SOURCE, Stage, completed};

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use md5::{Digest as _, Md5};
 use sandbox::{Received, S3Options, S3Peer, Scripted, ScriptedPeer};
-use skyferry_agent::config::Settings;
-use skyferry_agent::ledger::{Ending, Left, Subject};
-use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::object::{Location, Writer};
 use skyferry_agent::wiring::{Agent, Until};
+use skyferry_config::Settings;
+use skyferry_core::ledger::{Ending, Left, Subject};
+use skyferry_core::metrics::Summary;
+use skyferry_core::object::{Location, Writer};
 
 pub const SOURCE: &str = "photos";
 pub const SINK: &str = "copies";

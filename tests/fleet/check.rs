@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use skyferry_agent::metrics::Outcome;
+use skyferry_core::metrics::Outcome;
 
 use crate::clock;
 use crate::faults::Op;

@@ -5,11 +5,11 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use skyferry_agent::digest::Digests;
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location, Revision, UploadId};
-use skyferry_agent::plan::Limits;
-use skyferry_agent::store::{
+use skyferry_core::digest::Digests;
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, Revision, UploadId};
+use skyferry_core::plan::Limits;
+use skyferry_core::store::{
     Attributes, Capabilities, Chunks, FinishedPart, ListFrom, Metadata, Object, OpenUpload, Opened, Page, Part,
     Payload, Pin, Published, Result, Sink, Source,
 };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use skyferry_agent::error::{Kind, Side};
+use skyferry_core::error::{Kind, Side};
 
 use crate::clock::Time;
 use crate::dice::Dice;

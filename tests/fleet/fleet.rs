@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::ambient;
 use skyferry_agent::janitor::Begun;
+use skyferry_core::ambient;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use skyferry_agent::digest::{Digests, Grade};
-use skyferry_agent::ledger::{
+use skyferry_core::digest::{Digests, Grade};
+use skyferry_core::ledger::{
     Begun, EarlierWriter, Ending, Finished, LastPublished, LedgerError, Left, Record, Subject, UploadRecord,
 };
-use skyferry_agent::metrics::Outcome;
-use skyferry_agent::object::{UploadId, Writer};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{UploadId, Writer};
 
 use crate::clock::{self, Time};
 
@@ -40,7 +40,7 @@ pub struct Item {
 }
 
 impl Item {
-    /// About as `ledger::dynamodb` packs it.
+    /// About as the ledger on DynamoDB packs it.
     fn size(&self) -> usize {
         let part = |upload: &UploadRecord| 200 + upload.parts.len() * 48;
         400 + self.writers.iter().map(|open| 90 + open.upload.as_ref().map_or(0, part)).sum::<usize>()

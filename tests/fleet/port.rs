@@ -1,8 +1,8 @@
 //! One agent's way to the world: a request leaves, takes its time, takes effect or not, and its answer comes back or not. A
 //! request whose sender was killed, or gave it up, may take effect all the same.
 
-use skyferry_agent::error::{CopyError, Kind};
-use skyferry_agent::object::Location;
+use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::object::Location;
 use std::time::Duration;
 
 use crate::clock;

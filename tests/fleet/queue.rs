@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::queue::{Depth, Message, QueueError, QueueTraits, Receipt};
+use skyferry_core::queue::{Depth, Message, QueueError, QueueTraits, Receipt};
 
 use crate::clock::{Time, wall};
 use crate::dice::Dice;

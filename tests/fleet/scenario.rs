@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use skyferry_agent::error::{Kind, Side};
-use skyferry_agent::object::Key;
-use skyferry_agent::plan::Cut;
-use skyferry_agent::queue::QueueTraits;
+use skyferry_core::error::{Kind, Side};
+use skyferry_core::object::Key;
+use skyferry_core::plan::Cut;
+use skyferry_core::queue::QueueTraits;
 
 use crate::agent::Settings;
 use crate::clock::Time;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use skyferry_agent::event::{self, Entry, Parsed};
-use skyferry_agent::ledger::{Begun, Ending, Finished, Ledger, LedgerError, Left, Record, Subject, UploadRecord};
-use skyferry_agent::object::{UploadId, Writer};
-use skyferry_agent::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
+use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::ledger::{Begun, Ending, Finished, Ledger, LedgerError, Left, Record, Subject, UploadRecord};
+use skyferry_core::object::{UploadId, Writer};
+use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
 
 use crate::clock::now;
 use crate::faults::Op;
@@ -126,7 +126,7 @@ impl Queue for Port {
             }
             true
         };
-        let partial = Trouble { kind: skyferry_agent::error::Kind::Unavailable, wait: None };
+        let partial = Trouble { kind: skyferry_core::error::Kind::Unavailable, wait: None };
         match self.call(Op::Send, "", send).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(weather(Op::Send, partial)),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skyferry_agent::digest::{Digests, Select, Stored, Sum};
-use skyferry_agent::object::SourceIdentity;
+use skyferry_core::digest::{Digests, Select, Stored, Sum};
+use skyferry_core::object::SourceIdentity;
 
 use crate::clock::{Time, seconds};
 use crate::dice::Dice;

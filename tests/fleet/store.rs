@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use skyferry_agent::digest::{Digests, Select, Stored, Sum};
-use skyferry_agent::error::Kind;
-use skyferry_agent::object::{Expected, Key, Revision, SourceIdentity, UploadId};
-use skyferry_agent::plan::Limits;
-use skyferry_agent::store::{
+use skyferry_core::digest::{Digests, Select, Stored, Sum};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Key, Revision, SourceIdentity, UploadId};
+use skyferry_core::plan::Limits;
+use skyferry_core::store::{
     Attributes, Capabilities, FinishedPart, Metadata, Object, OpenUpload, Part, Provenance, Published,
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skyferry_agent::object::{Key, Location};
+use skyferry_core::object::{Key, Location};
 
 use crate::agent::Settings;
 use crate::clock::{self, Time};

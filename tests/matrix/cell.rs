@@ -4,8 +4,8 @@ use std::time::{Duration, Instant as Wall};
 
 use sandbox::{Operation, Rule};
 use skyferry_agent::janitor::Begun;
-use skyferry_agent::object::Key;
-use skyferry_agent::store::ListFrom;
+use skyferry_core::object::Key;
+use skyferry_core::store::ListFrom;
 use tokio::time::sleep;
 
 use crate::answers::{Answer, Means};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use skyferry_agent::ledger::{
+use skyferry_core::ledger::{
     Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
 };
-use skyferry_agent::metrics::Outcome;
-use skyferry_agent::object::{Location, UploadId, Writer};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Location, UploadId, Writer};
 use tokio::time::Instant;
 
 /// Says what is wrong with an outcome of an object, where something is.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use skyferry_agent::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
+use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
 use tokio::time::Instant;
 
 #[derive(Default)]

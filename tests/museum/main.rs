@@ -48,9 +48,9 @@ mod throttled;
 mod told;
 mod writes;
 
-use skyferry_agent::event::{self, Entry, Kind, Parsed, Record, Removal, Why};
-use skyferry_agent::object::{Key, Location};
-use skyferry_agent::route::{Decision, IgnoreList, Route, Router};
+use skyferry_core::event::{self, Entry, Kind, Parsed, Record, Removal, Why};
+use skyferry_core::object::{Key, Location};
+use skyferry_core::route::{Decision, IgnoreList, Route, Router};
 
 /// A record as S3 writes it, all its fields.
 fn record(event: &str, key: &str) -> String {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sandbox::{Fault, GcsOptions, GcsPeer, Ministack, Operation, Rule, S3Options, S3Peer};
-use skyferry_agent::config::Settings;
-use skyferry_agent::ledger::Subject;
-use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
-use skyferry_agent::metrics::Outcome;
 use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::object::Location;
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Report, Until};
+use skyferry_aws::dynamodb::{self, DynamoOptions};
+use skyferry_config::Settings;
+use skyferry_core::ledger::Subject;
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::Location;
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 use tracing_subscriber::layer::SubscriberExt;
 

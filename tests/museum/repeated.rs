@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sandbox::{Fault, Operation, Rule};
-use skyferry_agent::ledger::Subject;
 use skyferry_agent::notice::Shutdown;
-use skyferry_agent::object::Location;
 use skyferry_agent::wiring::Until;
+use skyferry_core::ledger::Subject;
+use skyferry_core::object::Location;
 
 use crate::running::{SINK, SOURCE, Stage, created};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::{GcsOptions, GcsPeer, S3Options, S3Peer};
-use skyferry_agent::config::Settings;
-use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Until, WiringError};
+use skyferry_config::Settings;
+use skyferry_core::metrics::Summary;
 
 pub const SOURCE: &str = "photos";
 pub const SINK: &str = "copies";

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use sandbox::{Access, Fault, Operation, Rule};
-use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::Until;
+use skyferry_core::metrics::Summary;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::running::{SINK, SOURCE, Stage, created};

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use sandbox::{Fault, Operation, Rule};
-use skyferry_agent::ledger::Subject;
-use skyferry_agent::metrics::Outcome;
 use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::object::Location;
 use skyferry_agent::wiring::Until;
+use skyferry_core::ledger::Subject;
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::Location;
 
 use crate::running::{SINK, SOURCE, Stage, created, finish};
 use crate::stopped::stopped_when;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sandbox::{Fault, GcsOptions, GcsPeer, Operation, Rule, S3Options, S3Peer};
-use skyferry_agent::config::Settings;
-use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::wiring::{Agent, Until, WiringError};
+use skyferry_config::Settings;
+use skyferry_core::metrics::Summary;
 
 use crate::{OnAmazon, OnGoogle, SECRET};
 
@@ -209,8 +209,8 @@ async fn the_ignore_list_is_read_from_a_parameter() {
     world.s3.set_object("photos", "a.tmp", b"x").expect("an object");
     world.amazon.keys.put("s3_migrate_ignore_list", "*.tmp\n");
     let mut settings = world.put();
-    let endpoint = skyferry_agent::config::Endpoint::parse(&world.amazon.keys.endpoint(), false).expect("an endpoint");
-    let at = |name: &str| skyferry_agent::config::ListAt::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
+    let endpoint = skyferry_config::Endpoint::parse(&world.amazon.keys.endpoint(), false).expect("an endpoint");
+    let at = |name: &str| skyferry_config::ListAt::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
     settings.ignore_list = Some(at("s3_migrate_ignore_list"));
     let summary = world.drain(&settings, &["a.tmp"]).await;
     assert_eq!((summary.copied, summary.skipped), (0, 1));
@@ -249,7 +249,7 @@ async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason
     let before = world.gcs.counts().of(Operation::UploadPart);
     // Its machine has had no notice.
     let mut successor = settings.clone();
-    successor.metadata = skyferry_agent::config::Metadata::default();
+    successor.metadata = skyferry_config::Metadata::default();
     successor.credentials.source = file(world, "source.json", S3Peer::ACCESS_ID, S3Peer::SECRET);
     successor.credentials.destination = file(world, "destination.json", GcsPeer::ACCESS_ID, GcsPeer::SECRET);
     let summary = world.drain(&successor, &[]).await;
@@ -258,10 +258,10 @@ async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason
     assert!(world.gcs.read("copies", "large").expect("there") == body);
 }
 
-fn file(world: &World, name: &str, id: &str, secret: &str) -> Option<skyferry_agent::config::Provider> {
+fn file(world: &World, name: &str, id: &str, secret: &str) -> Option<skyferry_config::Provider> {
     let path = world.folder.path().join(name);
     std::fs::write(&path, pair(id, secret, "us-west-2")).expect("written");
-    Some(skyferry_agent::config::Provider::File { path, field: None })
+    Some(skyferry_config::Provider::File { path, field: None })
 }
 
 #[tokio::test]

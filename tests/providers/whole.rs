@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use sandbox::{AwsKeysPeer, Ec2Peer, GcsOptions, GcsPeer, Ministack, S3Options, S3Peer, Weather, Weed};
 use serde_json::json;
-use skyferry_agent::config::{Credentials, Provider, S3, Settings, Store};
-use skyferry_agent::ledger::dynamodb::{self, DynamoOptions};
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Until};
+use skyferry_aws::dynamodb::{self, DynamoOptions};
+use skyferry_config::{Credentials, Provider, S3, Settings, Store};
 use skyferry_providers::{Cached, File};
 
 use crate::{OnGoogle, SECRET};

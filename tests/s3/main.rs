@@ -8,15 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 use sandbox::{S3Peer, Weed};
-use skyferry_agent::digest::{Combiner, Digests, Select, Sum};
-use skyferry_agent::error::{Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location, Revision, SourceIdentity, Token};
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::s3::{Profile, S3, S3Options};
-use skyferry_agent::store::{
+use skyferry_core::digest::{Combiner, Digests, Select, Sum};
+use skyferry_core::error::{Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, Token};
+use skyferry_core::store::{
     Attributes, FinishedPart, ListFrom, Metadata, Opened, Payload, Pin, Provenance, Sink, Source,
 };
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_stores::http::{Transport, TransportOptions};
+use skyferry_stores::s3::{Profile, S3, S3Options};
 
 const BUCKET: &str = "photos";
 const MIB: usize = 1 << 20;

@@ -7,15 +7,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use sandbox::{Scripted, ScriptedPeer};
-use skyferry_agent::digest::{Digests, Select, Sum};
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::s3::{Profile, S3, S3Options};
-use skyferry_agent::store::{
+use skyferry_core::digest::{Digests, Select, Sum};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
+use skyferry_core::store::{
     Attributes, Chunks, FinishedPart, Metadata, Payload, Pin, Provenance, Result, Sink, Source,
 };
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_stores::http::{Transport, TransportOptions};
+use skyferry_stores::s3::{Profile, S3, S3Options};
 
 /// A new key pair at every load, so that a refused one can be told from its successor.
 struct Rotating(AtomicUsize);

@@ -1,11 +1,11 @@
 //! Multipart uploads.
 
 use sandbox::{Fault, GcsOptions, Operation, Rule};
-use skyferry_agent::digest::{Digests, Select, Sum};
-use skyferry_agent::error::Kind;
-use skyferry_agent::object::{Expected, Key, UploadId};
-use skyferry_agent::store::gcs::Gcs;
-use skyferry_agent::store::{FinishedPart, Sink};
+use skyferry_core::digest::{Digests, Select, Sum};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Key, UploadId};
+use skyferry_core::store::{FinishedPart, Sink};
+use skyferry_stores::gcs::Gcs;
 
 use crate::{BUCKET, Rig, at, attributes, noise, streamed, whole};
 

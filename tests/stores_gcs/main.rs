@@ -13,12 +13,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use sandbox::{GcsOptions, GcsPeer};
-use skyferry_agent::error::Side;
-use skyferry_agent::object::{Location, SourceIdentity, Token};
-use skyferry_agent::store::gcs::{Gcs, GcsOptions as ClientOptions};
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::{Attributes, Chunks, Metadata, Opened, Payload, Provenance};
+use skyferry_core::error::Side;
+use skyferry_core::object::{Location, SourceIdentity, Token};
+use skyferry_core::store::{Attributes, Chunks, Metadata, Opened, Payload, Provenance};
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_stores::gcs::{Gcs, GcsOptions as ClientOptions};
+use skyferry_stores::http::{Transport, TransportOptions};
 
 pub const BUCKET: &str = "bucket";
 

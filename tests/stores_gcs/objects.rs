@@ -1,10 +1,10 @@
 //! Single PUTs, looks, deletes: keys, metadata, preconditions, checksums.
 
 use sandbox::{Fault, GcsOptions, Operation, Rule};
-use skyferry_agent::digest::Sum;
-use skyferry_agent::error::{Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location, Revision};
-use skyferry_agent::store::{Attributes, ListFrom, Metadata, Sink};
+use skyferry_core::digest::Sum;
+use skyferry_core::error::{Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, Revision};
+use skyferry_core::store::{Attributes, ListFrom, Metadata, Sink};
 
 use crate::{BUCKET, Rig, at, attributes, bearer, bytes_of, keys, noise, streamed, whole};
 

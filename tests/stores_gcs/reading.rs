@@ -1,9 +1,9 @@
 //! Reading as a source: pins, ranges, absence, listings of many pages.
 
 use sandbox::{Access, Fault, Operation, Rule};
-use skyferry_agent::error::{Kind, Side};
-use skyferry_agent::object::{Expected, Key, Location};
-use skyferry_agent::store::{ListFrom, Pin, Sink as _, Source};
+use skyferry_core::error::{Kind, Side};
+use skyferry_core::object::{Expected, Key, Location};
+use skyferry_core::store::{ListFrom, Pin, Sink as _, Source};
 
 use crate::{BUCKET, Rig, at, attributes, bytes_of, noise, whole};
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::{Access, Fault, GcsOptions, GcsPeer, Operation, Rule};
-use skyferry_agent::error::{Kind, Side, Verdict};
-use skyferry_agent::object::Expected;
-use skyferry_agent::store::gcs::{Gcs, GcsOptions as GcsClientOptions};
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::{Attributes, Metadata, Sink};
+use skyferry_core::error::{Kind, Side, Verdict};
+use skyferry_core::object::Expected;
+use skyferry_core::store::{Attributes, Metadata, Sink};
 use skyferry_providers::{Cached, Grant, Secret};
+use skyferry_stores::gcs::{Gcs, GcsOptions as GcsClientOptions};
+use skyferry_stores::http::{Transport, TransportOptions};
 
 use crate::{BUCKET, InTurn, Rig, at, attributes, keys, noise, streamed, whole};
 
@@ -72,7 +72,7 @@ async fn a_denied_write_and_a_missing_bucket_are_told() {
     assert_eq!((error.kind, error.side), (Kind::Denied, Side::Destination));
     assert_eq!(gcs.delete(&at("k"), &Expected::Any).await.unwrap_err().kind, Kind::Denied);
     assert_eq!(gcs.begin(&at("k"), &attributes(3)).await.unwrap_err().kind, Kind::Denied);
-    let elsewhere = skyferry_agent::object::Location::new("not-there", "k");
+    let elsewhere = skyferry_core::object::Location::new("not-there", "k");
     let error = gcs.put(&elsewhere, whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
     assert_eq!(error.kind, Kind::BucketMissing);
 }

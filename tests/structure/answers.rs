@@ -2,9 +2,9 @@
 
 use std::fmt::{Display, Write};
 
-use skyferry_agent::error::{CopyError, Kind, Side, Verdict};
-use skyferry_agent::object::Location;
-use skyferry_agent::store::xml_api::answers::{self, Asked, CODES, NO_CODE, Row, UNKNOWN_CODES};
+use skyferry_core::error::{CopyError, Kind, Side, Verdict};
+use skyferry_core::object::Location;
+use skyferry_stores::xml_api::answers::{self, Asked, CODES, NO_CODE, Row, UNKNOWN_CODES};
 
 use crate::root;
 

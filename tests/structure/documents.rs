@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use skyferry_agent::config::Settings;
+use skyferry_config::Settings;
 
 use crate::{none, root, sources};
 
@@ -95,12 +95,12 @@ fn the_documents_list_the_metrics_that_there_are() {
             .map(Into::into)
             .collect()
     };
-    let code = read(&root().join("agent/src/metrics.rs"));
+    let code = read(&root().join("agent/core/src/metrics.rs"));
     // The tests in that file name parts of a histogram.
     let code = code.split("#[cfg(test)]").next().unwrap_or_default();
     let (code, documents) = (metrics(code), metrics(&all_pages()));
     let differ: Vec<String> = code.symmetric_difference(&documents).cloned().collect();
-    none("metrics in one of docs/monitoring.md and agent/src/metrics.rs", &differ);
+    none("metrics in one of docs/monitoring.md and agent/core/src/metrics.rs", &differ);
 }
 
 #[test]

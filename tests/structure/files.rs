@@ -6,7 +6,7 @@ const LONGEST: usize = 600;
 /// Longer ones, each with the length that it may have and its reason.
 const LONGER: &[(&str, usize)] = &[
     // The write protocol is one state machine: to read it is to read all of it.
-    ("agent/src/protocol.rs", 750),
+    ("agent/core/src/protocol.rs", 750),
 ];
 
 #[test]

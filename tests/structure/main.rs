@@ -1,10 +1,9 @@
-//! What the code's shape promises, held by tests: the agent's ranks (`ranks`), and what every file and the documents keep.
+//! What the code's shape promises, held by tests: which crate may know which (`crates`), and what every file and the documents keep.
 
 mod answers;
+mod crates;
 mod documents;
 mod files;
-mod imports;
-mod ranks;
 
 use std::path::{Path, PathBuf};
 

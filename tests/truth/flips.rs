@@ -11,19 +11,19 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sandbox::{Fault, Operation, Rule, S3Peer};
 use skyferry_agent::copy::Route;
-use skyferry_agent::digest::Digests;
-use skyferry_agent::error::Side;
-use skyferry_agent::metrics::Metrics;
-use skyferry_agent::object::{Expected, Key, Location, Token, UploadId};
 use skyferry_agent::pace::Pace;
-use skyferry_agent::plan::Limits;
-use skyferry_agent::store::http::{Transport, TransportOptions};
-use skyferry_agent::store::s3::{S3, S3Options};
-use skyferry_agent::store::{
+use skyferry_core::digest::Digests;
+use skyferry_core::error::Side;
+use skyferry_core::metrics::Metrics;
+use skyferry_core::object::{Expected, Key, Location, Token, UploadId};
+use skyferry_core::plan::Limits;
+use skyferry_core::store::{
     Attributes, Capabilities, FinishedPart, ListFrom, Metadata, Object, OpenUpload, Opened, Page, Part, Payload, Pin,
     Provenance, Published, Result, Sink,
 };
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_stores::http::{Transport, TransportOptions};
+use skyferry_stores::s3::{S3, S3Options};
 
 use crate::running::{SINK, SOURCE, Stage, created};
 use crate::{bytes, only_ever_showed};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use sandbox::{Attributes, GcsOptions, GcsPeer, Inside, ObjectInfo, S3Options, S3Peer};
-use skyferry_agent::config::Settings;
-use skyferry_agent::metrics::Summary;
 use skyferry_agent::wiring::Agent;
+use skyferry_config::Settings;
+use skyferry_core::metrics::Summary;
 
 use crate::running::{SINK, SOURCE, created, finish};
 

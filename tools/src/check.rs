@@ -15,12 +15,13 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::config::{self, Settings};
-use skyferry_agent::ledger::Subject;
-use skyferry_agent::object::Key;
-use skyferry_agent::route::{Decision, Pairs, Route};
-use skyferry_agent::store::Sink;
 use skyferry_agent::wiring::{ALLOW, Apart, DENIED, bucket_pairs};
+use skyferry_config as config;
+use skyferry_config::Settings;
+use skyferry_core::ledger::Subject;
+use skyferry_core::object::Key;
+use skyferry_core::route::{Decision, Pairs, Route};
+use skyferry_core::store::Sink;
 
 use crate::settings::Config;
 use crate::show::Show;

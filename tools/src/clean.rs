@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use skyferry_agent::config;
 use skyferry_agent::janitor::{AGE, Begun, Swept};
 use skyferry_agent::wiring::Agent;
+use skyferry_config as config;
 
 use crate::settings::Config;
 use crate::show::Show;

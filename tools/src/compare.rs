@@ -11,9 +11,9 @@ mod merge;
 mod ranges;
 mod tally;
 
-use skyferry_agent::event::{Kind, Record};
-use skyferry_agent::object::Location;
-use skyferry_agent::store::Listed;
+use skyferry_core::event::{Kind, Record};
+use skyferry_core::object::Location;
+use skyferry_core::store::Listed;
 
 pub use judge::{Judge, Judged, same_etag, still_stands};
 pub use look::Look;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use skyferry_agent::notice::Shutdown;
-use skyferry_agent::queue::{DeadLetters, Letter};
 use skyferry_agent::wiring::dead_letters;
+use skyferry_core::queue::{DeadLetters, Letter};
 
 use crate::show::Show;
 use crate::usage::Usage;

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::process;
 use tracing_subscriber::EnvFilter;
 
 use crate::show::Show;
@@ -57,7 +58,7 @@ pub struct Arguments {
 /// Runs the demo. The directory outlives the runtime: nobody writes into it when it goes.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if arguments.verbose {
-        let filter = EnvFilter::new("warn,skyferry_agent=info,s3s=error,s3s_fs=error");
+        let filter = EnvFilter::new(process::logged("info") + ",s3s=error,s3s_fs=error");
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;

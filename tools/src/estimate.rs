@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount, HumanDuration};
 use serde::{Deserialize, Serialize};
-use skyferry_agent::config::{self, Settings, Store};
-use skyferry_agent::plan::{Cut, Limits, Plan, plan};
+use skyferry_config as config;
+use skyferry_config::{Settings, Store};
+use skyferry_core::plan::{Cut, Limits, Plan, plan};
 
 const SHIPPED: &str = include_str!("../../config/prices.toml");
 const KIB: u64 = 1 << 10;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::backoff::Backoff;
-use skyferry_agent::queue::{Queue, QueueError};
+use skyferry_core::backoff::Backoff;
+use skyferry_core::queue::{Queue, QueueError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use skyferry_agent::config::Store;
-use skyferry_agent::error::CopyError;
-use skyferry_agent::object::{Key, Location};
-use skyferry_agent::store::{ListFrom, Listed, Object, Page, Pin, Sink, Source};
+use skyferry_config::Store;
+use skyferry_core::error::CopyError;
+use skyferry_core::object::{Key, Location};
+use skyferry_core::store::{ListFrom, Listed, Object, Page, Pin, Sink, Source};
 use tokio::sync::mpsc;
 
 use crate::patience::Patience;

@@ -5,10 +5,10 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use skyferry_agent::backoff::Backoff;
-use skyferry_agent::error::{CopyError, Kind, Verdict};
 use skyferry_agent::pace::Breaker;
-use skyferry_agent::queue::embedded::EmbeddedQueue;
+use skyferry_core::backoff::Backoff;
+use skyferry_core::error::{CopyError, Kind, Verdict};
+use skyferry_sqlite::queue::EmbeddedQueue;
 use tokio::time::Instant;
 
 use crate::voice::Voice;
@@ -109,8 +109,8 @@ fn rand_seed() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use skyferry_agent::error::Side;
-    use skyferry_agent::object::Location;
+    use skyferry_core::error::Side;
+    use skyferry_core::object::Location;
 
     use super::*;
 

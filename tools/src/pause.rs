@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use skyferry_agent::config::{self, Settings};
 use skyferry_agent::fuse::Deletions;
-use skyferry_agent::ledger::Ledger;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{WiringError, open_ledger};
+use skyferry_config as config;
+use skyferry_config::Settings;
+use skyferry_core::ledger::Ledger;
 
 use crate::settings::Config;
 use crate::show::Show;

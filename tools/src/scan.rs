@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
-use skyferry_agent::event::{self, Parsed};
 use skyferry_agent::notice::Shutdown;
-use skyferry_agent::queue::{Depth, Message};
+use skyferry_core::event::{self, Parsed};
+use skyferry_core::queue::{Depth, Message};
 use tokio::time::Instant;
 
 use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};

@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
-use skyferry_agent::config::{self, ListAt, Settings};
-use skyferry_agent::object::Key;
-use skyferry_agent::route::Route;
 use skyferry_agent::wiring::{Agent, bucket_pairs};
+use skyferry_config as config;
+use skyferry_config::{ListAt, Settings};
+use skyferry_core::object::Key;
+use skyferry_core::route::Route;
 
 use crate::compare::{AT_ONCE, Judge, Look, Sides};
 use crate::pages::{End, Place, in_order};

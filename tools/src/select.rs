@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use skyferry_agent::config;
-use skyferry_agent::object::Location;
-use skyferry_agent::route::{IgnoreList, glob};
-use skyferry_agent::store::Listed;
+use skyferry_config as config;
+use skyferry_core::object::Location;
+use skyferry_core::route::{IgnoreList, glob};
+use skyferry_core::store::Listed;
 
 /// The flags.
 #[derive(clap::Args, Default)]
@@ -110,7 +110,7 @@ fn read(path: &Path) -> anyhow::Result<(IgnoreList, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use skyferry_agent::object::Key;
+    use skyferry_core::object::Key;
 
     use super::*;
 

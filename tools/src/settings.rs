@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use skyferry_agent::config::Settings;
+use skyferry_config::Settings;
 
 /// `--config`.
 #[derive(clap::Args)]

@@ -3,9 +3,9 @@
 //! before anything is done by it.
 
 use percent_encoding::percent_decode;
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::{Key, Location};
-use skyferry_agent::store::Listed;
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Key, Location};
+use skyferry_core::store::Listed;
 
 use crate::pages::{End, Place};
 

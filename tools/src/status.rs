@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use skyferry_agent::config::Settings;
+use skyferry_config::Settings;
 use tokio::time::{Instant, sleep};
 
 use crate::settings::Config;

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use skyferry_agent::config::Settings;
-use skyferry_agent::wiring::{COLUMNS, create_table, dump_table};
+use skyferry_agent::wiring::{create_table, dump_table};
+use skyferry_aws::dynamodb::COLUMNS;
+use skyferry_config::Settings;
 
 use crate::cells::cell;
 use crate::settings::Config;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use skyferry_agent::error::{CopyError, Kind, Side};
+use skyferry_agent::process;
+use skyferry_core::error::{CopyError, Kind, Side};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -53,8 +54,8 @@ impl Voice {
 
 /// What matters to a person is told by the command itself: the log has the rest.
 pub fn log(verbose: bool, voice: &Voice) {
-    let quiet = "off,skyferry_agent::store=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
-    let filter = EnvFilter::new(if verbose { "warn,skyferry_agent=info" } else { quiet });
+    let quiet = "off,skyferry_stores=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
+    let filter = EnvFilter::new(if verbose { process::logged("info") } else { quiet.to_owned() });
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(voice.clone()).with_ansi(false);
     if verbose {
         lines.init();

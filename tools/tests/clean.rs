@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use sandbox::{GcsOptions, GcsPeer};
-use skyferry_agent::embedded::Embedded;
-use skyferry_agent::ledger::{Ending, Ledger as _, Left, Subject};
-use skyferry_agent::metrics::Outcome;
-use skyferry_agent::object::{Location, Writer};
+use skyferry_core::ledger::{Ending, Ledger as _, Left, Subject};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Location, Writer};
+use skyferry_sqlite::Embedded;
 
 fn clean(folder: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry"));

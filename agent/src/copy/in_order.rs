@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::parts::{CHECKPOINT, Recorder, Upload};
 use super::{Route, Shared};
-use crate::digest::{Hasher, Select};
-use crate::error::{CopyError, Kind, Side};
-use crate::ledger::PartRecord;
 use crate::pace::Turn;
-use crate::store::{Chunks, Object};
-use crate::traffic;
+use skyferry_core::digest::{Hasher, Select};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::ledger::PartRecord;
+use skyferry_core::store::{Chunks, Object};
+use skyferry_core::traffic;
 
 impl Route {
     pub(super) fn reads_in_order(&self, object: &Object) -> bool {

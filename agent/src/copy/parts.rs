@@ -11,16 +11,15 @@ use tokio::time::Instant;
 
 use super::in_order::also_hashed;
 use super::{Copied, Route, cause, taken};
-use crate::ambient;
-use crate::backoff::Backoff;
-use crate::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
-use crate::error::{CopyError, Kind, Side, Verdict as Fate};
-use crate::ledger::{PartRecord, UploadRecord};
-use crate::object::{Expected, UploadId};
 use crate::pace::{STREAM, StreamPermit, Turn};
-use crate::plan::Parts;
-use crate::store::{FinishedPart, Object, Part, Payload, Pin};
-use crate::traffic;
+use skyferry_core::backoff::Backoff;
+use skyferry_core::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
+use skyferry_core::error::{CopyError, Kind, Side, Verdict as Fate};
+use skyferry_core::ledger::{PartRecord, UploadRecord};
+use skyferry_core::object::{Expected, UploadId};
+use skyferry_core::plan::Parts;
+use skyferry_core::store::{FinishedPart, Object, Part, Payload, Pin};
+use skyferry_core::{ambient, traffic};
 
 /// A part that has arrived is recorded after this time at the latest.
 pub(super) const CHECKPOINT: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{POLL, Until};
-use crate::queue::Queue;
+use skyferry_core::queue::Queue;
 
 pub(super) struct Emptiness {
     /// `None`: nobody asks.

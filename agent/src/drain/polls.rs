@@ -9,10 +9,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::BATCH;
-use crate::ambient;
-use crate::backoff::Backoff;
 use crate::pace::Slots;
-use crate::queue::{Message, QueueError};
+use skyferry_core::ambient;
+use skyferry_core::backoff::Backoff;
+use skyferry_core::queue::{Message, QueueError};
 
 /// Receives in flight, whatever the slots: each has a connection.
 const MOST: usize = 32;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::ambient;
-use crate::backoff::Backoff;
 use crate::pace::{Breaker, Channel};
+use skyferry_core::ambient;
+use skyferry_core::backoff::Backoff;
 
 /// Delays between probes: each at least half of what it may be, so that a service in trouble is never hammered, and jittered, so that
 /// a fleet does not come back together.

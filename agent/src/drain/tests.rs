@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::embedded::Embedded;
 use crate::notice::Reason;
-use crate::queue::QueueTraits;
+use skyferry_core::queue::QueueTraits;
+use skyferry_sqlite::Embedded;
 
 const STEADY: Duration = Duration::from_millis(100);
 const EMPTY: Until = Until::Empty { steady: STEADY };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::embedded::Embedded;
+use skyferry_sqlite::Embedded;
 
 const MANY: f64 = 0.5;
 

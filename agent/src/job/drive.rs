@@ -14,18 +14,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{ATTEMPTS, Context};
-use crate::ambient;
-use crate::backoff::Backoff;
 use crate::copy::{Route, Upload, cause};
-use crate::digest::{Digests, Grade};
-use crate::error::{CopyError, Kind, Side, Verdict};
-use crate::event::{self, Record};
-use crate::ledger::{self, LastPublished, LedgerError, Subject};
-use crate::object::{Revision, SourceIdentity, Token, UploadId, Writer};
 use crate::pace::{self, Blame, StreamPermit, Verb};
-use crate::plan::{Cut, Parts, Plan, TooLarge, plan};
-use crate::protocol::{Answer, Effect, End, Facts, MAX_ABORTS, Protocol, Trouble};
-use crate::store::{Object, Opened};
+use skyferry_core::ambient;
+use skyferry_core::backoff::Backoff;
+use skyferry_core::digest::{Digests, Grade};
+use skyferry_core::error::{CopyError, Kind, Side, Verdict};
+use skyferry_core::event::{self, Record};
+use skyferry_core::ledger::{self, LastPublished, LedgerError, Subject};
+use skyferry_core::object::{Revision, SourceIdentity, Token, UploadId, Writer};
+use skyferry_core::plan::{Cut, Parts, Plan, TooLarge, plan};
+use skyferry_core::protocol::{Answer, Effect, End, Facts, MAX_ABORTS, Protocol, Trouble};
+use skyferry_core::store::{Object, Opened};
 use standing::Standing;
 
 /// A service's Retry-After is followed up to here.

@@ -1,8 +1,8 @@
 //! `Book` is tested at chosen instants, the task against the embedded queue, which passes the queues' contract.
 
 use super::*;
-use crate::embedded::Embedded;
-use crate::queue::{Message, QueueTraits};
+use skyferry_core::queue::{Message, QueueTraits};
+use skyferry_sqlite::Embedded;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -18,10 +18,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::{CopyError, Side};
-use crate::object::{Token, UploadId};
-use crate::protocol::Effect;
 use book::Book;
+use skyferry_core::error::{CopyError, Side};
+use skyferry_core::object::{Token, UploadId};
+use skyferry_core::protocol::Effect;
 
 /// What may fail while the rest is well, and what the drain rests for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::level::Level;
 use super::{NEVER_CLOSED, UNIT};
-use crate::metrics::Limit;
+use skyferry_core::metrics::Limit;
 
 /// What an object in flight keeps beside its bytes: the buffers of a connection on each side.
 pub(super) const OBJECT: u64 = 32 << 10;

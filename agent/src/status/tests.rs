@@ -2,9 +2,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::metrics::Outcome;
 use crate::notice::Reason;
 use crate::pace::Channel;
+use skyferry_core::metrics::Outcome;
 
 fn view() -> View {
     View {

@@ -8,15 +8,16 @@ use super::keys::{Keys, Made};
 use super::lists::router;
 use super::stores::Opened;
 use super::{EMBEDDED_QUEUE, WiringError, circles, queues, stores};
-use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
-use crate::error::Side;
-use crate::ledger::Ledger;
-use crate::ledger::dynamodb::TableSettings;
-use crate::ledger::none::NoLedger;
-use crate::queue::Queue;
-use crate::queue::sqs::Sqs;
-use crate::route::Router;
-use crate::store::{Sink, Source};
+use skyferry_aws::dynamodb::TableSettings;
+use skyferry_aws::sqs::Sqs;
+use skyferry_config as config;
+use skyferry_config::{Endpoint, Provider, QueueName, Settings, Store};
+use skyferry_core::error::Side;
+use skyferry_core::ledger::Ledger;
+use skyferry_core::ledger::none::NoLedger;
+use skyferry_core::queue::Queue;
+use skyferry_core::route::Router;
+use skyferry_core::store::{Sink, Source};
 
 pub struct Apart {
     pub identities: Vec<Identity>,

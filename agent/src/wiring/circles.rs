@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{Keys, WiringError};
-use crate::config::{Settings, Store};
-use crate::route::Router;
+use skyferry_config::{Settings, Store};
+use skyferry_core::route::Router;
 
 pub(super) fn refuse_circles(
     settings: &Settings,

@@ -8,7 +8,8 @@ use skyferry_providers::{
 
 use super::WiringError;
 use crate::backlog::Target;
-use crate::config::{self, Endpoint, Ledger, ListAt, Metadata, Provider, Queue, Settings, Store};
+use skyferry_config as config;
+use skyferry_config::{Endpoint, Ledger, ListAt, Metadata, Provider, Queue, Settings, Store};
 
 /// Google's metadata server, where the environment does not say that it is elsewhere.
 pub(super) const METADATA: &str = "http://metadata.google.internal";

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::keys::{self, Unread};
 use super::{KeyRing, Keys, WiringError, circles};
-use crate::config::{self, ListAt, Metadata, Settings};
-use crate::object::Key;
-use crate::route::{IgnoreList, Pairs, Route, Router, Routes};
+use skyferry_config as config;
+use skyferry_config::{ListAt, Metadata, Settings};
+use skyferry_core::object::Key;
+use skyferry_core::route::{IgnoreList, Pairs, Route, Router, Routes};
 
 const PERIOD: Duration = Duration::from_secs(60);
 /// While jobs wait for pairs that could not be read.

@@ -9,13 +9,14 @@ use super::WiringError;
 use super::keys::Keys;
 use super::queues::{EMBEDDED_QUEUE, embedded_traits, sqs_options};
 use super::stores::{s3, transport};
-use crate::config::{self, Provider, Settings, Store};
-use crate::embedded::Embedded;
-use crate::error::Side;
-use crate::queue::DeadLetters;
-use crate::queue::embedded::EmbeddedLetters;
-use crate::queue::sqs::{Arn, Owned, QueueName, SqsLetters, SqsOptions};
-use crate::store::s3::S3;
+use skyferry_aws::sqs::{Arn, Owned, QueueName, SqsLetters, SqsOptions};
+use skyferry_config as config;
+use skyferry_config::{Provider, Settings, Store};
+use skyferry_core::error::Side;
+use skyferry_core::queue::DeadLetters;
+use skyferry_sqlite::Embedded;
+use skyferry_sqlite::queue::EmbeddedLetters;
+use skyferry_stores::s3::S3;
 
 /// The source, to read and to set what its buckets tell whom.
 pub fn source_s3(settings: &Settings) -> Result<S3, WiringError> {

@@ -9,14 +9,15 @@ use skyferry_providers::Cached;
 
 use super::WiringError;
 use super::keys::{KeyRing, Keys};
-use crate::config::{self, Credentials, Endpoint, LedgerTimes, Provider, Settings};
-use crate::embedded::Embedded;
-use crate::ledger::Ledger;
-use crate::ledger::dynamodb::{self, DynamoLedger, DynamoOptions, Row, Times};
-use crate::ledger::none::NoLedger;
-use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::sqs::{QueueName, Sqs, SqsOptions};
-use crate::queue::{Queue, QueueTraits};
+use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions, Row, Times};
+use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
+use skyferry_config as config;
+use skyferry_config::{Credentials, Endpoint, LedgerTimes, Provider, Settings};
+use skyferry_core::ledger::Ledger;
+use skyferry_core::ledger::none::NoLedger;
+use skyferry_core::queue::{Queue, QueueTraits};
+use skyferry_sqlite::Embedded;
+use skyferry_sqlite::queue::EmbeddedQueue;
 
 /// The queue's name in an embedded file.
 pub const EMBEDDED_QUEUE: &str = "events";

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::WiringError;
 use super::keys::Keys;
-use crate::config::{self, Dialect, Settings, Store};
-use crate::error::Side;
-use crate::store::directory::{Directory, DirectoryOptions};
-use crate::store::gcs::{Gcs, GcsOptions};
-use crate::store::http::{Transport, TransportOptions};
-use crate::store::s3::{Profile, S3, S3Options};
-use crate::store::{Sink, Source};
+use skyferry_config as config;
+use skyferry_config::{Dialect, Settings, Store};
+use skyferry_core::error::Side;
+use skyferry_core::store::{Sink, Source};
+use skyferry_stores::directory::{Directory, DirectoryOptions};
+use skyferry_stores::gcs::{Gcs, GcsOptions};
+use skyferry_stores::http::{Transport, TransportOptions};
+use skyferry_stores::s3::{Profile, S3, S3Options};
 
 /// One pool of connections for both sides.
 pub(super) fn transport(settings: &Settings) -> Result<Transport, WiringError> {

@@ -2,10 +2,11 @@
 
 use super::keys::METADATA;
 use super::{KeyRing, Keys};
-use crate::config::{self, Endpoint, Provider, QueueName, Settings, Store};
 use crate::notice::Watched;
 use crate::pace::Breaker;
-use crate::route::Router;
+use skyferry_config as config;
+use skyferry_config::{Endpoint, Provider, QueueName, Settings, Store};
+use skyferry_core::route::Router;
 
 /// So many failures are repeated when an agent is stopped.
 const REPEATED: usize = 20;

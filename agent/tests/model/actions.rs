@@ -9,7 +9,7 @@
 //!   has received takes its first step at once: a message that waits instead does the same.
 //! - Whether a hold has passed, and a settled record been removed, is decided when somebody asks the ledger.
 
-use skyferry_agent::protocol::{Answer, Effect, Trouble};
+use skyferry_core::protocol::{Answer, Effect, Trouble};
 
 use crate::bounds::Bounds;
 use crate::mutants::Mutant;

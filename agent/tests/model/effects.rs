@@ -1,7 +1,7 @@
 //! What an effect does to the world, and what the worker hears.
 
-use skyferry_agent::object::{Expected, Token, UploadId, Writer};
-use skyferry_agent::protocol::*;
+use skyferry_core::object::{Expected, Token, UploadId, Writer};
+use skyferry_core::protocol::*;
 
 use crate::bounds::{Bounds, Version};
 use crate::ledger::{Record, Recorded};

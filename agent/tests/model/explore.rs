@@ -99,7 +99,7 @@ fn comes_to_rest(world: &World, bounds: &Bounds, mutant: Mutant, known: &mut Pri
 /// The turn in which whoever begins has waited for all that there is to wait for.
 fn patience(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize) -> u8 {
     match world.worker(slot).effect {
-        skyferry_agent::protocol::Effect::Begin if bounds.hold => world.ripe(slot, mutant.shares_records()),
+        skyferry_core::protocol::Effect::Begin if bounds.hold => world.ripe(slot, mutant.shares_records()),
         _ => 0,
     }
 }

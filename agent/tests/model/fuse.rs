@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use skyferry_agent::fuse::Fuse;
-use skyferry_agent::ledger::*;
-use skyferry_agent::object::{UploadId, Writer};
+use skyferry_core::ledger::*;
+use skyferry_core::object::{UploadId, Writer};
 
 const AGENTS: usize = 3;
 /// Deletions that the fuse lets pass at once, whatever their share.

@@ -1,7 +1,7 @@
 //! The ledger's record of the one key.
 
-use skyferry_agent::object::{Revision, SourceIdentity, Token, Writer};
-use skyferry_agent::protocol::*;
+use skyferry_core::object::{Revision, SourceIdentity, Token, Writer};
+use skyferry_core::protocol::*;
 
 use crate::names::{Name, identity, name, revision, upload_id};
 

@@ -1,8 +1,8 @@
 //! Ways to break the protocol, one at a time: each takes one rule out from around the real machine, by changing what it
 //! asks for or what it hears. The explorer has to find what the rule was there for.
 
-use skyferry_agent::object::{Expected, SourceIdentity, Token};
-use skyferry_agent::protocol::*;
+use skyferry_core::object::{Expected, SourceIdentity, Token};
+use skyferry_core::protocol::*;
 
 use crate::names::{FOREIGN, identity, name, revision};
 use crate::world::{STRIDE, World};

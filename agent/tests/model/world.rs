@@ -5,8 +5,8 @@
 
 use std::hash::{Hash, Hasher};
 
-use skyferry_agent::object::{Expected, Token, Writer};
-use skyferry_agent::protocol::*;
+use skyferry_core::object::{Expected, Token, Writer};
+use skyferry_core::protocol::*;
 
 use crate::bounds::{Bounds, Faults, Version};
 use crate::ledger::Record;

@@ -1,9 +1,9 @@
 //! Writes that depend on what is there.
 
 use bytes::Bytes;
-use skyferry_agent::error::Kind;
-use skyferry_agent::object::{Expected, Revision};
-use skyferry_agent::store::Payload;
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Revision};
+use skyferry_core::store::Payload;
 
 use super::{Subject, bytes, kind, streamed};
 
@@ -12,7 +12,7 @@ pub async fn the_capabilities_are_those_of_the_table(on: Subject) {
 }
 
 /// `Precondition` where the table says so, else it goes through.
-fn judge<T>(answer: Result<T, skyferry_agent::error::CopyError>, enforced: bool) {
+fn judge<T>(answer: Result<T, skyferry_core::error::CopyError>, enforced: bool) {
     match answer {
         Ok(_) => assert!(!enforced, "the condition was not enforced"),
         Err(error) => assert!(enforced && error.kind == Kind::Precondition, "{error}"),

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use skyferry_agent::error::Kind;
-use skyferry_agent::object::{Expected, Key};
-use skyferry_agent::store::{ListFrom, Payload};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Key};
+use skyferry_core::store::{ListFrom, Payload};
 
 use super::{Subject, bytes};
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use skyferry_agent::error::Kind;
-use skyferry_agent::object::{Expected, Key, UploadId};
-use skyferry_agent::store::{FinishedPart, Part, Payload};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Key, UploadId};
+use skyferry_core::store::{FinishedPart, Part, Payload};
 
 use super::{Subject, attributes, breaking, bytes, digests, kind, streamed};
 

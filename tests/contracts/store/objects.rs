@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use skyferry_agent::error::Kind;
-use skyferry_agent::object::{Expected, Key, Location};
-use skyferry_agent::store::{ListFrom, Metadata, Payload, Pin};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Key, Location};
+use skyferry_core::store::{ListFrom, Metadata, Payload, Pin};
 
 use super::{ODD_KEYS, Subject, attributes, breaking, bytes, collect, digests, kind, streamed};
 

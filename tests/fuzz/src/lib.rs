@@ -1,11 +1,9 @@
 //! The parsers that the targets feed, compiled from the same files as in the programs. Most are private there, and stay so: the
-//! directories `store`, `ledger`, `inventory` and `trigger` here are links to theirs.
+//! directories `stores`, `dynamodb`, `sqlite`, `inventory` and `trigger` here are links to theirs.
 #![allow(dead_code, unused_imports)]
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
-
-use skyferry_agent::{ambient, digest, metrics, object};
 
 pub mod prefixes;
 pub mod usage;
@@ -25,9 +23,7 @@ pub mod trigger {
     pub mod xml;
 }
 
-pub mod store {
-    pub use skyferry_agent::store::*;
-
+pub mod stores {
     mod rfc2047;
     pub mod xml_api {
         pub mod document;
@@ -51,77 +47,72 @@ pub mod store {
     }
 }
 
-pub mod ledger {
-    pub use skyferry_agent::ledger::*;
+pub mod dynamodb {
+    mod change;
+    mod item;
+    mod pack;
 
-    pub mod dynamodb {
-        use super::{LastPublished, Record, Subject, UploadRecord};
+    use std::collections::HashMap;
 
-        mod change;
-        mod item;
-        mod pack;
+    use aws_sdk_dynamodb::types::AttributeValue;
 
-        use std::collections::HashMap;
+    use skyferry_core::ledger::{LastPublished, Record, Subject, UploadRecord};
+    use skyferry_core::object::{Token, UploadId};
 
-        use aws_sdk_dynamodb::types::AttributeValue;
-
-        use crate::object::{Token, UploadId};
-
-        /// Everything that is read from an item of the table.
-        pub fn read_item(attributes: HashMap<String, AttributeValue>, subject: &Subject) {
-            let item = item::Item::new(attributes);
-            let record = item.record(subject);
-            let open = item.open();
-            assert_eq!(record.open_writers, open.len());
-            for open in &open {
-                if let Some(upload) = item.upload(subject, open) {
-                    reread(&upload);
-                }
-            }
-            (item.schema(), item.last_writer(), item.tells_of(subject), item.texts("instanceID"));
-        }
-
-        /// What is packed into an item: an upload's head and parts, and a proof.
-        pub fn read_packed(token: u128, bytes: &[u8]) {
-            let token = Token(token);
-            if let Some(mut upload) = pack::read_head(UploadId("u".into()), bytes) {
-                upload.parts = pack::read_parts(bytes, upload.token).unwrap_or_default();
+    /// Everything that is read from an item of the table.
+    pub fn read_item(attributes: HashMap<String, AttributeValue>, subject: &Subject) {
+        let item = item::Item::new(attributes);
+        let record = item.record(subject);
+        let open = item.open();
+        assert_eq!(record.open_writers, open.len());
+        for open in &open {
+            if let Some(upload) = item.upload(subject, open) {
                 reread(&upload);
             }
-            if let Some(parts) = pack::read_parts(bytes, token) {
-                assert!(parts.len() <= bytes.len(), "more parts than bytes");
-            }
-            if let Some((digests, grade)) = pack::read_proof(bytes) {
-                assert_eq!(pack::read_proof(&pack::proof(digests.as_ref(), grade)), Some((digests, grade)));
-            }
         }
+        (item.schema(), item.last_writer(), item.tells_of(subject), item.texts("instanceID"));
+    }
 
-        fn reread(upload: &UploadRecord) {
-            let head = pack::read_head(upload.id.clone(), &pack::head(upload)).expect("its own head");
-            assert_eq!(
-                (head.token, &head.identity, head.headers, head.part_size),
-                (upload.token, &upload.identity, upload.headers, upload.part_size)
-            );
-            // What does not fit into an item is left out.
-            let parts = pack::read_parts(&pack::parts(upload), upload.token).expect("its own parts");
-            assert!(upload.parts.starts_with(&parts) && (parts.len() == upload.parts.len() || parts.len() > 1000));
-            assert!(pack::percent(upload) < 100);
+    /// What is packed into an item: an upload's head and parts, and a proof.
+    pub fn read_packed(token: u128, bytes: &[u8]) {
+        let token = Token(token);
+        if let Some(mut upload) = pack::read_head(UploadId("u".into()), bytes) {
+            upload.parts = pack::read_parts(bytes, upload.token).unwrap_or_default();
+            reread(&upload);
+        }
+        if let Some(parts) = pack::read_parts(bytes, token) {
+            assert!(parts.len() <= bytes.len(), "more parts than bytes");
+        }
+        if let Some((digests, grade)) = pack::read_proof(bytes) {
+            assert_eq!(pack::read_proof(&pack::proof(digests.as_ref(), grade)), Some((digests, grade)));
         }
     }
 
-    pub mod embedded {
-        mod pack;
+    fn reread(upload: &UploadRecord) {
+        let head = pack::read_head(upload.id.clone(), &pack::head(upload)).expect("its own head");
+        assert_eq!(
+            (head.token, &head.identity, head.headers, head.part_size),
+            (upload.token, &upload.identity, upload.headers, upload.part_size)
+        );
+        // What does not fit into an item is left out.
+        let parts = pack::read_parts(&pack::parts(upload), upload.token).expect("its own parts");
+        assert!(upload.parts.starts_with(&parts) && (parts.len() == upload.parts.len() || parts.len() > 1000));
+        assert!(pack::percent(upload) < 100);
+    }
+}
 
-        /// An upload as the embedded ledger has it.
-        pub fn read_packed(bytes: &[u8]) {
-            if let Some(upload) = pack::read_upload("u", bytes) {
-                assert_eq!(pack::read_upload("u", &pack::upload(&upload)), Some(upload));
-            }
-            if let Some(digests) = pack::read_digests(bytes) {
-                let mut out = Vec::new();
-                pack::digests(&mut out, &digests);
-                assert_eq!(pack::read_digests(&out), Some(digests));
-            }
+pub mod sqlite {
+    mod pack;
+
+    /// An upload as the embedded ledger has it.
+    pub fn read_packed(bytes: &[u8]) {
+        if let Some(upload) = pack::read_upload("u", bytes) {
+            assert_eq!(pack::read_upload("u", &pack::upload(&upload)), Some(upload));
+        }
+        if let Some(digests) = pack::read_digests(bytes) {
+            let mut out = Vec::new();
+            pack::digests(&mut out, &digests);
+            assert_eq!(pack::read_digests(&out), Some(digests));
         }
     }
 }

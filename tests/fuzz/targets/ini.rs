@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_agent::config::Settings;
+use skyferry_config::Settings;
 
 fuzz_target!(|text: &str| {
     let none = BTreeMap::new();

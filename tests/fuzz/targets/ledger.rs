@@ -9,20 +9,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
-use skyferry_agent::object::Location;
-use skyferry_fuzz::ledger::{self, Subject};
+use skyferry_core::ledger::Subject;
+use skyferry_core::object::Location;
+use skyferry_fuzz::{dynamodb, sqlite};
 
 fuzz_target!(|input: &[u8]| {
     if let Ok(Value::Object(item)) = serde_json::from_slice(input) {
         let (source, destination) = (Location::new("b", "k"), Location::new("d", "k"));
         let attributes = attributes(&item);
-        ledger::dynamodb::read_item(attributes, &Subject { source, destination, primary: true });
+        dynamodb::read_item(attributes, &Subject { source, destination, primary: true });
         return;
     }
-    ledger::embedded::read_packed(input);
+    sqlite::read_packed(input);
     // The token stands behind the first byte.
     let token = input.get(1..17).and_then(|token| token.try_into().ok()).map_or(0, u128::from_le_bytes);
-    ledger::dynamodb::read_packed(token, input);
+    dynamodb::read_packed(token, input);
 });
 
 fn attributes(item: &Map<String, Value>) -> HashMap<String, AttributeValue> {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_agent::event::{Entry, MAX_BODY, Parsed, parse};
+use skyferry_core::event::{Entry, MAX_BODY, Parsed, parse};
 
 fuzz_target!(|body: &[u8]| {
     let Parsed::Records(entries) = parse(body) else { return };

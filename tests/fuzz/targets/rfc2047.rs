@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_fuzz::store::{bytes, decode, encode, text};
+use skyferry_fuzz::stores::{bytes, decode, encode, text};
 
 fuzz_target!(|value: &[u8]| {
     let held = text(value);

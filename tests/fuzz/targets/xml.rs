@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_fuzz::store::xml_api::document::*;
+use skyferry_fuzz::stores::xml_api::document::*;
 
 fuzz_target!(|body: &[u8]| {
     let _ = root(body);

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use skyferry_agent::event::{self, Entry, Parsed};
-use skyferry_agent::ledger::{Ledger, Subject};
-use skyferry_agent::object::{Expected, Location};
-use skyferry_agent::queue::{Message, Queue, QueueError};
-use skyferry_agent::store::{Payload, Sink};
+use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::ledger::{Ledger, Subject};
+use skyferry_core::object::{Expected, Location};
+use skyferry_core::queue::{Message, Queue, QueueError};
+use skyferry_core::store::{Payload, Sink};
 use tokio::time::{Instant, sleep};
 
 use super::finding::Findings;

@@ -1,10 +1,10 @@
 //! What was found: a fact a line, said as soon as it is known, with what to do where something is to be done.
 
 use serde::Serialize;
-use skyferry_agent::error::CopyError;
-use skyferry_agent::ledger::LedgerError;
-use skyferry_agent::queue::QueueError;
 use skyferry_agent::wiring::WiringError;
+use skyferry_core::error::CopyError;
+use skyferry_core::ledger::LedgerError;
+use skyferry_core::queue::QueueError;
 use skyferry_providers::ProviderError;
 
 use crate::show::Show;

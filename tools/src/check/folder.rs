@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use skyferry_agent::object::{Expected, Key, Location, Token, UploadId};
-use skyferry_agent::store::{ListFrom, Sink};
+use skyferry_core::object::{Expected, Key, Location, Token, UploadId};
+use skyferry_core::store::{ListFrom, Sink};
 
 pub struct Folder {
     sink: Arc<dyn Sink>,

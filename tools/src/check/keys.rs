@@ -1,9 +1,9 @@
 //! Whether two keys stay two objects. Some services clean keys as paths, and then one object's copy replaces another's.
 
 use bytes::Bytes;
-use skyferry_agent::error::CopyError;
-use skyferry_agent::object::{Expected, Location};
-use skyferry_agent::store::Payload;
+use skyferry_core::error::CopyError;
+use skyferry_core::object::{Expected, Location};
+use skyferry_core::store::Payload;
 
 use super::finding::Findings;
 use super::large::Place;

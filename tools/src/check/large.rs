@@ -7,13 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skyferry_agent::copy::{self, Copied, Upload, WHOLE};
-use skyferry_agent::digest::Digests;
-use skyferry_agent::error::{CopyError, Kind};
-use skyferry_agent::ledger::{PartRecord, UploadRecord};
-use skyferry_agent::object::{Expected, Key, Location, Revision, Token, UploadId};
 use skyferry_agent::pace::Pace;
-use skyferry_agent::plan::Parts;
-use skyferry_agent::store::{Attributes, ListFrom, Object, Opened, Page, Part, Pin, Sink, Source};
+use skyferry_core::digest::Digests;
+use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::ledger::{PartRecord, UploadRecord};
+use skyferry_core::object::{Expected, Key, Location, Revision, Token, UploadId};
+use skyferry_core::plan::Parts;
+use skyferry_core::store::{Attributes, ListFrom, Object, Opened, Page, Part, Pin, Sink, Source};
 
 use super::finding::{Findings, Trouble};
 use super::folder::Folder;
@@ -166,7 +166,7 @@ fn object(at: &Location, size: u64) -> Object {
 }
 
 /// As a body arrives.
-pub fn chunks(bytes: &Bytes) -> skyferry_agent::store::Chunks {
+pub fn chunks(bytes: &Bytes) -> skyferry_core::store::Chunks {
     let pieces: Vec<_> = (0..bytes.len()).step_by(CHUNK).map(|at| at..(at + CHUNK).min(bytes.len())).collect();
     let bytes = bytes.clone();
     Box::pin(futures_util::stream::iter(pieces.into_iter().map(move |piece| Ok(bytes.slice(piece)))))

@@ -1,9 +1,9 @@
 //! The ledger: that it answers, keeps what is written, and forgets what has ended.
 
-use skyferry_agent::ledger::{Ledger, LedgerError};
-use skyferry_agent::object::Token;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{LedgerApart, WiringError};
+use skyferry_core::ledger::{Ledger, LedgerError};
+use skyferry_core::object::Token;
 
 use super::finding::Findings;
 

@@ -1,10 +1,10 @@
 //! Probes of uploads in parts: what is told of parts and of the whole, and what becomes of one that was aborted.
 
 use bytes::Bytes;
-use skyferry_agent::digest::{Digests, Select, Sum};
-use skyferry_agent::error::{CopyError, Kind};
-use skyferry_agent::object::{Expected, Location, Token, UploadId};
-use skyferry_agent::store::{FinishedPart, Part, Payload, Sink};
+use skyferry_core::digest::{Digests, Select, Sum};
+use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::object::{Expected, Location, Token, UploadId};
+use skyferry_core::store::{FinishedPart, Part, Payload, Sink};
 
 use super::finding::Findings;
 use super::folder::Folder;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use skyferry_agent::queue::sqs::{DeadLetters, SqsSettings};
 use skyferry_agent::wiring::{QueueApart, WiringError};
+use skyferry_aws::sqs::{DeadLetters, SqsSettings};
 
 use super::finding::Findings;
 

@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::{Digest as _, Md5};
-use skyferry_agent::digest::{Digests, Select, Sum};
-use skyferry_agent::error::{CopyError, Kind};
-use skyferry_agent::object::{Expected, Location, Revision, SourceIdentity, Token};
-use skyferry_agent::store::{Attributes, ListFrom, Metadata, Object, Payload, Provenance, Published, Sink};
+use skyferry_core::digest::{Digests, Select, Sum};
+use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::object::{Expected, Location, Revision, SourceIdentity, Token};
+use skyferry_core::store::{Attributes, ListFrom, Metadata, Object, Payload, Provenance, Published, Sink};
 
 use super::finding::{Findings, Trouble};
 use super::folder::Folder;

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use skyferry_agent::config::{Settings, Versions};
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::{Key, Location, Token};
-use skyferry_agent::route::Route;
-use skyferry_agent::store::{ListFrom, Listed, Object, Pin, Source};
+use skyferry_config::{Settings, Versions};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Key, Location, Token};
+use skyferry_core::route::Route;
+use skyferry_core::store::{ListFrom, Listed, Object, Pin, Source};
 
 use super::finding::{Findings, Trouble};
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_agent::ledger::{Ledger, Record, Subject};
-use skyferry_agent::object::{Key, Location};
-use skyferry_agent::route::{Decision, Router};
-use skyferry_agent::store::Listed;
+use skyferry_core::ledger::{Ledger, Record, Subject};
+use skyferry_core::object::{Key, Location};
+use skyferry_core::route::{Decision, Router};
+use skyferry_core::store::Listed;
 
 use super::look::Look;
 use super::{Basis, Finding, Pair, Sides, Verdict, Why};

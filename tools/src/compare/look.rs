@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use skyferry_agent::digest::{self, Digests};
-use skyferry_agent::store::metadata::lacks_headers;
-use skyferry_agent::store::{Object, Pin, Sink, Source};
+use skyferry_core::digest::{self, Digests};
+use skyferry_core::store::metadata::lacks_headers;
+use skyferry_core::store::{Object, Pin, Sink, Source};
 
 use super::{Basis, Finding, Verdict, Why, same_etag};
 use crate::patience::Patience;

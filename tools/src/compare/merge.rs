@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::bail;
-use skyferry_agent::object::Key;
-use skyferry_agent::store::Listed;
+use skyferry_core::object::Key;
+use skyferry_core::store::Listed;
 
 use super::Pair;
 use super::ranges::Bounds;

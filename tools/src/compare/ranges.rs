@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use skyferry_agent::error::CopyError;
-use skyferry_agent::object::Key;
-use skyferry_agent::store::Listed;
+use skyferry_core::error::CopyError;
+use skyferry_core::object::Key;
+use skyferry_core::store::Listed;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::merge::{Merge, Rows};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skyferry_agent::config;
+use skyferry_config as config;
 
 use crate::select::Selection;
 

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use skyferry_agent::config::Provider;
+use skyferry_config::Provider;
 
 use super::arguments::Arguments;
 use super::place::{Place, Scheme};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
-use skyferry_agent::event::{self, Entry, Parsed};
-use skyferry_agent::metrics::Summary;
-use skyferry_agent::object::Location;
-use skyferry_agent::queue::embedded::DeadLetter;
+use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::metrics::Summary;
+use skyferry_core::object::Location;
+use skyferry_sqlite::queue::DeadLetter;
 
 use super::lister::Counts;
 use crate::show::{Show, seconds};
@@ -38,7 +38,7 @@ macro_rules! fails {
         }
     )* };
 }
-fails!(std::io::Error, skyferry_agent::queue::QueueError, skyferry_agent::wiring::WiringError);
+fails!(std::io::Error, skyferry_core::queue::QueueError, skyferry_agent::wiring::WiringError);
 
 /// For what the person who typed it has to mend.
 pub trait Wrong<T> {

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use skyferry_agent::event::{Kind, Record};
-use skyferry_agent::ledger::{Ledger, Subject};
-use skyferry_agent::metrics::{Metrics, Outcome};
-use skyferry_agent::object::{Key, Location};
-use skyferry_agent::queue::Queue as _;
-use skyferry_agent::queue::embedded::{EmbeddedQueue, Fed};
-use skyferry_agent::store::{Listed, Object};
+use skyferry_core::event::{Kind, Record};
+use skyferry_core::ledger::{Ledger, Subject};
+use skyferry_core::metrics::{Metrics, Outcome};
+use skyferry_core::object::{Key, Location};
+use skyferry_core::queue::Queue as _;
+use skyferry_core::store::{Listed, Object};
+use skyferry_sqlite::queue::{EmbeddedQueue, Fed};
 
 use super::state::POSITION;
 use super::there::{Seen, There};
@@ -133,7 +133,7 @@ impl Lister {
     async fn one(&self, key: &Key) -> anyhow::Result<()> {
         let End::Source(source) = &self.from.end else { return Ok(()) };
         let at = Location::new(self.from.bucket.as_str(), key.clone());
-        let pin = skyferry_agent::store::Pin::Newest;
+        let pin = skyferry_core::store::Pin::Newest;
         let object = self.patience.ask(false, || source.head(&at, &pin)).await?;
         let object = object.ok_or_else(|| anyhow::anyhow!("SRC {at} is not there any more"))?;
         let row = row(key.clone(), &object);

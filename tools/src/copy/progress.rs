@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use indicatif::{BinaryBytes, HumanCount};
-use skyferry_agent::metrics::Metrics;
+use skyferry_core::metrics::Metrics;
 use tokio::time::Instant;
 
 use super::lister::Counts;

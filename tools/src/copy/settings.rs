@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use skyferry_agent::config::{ConfigError, Provider, Settings, Store};
-use skyferry_agent::object::Key;
+use skyferry_config::{ConfigError, Provider, Settings, Store};
+use skyferry_core::object::Key;
 
 use super::arguments::Arguments;
 use super::default_keys;
@@ -108,8 +108,8 @@ pub fn settings(
     let mut settings = parsed.map_err(|error| anyhow!(as_flags(&error)))?;
     // Paths need not be UTF-8, as texts of settings have to be.
     let state = state.to_owned();
-    settings.queues = vec![skyferry_agent::config::Queue::Embedded { path: state.clone() }];
-    settings.ledger = skyferry_agent::config::Ledger::Embedded { path: state };
+    settings.queues = vec![skyferry_config::Queue::Embedded { path: state.clone() }];
+    settings.ledger = skyferry_config::Ledger::Embedded { path: state };
     if let Some(path) = &origin.directory {
         settings.source = Store::Directory { path: path.clone() };
     }
@@ -231,7 +231,7 @@ fn as_flags(error: &ConfigError) -> String {
     .into();
     let ConfigError::Invalid(problems) = error else { return error.to_string() };
     let said = problems.iter().map(|problem| {
-        let mut text = skyferry_agent::config::Problem { origin: None, ..problem.clone() }.to_string();
+        let mut text = skyferry_config::Problem { origin: None, ..problem.clone() }.to_string();
         for (setting, flag) in &names {
             text = text.replace(setting, flag);
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use skyferry_agent::config::ini;
+use skyferry_config::ini;
 
 use super::arguments::Arguments;
 

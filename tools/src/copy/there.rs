@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use skyferry_agent::error::{CopyError, Kind};
-use skyferry_agent::object::Key;
-use skyferry_agent::store::Listed;
+use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::object::Key;
+use skyferry_core::store::Listed;
 
 use crate::pages::{Pages, Place};
 use crate::patience::Patience;

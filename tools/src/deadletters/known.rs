@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use skyferry_agent::event::{self, Entry, Parsed};
-use skyferry_agent::object::Location;
-use skyferry_agent::queue::Letter;
-use skyferry_agent::route::glob;
+use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::object::Location;
+use skyferry_core::queue::Letter;
+use skyferry_core::route::glob;
 
 use super::arguments::Which;
 
@@ -101,7 +101,7 @@ fn reason(letter: &Letter, max_receives: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyferry_agent::queue::Receipt;
+    use skyferry_core::queue::Receipt;
 
     fn known(key: &str, reason: Option<&str>) -> Known {
         let body = json!({ "Src_bucket": "photos", "Src_key": key, "Size": 1, "versionId": "null" });

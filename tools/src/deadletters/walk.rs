@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use skyferry_agent::notice::Shutdown;
-use skyferry_agent::queue::{DeadLetters, Receipt};
+use skyferry_core::queue::{DeadLetters, Receipt};
 
 use super::known::Known;
 use crate::show::Show;

@@ -56,7 +56,7 @@ fn record(good: &Good) -> Value {
 mod tests {
     use super::super::goods::Goods;
     use super::*;
-    use skyferry_agent::event::{Entry, Parsed, parse};
+    use skyferry_core::event::{Entry, Parsed, parse};
 
     #[test]
     fn the_agent_reads_from_the_events_the_keys_that_were_put() {

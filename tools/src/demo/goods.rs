@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_agent::digest::{Digests, Hasher, Select};
-use skyferry_agent::object::{Expected, Key, Location, SourceIdentity, Token};
-use skyferry_agent::plan::{Cut, Limits, Plan, plan};
-use skyferry_agent::store::{Attributes, Chunks, FinishedPart, Metadata, Payload, Provenance, Sink as _};
+use skyferry_core::digest::{Digests, Hasher, Select};
+use skyferry_core::object::{Expected, Key, Location, SourceIdentity, Token};
+use skyferry_core::plan::{Cut, Limits, Plan, plan};
+use skyferry_core::store::{Attributes, Chunks, FinishedPart, Metadata, Payload, Provenance, Sink as _};
 
 use super::stage::{BUCKET, Server};
 use super::step::Step;

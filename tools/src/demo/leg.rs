@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use skyferry_agent::config::Settings;
-use skyferry_agent::embedded::{Embedded, OpenError};
-use skyferry_agent::metrics::Summary;
 use skyferry_agent::notice::Shutdown;
-use skyferry_agent::queue::embedded::DeadLetter;
-use skyferry_agent::queue::{Message, Queue};
 use skyferry_agent::wiring::{Agent, EMBEDDED_QUEUE, Until};
+use skyferry_config::Settings;
+use skyferry_core::metrics::Summary;
+use skyferry_core::queue::{Message, Queue};
+use skyferry_sqlite::queue::DeadLetter;
+use skyferry_sqlite::{Embedded, OpenError};
 
 use super::events;
 use super::goods::{Good, Goods};
@@ -168,7 +168,7 @@ async fn dead_letters(file: &Path) -> anyhow::Result<Vec<DeadLetter>> {
             opened => break opened?,
         }
     };
-    let traits = skyferry_agent::queue::QueueTraits {
+    let traits = skyferry_core::queue::QueueTraits {
         visibility: Duration::from_secs(1),
         retention: Duration::MAX,
         max_receives: None,

@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_agent::store::Metadata;
+use skyferry_core::store::Metadata;
 
 use super::goods::{Good, Goods};
 use super::stage::{Destination, FERRIED};

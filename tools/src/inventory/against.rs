@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use rusqlite::{Connection, OptionalExtension as _, Statement};
-use skyferry_agent::object::Location;
+use skyferry_core::object::Location;
 
 use super::rows::Row;
 

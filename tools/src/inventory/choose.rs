@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::bail;
-use skyferry_agent::event::{Kind, Record, Removal};
-use skyferry_agent::object::{Key, Location};
-use skyferry_agent::route::{Decision, NotRouted, Route, Router};
-use skyferry_agent::store::Listed;
+use skyferry_core::event::{Kind, Record, Removal};
+use skyferry_core::object::{Key, Location};
+use skyferry_core::route::{Decision, NotRouted, Route, Router};
+use skyferry_core::store::Listed;
 
 use super::against::There;
 use super::rows::Row;

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
-use skyferry_agent::object::Key;
+use skyferry_core::object::Key;
 
 use super::rows::{Row, Wrong, etag, version};
 use super::schema::{Column, Schema};

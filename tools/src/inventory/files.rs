@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::{Digest as _, Md5};
-use skyferry_agent::error::{CopyError, Kind, Side};
-use skyferry_agent::object::Location;
-use skyferry_agent::store::{Pin, Source};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::Location;
+use skyferry_core::store::{Pin, Source};
 
 use super::place::Place;
 use crate::patience::Patience;

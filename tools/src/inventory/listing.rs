@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use skyferry_agent::object::Key;
-use skyferry_agent::store::{Listed, Source};
+use skyferry_core::object::Key;
+use skyferry_core::store::{Listed, Source};
 use tokio::sync::mpsc;
 
 use super::files::{self, Files};

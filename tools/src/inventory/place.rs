@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
-use skyferry_agent::object::{Key, Location};
+use skyferry_core::object::{Key, Location};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

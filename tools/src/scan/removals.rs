@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 
-use skyferry_agent::event::{Kind, Record, Removal};
-use skyferry_agent::object::Location;
+use skyferry_core::event::{Kind, Record, Removal};
+use skyferry_core::object::Location;
 
 #[derive(Default)]
 pub struct Removals {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use skyferry_agent::config::{self, Settings};
 use skyferry_agent::fuse::{Blown, Deletions};
-use skyferry_agent::ledger::Ledger;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{QueueApart, open_ledger, open_queues};
+use skyferry_config as config;
+use skyferry_config::Settings;
+use skyferry_core::ledger::Ledger;
 
 use super::agents::Asked;
 

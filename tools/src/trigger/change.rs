@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use skyferry_agent::queue::sqs::Owned;
+use skyferry_aws::sqs::Owned;
 use tokio::time::{Instant, sleep};
 
 use super::arguments::Writing;

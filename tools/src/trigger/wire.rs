@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use skyferry_agent::config::{Provider, Settings, Store};
-use skyferry_agent::queue::sqs::{Arn, Owned};
-use skyferry_agent::store::s3::S3;
 use skyferry_agent::wiring::{owned_queue, source_s3};
+use skyferry_aws::sqs::{Arn, Owned};
+use skyferry_config::{Provider, Settings, Store};
+use skyferry_stores::s3::S3;
 
 use super::arguments::Connection;
 use super::configuration::Configuration;

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_agent::digest::{self, Digests, Hasher, Select};
-use skyferry_agent::error::CopyError;
-use skyferry_agent::store::{Opened, Pin, Sink, Source};
+use skyferry_core::digest::{self, Digests, Hasher, Select};
+use skyferry_core::error::CopyError;
+use skyferry_core::store::{Opened, Pin, Sink, Source};
 
 use crate::compare::{Basis, Finding, Verdict, Why};
 use crate::patience::Patience;

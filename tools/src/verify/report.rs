@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
-use skyferry_agent::store::Listed;
+use skyferry_core::store::Listed;
 
 use crate::cells::cell;
 use crate::compare::{Finding, Why};

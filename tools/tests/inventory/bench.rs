@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sandbox::Ministack;
 use serde_json::Value;
-use skyferry_agent::embedded::Embedded;
-use skyferry_agent::event::{self, Entry, Parsed, Record};
-use skyferry_agent::queue::{Queue as _, QueueTraits};
 use skyferry_agent::wiring::EMBEDDED_QUEUE;
+use skyferry_core::event::{self, Entry, Parsed, Record};
+use skyferry_core::queue::{Queue as _, QueueTraits};
+use skyferry_sqlite::Embedded;
 use tokio::process::{Child, Command};
 
 /// No run here takes longer.

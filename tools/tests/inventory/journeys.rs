@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use skyferry_agent::config::Settings;
-use skyferry_agent::event::{Kind, Removal};
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Until};
+use skyferry_config::Settings;
+use skyferry_core::event::{Kind, Removal};
 
 use crate::bench::{Bench, record};
 use crate::reports::{CURRENT, Line, ODD, Report, VERSIONED, csv, encoded, gzip, line};

@@ -85,7 +85,7 @@ fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
     let none = settings("kind = \"none\"");
     assert_eq!(none.status.code(), Some(2), "{}", errors(&none));
     assert!(errors(&none).contains("keeps no note"), "{}", errors(&none));
-    let _open = skyferry_agent::embedded::Embedded::open(&folder.path().join("l.db")).expect("a file");
+    let _open = skyferry_sqlite::Embedded::open(&folder.path().join("l.db")).expect("a file");
     let held = settings("kind = \"embedded\"\npath = \"l.db\"");
     assert_eq!(held.status.code(), Some(1), "{}", errors(&held));
     assert!(errors(&held).contains("stop it instead"), "{}", errors(&held));

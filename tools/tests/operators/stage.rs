@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sandbox::{GcsOptions, GcsPeer, Ministack};
-use skyferry_agent::config::Settings;
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Until, create_table};
+use skyferry_config::Settings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sandbox::{Fault, GcsOptions, GcsPeer, Ministack, S3Options, S3Peer};
 use serde_json::{Value, json};
-use skyferry_agent::config::Settings;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Report, Until};
+use skyferry_config::Settings;
 use tokio::process::Command;
 
 pub const SOURCE: &str = "photos";

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use sandbox::Ministack;
 use serde_json::json;
-use skyferry_agent::embedded::Embedded;
-use skyferry_agent::queue::sqs::{QueueName, Sqs, SqsOptions};
-use skyferry_agent::queue::{Queue, QueueTraits};
 use skyferry_agent::wiring::EMBEDDED_QUEUE;
+use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
+use skyferry_core::queue::{Queue, QueueTraits};
 use skyferry_providers::{Cached, File};
+use skyferry_sqlite::Embedded;
 
 use crate::bench::{Bench, QUEUE, Said, ended};
 

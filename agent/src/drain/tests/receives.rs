@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::*;
-use crate::queue::{Depth, QueueError, Receipt};
+use skyferry_core::queue::{Depth, QueueError, Receipt};
 
 const TRIP: Duration = Duration::from_millis(200);
 const SLOTS: usize = 64;

@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use super::{Done, Drive, MAX_ABORTS};
 use crate::copy::{WHOLE, whole};
-use crate::digest::{Digests, Verdict};
-use crate::error::{CopyError, Kind, Side};
-use crate::ledger::UploadRecord;
-use crate::object::{Token, UploadId};
-use crate::plan::Plan;
-use crate::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Held, Mark, Proof, SourceSeen};
-use crate::store::metadata::lacks_headers;
-use crate::store::{Object, Opened, Pin, Provenance};
+use skyferry_core::digest::{Digests, Verdict};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::ledger::UploadRecord;
+use skyferry_core::object::{Token, UploadId};
+use skyferry_core::plan::Plan;
+use skyferry_core::protocol::{Answer, Begun, DestinationSeen, Earlier, EarlierUpload, Held, Mark, Proof, SourceSeen};
+use skyferry_core::store::metadata::lacks_headers;
+use skyferry_core::store::{Object, Opened, Pin, Provenance};
 
 impl Drive<'_> {
     pub(super) async fn lookup(&mut self) -> Done {

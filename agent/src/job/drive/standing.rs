@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 
-use crate::error::{CopyError, Kind, Side};
-use crate::ledger::{Ledger, LedgerError, Subject, UploadRecord};
-use crate::object::Writer;
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::ledger::{Ledger, LedgerError, Subject, UploadRecord};
+use skyferry_core::object::Writer;
 
 pub(super) struct Standing<'a> {
     ledger: &'a dyn Ledger,
@@ -100,9 +100,9 @@ mod tests {
     use std::future::pending;
 
     use super::*;
-    use crate::embedded::Embedded;
-    use crate::ledger::embedded::EmbeddedLedger;
-    use crate::object::Location;
+    use skyferry_core::object::Location;
+    use skyferry_sqlite::Embedded;
+    use skyferry_sqlite::ledger::EmbeddedLedger;
 
     const HOLD: Duration = Duration::from_millis(300);
 

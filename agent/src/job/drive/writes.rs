@@ -9,14 +9,14 @@ use tracing::warn;
 
 use super::{Done, Drive, kind_of};
 use crate::copy::{Copied, Recorder, Upload};
-use crate::error::{CopyError, Kind, Side};
 use crate::fuse::Held;
-use crate::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
-use crate::metrics::Outcome;
-use crate::object::{Expected, Location, Token, UploadId, Writer};
 use crate::pace::Verb;
-use crate::protocol::{Answer, Ending, Settled};
-use crate::store::{Attributes, Metadata, Object, Provenance};
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::ledger::{self, LastPublished, Ledger, LedgerError, Left, Subject, UploadRecord};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Expected, Location, Token, UploadId, Writer};
+use skyferry_core::protocol::{Answer, Ending, Settled};
+use skyferry_core::store::{Attributes, Metadata, Object, Provenance};
 
 /// How long a message waits whose deletion the fuse holds back.
 const FUSED: Duration = Duration::from_secs(300);

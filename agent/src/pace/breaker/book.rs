@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::time::Instant;
 
 use super::{Blame, CHANNELS, Channel, Object, Outage, Verb};
-use crate::error::CopyError;
+use skyferry_core::error::CopyError;
 
 /// So many failures in a row, over all jobs, open the breaker.
 const IN_A_ROW: u32 = 5;

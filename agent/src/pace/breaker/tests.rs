@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::error::Kind;
-use crate::object::{Expected, Location, Token};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Expected, Location, Token};
 
 const WRITES: Channel = Channel::DestinationWrites;
 

@@ -1,0 +1,112 @@
+//! What the clients of SQS and DynamoDB have in common: where they connect, whose keys they sign with, and the one loop
+//! that tries again. The SDK's own retries are off: two loops multiply, and only ours knows that keys may be stale.
+//!
+//! Every attempt has a limit of its own. What is over it counts as unanswered, which is not the same as undone: a
+//! [`Failure`] says whether the request may have taken effect.
+
+mod clock;
+mod failure;
+mod https;
+mod keys;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use skyferry_providers::Cached;
+use tokio::time::Instant;
+
+pub use clock::{DateReader, ServerClock};
+pub use failure::{Cause, Failure};
+use keys::Keys;
+
+use skyferry_core::backoff::Backoff;
+
+const CONNECT: Duration = Duration::from_secs(5);
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long one attempt of a request may take, and for how long it is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub attempt: Duration,
+    pub total: Duration,
+}
+
+/// Why no connection can be made at all.
+#[derive(Debug, thiserror::Error)]
+#[error("trusted certificates: {0}")]
+pub struct TlsError(String);
+
+/// Where a service is and whose keys open it.
+#[derive(Clone)]
+pub struct Aws {
+    config: SdkConfig,
+    keys: Keys,
+}
+
+impl Aws {
+    /// `endpoint`: instead of the region's own; plain http only where the settings took it.
+    pub fn new(keys: Arc<Cached>, region: &str, endpoint: Option<&str>) -> Result<Aws, TlsError> {
+        let keys = Keys::new(keys);
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(keys.clone()))
+            // `Cached` is the cache; a second one would hand out refused keys for a quarter of an hour.
+            .identity_cache(IdentityCache::no_cache())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            .http_client(https::client().map_err(TlsError)?)
+            // A long poll is silent for as long as it lasts.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        config.set_app_name(AppName::new("skyferry").ok());
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        Ok(Aws { config: config.build(), keys })
+    }
+
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Makes attempts until one is answered for good or the patience is over. Keys that were refused are asked for anew,
+    /// once.
+    pub async fn call<O, E, F>(&self, patience: Patience, attempt: impl Fn() -> F) -> Result<O, Failure<E>>
+    where
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let end = Instant::now() + patience.total;
+        let mut delays = Backoff::new(FIRST, LONGEST, rand::random());
+        let (mut unsure, mut renewed) = (false, false);
+        loop {
+            let keys = self.keys.last();
+            let mut failure = match tokio::time::timeout(patience.attempt, attempt()).await {
+                Ok(Ok(output)) => return Ok(output),
+                Ok(Err(error)) => Failure::of(error),
+                Err(_) => Failure::unanswered(patience.attempt),
+            };
+            unsure |= failure.unsure;
+            failure.unsure = unsure;
+            let delay = delays.delay();
+            match failure.cause {
+                Cause::Credentials if !renewed => {
+                    renewed = true;
+                    self.keys.refused(keys);
+                }
+                Cause::Throttled | Cause::Unavailable if Instant::now() + delay < end => {
+                    tokio::time::sleep(delay).await;
+                }
+                _ => return Err(failure),
+            }
+        }
+    }
+}

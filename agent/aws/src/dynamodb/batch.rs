@@ -1,0 +1,76 @@
+//! Many records in one request: for comparisons, not for jobs. Read as the table has them, which may be a second old and costs
+//! half as much.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+
+use super::change::text;
+use super::item::Item;
+use super::{DynamoLedger, LedgerError, PATIENCE, Record, Subject, name};
+use skyferry_core::backoff::Backoff;
+
+/// Keys of one BatchGetItem, by the API's reference.
+pub(super) const MOST: usize = 100;
+/// How often what the table could not give yet is asked for again.
+const ROUNDS: usize = 10;
+
+impl DynamoLedger {
+    pub(super) async fn get_batch(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
+        let mut found = self.get_named(subjects.iter().map(name::key).collect()).await?;
+        let unknown = |subject: &&Subject| !subject.primary && !found.contains_key(&name::key(subject));
+        let shared: Vec<String> = subjects.iter().filter(unknown).map(name::first).collect();
+        if !shared.is_empty() {
+            found.extend(self.get_named(shared).await?);
+        }
+        let read = |subject: &Subject| match found.get(&name::key(subject)) {
+            None if !subject.primary => {
+                self.read(subject, found.get(&name::first(subject)).filter(|item| item.tells_of(subject)))
+            }
+            own => self.read(subject, own),
+        };
+        subjects.iter().map(read).collect()
+    }
+
+    async fn get_named(&self, mut unique: Vec<String>) -> Result<HashMap<String, Item>, LedgerError> {
+        // The same key twice would be refused.
+        unique.sort();
+        unique.dedup();
+        let mut wanted: Vec<_> = unique.into_iter().map(|name| HashMap::from([("Key".into(), text(&name))])).collect();
+        let (mut found, mut delays) =
+            (HashMap::new(), Backoff::new(Duration::from_millis(100), Duration::from_secs(5), 0));
+        for _ in 0..ROUNDS {
+            let (items, left) = self.get_some(wanted).await?;
+            for item in items {
+                if let Some(Ok(name)) = item.get("Key").map(|name| name.as_s().cloned()) {
+                    found.insert(name, Item::new(item));
+                }
+            }
+            wanted = left;
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            tokio::time::sleep(delays.delay()).await;
+        }
+        let answer = format!("{} keys were left unprocessed again and again: the table is throttled", wanted.len());
+        Err(LedgerError::Weather { ledger: self.table.to_string(), operation: "BatchGetItem", answer })
+    }
+
+    /// What is there, and what to ask for again.
+    async fn get_some(&self, wanted: Vec<Key>) -> Result<(Vec<Key>, Vec<Key>), LedgerError> {
+        let refused = |error: aws_sdk_dynamodb::error::BuildError| LedgerError::Weather {
+            ledger: self.table.to_string(),
+            operation: "BatchGetItem",
+            answer: error.to_string(),
+        };
+        let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build().map_err(refused)?;
+        let request = || self.client.batch_get_item().request_items(&*self.table, keys.clone()).send();
+        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("BatchGetItem", failure))?;
+        let items = got.responses.unwrap_or_default().into_values().flatten().collect();
+        let left = got.unprocessed_keys.unwrap_or_default().into_values().flat_map(|keys| keys.keys).collect();
+        Ok((items, left))
+    }
+}
+
+type Key = HashMap<String, AttributeValue>;

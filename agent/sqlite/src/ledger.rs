@@ -1,0 +1,338 @@
+//! The ledger on one machine, over the embedded file. A record is keyed by source *and* destination, `primary` or
+//! not: pointing a route at another bucket must not find the old bucket's "already copied".
+
+mod note;
+mod pack;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Row, params};
+
+use crate::{Db, Embedded, Failure};
+use skyferry_core::digest::Grade;
+use skyferry_core::ledger::{
+    Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
+    UploadRecord,
+};
+use skyferry_core::metrics::Outcome;
+use skyferry_core::object::{Location, Revision, SourceIdentity, UploadId, Writer};
+
+const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended, outcome, reason, digests, \
+     grade FROM records WHERE source = ?1 AND destination = ?2";
+/// Keeps a record whose attempt came to nothing: it is known, and not ended.
+const UNSETTLED: &str = "INSERT INTO records (source, destination, failures) VALUES (?1, ?2, ?3) \
+     ON CONFLICT DO UPDATE SET ended = -abs(ended), failures = failures + ?3";
+const FENCE: &str = "UPDATE writers SET fenced = ?3 WHERE source = ?1 AND destination = ?2 AND fenced IS NULL";
+const WRITERS: &str = "SELECT writer, fenced, stopped & 1, upload, state FROM writers \
+     WHERE source = ?1 AND destination = ?2 ORDER BY begun";
+const NEW_WRITER: &str = "INSERT INTO writers (source, destination, begun, writer) VALUES (?1, ?2, ?3, ?4)";
+const CHECKPOINT: &str = "UPDATE writers SET upload = ?4, state = ?5 \
+     WHERE source = ?1 AND destination = ?2 AND writer = ?3 AND fenced IS NULL AND stopped = 0";
+const STANDING: &str =
+    "SELECT writer, fenced IS NOT NULL, stopped & 1 FROM writers WHERE source = ?1 AND destination = ?2";
+const STOP: &str = "UPDATE writers SET stopped = stopped | 1 WHERE source = ?1 AND destination = ?2 AND writer = ?3 \
+     AND upload IS NOT NULL";
+const ABANDON: &str = "UPDATE writers SET stopped = stopped | 2 WHERE source = ?1 AND destination = ?2";
+const CLOSE: &str = "DELETE FROM writers WHERE source = ?1 AND destination = ?2 AND writer = ?3";
+/// Digests that are not told again stay, as long as they are of the same state.
+const SETTLE: &str = "INSERT INTO records \
+     (source, destination, outcome, ended, digests, grade, etag, size, modified, version, revision) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+     ON CONFLICT DO UPDATE SET outcome = ?3, reason = NULL, failures = 0, ended = ?4, \
+     digests = CASE WHEN ?5 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
+         AND revision IS ?11 THEN digests ELSE ?5 END, \
+     grade = CASE WHEN ?6 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
+         AND revision IS ?11 THEN grade ELSE ?6 END, \
+     etag = ?7, size = ?8, modified = ?9, version = ?10, revision = ?11";
+const PARK: &str = "INSERT INTO records (source, destination, outcome, reason, ended) VALUES (?1, ?2, 'parked', ?3, ?4) \
+     ON CONFLICT DO UPDATE SET outcome = 'parked', reason = ?3, failures = 0, ended = ?4";
+const UPLOADS: &str = "SELECT upload FROM writers WHERE upload IS NOT NULL AND stopped & 2 = 0 \
+     AND substr(destination, 1, length(?1)) = ?1";
+const OLD: &str = "SELECT source, destination, ended > 0 AND ended < ?3 FROM records WHERE (source, destination) > (?1, ?2) \
+     ORDER BY source, destination LIMIT 2000";
+const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended > 0 AND ended < ?3 AND NOT EXISTS \
+     (SELECT 1 FROM writers WHERE writers.source = records.source AND writers.destination = records.destination)";
+
+/// When records were forgotten last, in ms since the epoch.
+const FORGOT: &str = "forgot";
+const DAY: i64 = 24 * 3600 * 1000;
+
+/// The ledger of an embedded file. Most jobs are small objects that settle at once, and keys come in no order: so `begin`
+/// writes only the writer, in a table that is as small as the work at hand, and the record is written once, at the end.
+/// A record is there if it has a row or an open writer, and live while it has one.
+pub struct EmbeddedLedger {
+    file: Embedded,
+}
+
+impl Embedded {
+    pub fn ledger(&self) -> EmbeddedLedger {
+        EmbeddedLedger { file: self.clone() }
+    }
+}
+
+/// A subject as the tables have it.
+#[derive(Clone)]
+struct Name {
+    source: Vec<u8>,
+    destination: Vec<u8>,
+}
+
+impl Name {
+    fn of(subject: &Subject) -> Self {
+        let bytes = |at: &Location| [at.bucket.as_bytes(), b"/", at.key.as_bytes()].concat();
+        Name { source: bytes(&subject.source), destination: bytes(&subject.destination) }
+    }
+    fn pair(&self) -> (&[u8], &[u8]) {
+        (&self.source, &self.destination)
+    }
+}
+
+impl EmbeddedLedger {
+    /// Forgets records that ended longer ago than this. Goes in small steps, so that jobs run on meanwhile.
+    pub async fn reap(&self, older_than: Duration) -> Result<u64, LedgerError> {
+        let mut after = (Vec::new(), Vec::new());
+        let mut reaped = 0;
+        loop {
+            let from = after.clone();
+            let age = older_than.as_millis() as i64;
+            let step = self.run("Reap", move |db| {
+                let before = db.now.saturating_sub(age);
+                let rows = db.rows(OLD, (&from.0, &from.1, before), |row| {
+                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<bool>>(2)?))
+                })?;
+                let mut deleted = 0;
+                for (source, destination, _) in rows.iter().filter(|row| row.2 == Some(true)) {
+                    deleted += db.execute(REAP, (source, destination, before))? as u64;
+                }
+                Ok((deleted, rows.into_iter().last().map(|row| (row.0, row.1))))
+            });
+            let (deleted, last) = step.await?;
+            reaped += deleted;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(reaped),
+            }
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        mut work: impl FnMut(&mut Db<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let done = self.file.call(move |db| work(db).map(Some)).await;
+        done.map_err(|failure| told(self.file.name(), operation, failure))
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    fn name(&self) -> &str {
+        self.file.name()
+    }
+
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
+        let name = Name::of(subject);
+        self.run("Begin", move |db| {
+            let (source, destination) = name.pair();
+            let now = db.now;
+            let record = db.rows(RECORD, name.pair(), |row| read_record(row, now))?.pop();
+            let earlier = db.rows(WRITERS, name.pair(), |row| read_writer(row, now))?;
+            if !earlier.is_empty() {
+                db.execute(FENCE, (source, destination, now))?;
+            }
+            let mut begun = Begun { known: record.is_some() || !earlier.is_empty(), earlier, ..Begun::default() };
+            if let Some(record) = record {
+                (begun.published, begun.failures) = (record.published, record.failures);
+                begun.ended_for = record.ended_for;
+            }
+            let order = db.next_id();
+            db.execute(NEW_WRITER, (source, destination, order, writer.0.to_be_bytes()))?;
+            Ok(begun)
+        })
+        .await
+    }
+
+    async fn checkpoint(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        upload: Option<&UploadRecord>,
+    ) -> Result<(), LedgerError> {
+        let name = Name::of(subject);
+        let id = upload.map(|upload| upload.id.0.clone());
+        let state = upload.map(pack::upload);
+        let changed = self.run("Checkpoint", move |db| {
+            db.execute(CHECKPOINT, (&name.source, &name.destination, writer.0.to_be_bytes(), &id, &state))
+        });
+        if changed.await? == 0 { Err(LedgerError::Fenced) } else { Ok(()) }
+    }
+
+    async fn finish(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        ending: &Ending,
+        left: Left,
+        closed: &[Writer],
+    ) -> Result<Finished, LedgerError> {
+        let (name, ending, closed) = (Name::of(subject), ending.clone(), closed.to_vec());
+        let finished = self.run("Finish", move |db| {
+            let (source, destination) = name.pair();
+            let me = (source, destination, writer.0.to_be_bytes());
+            let standing = db.rows(STANDING, name.pair(), |row| {
+                Ok((Writer(u128::from_be_bytes(row.get(0)?)), row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
+            })?;
+            let mut open = standing.len();
+            let Some((_, fenced, _)) = standing.iter().find(|(other, _, stopped)| *other == writer && !stopped) else {
+                return Ok(None);
+            };
+            let stopped = left == Left::Upload && db.execute(STOP, me)? > 0;
+            if left != Left::Doubt && !stopped {
+                open -= db.execute(CLOSE, me)?;
+            }
+            if *fenced {
+                return Ok(None);
+            }
+            for writer in &closed {
+                open -= db.execute(CLOSE, (source, destination, writer.0.to_be_bytes()))?;
+            }
+            record_ending(db, &name, &ending, open > 0)?;
+            // One that has stopped writes nothing any more: its successor finds the upload, the message need not wait.
+            Ok(Some(Finished { others_open: open > usize::from(stopped) }))
+        });
+        finished.await?.ok_or(LedgerError::Fenced)
+    }
+
+    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
+        let name = Name::of(subject);
+        self.run("Lookup", move |db| {
+            let now = db.now;
+            let record = db.rows(RECORD, name.pair(), |row| read_record(row, now))?.pop();
+            let open = db.rows(STANDING, name.pair(), |_| Ok(()))?.len();
+            let Some(mut record) = record.or_else(|| (open > 0).then(Record::default)) else { return Ok(None) };
+            record.open_writers = open;
+            record.ended &= open == 0;
+            Ok(Some(record))
+        })
+        .await
+    }
+
+    async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError> {
+        let prefix = [destination_bucket.as_bytes(), b"/"].concat();
+        self.run("OpenUploads", move |db| db.rows(UPLOADS, (&prefix,), |row| Ok(UploadId(row.get(0)?)))).await
+    }
+
+    /// Once a day at most: it reads every record.
+    async fn forget(&self) -> Result<u64, LedgerError> {
+        let last = self.run("ReadNote", |db| Ok((note::read(db, FORGOT)?, db.now))).await?;
+        let (at, now) = (last.0.and_then(|at| at.try_into().ok()).map_or(0, i64::from_be_bytes), last.1);
+        if (0..DAY).contains(&(now - at)) {
+            return Ok(0);
+        }
+        let forgotten = self.reap(KEPT).await?;
+        self.run("SetNote", move |db| note::write(db, FORGOT, &now.to_be_bytes())).await?;
+        Ok(forgotten)
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let name = note::name(name);
+        self.run("ReadNote", move |db| note::read(db, &name)).await
+    }
+
+    async fn set_note(&self, name: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, LedgerError> {
+        let (name, old, new) = (note::name(name), old.map(<[u8]>::to_vec), new.map(<[u8]>::to_vec));
+        self.run("SetNote", move |db| note::set(db, &name, old.as_deref(), new.as_deref())).await
+    }
+}
+
+/// Writes into the record what an ended writer leaves.
+fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: bool) -> rusqlite::Result<()> {
+    let (source, destination) = name.pair();
+    match ending {
+        Ending::Settled { outcome, published, digests, grade } => {
+            let identity = published.as_ref().map(|published| &published.identity);
+            let packed = digests.as_ref().map(|digests| {
+                let mut out = Vec::new();
+                pack::digests(&mut out, digests);
+                out
+            });
+            let ended = if others_open { -db.now } else { db.now };
+            db.statement(SETTLE)?.execute(params![
+                source,
+                destination,
+                outcome.name(),
+                ended,
+                packed,
+                grade.map(Grade::name),
+                identity.map(|identity| &*identity.etag),
+                identity.map(|identity| identity.size as i64),
+                identity.map(|identity| identity.last_modified),
+                identity.and_then(|identity| identity.version.as_deref()),
+                published.as_ref().map(|published| &*published.revision.0),
+            ])?;
+        }
+        Ending::Parked { reason } => {
+            db.execute(ABANDON, name.pair())?;
+            db.execute(PARK, (source, destination, reason, -db.now))?;
+        }
+        Ending::Released { counted } => {
+            db.execute(UNSETTLED, (source, destination, u32::from(*counted)))?;
+        }
+    }
+    Ok(())
+}
+
+/// A row of `RECORD`; the open writers are counted elsewhere.
+fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<Record> {
+    let published = match row.get::<_, Option<_>>(4)? {
+        None => None,
+        Some(revision) => Some(LastPublished {
+            identity: SourceIdentity {
+                etag: row.get(0)?,
+                size: row.get::<_, i64>(1)? as u64,
+                last_modified: row.get(2)?,
+                version: row.get(3)?,
+            },
+            revision: Revision(revision),
+        }),
+    };
+    let ended: Option<i64> = row.get(6)?;
+    Ok(Record {
+        outcome: row.get_ref(7)?.as_str_or_null()?.and_then(Outcome::parse),
+        reason: row.get(8)?,
+        published,
+        digests: row.get_ref(9)?.as_blob_or_null()?.and_then(pack::read_digests),
+        grade: row.get_ref(10)?.as_str_or_null()?.and_then(Grade::parse),
+        open_writers: 0,
+        failures: row.get(5)?,
+        ended_for: ended.map(|at| Duration::from_millis((now - at.abs()).max(0) as u64)),
+        ended: ended.is_some_and(|at| at > 0),
+    })
+}
+
+fn read_writer(row: &Row<'_>, now: i64) -> rusqlite::Result<EarlierWriter> {
+    let id: Option<String> = row.get(3)?;
+    let upload = match (&id, row.get_ref(4)?.as_blob_or_null()?) {
+        (Some(id), Some(state)) => pack::read_upload(id, state),
+        _ => None,
+    };
+    // Not fenced yet: that is what this `begin` does.
+    let fenced = row.get::<_, Option<i64>>(1)?.unwrap_or(now);
+    Ok(EarlierWriter {
+        writer: Writer(u128::from_be_bytes(row.get(0)?)),
+        fenced_for: Duration::from_millis((now - fenced).max(0) as u64),
+        stopped: row.get(2)?,
+        upload,
+    })
+}
+
+fn told(ledger: &str, operation: &'static str, failure: Failure) -> LedgerError {
+    let ledger = ledger.to_string();
+    if failure.damaged {
+        let advice = "move the file away: `scan` finds again what is missing".to_string();
+        return LedgerError::Unusable { ledger, problem: format!("the file is damaged ({})", failure.answer), advice };
+    }
+    LedgerError::Weather { ledger, operation, answer: failure.answer }
+}

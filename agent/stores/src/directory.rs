@@ -1,0 +1,266 @@
+//! A local directory as a bucket: the near end of `copy ./dir s3://…`, and the far end of the way back.
+//!
+//! - Keys are paths below the root, one to one (`names`). A file where a folder must be (`a` and `a/b`) cannot be held,
+//!   and the error says so. Folders appear with their files and go when the last of these is deleted.
+//! - The bucket is only a word: one `Directory` is one bucket, and any other name is refused, so that two routes
+//!   cannot meet in one tree unseen.
+//! - Links are not followed: a listing leaves them out with a warning, a read finds nothing there, a write replaces the
+//!   link or is refused, and never goes through it. The root itself may be a link.
+//! - A file's ETag and revision are its inode, time of change and size. A read that meets a change ends in
+//!   `SourceChanged` before its last chunk. That a program writes *while keeping all three* cannot be seen.
+//! - Writes are synced before they answer. What is ours lies in `.skyferry` in the root: on the same file system.
+
+mod beside;
+mod names;
+mod parts;
+mod place;
+mod read;
+mod walk;
+mod write;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use self::place::{Place, Res};
+use self::walk::Walk;
+use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::object::{Expected, Key, Location, UploadId};
+use skyferry_core::plan::Limits;
+use skyferry_core::store::*;
+
+/// How much is read or written in one go by a thread that may block.
+const CHUNK: usize = 256 << 10;
+/// Rows of one page of a listing.
+const PAGE: usize = 1000;
+/// Listings that are kept between two pages: without its walk a page begins again at the root.
+const WALKS: usize = 8;
+
+#[derive(Clone, Debug)]
+pub struct DirectoryOptions {
+    pub root: PathBuf,
+    /// The word that locations, ledger and logs call it by.
+    pub bucket: Arc<str>,
+    /// Make the root if it is not there: for a sink.
+    pub create: bool,
+}
+
+/// A directory as `Source` and as `Sink`.
+pub struct Directory {
+    place: Place,
+    bucket: Arc<str>,
+    uploads: parts::Uploads,
+    walks: Mutex<Vec<Resting>>,
+}
+
+/// A listing between two pages.
+struct Resting {
+    prefix: Key,
+    token: String,
+    walk: Walk,
+}
+
+/// What an error names.
+#[derive(Clone)]
+struct Call {
+    side: Side,
+    operation: &'static str,
+    at: Location,
+}
+
+impl Call {
+    fn error(&self, kind: Kind, why: impl Into<String>) -> CopyError {
+        CopyError::new(self.side, kind, self.operation, &self.at, why)
+    }
+}
+
+/// Runs what may block where blocking is allowed. It runs to its end even if the caller goes away.
+async fn blocking<T: Send + 'static>(call: &Call, work: impl FnOnce() -> Res<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|trouble| trouble.at(call.side, call.operation, &call.at)),
+        Err(ended) => Err(call.error(Kind::Local, ended.to_string())),
+    }
+}
+
+impl Directory {
+    /// Makes the root if asked to, and removes what dead processes left in it. Blocks for a moment.
+    pub fn open(options: DirectoryOptions) -> Result<Directory> {
+        let place = Place { root: options.root };
+        if options.create {
+            let at = Location::new(options.bucket.clone(), "");
+            std::fs::create_dir_all(place.root())
+                .map_err(|error| place::Trouble::from(error).at(Side::Destination, "mkdir", &at))?;
+            write::sweep(&place);
+            if place.own_path("").exists() {
+                parts::sweep(&place);
+            }
+        }
+        Ok(Directory { place, bucket: options.bucket, uploads: parts::Uploads::default(), walks: Mutex::default() })
+    }
+
+    fn call(&self, side: Side, operation: &'static str, at: &Location) -> Result<Call> {
+        let call = Call { side, operation, at: at.clone() };
+        if at.bucket == self.bucket {
+            return Ok(call);
+        }
+        Err(call.error(Kind::BucketMissing, format!("this directory is called `{}`", self.bucket)))
+    }
+
+    async fn page(&self, side: Side, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
+        let call = self.call(side, "list", &Location::new(bucket, prefix.clone()))?;
+        let (resting, after) = match from {
+            ListFrom::Start => (None, None),
+            ListFrom::After(key) => (None, Some(key.clone())),
+            ListFrom::Token(token) => {
+                let key = hex::decode(token).map_err(|_| call.error(Kind::Refused, "not a token of ours"))?;
+                (self.take_walk(prefix, token), Some(Key::new(key)))
+            }
+        };
+        let (place, wanted) = (self.place.clone(), prefix.clone());
+        let listed = blocking(&call, move || {
+            let mut walk = match resting {
+                Some(walk) => walk,
+                None => Walk::new(&place, &wanted, after.as_ref())?,
+            };
+            let mut objects = Vec::new();
+            while objects.len() < PAGE {
+                match walk.next() {
+                    Ok(Some(listed)) => objects.push(listed),
+                    Ok(None) => return Ok((objects, None)),
+                    Err(trouble) if objects.is_empty() => return Err(trouble),
+                    // What was found before it comes first.
+                    Err(trouble) => {
+                        walk.ends_with(trouble);
+                        return Ok((objects, Some(walk)));
+                    }
+                }
+            }
+            Ok((objects, Some(walk)))
+        });
+        let (objects, walk) = listed.await?;
+        let next = walk.and_then(|walk| {
+            let token = hex::encode(objects.last()?.key.as_bytes());
+            self.keep_walk(Resting { prefix: prefix.clone(), token: token.clone(), walk });
+            Some(token)
+        });
+        Ok(Page { objects, next })
+    }
+
+    fn take_walk(&self, prefix: &Key, token: &str) -> Option<Walk> {
+        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = walks.iter().position(|resting| resting.prefix == *prefix && resting.token == token)?;
+        Some(walks.remove(found).walk)
+    }
+
+    fn keep_walk(&self, resting: Resting) {
+        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        if walks.len() == WALKS {
+            walks.remove(0);
+        }
+        walks.push(resting);
+    }
+
+    async fn look(&self, call: Call, pin: Pin, settled: bool) -> Result<Option<Object>> {
+        let (place, key) = (self.place.clone(), call.at.key.clone());
+        blocking(&call, move || {
+            let found = if settled { read::find_settled(&place, &key) } else { read::find(&place, &key) };
+            let Some((_, state)) = found? else { return Ok(None) };
+            read::check_pin(&state, &pin)?;
+            Ok(Some(beside::object(&place, &state)))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Source for Directory {
+    async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
+        self.page(Side::Source, bucket, prefix, from).await
+    }
+
+    async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
+        self.look(self.call(Side::Source, "stat", at)?, pin.clone(), true).await
+    }
+
+    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
+        read::open(&self.place, self.call(Side::Source, "read", at)?, pin.clone(), range, true).await
+    }
+}
+
+#[async_trait]
+impl Sink for Directory {
+    fn limits(&self) -> &Limits {
+        &Limits::DIRECTORY
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            conditional_put: true,
+            conditional_finish: true,
+            conditional_delete: true,
+            checksums: true,
+            metadata: true,
+        }
+    }
+
+    async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
+        self.page(Side::Destination, bucket, prefix, from).await
+    }
+
+    async fn head(&self, at: &Location) -> Result<Option<Object>> {
+        self.look(self.call(Side::Destination, "stat", at)?, Pin::Newest, false).await
+    }
+
+    async fn open(&self, at: &Location) -> Result<Option<Opened>> {
+        read::open(&self.place, self.call(Side::Destination, "read", at)?, Pin::Newest, None, false).await
+    }
+
+    async fn put(&self, at: &Location, payload: Payload, with: &Attributes, expected: &Expected) -> Result<Published> {
+        write::put(&self.place, &self.call(Side::Destination, "write", at)?, payload, with, expected).await
+    }
+
+    async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId> {
+        parts::begin(&self.place, &self.call(Side::Destination, "begin", at)?, with).await
+    }
+
+    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
+        let call = self.call(Side::Destination, "write part", at)?;
+        parts::part(&self.place, &self.uploads, &call, upload, number, payload).await
+    }
+
+    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
+        parts::parts(&self.place, &self.call(Side::Destination, "list parts", at)?, upload).await
+    }
+
+    async fn finish(
+        &self,
+        at: &Location,
+        upload: &UploadId,
+        parts: &[FinishedPart],
+        whole: &skyferry_core::digest::Digests,
+        expected: &Expected,
+    ) -> Result<Published> {
+        let call = self.call(Side::Destination, "finish", at)?;
+        parts::finish(&self.place, &self.uploads, &call, upload, (parts, whole), expected).await
+    }
+
+    async fn abort(&self, at: &Location, upload: &UploadId) -> Result<()> {
+        parts::abort(&self.place, &self.uploads, &self.call(Side::Destination, "abort", at)?, upload).await
+    }
+
+    async fn uploads(&self, bucket: &str, prefix: &Key) -> Result<Vec<OpenUpload>> {
+        let at = Location::new(bucket, prefix.clone());
+        parts::uploads(&self.place, &self.call(Side::Destination, "list uploads", &at)?).await
+    }
+
+    async fn delete(&self, at: &Location, expected: &Expected) -> Result<()> {
+        let call = self.call(Side::Destination, "delete", at)?;
+        let (place, key, expected) = (self.place.clone(), at.key.clone(), expected.clone());
+        blocking(&call, move || write::delete(&place, &key, &expected)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

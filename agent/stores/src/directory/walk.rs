@@ -1,0 +1,152 @@
+//! Listing in the order of the keys' bytes, without holding more than the names of the directories on the way down.
+//!
+//! A file sorts by its name and a directory by its name and a slash, as their keys do (`a-b` < `a/` < `a0`); walking the
+//! sorted entries depth first gives all keys sorted.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::lstat;
+
+use super::names::part_of;
+use super::place::{Place, Res, State, Trouble};
+use skyferry_core::error::Kind;
+use skyferry_core::object::{Key, Revision};
+use skyferry_core::store::Listed;
+
+/// One listing on its way.
+pub(super) struct Walk {
+    prefix: Vec<u8>,
+    after: Option<Vec<u8>>,
+    levels: Vec<Level>,
+    /// The first directory that could not be read: told when all others are listed.
+    unreadable: Option<Trouble>,
+}
+
+/// One directory on the way down, and what of it is still to come.
+struct Level {
+    path: PathBuf,
+    key: Vec<u8>,
+    entries: std::vec::IntoIter<Entry>,
+}
+
+struct Entry {
+    /// The key's part, with a slash behind a directory's: what sorts.
+    part: Vec<u8>,
+    name: OsString,
+    directory: bool,
+}
+
+impl Walk {
+    /// Of the keys that begin with `prefix` and come after `after`.
+    pub(super) fn new(place: &Place, prefix: &Key, after: Option<&Key>) -> Res<Walk> {
+        let mut walk = Walk {
+            prefix: prefix.as_bytes().to_vec(),
+            after: after.map(|key| key.as_bytes().to_vec()),
+            levels: Vec::new(),
+            unreadable: None,
+        };
+        drop(place.open()?);
+        walk.enter(place.root().to_path_buf(), Vec::new())?;
+        Ok(walk)
+    }
+
+    /// The next file. One that vanishes meanwhile is left out; a directory that cannot be read ends the listing with its
+    /// error, but only after everything else.
+    pub(super) fn next(&mut self) -> Res<Option<Listed>> {
+        while let Some(level) = self.levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                self.levels.pop();
+                continue;
+            };
+            let (path, key) = (level.path.join(&entry.name), [&*level.key, &entry.part].concat());
+            if entry.directory {
+                match self.enter(path, key) {
+                    Err(trouble @ Trouble::Known(Kind::Unreadable, _)) => drop(self.unreadable.get_or_insert(trouble)),
+                    entered => entered?,
+                }
+            } else if let Some(state) = state_at(&path)? {
+                return Ok(Some(Listed {
+                    key: Key::new(key),
+                    size: state.size,
+                    etag: state.stamp(),
+                    last_modified: state.modified(),
+                    storage_class: None,
+                    revision: Some(Revision(state.stamp())),
+                    version: None,
+                }));
+            }
+        }
+        match self.unreadable.take() {
+            Some(trouble) => Err(trouble),
+            None => Ok(None),
+        }
+    }
+
+    /// Nothing more comes but this.
+    pub(super) fn ends_with(&mut self, trouble: Trouble) {
+        self.levels.clear();
+        self.unreadable = Some(trouble);
+    }
+
+    fn enter(&mut self, path: PathBuf, key: Vec<u8>) -> Res<()> {
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if gone(&error) => return Ok(()),
+            Err(error) => return Err(named(error, &path)),
+        };
+        let mut wanted = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| named(error, &path))?;
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                Err(error) if gone(&error) => continue,
+                Err(error) => return Err(named(error, &path)),
+            };
+            if kind.is_symlink() {
+                tracing::warn!(path = %entry.path().display(), "left out: links are not followed");
+            }
+            let name = entry.file_name();
+            let Some(part) = part_of(&name).filter(|_| kind.is_file() || kind.is_dir()) else { continue };
+            let mut part = part.into_owned();
+            if kind.is_dir() {
+                part.push(b'/');
+            }
+            let whole = [&*key, &part].concat();
+            if whole.is_empty() {
+                tracing::warn!(path = %entry.path().display(), "left out: no key stands for this name");
+            } else if self.wants(&whole, kind.is_dir()) {
+                wanted.push(Entry { part, name, directory: kind.is_dir() });
+            }
+        }
+        wanted.sort_unstable_by(|a, b| a.part.cmp(&b.part));
+        self.levels.push(Level { path, key, entries: wanted.into_iter() });
+        Ok(())
+    }
+
+    /// Whether this key, or one in this directory, can be part of the answer.
+    fn wants(&self, key: &[u8], directory: bool) -> bool {
+        let prefixed = key.starts_with(&self.prefix) || directory && self.prefix.starts_with(key);
+        let later = |after: &Vec<u8>| key > after.as_slice() || directory && after.starts_with(key);
+        prefixed && self.after.as_ref().is_none_or(later)
+    }
+}
+
+fn state_at(path: &Path) -> Res<Option<State>> {
+    match lstat(path) {
+        Ok(stat) => Ok(State::of(&stat)),
+        Err(errno) if gone(&errno.into()) => Ok(None),
+        Err(errno) => Err(named(errno.into(), path)),
+    }
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A listing fails as a whole: the path says where.
+fn named(error: io::Error, path: &Path) -> Trouble {
+    let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Unreadable } else { Kind::Local };
+    Trouble::new(kind, format!("{}: {error}", path.display()))
+}

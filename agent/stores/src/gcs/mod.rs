@@ -1,0 +1,196 @@
+//! Google Cloud Storage by its XML API: a dialect of it with a signature and preconditions of its own.
+//!
+//! Not by the AWS SDK: its signature gives no preconditions here, its checksums are ignored, its HTTP/2 puts all uploads on
+//! one connection, and it leaves out the `Content-Length: 0` without which an upload does not start. Nothing that starts with
+//! `x-amz-` is ever sent, and never an ACL.
+//!
+//! What the preconditions cover: single PUTs and DELETEs (`x-goog-if-generation-match`). They are refused when a
+//! multipart upload begins and ignored when it completes, so `finish` does not send any: the protocol's fence
+//! protects large objects.
+
+mod keys;
+mod sign;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use skyferry_providers::{Cached, Credentials};
+
+use super::http::{Body, Transport};
+use super::xml_api::{Addressing, Client, Dialect, Endpoint, Facts, Service};
+use sign::Signer;
+use skyferry_core::digest::{self, Stored};
+use skyferry_core::error::Side;
+use skyferry_core::object::{Expected, Key, Revision};
+use skyferry_core::plan::Limits;
+use skyferry_core::store::Capabilities;
+
+const GOOGLE: &str = "https://storage.googleapis.com";
+const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
+const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
+const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
+
+/// Where the service is.
+#[derive(Clone, Debug, Default)]
+pub struct GcsOptions {
+    /// Scheme and host, for a private endpoint or a peer of the tests. Default: Google's.
+    pub endpoint: Option<String>,
+}
+
+/// The endpoint of the settings cannot be one.
+#[derive(Debug, thiserror::Error)]
+#[error("endpoint {0}: expected http(s)://host[:port] without a path")]
+pub struct WrongEndpoint(String);
+
+/// One account at the service. Cheap to use from many tasks at once.
+#[derive(Debug)]
+pub struct Gcs(Client);
+
+impl Gcs {
+    /// `side` is what its errors say; `transport` may be shared with other stores.
+    pub fn new(
+        options: &GcsOptions,
+        credentials: Arc<Cached>,
+        side: Side,
+        transport: Transport,
+    ) -> Result<Self, WrongEndpoint> {
+        let text = options.endpoint.as_deref().unwrap_or(GOOGLE).trim_end_matches('/');
+        // What stands before an `@` may be a password.
+        let shown = || text.rsplit('@').next().unwrap_or_default().to_owned();
+        let endpoint = Endpoint::parse(text, Addressing::Path, None).ok_or_else(|| WrongEndpoint(shown()))?;
+        let google = Google { endpoint, facts: facts(), signer: Signer::default() };
+        Ok(Gcs(Client::new(Box::new(google), credentials, side, transport)))
+    }
+}
+
+impl Service for Gcs {
+    fn client(&self) -> &Client {
+        &self.0
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        limits: &Limits::GCS,
+        capabilities: Capabilities {
+            conditional_put: true,
+            conditional_finish: false,
+            conditional_delete: true,
+            checksums: true,
+            metadata: true,
+        },
+        meta: "x-goog-meta-",
+        most_metadata: Some(Limits::GCS.max_metadata_bytes),
+        storage_class: HeaderName::from_static("x-goog-storage-class"),
+        class_of: storage_class,
+        tagging: None,
+        keeps_expires: false,
+        version: (GENERATION, "generation"),
+        generations: true,
+        // Without it the service decompresses objects that say they are gzip: neither the stored bytes nor their length.
+        accept_encoding: &["gzip"],
+        trailers: false,
+        part_checksums: false,
+        md5_etags: false,
+        extras: false,
+        learns_regions: false,
+    }
+}
+
+/// This service's class for a class of either service. `None`: unknown.
+///
+/// The classes that S3 moves by access go to NEARLINE, those that answer at once but rarely to COLDLINE, the archives
+/// to ARCHIVE. One zone or reduced redundancy is about where, not how often: those that are read often are STANDARD.
+pub fn storage_class(name: &str) -> Option<&str> {
+    Some(match name {
+        "STANDARD" | "REDUCED_REDUNDANCY" | "EXPRESS_ONEZONE" => "STANDARD",
+        "NEARLINE" | "STANDARD_IA" | "ONEZONE_IA" | "INTELLIGENT_TIERING" => "NEARLINE",
+        "COLDLINE" | "GLACIER_IR" => "COLDLINE",
+        "ARCHIVE" | "GLACIER" | "DEEP_ARCHIVE" => "ARCHIVE",
+        "MULTI_REGIONAL" | "REGIONAL" | "DURABLE_REDUCED_AVAILABILITY" => name,
+        _ => return None,
+    })
+}
+
+/// The dialect.
+struct Google {
+    endpoint: Endpoint,
+    facts: Facts,
+    signer: Signer,
+}
+
+/// Where it speaks to; nothing of the credentials.
+impl fmt::Debug for Google {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Google").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Dialect for Google {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn endpoint(&self, _region: &str) -> Option<Endpoint> {
+        Some(self.endpoint.clone())
+    }
+
+    fn region(&self) -> Option<&str> {
+        Some("auto")
+    }
+
+    fn sign(
+        &self,
+        request: &mut Request<Body>,
+        credentials: &Arc<Credentials>,
+        _region: &str,
+        _trailer: bool,
+    ) -> Result<(), String> {
+        let now = jiff::Timestamp::now().as_second();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let signed = self.signer.authorise(credentials, now, &method, &uri, request.headers_mut());
+        signed.map_err(|unsendable| unsendable.to_string())
+    }
+
+    fn refuses(&self, key: &Key) -> Option<String> {
+        keys::refusal(key)
+    }
+
+    /// A revision that is no generation was never here, so it cannot be what is there now.
+    fn condition(&self, expected: &Expected) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let generation = match expected {
+            Expected::Any => return Ok(None),
+            Expected::Absent => 0,
+            Expected::Revision(revision) => match revision.0.parse::<u64>() {
+                Ok(generation) if generation > 0 => generation,
+                _ => return Err("the expected revision is not a generation".into()),
+            },
+        };
+        Ok(Some((IF_GENERATION_MATCH, HeaderValue::from(generation))))
+    }
+
+    /// The service refuses another body before it publishes.
+    fn announce(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
+        let hash = digest::goog_hash(known.unwrap_or_else(|| crc32c::crc32c(bytes)));
+        Some((HASH, HeaderValue::from_str(&hash).ok()?))
+    }
+
+    fn stored(&self, headers: &HeaderMap) -> Stored {
+        let mut stored = Stored::default();
+        for value in headers.get_all(HASH) {
+            value.to_str().ok().map(|hashes| stored.goog_hash(hashes));
+        }
+        stored
+    }
+
+    /// Digits only, as it is sent back in a header.
+    fn revision(&self, headers: &HeaderMap, _etag: Option<&str>) -> Option<Revision> {
+        let number: u64 = headers.get(GENERATION)?.to_str().ok()?.parse().ok()?;
+        Some(Revision(number.to_string().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

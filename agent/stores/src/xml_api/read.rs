@@ -1,0 +1,223 @@
+//! HEAD and GET. All of it may be asked again: nothing here changes anything.
+//!
+//! An absence is believed only on the service's word. A HEAD's answer has none, and a page of something in between is
+//! none: so a listing of exactly that key has to agree before a record ends as gone.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HeaderValue, IF_MATCH, RANGE, TRANSFER_ENCODING};
+use http::{HeaderMap, Method};
+
+use super::super::http::{Answer, Call, again};
+use super::answers::Asked;
+use super::{Client, Outgoing, length};
+use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::object::Location;
+use skyferry_core::store::{ListFrom, Object, Opened, Pin, Result};
+
+/// A body whose length nobody says is counted up to here; the listing knows the length of a longer one.
+const COUNTED: usize = 1 << 20;
+
+/// What "not there" is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// Nothing there.
+    Believed,
+    /// Asked for in a second way.
+    Confirmed,
+}
+
+impl Client {
+    /// One state of an object without its bytes.
+    pub(super) async fn look(&self, at: &Location, pin: &Pin, absence: Absence) -> Result<Option<Object>> {
+        if absence == Absence::Confirmed && self.dialect.refuses(&at.key).is_some() {
+            return Ok(None);
+        }
+        let looked = again(|| async {
+            let head = self.reading(Method::HEAD, "HeadObject", at, pin, None, 0)?;
+            let call = head.call.clone();
+            let answer = self.send(head).await?;
+            // Where the length is not said, a GET counts.
+            let Some(size) = length::stored(&answer.headers).or(answer.content_length()) else { return Ok(None) };
+            let first = !matches!(pin, Pin::State { .. });
+            let object = self.describe(&call, &answer.headers, size, true, first);
+            pinned(&call, object.map_err(|why| call.error(Kind::Nonsense, why))?, pin).map(Some)
+        })
+        .await;
+        match looked {
+            Ok(Some(object)) => Ok(Some(object)),
+            Err(error) if error.kind == Kind::NotFound && absence == Absence::Believed => Ok(None),
+            Err(error) if error.kind == Kind::NotFound && !by_version(pin) => match self.absent(error).await {
+                // Nobody may list here: then a GET has to say it.
+                Err(error) if error.kind == Kind::Denied => self.look_by_get(at, pin).await,
+                absent => absent,
+            },
+            // Refused credentials, a missing bucket, or this object? A GET's answer has words.
+            Err(error) if !matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::Refused | Kind::WrongRegion) => {
+                Err(error)
+            }
+            Ok(None) | Err(_) => self.look_by_get(at, pin).await,
+        }
+    }
+
+    async fn look_by_get(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
+        Ok(self.read(at, pin, None, Absence::Believed).await?.map(|opened| opened.object))
+    }
+
+    /// Opens an object's bytes as they are stored.
+    pub(super) async fn read(
+        &self,
+        at: &Location,
+        pin: &Pin,
+        range: Option<Range<u64>>,
+        absence: Absence,
+    ) -> Result<Option<Opened>> {
+        if absence == Absence::Confirmed && self.dialect.refuses(&at.key).is_some() {
+            return Ok(None);
+        }
+        let read = again(|| async {
+            let mut opened = None;
+            for accept in 0..self.facts().accept_encoding.len() {
+                let get = self.reading(Method::GET, "GetObject", at, pin, range.as_ref(), accept)?;
+                let call = get.call.clone();
+                let answer = self.send(get).await?;
+                let span = length::span(&answer.headers, range.as_ref());
+                let span = span.map_err(|why| call.error(Kind::Nonsense, why))?;
+                opened = Some((call, answer, span));
+                if span.length.is_some() {
+                    break;
+                }
+            }
+            let Some((call, answer, span)) = opened else { return Err(self.refused(at, "no encoding to accept")) };
+            self.opened(&call, answer, span, pin).await
+        })
+        .await;
+        match read {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) if error.kind != Kind::NotFound => Err(error),
+            // A state that is not there leaves open what the newest one is.
+            Err(error) if matches!(pin, Pin::State { .. }) => Err(CopyError { kind: Kind::SourceChanged, ..error }),
+            Err(error) if absence == Absence::Confirmed && *pin == Pin::Newest => match self.absent(error).await {
+                Err(error) if error.kind == Kind::Denied => Ok(None),
+                absent => absent,
+            },
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn refused(&self, at: &Location, why: &str) -> CopyError {
+        Call::new(self.side, "GetObject", at).error(Kind::Refused, why)
+    }
+
+    /// The second look: `None` if a listing does not show the key either.
+    async fn absent<T>(&self, not_found: CopyError) -> Result<Option<T>> {
+        let at = Location::new(not_found.bucket.as_str(), not_found.key.clone());
+        let page = self.page_of(&at.bucket, &at.key, ListFrom::Start, Some("2")).await?;
+        match page.objects.iter().any(|row| row.key == at.key) {
+            false => Ok(None),
+            true => {
+                let answer = format!("listed, but not found: {}", not_found.answer);
+                Err(CopyError { kind: Kind::Nonsense, answer, ..not_found })
+            }
+        }
+    }
+
+    fn reading(
+        &self,
+        method: Method,
+        operation: &'static str,
+        at: &Location,
+        pin: &Pin,
+        range: Option<&Range<u64>>,
+        accept: usize,
+    ) -> Result<Outgoing> {
+        let asked = if method == Method::HEAD { Asked::Head } else { Asked::Read };
+        let mut read = self.object(method, operation, at, asked)?;
+        self.dialect.reads(&mut read.headers);
+        if let Some(accept) = self.facts().accept_encoding.get(accept) {
+            read.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+        }
+        if let Some(range) = range {
+            let last = range.end.checked_sub(1).filter(|last| *last >= range.start);
+            let last = last.ok_or_else(|| self.refused(at, "an empty range"))?;
+            read.header(RANGE, &format!("bytes={}-{last}", range.start))?;
+        }
+        match pin {
+            Pin::Newest => {}
+            Pin::Version(version) => read.query(self.facts().version.1, version.to_string()),
+            Pin::State { identity, by_version } => {
+                if !identity.etag.is_empty() {
+                    read.header(IF_MATCH, &format!("\"{}\"", identity.etag))?;
+                }
+                if let Some(version) = identity.version.as_ref().filter(|_| *by_version) {
+                    read.query(self.facts().version.1, version.to_string());
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    async fn opened(&self, call: &Call, answer: Answer, span: length::Span, pin: &Pin) -> Result<Opened> {
+        let nonsense = |why: String| call.error(Kind::Nonsense, why);
+        let first = !matches!(pin, Pin::State { .. });
+        if let length::Span { length: Some(length), size: Some(size) } = span {
+            // With a range that is just one part, S3 answers with the part's checksum.
+            let object = self.describe(call, &answer.headers, size, length == size, first).map_err(nonsense)?;
+            return Ok(Opened { object: pinned(call, object, pin)?, length, chunks: answer.chunks(length) });
+        }
+        let headers = answer.headers.clone();
+        let (head, rest) = answer.start(COUNTED).await?;
+        let size = match (span.size, &rest) {
+            (Some(size), _) => size,
+            (None, None) if ends_by_itself(&headers) => head.len() as u64,
+            (None, _) => self.listed_size(call, &headers).await?,
+        };
+        let object = self.describe(call, &headers, size, true, first).map_err(nonsense)?;
+        let object = pinned(call, object, pin)?;
+        let chunks = match (size.checked_sub(head.len() as u64), rest) {
+            (Some(left), Some(rest)) => stream::once(async { Ok::<Bytes, _>(head) }).chain(rest.of(left)).boxed(),
+            (Some(0), None) => stream::once(async { Ok(head) }).boxed(),
+            _ => return Err(nonsense(format!("{} bytes or more of an object of {size}", head.len()))),
+        };
+        Ok(Opened { object, length: size, chunks })
+    }
+
+    /// The length that a listing shows for this state.
+    async fn listed_size(&self, call: &Call, headers: &HeaderMap) -> Result<u64> {
+        let page = self.page_of(&call.at.bucket, &call.at.key, ListFrom::Start, Some("2")).await?;
+        let etag = super::headers::etag(headers).unwrap_or_default();
+        let row = page.objects.iter().find(|row| row.key == call.at.key && *row.etag == *etag);
+        row.map(|row| row.size).ok_or_else(|| call.error(Kind::Nonsense, "no length, and no listing that shows it"))
+    }
+}
+
+/// The end of the body is marked, and nothing on the way has packed or unpacked it: then what came is all of it.
+fn ends_by_itself(headers: &HeaderMap) -> bool {
+    let weak = headers.get(ETAG).is_some_and(|etag| etag.as_bytes().starts_with(b"W/"));
+    headers.contains_key(TRANSFER_ENCODING) && !headers.contains_key(CONTENT_ENCODING) && !weak
+}
+
+fn by_version(pin: &Pin) -> bool {
+    match pin {
+        Pin::Newest => false,
+        Pin::Version(_) => true,
+        Pin::State { identity, by_version } => *by_version && identity.version.is_some(),
+    }
+}
+
+/// If-Match compares ETags only: the same bytes written again with other headers keep theirs, and are another state. A
+/// version says more than a time.
+fn pinned(call: &Call, object: Object, pin: &Pin) -> Result<Object> {
+    let Pin::State { identity: wanted, .. } = pin else { return Ok(object) };
+    let got = &object.identity;
+    let same_time = match (&wanted.version, &got.version) {
+        (Some(wanted), Some(got)) => wanted == got,
+        _ => got.last_modified == wanted.last_modified,
+    };
+    if got.etag == wanted.etag && got.size == wanted.size && same_time {
+        return Ok(object);
+    }
+    Err(call.error(Kind::SourceChanged, "another state than the one that was asked for"))
+}

@@ -1,0 +1,254 @@
+//! One request's way: place, headers, signature, transport, and what its answer is; at most one more try where the answer
+//! names the bucket's region or refuses credentials that have been replaced meanwhile.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request};
+use skyferry_providers::Credentials;
+
+use super::super::http::{Answer, Body, Call, Effect};
+use super::answers::Asked;
+use super::document::{self, Document};
+use super::{Client, Place, chunked, endpoint, refusal};
+use skyferry_core::error::Kind;
+use skyferry_core::object::Location;
+use skyferry_core::store::{Chunks, Payload, Result};
+
+/// How often a request is sent again that was refused because there are too many, while others pass.
+const THROTTLED: u32 = 6;
+
+/// A request before its place and signature are known.
+pub struct Outgoing {
+    pub call: Call,
+    pub(super) method: Method,
+    pub(super) asked: Asked,
+    /// The request is for the bucket, not for the key.
+    of_bucket: bool,
+    query: Vec<(&'static str, Cow<'static, str>)>,
+    pub(super) headers: HeaderMap,
+    pub payload: Option<Payload>,
+    /// How long its answer may take without a byte, where that is more than the settings allow a transfer.
+    pub(super) patience: Duration,
+}
+
+impl Outgoing {
+    pub fn header(&mut self, name: HeaderName, value: &str) -> Result<()> {
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| self.call.error(Kind::CannotHold, format!("{name} cannot be sent as a header")))?;
+        self.headers.insert(name, value);
+        Ok(())
+    }
+
+    pub fn query(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
+        self.query.push((name, value.into()));
+    }
+}
+
+/// A body that can be sent again, or once.
+enum Sendable {
+    Whole(Bytes),
+    Once { length: u64, chunks: Chunks },
+    Gone,
+}
+
+/// Tells objects apart.
+fn hash(at: &Location) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    at.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Client {
+    /// A request for an object. Its key is checked here, before anything is sent: some would not be refused but understood
+    /// as something else, and an empty one names the bucket.
+    pub fn object(&self, method: Method, operation: &'static str, at: &Location, asked: Asked) -> Result<Outgoing> {
+        let call = Call::new(self.side, operation, at);
+        if let Some(why) = self.dialect.refuses(&at.key) {
+            return Err(call.error(Kind::CannotHold, why));
+        }
+        let (query, headers) = (Vec::new(), HeaderMap::with_capacity(24));
+        let (payload, patience) = (None, Duration::ZERO);
+        Ok(Outgoing { call, method, asked, of_bucket: false, query, headers, payload, patience })
+    }
+
+    /// A request for a bucket; its prefix is only for the words of an error.
+    pub fn bucket(&self, method: Method, operation: &'static str, at: &Location) -> Outgoing {
+        let (call, asked) = (Call::new(self.side, operation, at), Asked::Control);
+        let (query, headers) = (Vec::new(), HeaderMap::with_capacity(8));
+        let (payload, patience) = (None, Duration::ZERO);
+        Outgoing { call, method, asked, of_bucket: true, query, headers, payload, patience }
+    }
+
+    /// Sends it. Only success is `Ok`.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Answer> {
+        let Outgoing { call, method, asked, of_bucket, mut query, mut headers, payload, patience } = outgoing;
+        let transport = self.transport.waiting_at_least(patience);
+        self.dialect.common(&mut headers);
+        query.sort_by_key(|(name, _)| *name);
+        let key = (!of_bucket).then(|| call.at.key.as_bytes());
+        let mut trailer = false;
+        let mut body = match payload {
+            None => Sendable::Whole(Bytes::new()),
+            Some(Payload::Whole(bytes)) => Sendable::Whole(bytes),
+            Some(Payload::Stream { length, chunks }) if self.facts().trailers && length > 0 => {
+                trailer = true;
+                chunked::describe(&mut headers, length);
+                Sendable::Once { length: chunked::length(length), chunks: chunked::frame(length, chunks) }
+            }
+            Some(Payload::Stream { length, chunks }) => Sendable::Once { length, chunks },
+        };
+        let effect = if asked.changes() { Effect::Write } else { Effect::Idempotent };
+        let (mut moved, mut renewed, mut throttled) = (false, false, 0);
+        let mut credentials = self.granted(&call).await?;
+        loop {
+            self.rate.admit().await;
+            let place = self.place(&call, &credentials)?;
+            let uri = place.endpoint.uri(&call.at.bucket, key, &query);
+            let uri = uri.ok_or_else(|| call.error(Kind::CannotHold, "bucket and key make no URI"))?;
+            let mut request = Request::new(match std::mem::replace(&mut body, Sendable::Gone) {
+                Sendable::Whole(bytes) => {
+                    body = Sendable::Whole(bytes.clone());
+                    Body::whole(bytes)
+                }
+                Sendable::Once { length, chunks } => Body::stream(length, chunks, &call),
+                Sendable::Gone => return Err(call.error(Kind::Unavailable, "a stream cannot be sent again")),
+            });
+            *request.method_mut() = method.clone();
+            *request.headers_mut() = headers.clone();
+            if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+                request.headers_mut().insert(header::HOST, host);
+            }
+            *request.uri_mut() = uri;
+            self.dialect
+                .sign(&mut request, &credentials, &place.region, trailer)
+                .map_err(|words| call.error(Kind::Credentials, words))?;
+            let answer = transport.send(&call, request, effect).await?;
+            if answer.status.is_success() {
+                self.rate.passed(call.operation);
+                return Ok(answer);
+            }
+            let refusal = refusal::read(&call, answer, asked).await;
+            let again = matches!(body, Sendable::Whole(_));
+            match refusal.error.kind {
+                Kind::Throttled => {
+                    self.rate.refused(hash(&call.at), refusal.error.retry_after);
+                    throttled += 1;
+                    // Refused is not lost: it had no effect. While others pass it is sent again, in its turn.
+                    if !again || throttled > THROTTLED || !self.rate.passes(call.operation) {
+                        return Err(refusal.error);
+                    }
+                }
+                Kind::WrongRegion if !moved && self.learn(&call, &place, refusal.region.as_deref()) && again => {
+                    moved = true
+                }
+                Kind::Credentials => {
+                    self.credentials.refused(&credentials);
+                    let newer = self.granted(&call).await;
+                    let newer = newer.ok().filter(|newer| again && !renewed && !Arc::ptr_eq(newer, &credentials));
+                    credentials = newer.ok_or(refusal.error)?;
+                    renewed = true;
+                }
+                _ => {
+                    if !matches!(refusal.error.kind, Kind::Unavailable | Kind::Nonsense) {
+                        self.rate.passed(call.operation);
+                    }
+                    return Err(refusal.error);
+                }
+            }
+        }
+    }
+
+    /// The document that a success must be; anything else is what it says, or nonsense.
+    pub async fn document<T: Document>(&self, call: &Call, asked: Asked, answer: Answer) -> Result<T> {
+        let status = answer.status.as_u16();
+        let body = answer.read().await?;
+        match refusal::in_success(call, &body, asked) {
+            Some(error) => Err(error),
+            None => document::read(&body).map_err(|why| call.error(Kind::Nonsense, format!("{status}: {why}"))),
+        }
+    }
+
+    /// The same, as the text that it is.
+    pub async fn raw_document(&self, call: &Call, root: &str, answer: Answer) -> Result<String> {
+        let body = answer.read().await?;
+        match refusal::in_success(call, &body, Asked::Control) {
+            Some(error) => Err(error),
+            None if document::root(&body) != Some(root) => {
+                Err(call.error(Kind::Nonsense, format!("an answer that is not <{root}>")))
+            }
+            None => String::from_utf8(body.into()).map_err(|error| call.error(Kind::Nonsense, error.to_string())),
+        }
+    }
+
+    /// A success that needs no words. Some come with a body all the same: an error is one, a page of something else is not
+    /// the service's answer.
+    pub async fn settled(&self, call: &Call, asked: Asked, answer: Answer) -> Result<HeaderMap> {
+        if answer.is_empty() {
+            return Ok(answer.headers);
+        }
+        let headers = answer.headers.clone();
+        let body = answer.read().await?;
+        let page = document::root(&body).is_some_and(|root| root.eq_ignore_ascii_case("html"));
+        match refusal::in_success(call, &body, asked) {
+            Some(error) => Err(error),
+            None if page => Err(call.error(Kind::Nonsense, "a page of HTML in place of the service's answer")),
+            None => Ok(headers),
+        }
+    }
+
+    async fn granted(&self, call: &Call) -> Result<Arc<Credentials>> {
+        self.credentials.get().await.map_err(|error| {
+            let kind = if error.passing { Kind::Unavailable } else { Kind::Credentials };
+            call.error(kind, error.to_string())
+        })
+    }
+
+    /// Where the bucket is, as far as known.
+    fn place(&self, call: &Call, credentials: &Credentials) -> Result<Arc<Place>> {
+        let known = self.places.read().unwrap_or_else(|e| e.into_inner()).get(&call.at.bucket).cloned();
+        if let Some(place) = known {
+            return Ok(place);
+        }
+        let region = self.dialect.region().or(credentials.region.as_deref()).unwrap_or("us-east-1");
+        let place = Arc::new(self.place_in(call, region)?);
+        self.keep(&call.at.bucket, place.clone());
+        Ok(place)
+    }
+
+    fn place_in(&self, call: &Call, region: &str) -> Result<Place> {
+        if !endpoint::is_bucket(&call.at.bucket) {
+            return Err(call.error(Kind::BucketMissing, "this cannot be a bucket's name"));
+        }
+        let endpoint = self.dialect.endpoint(region);
+        let endpoint = endpoint.ok_or_else(|| call.error(Kind::Refused, format!("no endpoint for region {region}")))?;
+        Ok(Place { region: region.into(), endpoint })
+    }
+
+    /// Remembers a bucket's region that the service named. Its hosts are always made from the region's name, never taken
+    /// from the answer; and an endpoint of the settings is never left.
+    fn learn(&self, call: &Call, tried: &Place, region: Option<&str>) -> bool {
+        let Some(region) = region.filter(|region| *region != &*tried.region) else { return false };
+        if !self.facts().learns_regions {
+            return false;
+        }
+        let Ok(place) = self.place_in(call, region) else { return false };
+        tracing::info!(bucket = %call.at.bucket, region, "the bucket is in another region than the settings name");
+        self.keep(&call.at.bucket, Arc::new(place));
+        true
+    }
+
+    fn keep(&self, bucket: &Arc<str>, place: Arc<Place>) {
+        self.places.write().unwrap_or_else(|e| e.into_inner()).insert(bucket.clone(), place);
+    }
+
+    /// A bucket's region, if an answer or a request has settled it.
+    pub fn region_of(&self, bucket: &str) -> Option<Arc<str>> {
+        let places = self.places.read().unwrap_or_else(|e| e.into_inner());
+        places.get(bucket).map(|place| place.region.clone())
+    }
+}
