@@ -5,7 +5,7 @@ use std::process::Command;
 
 const OPENING: &str = "# Commands
 
-What `skyferry COMMAND --help` and `skyferry-agent --help` print. A test compares this page with the programs.
+What `skyferry COMMAND --help` prints. A test compares this page with the program.
 ";
 
 /// The help of a command, 80 columns wide as on a plain terminal.
