@@ -37,7 +37,7 @@ impl Emf {
     }
 
     /// In one piece: other threads log on stderr too. A log that nobody takes any more is no reason to end.
-    fn write(&mut self) {
+    pub fn write(&mut self) {
         let line = format!("{}\n", self.line(jiff::Timestamp::now().as_millisecond()));
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }

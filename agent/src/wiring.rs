@@ -2,6 +2,7 @@
 //! stands behind what, and in which order decorators are stacked, is to be read here and nowhere else.
 
 mod apart;
+mod batch;
 mod circles;
 mod keys;
 mod lists;
@@ -138,6 +139,14 @@ pub struct Agent {
 impl Agent {
     /// Resolves everything that settings can get wrong, opens queue and ledger, and takes no port. Needs a runtime.
     pub async fn build(settings: &Settings) -> Result<Agent, WiringError> {
+        Agent::build_behind(settings, |queue| queue).await
+    }
+
+    /// The same; its jobs see each queue as what `decorate` makes of it.
+    pub async fn build_behind(
+        settings: &Settings,
+        decorate: impl FnMut(Arc<dyn Queue>) -> Arc<dyn Queue>,
+    ) -> Result<Agent, WiringError> {
         let keys = KeyRing::open(settings).await?;
         let lists = Lists::of(settings, &keys);
         let router = lists.read().await?;
@@ -146,6 +155,7 @@ impl Agent {
         let transport = transport(settings)?;
         let missing = keys.missing();
         let Opened { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
+        let queues = queues.into_iter().map(decorate).collect();
         let source = stores::open(settings, Side::Source, keys.source, &transport)?.source();
         let sink = stores::open(settings, Side::Destination, keys.destination, &transport)?.sink();
         Ok(Agent {

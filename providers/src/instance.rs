@@ -1,5 +1,5 @@
 //! The identity that the machine gives: a web identity token in a file (EKS), the container's role (ECS), the machine's role
-//! (EC2, by version 2 of its metadata service: Amazon's client knows no other).
+//! (EC2, by version 2 of its metadata service: Amazon's client knows no other), the role of a Lambda function.
 
 use std::time::Duration;
 
@@ -43,6 +43,9 @@ impl Instance {
     }
 
     async fn role(&self) -> Result<Credentials, ProviderError> {
+        if self.endpoint.is_none() && function().is_some() {
+            return Environment::default().load().await;
+        }
         let metadata = self.metadata()?;
         let role = ImdsCredentialsProvider::builder().imds_client(metadata.clone()).build();
         let mut without = Vec::new();
@@ -92,8 +95,19 @@ impl Instance {
     }
 }
 
-/// The id of this machine (`i-…`), where a metadata service of Amazon's tells one. `endpoint`: as [`Instance`] has it.
+/// The log stream of this instance of a Lambda function, in one. Its role's keys are in the environment, and nobody there
+/// answers for the metadata service.
+fn function() -> Option<String> {
+    std::env::var_os("AWS_LAMBDA_FUNCTION_NAME")?;
+    Some(std::env::var("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_else(|_| "lambda".into()))
+}
+
+/// The id of this machine (`i-…`), where a metadata service of Amazon's tells one; in a Lambda function its log stream.
+/// `endpoint`: as [`Instance`] has it.
 pub async fn instance_id(endpoint: Option<String>) -> Option<String> {
+    if let Some(stream) = function().filter(|_| endpoint.is_none()) {
+        return Some(stream);
+    }
     let metadata = Instance { endpoint, or_environment: false }.metadata().ok()?;
     let id = metadata.get("/latest/meta-data/instance-id").await.ok()?;
     Some(id.as_ref().trim().to_owned()).filter(|id| id.starts_with("i-"))

@@ -17,7 +17,7 @@ use skyferry_core::store::Listed;
 
 pub use judge::{Judge, Judged, same_etag, still_stands};
 pub use look::Look;
-pub use ranges::{AT_ONCE, side_by_side};
+pub use ranges::{AT_ONCE, in_order, side_by_side};
 pub use tally::Tally;
 
 use crate::pages::Place;

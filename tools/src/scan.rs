@@ -2,6 +2,7 @@
 //! that differs while it still lists. The agents look for themselves before they copy, so a job too many costs two HEADs.
 
 mod removals;
+pub mod resumable;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use skyferry_agent::notice::Shutdown;
 use skyferry_core::event::{self, Parsed};
-use skyferry_core::queue::{Depth, Message};
+use skyferry_core::queue::{Depth, Message, Queue};
 use tokio::time::Instant;
 
 use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};
@@ -126,7 +127,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn run(self, show: &Show, shutdown: &Shutdown) -> anyhow::Result<u8> {
-        if self.arguments.if_queue_empty && !self.nothing_waits().await? {
+        if self.arguments.if_queue_empty && !nothing_waits(&**self.scoped.agent.queue()).await? {
             show.say("the queue is not empty: nothing was listed")?;
             self.line(show, Tally::default(), 0, None)?;
             return Ok(DONE);
@@ -156,22 +157,6 @@ impl<'a> Scan<'a> {
         removed?;
         self.seen.check(self.scoped, true)?;
         Ok(DONE)
-    }
-
-    /// The queue is empty, or holds nothing but the test event that S3 sent when the notification was set up.
-    async fn nothing_waits(&self) -> anyhow::Result<bool> {
-        let queue = self.scoped.agent.queue();
-        let depth = queue.depth().await?;
-        if depth != (Depth { visible: 1, ..Depth::default() }) {
-            return Ok(depth.is_empty());
-        }
-        let messages = queue.receive(1, LOOK).await?;
-        for message in &messages {
-            queue.release(&message.receipt, Duration::ZERO).await?;
-        }
-        let is_test =
-            |message: &Message| matches!(event::parse(message.body.as_bytes()), Parsed::Nothing(event::Why::TestEvent));
-        Ok(!messages.is_empty() && messages.iter().all(is_test))
     }
 
     async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
@@ -248,6 +233,21 @@ impl<'a> Scan<'a> {
         }
         Ok(())
     }
+}
+
+/// The queue is empty, or holds nothing but the test event that S3 sent when the notification was set up.
+async fn nothing_waits(queue: &dyn Queue) -> anyhow::Result<bool> {
+    let depth = queue.depth().await?;
+    if depth != (Depth { visible: 1, ..Depth::default() }) {
+        return Ok(depth.is_empty());
+    }
+    let messages = queue.receive(1, LOOK).await?;
+    for message in &messages {
+        queue.release(&message.receipt, Duration::ZERO).await?;
+    }
+    let is_test =
+        |message: &Message| matches!(event::parse(message.body.as_bytes()), Parsed::Nothing(event::Why::TestEvent));
+    Ok(!messages.is_empty() && messages.iter().all(is_test))
 }
 
 #[derive(Serialize)]

@@ -178,15 +178,20 @@ fn read(message: aws_sdk_sqs::types::Message, asked: SystemTime) -> Option<Messa
     let number = |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok());
     let sent = number(MessageSystemAttributeName::SentTimestamp).map(Duration::from_millis);
     let received = number(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(1);
-    let asked = asked.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     Some(Message {
         id: message.message_id?.into(),
-        receipt: Receipt(format!("{asked}.{}", message.receipt_handle?).into()),
+        receipt: receipt(&message.receipt_handle?, asked),
         // A body is never empty on SQS; were it so, it would be malformed and parked.
         body: message.body.unwrap_or_default().into(),
         received: u32::try_from(received).unwrap_or(u32::MAX).max(1),
         sent: sent.map_or_else(SystemTime::now, |since| SystemTime::UNIX_EPOCH + since),
     })
+}
+
+/// Of a delivery that was received at this time.
+pub fn receipt(handle: &str, received: SystemTime) -> Receipt {
+    let received = received.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    Receipt(format!("{received}.{handle}").into())
 }
 
 /// How long the delivery may still be kept, and its handle.

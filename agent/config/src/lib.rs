@@ -305,6 +305,16 @@ impl Settings {
         resolve::resolve(tree, file.parent().unwrap_or(Path::new("")), environment)
     }
 
+    /// Whether the environment has the variables by which the predecessors' Lambda functions were set.
+    pub fn has_predecessors_variables(environment: &BTreeMap<String, String>) -> bool {
+        predecessor::has_variables(environment)
+    }
+
+    /// The settings that those variables mean.
+    pub fn of_predecessors_variables(environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+        resolve::resolve(merge::Tree::of_variables(environment)?, Path::new(""), environment)
+    }
+
     /// `--print-config`: TOML that reads back as the same settings, defaults and all. Holds no secret, as settings do not.
     pub fn to_toml(&self) -> String {
         print::print(self)

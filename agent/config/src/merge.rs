@@ -67,6 +67,24 @@ impl Tree {
             let origin = file.display().to_string();
             FileFormat::Toml.parse(Some(&origin), text).map_err(|_| syntax("a number is out of range".into()))?
         };
+        Tree::overridden(values, problems, notes, environment, beside).map_err(syntax)
+    }
+
+    /// From the variables of the serverless predecessor's functions.
+    pub fn of_variables(environment: &BTreeMap<String, String>) -> Result<Tree, ConfigError> {
+        let predecessor::Reading { values, notes, problems } = predecessor::read_variables(environment);
+        let syntax = |message| ConfigError::Syntax { path: "the environment".into(), message };
+        Tree::overridden(values, problems, notes, environment, &[]).map_err(syntax)
+    }
+
+    /// What is set, and over it what the environment sets.
+    fn overridden(
+        values: Map<String, Value>,
+        mut problems: Vec<Problem>,
+        notes: Vec<String>,
+        environment: &BTreeMap<String, String>,
+        beside: &[(&str, &str)],
+    ) -> Result<Tree, String> {
         let mut builder = Config::builder().add_source(Values(values));
         // Sorted, so that a table's text form comes before its keys and the outcome is always the same.
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
@@ -84,7 +102,7 @@ impl Tree {
                 }),
             }
         }
-        let config = builder.build().map_err(|error| syntax(error.to_string()))?;
+        let config = builder.build().map_err(|error| error.to_string())?;
         let mut tree = Tree { root: config.cache, problems, notes };
         expand(&mut tree.root);
         for (name, setting) in beside {

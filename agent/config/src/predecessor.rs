@@ -1,5 +1,6 @@
-//! The predecessors' ini (`s3_migration_cluster_config.ini`, of the cluster and of 3GSync) as the settings that it means: each
-//! key becomes one or is named as without effect, so that nobody has to guess what a file that moved over does.
+//! The predecessors' ini (`s3_migration_cluster_config.ini`, of the cluster and of 3GSync), or the variables that the serverless
+//! one had instead, as the settings that they mean: each key becomes one or is named as without effect, so that nobody has to
+//! guess what a file that moved over does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,14 +43,25 @@ const KEYS: [(&str, &[&str]); 3] = [
     ("Debug", &["ChunkSize", "CleanUnfinishedUpload", "ifVerifyMD5Twice", "LoggingLevel", "LocalProfileMode"]),
 ];
 
+/// What the functions of the serverless predecessor have as variables besides those of the same names as keys above. All of
+/// them are read there and nowhere else.
+const VARIABLES: [&str; 3] = ["sqs_queue", "ssm_parameter_ignore_list", "checkip_url"];
+/// One of these makes an environment the predecessor's.
+const TELLING: [&str; 4] =
+    ["table_queue_name", "ssm_parameter_credentials", "Des_bucket_default", "ssm_parameter_bucket"];
+
 /// Keys of which nothing is left, and why.
-const WITHOUT_EFFECT: [(&str, &str); 8] = [
+const WITHOUT_EFFECT: [(&str, &str); 9] = [
+    ("checkip_url", "the ledger names the function's log stream"),
     ("ssm_parameter_bucket", "3GSync did not read it either"),
     ("MaxRetry", "what fails is tried again until it succeeds, or is parked when it is the object's own fault"),
     ("MaxThread", "parts at once follow what the network gives"),
     ("MaxParallelFile", "objects at once follow what the network gives; [transfer] max_objects caps them"),
     ("JobTimeout", "a message is kept as long as its copy makes progress"),
-    ("JobsenderCompareVersionId", "it is about the jobsender: `scan --versions` names versions"),
+    (
+        "JobsenderCompareVersionId",
+        "it is about the jobsender: `scan --versions` names versions, and the scan function where this is True",
+    ),
     ("UpdateVersionId", "every read is pinned to one state of the source"),
     ("CleanUnfinishedUpload", "an upload is continued where this is safe, and aborted elsewhere"),
 ];
@@ -105,6 +117,40 @@ pub(super) fn read(file: &Path, text: &str, environment: &BTreeMap<String, Strin
     }
     reader.map();
     Ok(reader.reading)
+}
+
+/// Whether these are the variables of the serverless predecessor's functions.
+pub(super) fn has_variables(environment: &BTreeMap<String, String>) -> bool {
+    TELLING.iter().any(|name| environment.get(*name).is_some_and(|value| !value.is_empty()))
+}
+
+/// The same settings from variables: of the worker, or of the jobsender.
+pub(super) fn read_variables(environment: &BTreeMap<String, String>) -> Reading {
+    let mut reader = Reader { given: BTreeMap::new(), reading: Reading::default() };
+    for name in all().map(|(_, name)| name).chain(VARIABLES) {
+        match environment.get(name) {
+            None => {}
+            Some(value) if value.is_empty() => {
+                reader.reading.notes.push(format!("{name} is empty: as if it were not there"));
+            }
+            Some(value) => {
+                let origin = format!("environment variable {name}");
+                reader.given.insert(name.to_owned(), Given { name: name.to_owned(), value: value.clone(), origin });
+            }
+        }
+    }
+    // The table is not the queue here: a worker's queue is where its events come from, and the jobsender's has a name.
+    if let Some(queue) = reader.take("sqs_queue") {
+        reader.became(&queue, &[("queue.name", &queue.value)]);
+    }
+    if let Some(table) = reader.take("table_queue_name") {
+        reader.became(&table, &[("ledger.table", &table.value)]);
+    }
+    if let Some(list) = reader.take("ssm_parameter_ignore_list") {
+        reader.became(&list, &[("filter.ignore_list", &format!("ssm:{}", list.value))]);
+    }
+    reader.map();
+    reader.reading
 }
 
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {

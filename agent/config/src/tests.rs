@@ -1,5 +1,6 @@
 mod backlog;
 mod drop_in;
+mod variables;
 
 use proptest::prelude::*;
 

@@ -66,18 +66,8 @@ impl Lists {
                 () = asked => {}
                 () = tokio::time::sleep(if waiting { SOONER } else { PERIOD }) => {}
             }
-            match self.read_again(&routes.now()).await {
-                Ok(router) => {
-                    last_trouble.clear();
-                    if router != *routes.now() {
-                        warn_of_merged(&router);
-                        tracing::info!(
-                            pairs = router.pairs().len(),
-                            "the lists have changed, and are used from now on"
-                        );
-                        routes.replace(router);
-                    }
-                }
+            match self.refresh(&routes).await {
+                Ok(()) => last_trouble.clear(),
                 // Logged once, and not each minute.
                 Err(error) => {
                     let trouble = error.to_string();
@@ -88,6 +78,17 @@ impl Lists {
                 }
             }
         }
+    }
+
+    /// Reads them again, once.
+    pub(super) async fn refresh(&self, routes: &Routes) -> Result<(), WiringError> {
+        let router = self.read_again(&routes.now()).await?;
+        if router != *routes.now() {
+            warn_of_merged(&router);
+            tracing::info!(pairs = router.pairs().len(), "the lists have changed, and are used from now on");
+            routes.replace(router);
+        }
+        Ok(())
     }
 
     /// Why jobs that only bucket pairs can allow would wait, if they would.

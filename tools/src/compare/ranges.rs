@@ -125,6 +125,41 @@ pub async fn side_by_side(
     Ok(())
 }
 
+/// Compares one place in the order of its keys, from the one that follows `after`: for who stops and goes on later. Fails
+/// where the source lists in another order.
+pub async fn in_order(
+    sides: &Sides,
+    after: Option<Key>,
+    patience: &Patience,
+    mut each: impl AsyncFnMut(Vec<Pair>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let pages = Pages::new(sides.from.clone(), after.clone(), patience.clone());
+    let mut merge = merge(sides, after, Arc::new(Bounds::rest(None, None)), pages, Vec::new(), patience);
+    loop {
+        let pairs = merge.next().await?;
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        each(pairs).await?;
+    }
+}
+
+/// `pages`: the source's, and `first` the one that was taken of them already.
+fn merge(
+    sides: &Sides,
+    after: Option<Key>,
+    bounds: Arc<Bounds>,
+    pages: Pages,
+    first: Vec<Listed>,
+    patience: &Patience,
+) -> Merge {
+    let (here, there) = (sides.from.prefix.as_bytes().len(), sides.to.prefix.as_bytes().len());
+    let mapped =
+        |key: Key| Key::new([sides.to.prefix.as_bytes(), key.as_bytes().get(here..).unwrap_or_default()].concat());
+    let others = Pages::new(sides.to.clone(), after.map(mapped), patience.clone());
+    Merge::new(Rows::new(pages, first, here), Rows::new(others, Vec::new(), there), bounds)
+}
+
 async fn one(
     sides: &Sides,
     at_once: usize,
@@ -204,11 +239,7 @@ impl Cutter<'_> {
         each: &impl AsyncFn(&Sides, Vec<Pair>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let Range { sides, after, bounds, pages, first, _permit } = range;
-        let (here, there) = (sides.from.prefix.as_bytes().len(), sides.to.prefix.as_bytes().len());
-        let mapped =
-            |key: Key| Key::new([sides.to.prefix.as_bytes(), key.as_bytes().get(here..).unwrap_or_default()].concat());
-        let others = Pages::new(sides.to.clone(), after.map(mapped), self.patience.clone());
-        let mut merge = Merge::new(Rows::new(pages, first, here), Rows::new(others, Vec::new(), there), bounds.clone());
+        let mut merge = merge(&sides, after, bounds.clone(), pages, first, self.patience);
         loop {
             let pairs = merge.next().await?;
             if pairs.is_empty() {
