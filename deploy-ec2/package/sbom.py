@@ -1,4 +1,4 @@
-"""What is compiled into the two programs, as SPDX 2.3: reads what `cargo metadata` says, and follows what is linked or runs
+"""What is compiled into the three programs, as SPDX 2.3: reads what `cargo metadata` says, and follows what is linked or runs
 while it is built from the programs down. Tests' dependencies are not in a package, so not here."""
 
 import datetime
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-PROGRAMS = ("skyferry-agent", "skyferry")
+PROGRAMS = ("skyferry-agent", "skyferry", "skyferry-lambda")
 
 
 def reached(metadata):

@@ -4,6 +4,8 @@
 mod backlog;
 mod denied;
 mod dynamodb;
+mod function_settings;
+mod functions;
 mod journey;
 mod moving;
 mod refused;

@@ -144,8 +144,12 @@ impl Stage {
 
 /// The agent as it is built beside the tests.
 pub fn program() -> PathBuf {
+    program_named("skyferry-agent")
+}
+
+pub fn program_named(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("a path");
-    tests.parent().and_then(|deps| deps.parent()).expect("target").join("skyferry-agent")
+    tests.parent().and_then(|deps| deps.parent()).expect("target").join(name)
 }
 
 /// Until it holds, looked at now and again.

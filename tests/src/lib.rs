@@ -8,6 +8,8 @@
 //!   [`Rclone`], [`Moto`]: `rclone serve s3` and moto, laxer ones that many people have.
 //!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
 //! - [`ScriptedPeer`]: a server whose every answer a test writes.
+//! - [`LambdaPeer`]: the Runtime API around a program that is a Lambda function. [`EventSource`]: what brings it a queue's
+//!   messages.
 //! - [`GcePeer`], [`Ec2Peer`]: the metadata servers of machines. [`SecretsPeer`]: Google's Secret Manager.
 //!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
@@ -23,6 +25,7 @@ mod counters;
 mod desk;
 mod dynamodb;
 mod ec2;
+mod event_source;
 mod faults;
 mod files;
 mod foreign;
@@ -31,6 +34,7 @@ mod gce;
 mod gcs;
 mod inside;
 mod juice;
+mod lambda;
 mod listings;
 mod ministack;
 mod mint;
@@ -57,6 +61,7 @@ pub use counters::Counts;
 pub use desk::{Desk, Weather};
 pub use dynamodb::{DynamoFront, Largest};
 pub use ec2::Ec2Peer;
+pub use event_source::{Delivered, EventSource};
 pub use faults::{Fault, Faults, Reply, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
@@ -65,6 +70,7 @@ pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
 pub use inside::Inside;
 pub use juice::Juice;
+pub use lambda::{LambdaError, LambdaOptions, LambdaPeer};
 pub use ministack::Ministack;
 pub use mint::Mint;
 pub use monitoring::{MonitoringPeer, PointTaken};

@@ -186,7 +186,11 @@ impl Ministack {
 
     /// A request to a service that speaks JSON: `AmazonSQS.CreateQueue`, `DynamoDB_20120810.GetItem`.
     pub async fn call(&self, target: &str, body: Value) -> io::Result<Value> {
-        let service = if target.starts_with("DynamoDB") { "dynamodb" } else { "sqs" };
+        let service = match target.split(['.', '_']).next() {
+            Some("DynamoDB") => "dynamodb",
+            Some("AmazonSSM") => "ssm",
+            _ => "sqs",
+        };
         let scope = scope(service);
         let headers =
             [("x-amz-target", target), ("content-type", "application/x-amz-json-1.0"), ("authorization", &*scope)];

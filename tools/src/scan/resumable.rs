@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use skyferry_config::Settings;
 use skyferry_agent::janitor::{AGE, Begun};
+use skyferry_config::Settings;
 use skyferry_core::ledger::Ledger;
 use skyferry_core::object::Key;
 use tokio::time::Instant;

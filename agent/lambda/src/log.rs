@@ -1,0 +1,73 @@
+//! The function's log: lines on stderr, which Lambda carries to CloudWatch. In the predecessors' format as Python's runtime
+//! for Lambda wrote them, `[INFO]<tab>time<tab>request id<tab>message`, so that their metric filters go on.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use skyferry_config::{self as config, LogFormat};
+use skyferry_core::traffic;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt as lines};
+
+/// The invocation that runs; one instance of a function has one at a time.
+static REQUEST: Mutex<String> = Mutex::new(String::new());
+
+pub fn begins(request_id: &str) {
+    request_id.clone_into(&mut REQUEST.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+pub fn start(settings: &config::Log) {
+    let level = match settings.level {
+        config::Level::Error => "error",
+        config::Level::Warn => "warn",
+        config::Level::Info => "info",
+        config::Level::Debug => "debug",
+        config::Level::Trace => "trace",
+    };
+    let mut ours = match settings.level {
+        config::Level::Error => "error".into(),
+        _ => format!("{},skyferry={level},skyferry_lambda={level}", skyferry_agent::process::logged(level)),
+    };
+    if settings.format == LogFormat::Predecessor {
+        ours = format!("{ours},{}={level}", traffic::TARGET);
+    }
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
+    let layer = lines::layer().with_writer(std::io::stderr).with_ansi(false);
+    let layer = match settings.format {
+        LogFormat::Predecessor => layer.event_format(Lines).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(layer).init();
+}
+
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let level = match *event.metadata().level() {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARNING",
+            Level::INFO => "INFO",
+            Level::DEBUG | Level::TRACE => "DEBUG",
+        };
+        let now = Timestamp::now();
+        let (time, millisecond) = (now.strftime("%Y-%m-%dT%H:%M:%S"), now.subsec_millisecond().max(0));
+        let request = REQUEST.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Without an id between them two tabs would be one separator to a filter.
+        let request = if request.is_empty() { "-" } else { &*request };
+        write!(line, "[{level}]\t{time}.{millisecond:03}Z\t{request}\t")?;
+        context.format_fields(line.by_ref(), event)?;
+        writeln!(line)
+    }
+}

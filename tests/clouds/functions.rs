@@ -1,0 +1,182 @@
+//! The agent as a Lambda function: ministack's queue, an event source mapping between, and the program as Lambda starts it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sandbox::{Delivered, EventSource, Fault, LambdaError, LambdaOptions, LambdaPeer, Ministack, Operation, Rule};
+use skyferry_agent::notice::Shutdown;
+use skyferry_agent::wiring::Until;
+
+use crate::stage::{LIST, SINK, Stage, eventually, program_named};
+
+fn bytes(size: usize) -> Vec<u8> {
+    (0..size).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8).collect()
+}
+
+/// A worker with the stage's settings in its package.
+fn worker(stage: &Stage, timeout: Duration, transfer: &str) -> LambdaPeer {
+    let root = stage.settings("", transfer);
+    function(root.parent().expect("a folder"), "worker", timeout, &[])
+}
+
+pub fn function(root: &Path, handler: &str, timeout: Duration, environment: &[(&str, &str)]) -> LambdaPeer {
+    let options = LambdaOptions {
+        program: program_named("skyferry-lambda"),
+        handler: handler.into(),
+        timeout,
+        memory: 512,
+        region: Ministack::REGION.into(),
+        root: root.into(),
+        environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+    };
+    LambdaPeer::start(options).expect("a function")
+}
+
+pub fn source<'a>(stage: &'a Stage, function: &'a LambdaPeer) -> EventSource<'a> {
+    EventSource { cloud: &stage.cloud, queue: LIST, function, batch: 10 }
+}
+
+/// Polls until the queue holds nothing, visible or not; back come all invocations.
+pub async fn drain(stage: &Stage, source: &EventSource<'_>) -> Vec<Delivered> {
+    let mut all = Vec::new();
+    let emptied = async {
+        while stage.messages().await > 0 {
+            match source.poll().await.expect("a poll") {
+                Some(delivered) => all.push(delivered),
+                None => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(180), emptied).await;
+    assert!(ended.is_ok(), "the queue is not empty:\n{}", source.function.log());
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_copies_what_events_bring_and_parks_what_is_malformed_on_ministack() {
+    let stage = Stage::new(120, 60).await;
+    let function = worker(&stage, Duration::from_secs(20), "");
+    let large = bytes(12 << 20);
+    stage.cloud.put_object("/photos/small%20one", "hello").await.expect("put");
+    stage.cloud.put_object("/photos/large", large.clone()).await.expect("put");
+    stage.cloud.send_message(LIST, "not a job").await.expect("sent");
+    let delivered = drain(&stage, &source(&stage, &function)).await;
+    assert!(
+        delivered.iter().all(|one| one.error.is_none() && one.kept.is_empty()),
+        "{delivered:?}\n{}",
+        function.log()
+    );
+    assert_eq!(stage.copy("small one"), Some(b"hello".to_vec()));
+    assert!(stage.copy("large").is_some_and(|copy| copy == large));
+    assert_eq!(stage.dead_letters().await, 1);
+    let letters = stage.cloud.peek(&format!("{LIST}-dead")).await.expect("a look");
+    assert_eq!(letters[0]["Body"], "not a job");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_batch_what_failed_comes_back_alone_on_ministack() {
+    let stage = Stage::new(120, 60).await;
+    let function = worker(&stage, Duration::from_secs(20), "");
+    let refused = Fault::Refuse { status: 503, code: "SlowDown".into(), retry_after: None };
+    stage.gcs.faults().add(Rule::on(Operation::PutObject, refused).key("backup/two").times(1));
+    for key in ["one", "two", "three"] {
+        stage.cloud.put_object(&format!("/photos/{key}"), key).await.expect("put");
+    }
+    let delivered = drain(&stage, &source(&stage, &function)).await;
+    let failed: Vec<&Delivered> = delivered.iter().filter(|one| !one.kept.is_empty()).collect();
+    assert_eq!(failed.len(), 1, "{delivered:?}\n{}", function.log());
+    assert!(failed[0].error.is_none() && failed[0].kept.len() == 1, "{delivered:?}");
+    // It was visible again long before its visibility would have ended.
+    let again = delivered.last().expect("invocations");
+    assert_eq!((&again.ids, again.kept.len()), (&failed[0].kept, 0));
+    for key in ["one", "two", "three"] {
+        assert_eq!(stage.copy(key), Some(key.as_bytes().to_vec()));
+    }
+    assert_eq!((stage.gcs.counts().of(Operation::PutObject), stage.dead_letters().await), (4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_takes_longer_than_a_function_has_ends_after_several_invocations_on_ministack() {
+    let stage = Stage::new(120, 60).await;
+    let function = worker(&stage, Duration::from_secs(20), "max_bandwidth = \"6MiB\"");
+    let large = bytes(200 << 20);
+    stage.cloud.put_object("/photos/large", large.clone()).await.expect("put");
+    let delivered = drain(&stage, &source(&stage, &function)).await;
+    assert!(delivered.iter().all(|one| one.error.is_none()), "{delivered:?}\n{}", function.log());
+    let with_it = delivered.iter().filter(|one| !one.kept.is_empty()).count();
+    assert!(with_it >= 2, "{with_it} invocations were not enough for it: {delivered:?}");
+    assert!(stage.copy("large").is_some_and(|copy| copy == large), "200 MiB, byte for byte");
+    let counts = stage.gcs.counts();
+    assert_eq!((counts.of(Operation::CreateUpload), counts.of(Operation::CompleteUpload)), (1, 1));
+    // What was in flight when an invocation ended may be sent again, and nothing else.
+    let (parts, in_flight) = (40, 16 * with_it as u64);
+    let sent = counts.of(Operation::UploadPart);
+    assert!((parts..=parts + in_flight).contains(&sent), "{sent} parts were sent for {parts}\n{}", function.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_is_killed_in_the_middle_loses_nothing_on_ministack() {
+    let stage = Stage::new(30, 60).await;
+    let function = worker(&stage, Duration::from_secs(30), "max_bandwidth = \"3MiB\"");
+    let large = bytes(50 << 20);
+    stage.cloud.put_object("/photos/large", large.clone()).await.expect("put");
+    stage.cloud.put_object("/photos/small", "hello").await.expect("put");
+    let source = source(&stage, &function);
+    let killed = async {
+        eventually("parts are sent", Duration::from_secs(60), async || {
+            stage.gcs.counts().of(Operation::UploadPart) >= 3
+        })
+        .await;
+        // A checkpoint or two later.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        function.kill();
+    };
+    let (first, ()) = tokio::join!(async { source.poll().await.expect("a poll").expect("messages") }, killed);
+    assert!(matches!(first.error, Some(LambdaError::Killed)), "{first:?}\n{}", function.log());
+    assert_eq!(stage.messages().await, 3, "both objects' and the bucket's test event");
+    drain(&stage, &source).await;
+    assert!(stage.copy("large").is_some_and(|copy| copy == large));
+    assert_eq!(stage.copy("small"), Some(b"hello".to_vec()));
+    let counts = stage.gcs.counts();
+    assert_eq!(
+        (counts.of(Operation::CreateUpload), counts.of(Operation::CompleteUpload)),
+        (1, 1),
+        "{}",
+        function.log()
+    );
+    assert_eq!(stage.dead_letters().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_functions_and_two_agents_on_one_queue_end_with_the_source_on_ministack() {
+    let stage = Stage::new(60, 60).await;
+    let (one, two) = (worker(&stage, Duration::from_secs(20), ""), worker(&stage, Duration::from_secs(20), ""));
+    let agents = [stage.agent().await, stage.agent().await];
+    let shutdowns = [Shutdown::default(), Shutdown::default()];
+    let running: Vec<_> = agents
+        .into_iter()
+        .zip(shutdowns.clone())
+        .map(|(agent, shutdown)| tokio::spawn(agent.run(Until::Stopped, shutdown)))
+        .collect();
+    let (first, second) = (source(&stage, &one), source(&stage, &two));
+    let put = async {
+        for round in 0..3 {
+            for key in 0..20 {
+                stage.cloud.put_object(&format!("/photos/{key}"), format!("{round} of {key}")).await.expect("put");
+            }
+        }
+    };
+    tokio::join!(put, async { drain(&stage, &first).await }, async { drain(&stage, &second).await });
+    drain(&stage, &first).await;
+    for shutdown in &shutdowns {
+        shutdown.stop.cancel();
+    }
+    for agent in running {
+        assert_eq!(agent.await.expect("it ends").expect("a run").summary.parked, 0);
+    }
+    for key in 0..20 {
+        assert_eq!(stage.copy(&key.to_string()), Some(format!("2 of {key}").into_bytes()), "{key}");
+    }
+    assert_eq!((stage.messages().await, stage.dead_letters().await), (0, 0));
+    assert_eq!(stage.gcs.counts().of(Operation::UploadPart), 0, "{SINK} has small ones only");
+}
