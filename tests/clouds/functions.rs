@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sandbox::{Delivered, EventSource, Fault, LambdaError, LambdaOptions, LambdaPeer, Ministack, Operation, Rule};
 use skyferry_agent::notice::Shutdown;
+use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::Until;
 
 use crate::stage::{LIST, SINK, Stage, eventually, program_named};
@@ -179,4 +180,21 @@ async fn two_functions_and_two_agents_on_one_queue_end_with_the_source_on_minist
     }
     assert_eq!((stage.messages().await, stage.dead_letters().await), (0, 0));
     assert_eq!(stage.gcs.counts().of(Operation::UploadPart), 0, "{SINK} has small ones only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_of_a_paused_fleet_puts_its_messages_away_on_ministack() {
+    let stage = Stage::new(120, 60).await;
+    let agent = stage.agent().await;
+    Pause::write(&**agent.ledger(), Some(&Pause::new(None, None))).await.expect("paused");
+    stage.cloud.put_object("/photos/k", "hello").await.expect("put");
+    let function = worker(&stage, Duration::from_secs(20), "");
+    let mut kept = 0;
+    while let Some(delivered) = source(&stage, &function).poll().await.expect("a poll") {
+        assert!(delivered.error.is_none() && delivered.kept.len() == delivered.ids.len(), "{delivered:?}");
+        kept += delivered.kept.len();
+    }
+    // For a quarter of an hour nobody gets the object's message, nor the bucket's test event.
+    assert_eq!((kept, stage.messages().await, stage.copy("k")), (2, 2, None));
+    assert!(function.log().contains("are put away"), "{}", function.log());
 }

@@ -130,9 +130,8 @@ impl LambdaPeer {
         }
         self.runtime.changed.notify_waiters();
         let timed = async {
-            match tokio::time::timeout(INIT, begins).await {
-                Ok(_) => tokio::time::sleep(self.options.timeout).await,
-                Err(_) => {}
+            if tokio::time::timeout(INIT, begins).await.is_ok() {
+                tokio::time::sleep(self.options.timeout).await;
             }
         };
         let ended = tokio::select! {

@@ -163,12 +163,17 @@ fn a_translation_has_the_commands_and_links_of_its_original() {
 }
 
 #[test]
-fn the_template_counts_bytes_under_the_names_of_the_earlier_stack() {
-    let template = read(&root().join("deploy-ec2/skyferry.yaml"));
-    for (line, metric) in
-        [("Complete", "Completed-bytes"), ("Uploading", "Uploading-bytes"), ("Downloading", "Downloading-bytes")]
-    {
-        assert!(template.contains(&format!("p=\"--->{line}\"")), "{line}");
-        assert!(template.contains(&format!("MetricNamespace: s3_migrate, MetricName: {metric},")), "{metric}");
+fn the_templates_count_bytes_under_the_names_of_the_earlier_stacks() {
+    for template in ["skyferry.yaml", "serverless.yaml"] {
+        let text = read(&root().join("deploy-ec2").join(template));
+        for (line, metric) in
+            [("Complete", "Completed-bytes"), ("Uploading", "Uploading-bytes"), ("Downloading", "Downloading-bytes")]
+        {
+            assert!(text.contains(&format!("p=\"--->{line}\"")), "{template}: {line}");
+            assert!(
+                text.contains(&format!("MetricNamespace: s3_migrate, MetricName: {metric},")),
+                "{template}: {metric}"
+            );
+        }
     }
 }

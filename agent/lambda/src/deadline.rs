@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use skyferry_agent::notice::Shutdown;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Before the deadline: no more parts are begun, those in flight may arrive for twelve seconds, jobs checkpoint and release.
@@ -17,6 +18,7 @@ const ANSWER: u32 = 8;
 pub struct Deadline {
     /// From the beginning of the invocation. `None`: the runtime names none that can be one.
     pub left: Option<Duration>,
+    began: Instant,
 }
 
 impl Deadline {
@@ -24,7 +26,7 @@ impl Deadline {
     /// emulators name such.
     pub fn new(milliseconds: u64, now: SystemTime) -> Deadline {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
-        Deadline { left: at.duration_since(now).ok().filter(|left| !left.is_zero()) }
+        Deadline { left: at.duration_since(now).ok().filter(|left| !left.is_zero()), began: Instant::now() }
     }
 
     /// How long the jobs may work, and how long they have after that.
@@ -37,14 +39,14 @@ impl Deadline {
     /// Asks `shutdown` in time, as long as what comes back is kept.
     pub fn watch(self, shutdown: &Shutdown) -> Option<AbortOnDropHandle<()>> {
         let (work, checkpoint) = self.stages()?;
-        let shutdown = shutdown.clone();
+        let (shutdown, stop) = (shutdown.clone(), self.began + work);
         Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            tokio::time::sleep(work).await;
+            tokio::time::sleep_until(stop).await;
             tracing::info!(
                 "the function's time is nearly over: objects in progress are left where the next invocation goes on"
             );
             shutdown.stop.cancel();
-            tokio::time::sleep(checkpoint).await;
+            tokio::time::sleep_until(stop + checkpoint).await;
             shutdown.now.cancel();
         })))
     }

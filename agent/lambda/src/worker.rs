@@ -18,7 +18,6 @@ use skyferry_config::{Queue as QueueSettings, QueueName, Settings};
 use skyferry_core::protocol::is_last_chance;
 use skyferry_core::queue::{Queue, QueueError, Receipt};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::event::{Batch, Malformed};
@@ -42,7 +41,7 @@ pub struct Worker {
 struct Bound {
     agent: Agent,
     queue: Arc<EventQueue>,
-    lists_read: Mutex<Instant>,
+    lists_read: Mutex<SystemTime>,
     emf: Mutex<Option<Emf>>,
 }
 
@@ -99,7 +98,7 @@ impl Bound {
         }
         let emf = Mutex::new(agent.emf());
         let queue = queue.context("an agent without a queue")?;
-        Ok(Bound { agent, queue, lists_read: Mutex::new(Instant::now()), emf })
+        Ok(Bound { agent, queue, lists_read: Mutex::new(SystemTime::now()), emf })
     }
 
     /// A message that becomes visible while its invocation runs is worked on twice, and counted twice by the redrive policy.
@@ -149,11 +148,12 @@ impl Bound {
     /// Owners change their lists while functions run. One that cannot be read or served changes nothing.
     async fn refresh_lists(&self) {
         let mut read = self.lists_read.lock().await;
-        if read.elapsed() < LISTS {
+        // By the wall clock: the others may stand still between two invocations.
+        if read.elapsed().is_ok_and(|age| age < LISTS) {
             return;
         }
         match self.agent.refresh_lists().await {
-            Ok(()) => *read = Instant::now(),
+            Ok(()) => *read = SystemTime::now(),
             Err(error) => tracing::warn!(%error, "the lists stay as they were"),
         }
     }
