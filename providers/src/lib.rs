@@ -6,6 +6,7 @@
 //!
 //! `aws` and `keyfile` are what several providers share: Amazon's client settings and errors, the predecessors' JSON.
 
+mod anonymous;
 mod aws;
 mod cache;
 mod caller;
@@ -24,6 +25,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+pub use anonymous::Anonymous;
 pub use cache::Cached;
 pub use environment::Environment;
 pub use file::File;
@@ -42,6 +44,8 @@ pub enum Grant {
     Keys { access_key_id: String, secret_access_key: Secret, session_token: Option<Secret> },
     /// An OAuth 2 token for `Authorization: Bearer`.
     Bearer(Secret),
+    /// Nothing: requests are not signed.
+    Anonymous,
 }
 
 /// Credentials as a provider gave them.
@@ -69,6 +73,7 @@ impl Credentials {
                 },
             },
             Grant::Bearer(token) => Grant::Bearer(Secret::new(clean("the token", token.expose(), true)?)),
+            Grant::Anonymous => Grant::Anonymous,
         };
         let region = self.region.as_deref().map(str::trim).filter(|region| !region.is_empty());
         let region = region.map(|region| clean("the region", region, true).map(str::to_owned)).transpose()?;

@@ -1,4 +1,5 @@
-//! A profile of the AWS configuration files (`~/.aws/config`, `~/.aws/credentials`): keys, or a role taken with another one's.
+//! A profile of the AWS configuration files (`~/.aws/config`, `~/.aws/credentials`): keys, a role taken with another one's, single
+//! sign-on (after `aws sso login`), or a command that prints keys (`credential_process`).
 
 use async_trait::async_trait;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
@@ -31,7 +32,7 @@ impl Provider for Profile {
             ..ProviderError::lasting(
                 self,
                 because(&error),
-                "check ~/.aws/config and ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE); single sign-on is not supported",
+                "check ~/.aws/config and ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE); with single sign-on run `aws sso login` first",
             )
         })?;
         Ok(aws::ours(&pair, region.map(|region| region.to_string())))

@@ -24,7 +24,7 @@ pub fn pair(id: &str, region: &str) -> String {
 pub fn id(credentials: &Credentials) -> &str {
     match &credentials.grant {
         Grant::Keys { access_key_id, .. } => access_key_id,
-        Grant::Bearer(_) => panic!("a Bearer token"),
+        other => panic!("{other:?}"),
     }
 }
 

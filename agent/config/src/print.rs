@@ -131,6 +131,7 @@ fn provider(provider: &Provider) -> Table {
             table.put_some("audience", audience.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
+        Provider::Anonymous => {}
     }
     table
 }

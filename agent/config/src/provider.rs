@@ -26,9 +26,11 @@ pub enum Provider {
     WebIdentity { role_arn: String, audience: Option<String>, region: Option<String>, endpoint: Option<Endpoint> },
     /// Google's application default credentials, or (with `audience`) federation from AWS: a Bearer token, keyless.
     Google { audience: Option<String>, endpoint: Option<Endpoint> },
+    /// None: unsigned requests, for a public source.
+    Anonymous,
 }
 
-const KINDS: &str = "one of instance, ssm, secret-manager, environment, file, profile, web-identity, google";
+const KINDS: &str = "one of instance, ssm, secret-manager, environment, file, profile, web-identity, google, anonymous";
 
 impl Provider {
     pub fn kind(&self) -> &'static str {
@@ -41,11 +43,12 @@ impl Provider {
             Provider::Profile { .. } => "profile",
             Provider::WebIdentity { .. } => "web-identity",
             Provider::Google { .. } => "google",
+            Provider::Anonymous => "anonymous",
         }
     }
 
     /// The command line's form: `instance`, `environment:SRC_`, `file:PATH` or `file:PATH#FIELD`, `profile:NAME`, `ssm:NAME`,
-    /// `secret-manager:RESOURCE#FIELD`, `web-identity:ROLE_ARN#AUDIENCE`, `google`. File names are relative to `base`.
+    /// `secret-manager:RESOURCE#FIELD`, `web-identity:ROLE_ARN#AUDIENCE`, `google`, `anonymous`. File names are relative to `base`.
     /// The error says what is wanted, for a message that names the flag.
     pub fn from_argument(text: &str, base: &Path) -> Result<Provider, String> {
         let mut raw = raw::Provider::default();
@@ -133,6 +136,7 @@ pub(super) fn read(r: &mut Reader, at: &str, mut raw: raw::Provider) -> Option<P
         Some("google") => {
             Provider::Google { audience: raw.audience.take(), endpoint: endpoint(r, raw.endpoint.take(), None) }
         }
+        Some("anonymous") => Provider::Anonymous,
         other => {
             let found = other.unwrap_or_default();
             r.refuse(&format!("{at}.provider"), found, &format!("{KINDS}{}", nearest(found)));

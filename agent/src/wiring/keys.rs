@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skyferry_providers::{
-    Cached, Environment, File, Google, Instance, Profile, ProviderError, SecretManager, Ssm, WebIdentity,
+    Anonymous, Cached, Environment, File, Google, Instance, Profile, ProviderError, SecretManager, Ssm, WebIdentity,
 };
 
 use super::WiringError;
@@ -140,6 +140,7 @@ pub fn cached(provider: &Provider, metadata: &Metadata) -> Cached {
         Provider::Environment { prefix } => Cached::new(Environment { prefix }),
         Provider::File { path, field } => Cached::new(File { path, field }),
         Provider::Profile { name } => Cached::new(Profile { name }),
+        Provider::Anonymous => Cached::new(Anonymous),
         Provider::WebIdentity { role_arn, audience, region, endpoint } => Cached::new(WebIdentity {
             role_arn,
             audience,
@@ -176,6 +177,13 @@ fn refuse_bearers(settings: &Settings) -> Result<(), WiringError> {
         ("queue", &given.queue, settings.queues.iter().any(|queue| matches!(queue, Queue::Sqs { .. })), "SQS"),
         ("ledger", &given.ledger, matches!(settings.ledger, Ledger::DynamoDb { .. }), "DynamoDB"),
     ];
+    let unsigned = |(role, provider, ..): &&(&str, &Option<Provider>, bool, &str)| {
+        *role != "source" && matches!(provider, Some(Provider::Anonymous))
+    };
+    if let Some((role, ..)) = roles.iter().find(unsigned) {
+        let reason = format!("{role} is anonymous, which is for a public source alone: name a provider of keys for it");
+        return Err(WiringError::Section { section: "[credentials]", reason });
+    }
     let wrong =
         roles.iter().find(|(_, provider, amazon, _)| *amazon && matches!(provider, Some(Provider::Google { .. })));
     match wrong {

@@ -18,7 +18,8 @@ use crate::select::Selection;
 /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and (if set) AWS_SESSION_TOKEN, which for gs:// hold an interoperability key; the
 /// profile AWS_PROFILE, or the profile default in ~/.aws; the role of the container or machine. gs:// uses Google's application
 /// default credentials instead of the last two. The choice is printed. Providers: environment:PREFIX, file:PATH#FIELD,
-/// profile:NAME, instance, ssm:NAME, secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE, google.
+/// profile:NAME, instance, ssm:NAME, secret-manager:RESOURCE#FIELD, web-identity:ROLE_ARN#AUDIENCE, google, anonymous (a
+/// public source).
 ///
 /// --config reads s3_upload_config.ini or s3_download_config.ini of the earlier single-node program instead of SRC and DST,
 /// prints the equivalent command and runs it. Flags that are given as well take precedence over the file.

@@ -4,6 +4,7 @@ mod answers;
 mod bench;
 mod force;
 mod journeys;
+mod keys;
 mod museum;
 mod restarted;
 mod resuming;

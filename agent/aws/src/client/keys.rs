@@ -42,8 +42,8 @@ impl Keys {
                 held.expires,
                 "skyferry",
             )),
-            Grant::Bearer(_) => Err(CredentialsError::invalid_configuration(
-                "a Google token opens no AWS service: name a provider of AWS keys under [credentials] queue and ledger",
+            Grant::Bearer(_) | Grant::Anonymous => Err(CredentialsError::invalid_configuration(
+                "neither a Google token nor the provider anonymous opens an AWS service: name a provider of AWS keys under [credentials] queue and ledger",
             )),
         }
     }

@@ -37,6 +37,9 @@ impl Signer {
         region: &str,
         trailer: bool,
     ) -> Result<(), String> {
+        if matches!(credentials.grant, Grant::Anonymous) {
+            return Ok(());
+        }
         let identity = self.identity(credentials)?;
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;

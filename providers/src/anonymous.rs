@@ -1,0 +1,19 @@
+//! No credentials: requests go out unsigned, as public buckets take them.
+
+use async_trait::async_trait;
+
+use crate::{Credentials, Grant, Provider, ProviderError, aws};
+
+#[derive(Debug, Clone, Copy)]
+pub struct Anonymous;
+
+#[async_trait]
+impl Provider for Anonymous {
+    fn describe(&self) -> String {
+        "nobody: requests are not signed".into()
+    }
+
+    async fn load(&self) -> Result<Credentials, ProviderError> {
+        Ok(Credentials { grant: Grant::Anonymous, region: aws::region_of_environment(), expires: None })
+    }
+}
