@@ -32,6 +32,8 @@ struct Porter {
     unknown: Mutex<Vec<String>>,
     /// Operations that these keys may not use.
     denied: Mutex<Vec<String>>,
+    /// Where there are some, all others are denied.
+    allowed: Mutex<Vec<String>>,
 }
 
 /// The n-th request of its kind is to wait.
@@ -62,8 +64,13 @@ impl Hold {
 impl Front {
     /// Must be called within a tokio runtime.
     pub fn start(target: SocketAddr) -> io::Result<Front> {
-        let porter =
-            Arc::new(Porter { target, held: Mutex::default(), unknown: Mutex::default(), denied: Mutex::default() });
+        let porter = Arc::new(Porter {
+            target,
+            held: Mutex::default(),
+            unknown: Mutex::default(),
+            denied: Mutex::default(),
+            allowed: Mutex::default(),
+        });
         Ok(Front { desk: Desk::start(Arc::clone(&porter))?, porter })
     }
 
@@ -75,6 +82,16 @@ impl Front {
     /// From now on this operation is denied, as by a role without it.
     pub fn deny(&self, operation: &str) {
         lock(&self.porter.denied).push(format!(".{operation}"));
+    }
+
+    /// From now on every operation but these is denied.
+    pub fn allow_only<'a>(&self, operations: impl IntoIterator<Item = &'a str>) {
+        *lock(&self.porter.allowed) = operations.into_iter().map(|operation| format!(".{operation}")).collect();
+    }
+
+    /// And this one.
+    pub fn allow(&self, operation: &str) {
+        lock(&self.porter.allowed).push(format!(".{operation}"));
     }
 
     /// The n-th request from now on, counted from 1, with this method and path waits before it is passed on.
@@ -100,7 +117,7 @@ impl Clerk for Porter {
             let code = "com.amazon.coral.service#UnknownOperationException";
             return Told::json(400, &serde_json::json!({ "__type": code, "message": "" }));
         }
-        if lock(&self.denied).iter().any(|operation| asked.header("x-amz-target").ends_with(operation)) {
+        if self.denies(asked.header("x-amz-target")) {
             let code = "com.amazon.coral.service#AccessDeniedException";
             return Told::json(403, &serde_json::json!({ "__type": code, "message": "not authorized" }));
         }
@@ -110,6 +127,14 @@ impl Clerk for Porter {
             let _ = go.await;
         }
         pass_on(self.target, asked).await.unwrap_or_else(|error| Told::text(502, error.to_string()))
+    }
+}
+
+impl Porter {
+    fn denies(&self, target: &str) -> bool {
+        let named = |operations: &[String]| operations.iter().any(|operation| target.ends_with(operation));
+        let allowed = lock(&self.allowed);
+        named(&lock(&self.denied)) || (!allowed.is_empty() && !target.is_empty() && !named(&allowed))
     }
 }
 

@@ -40,8 +40,8 @@ const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 ///
 /// Credentials, source, destination, queue and ledger are tried one by one; each fact is a line with `ok`, `warning` or
 /// `FAILED`. At the destination, objects and uploads of 5 MiB in all are written to a randomly named folder under the probe
-/// prefix and removed again, also after Ctrl-C; nothing else is written. (A versioned bucket keeps the removed versions.) At
-/// the end, the promises that this bucket supports are listed. The exit code is 1 if something failed; warnings do not count.
+/// prefix and removed again, also after Ctrl-C. (A versioned bucket keeps the removed versions.) The queue gets a test event
+/// like S3's own, which agents pass over; nothing else is written. A permission that is missing is named. At the end, the promises that this bucket supports are listed. The exit code is 1 if something failed; warnings do not count.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry check --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
@@ -50,7 +50,7 @@ pub struct Arguments {
     /// The folder for probes, under the destination's prefix.
     #[arg(long, value_name = "PREFIX", default_value = ".skyferry-check/")]
     probe_prefix: String,
-    /// Write nothing, neither to the destination nor to the ledger.
+    /// Write nothing: neither to the destination, nor to the ledger, nor to the queue.
     #[arg(long, visible_alias = "dry-run")]
     no_write: bool,
     /// Also put an object at the source, under the probe prefix, and wait for its event [default time: 90s]. The event is
@@ -100,10 +100,13 @@ async fn check(
         identities(&apart, findings);
         routes_of(&apart, settings, findings).await;
         for (name, queue) in &apart.queues {
-            queue::probe(name, queue, findings).await;
+            queue::probe(name, queue, write, findings).await;
         }
         let kept = !matches!(settings.ledger, config::Ledger::None);
         ledger::probe(&apart.ledger, kept, write, findings).await;
+        if let (Ok(opened), Ok(router)) = (&apart.ledger, &apart.router) {
+            ledger::rights(&*opened.ledger, router, findings).await;
+        }
         match &apart.source {
             Ok(source) => {
                 for route in &routes {

@@ -3,10 +3,12 @@
 //! An error says what was tried, at which side, on which bucket and key, what the far side answered, and what to
 //! do about it. Stores classify once, where the answer is read (`Kind`); everything above asks only for the verdict.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use crate::object::{Key, Location};
+use crate::permissions::{self, Role};
 
 /// How the two verbs end that need rights of their own.
 const NOTIFICATION: &str = "NotificationConfiguration";
@@ -182,7 +184,25 @@ impl CopyError {
     }
 
     /// What a person can do about it; empty where waiting is the only thing.
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> Cow<'static, str> {
+        if self.kind == Kind::Denied && !self.operation.ends_with(NOTIFICATION) {
+            return match self.side {
+                Side::Source => match permissions::lacking(Role::Source, self.operation) {
+                    Some(action) => format!("grant the source credentials {action} on it").into(),
+                    None => "grant s3:GetObject (and s3:ListBucket) on it to the source credentials".into(),
+                },
+                Side::Destination => {
+                    let [s3, google] = [Role::Destination, Role::Google]
+                        .map(|role| permissions::lacking(role, self.operation).unwrap_or("write, read and delete"));
+                    format!("grant the destination credentials {s3} on it (on Google Cloud Storage {google})").into()
+                }
+                _ => "grant the identity the missing permission".into(),
+            };
+        }
+        Cow::Borrowed(self.fixed_advice())
+    }
+
+    fn fixed_advice(&self) -> &'static str {
         use Kind::*;
         match (self.kind, self.side) {
             (BucketMissing, _) if self.operation.ends_with(NOTIFICATION) => "check its name, and whose keys these are",
@@ -192,9 +212,6 @@ impl CopyError {
                 "grant s3:GetBucketNotification and s3:PutBucketNotification on it to these credentials"
             }
             (Refused, _) if self.operation.ends_with(NOTIFICATION) => "change what S3 names there",
-            (Denied, Side::Source) => "grant s3:GetObject (and s3:ListBucket) on it to the source credentials",
-            (Denied, Side::Destination) => "grant the destination credentials write, read and delete on it",
-            (Denied, _) => "grant the identity the missing permission",
             (Credentials, _) => "check the key, its expiry and this machine's clock",
             (WrongRegion, _) => "set region (and endpoint) of this side to the bucket's own",
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
@@ -224,7 +241,7 @@ impl CopyError {
         let advice = self.advice();
         if !advice.is_empty() {
             text.push_str("; ");
-            text.push_str(advice);
+            text.push_str(&advice);
         }
         text
     }

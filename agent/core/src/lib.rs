@@ -12,6 +12,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod metrics;
+pub mod permissions;
 pub mod plan;
 pub mod protocol;
 pub mod roots;

@@ -109,7 +109,7 @@ impl From<(String, &str)> for Trouble {
 impl From<&CopyError> for Trouble {
     fn from(error: &CopyError) -> Trouble {
         let (text, advice) = (error.to_string(), error.advice());
-        let found = text.strip_suffix(advice).map_or(&*text, |found| found.trim_end_matches("; "));
+        let found = text.strip_suffix(&*advice).map_or(&*text, |found| found.trim_end_matches("; "));
         Trouble::new(found, advice)
     }
 }

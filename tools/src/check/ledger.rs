@@ -1,12 +1,16 @@
 //! The ledger: that it answers, keeps what is written, and forgets what has ended.
 
+use std::time::Duration;
+
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{LedgerApart, WiringError};
-use skyferry_core::ledger::{Ledger, LedgerError};
-use skyferry_core::object::Token;
+use skyferry_core::ledger::{Ledger, LedgerError, Subject};
+use skyferry_core::object::{Location, Token};
+use skyferry_core::route::Router;
 
 use super::finding::Findings;
 
+const FIRST_PAGE: Duration = Duration::from_secs(3);
 /// The name of a note of its own.
 const NOTE: &str = "check";
 /// What rests on it.
@@ -60,4 +64,18 @@ async fn written(ledger: &dyn Ledger) -> Result<bool, LedgerError> {
     let old = ledger.note(NOTE).await?;
     let set = ledger.set_note(NOTE, old.as_deref(), Some(value.as_bytes())).await?;
     Ok(set && ledger.set_note(NOTE, Some(value.as_bytes()), None).await?)
+}
+
+/// What single objects do not need: many records at once, and the uploads of a whole bucket.
+pub async fn rights(ledger: &dyn Ledger, router: &Router, findings: &mut Findings<'_>) {
+    findings.about(format!("ledger {}", ledger.name()));
+    let subject = Subject::refused(Location::new("skyferry-check", "skyferry-check"), None);
+    if let Err(error) = ledger.lookup_all(&[subject.clone(), subject]).await {
+        findings.fail("read many", &error, &[]);
+    }
+    let Some(route) = router.routes().first() else { return };
+    // The first page tells; the whole table may be large.
+    if let Ok(Err(error)) = tokio::time::timeout(FIRST_PAGE, ledger.open_uploads(&route.bucket)).await {
+        findings.fail("uploads", &error, &[10]);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use skyferry_agent::wiring::{QueueApart, WiringError};
 use skyferry_aws::sqs::{DeadLetters, SqsSettings};
+use skyferry_core::queue::{Queue, QueueError, Receipt};
 
 use super::finding::Findings;
 
@@ -12,13 +13,15 @@ use super::finding::Findings;
 const SHORT_VISIBILITY: Duration = Duration::from_secs(30);
 /// Over a weekend somebody has to notice.
 const SHORT_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
+const TEST_EVENT: &str = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"skyferry-check"}"#;
 const FEW_RECEIVES: u32 = 3;
+const SPARE_RECEIVES: u32 = 4;
 /// S3 demands it.
 const SMALLEST_MESSAGE: u64 = 64 << 10;
 /// Signatures are refused beyond a few minutes.
 const FAR_OFF: i64 = 60_000;
 
-pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, findings: &mut Findings<'_>) {
+pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, write: bool, findings: &mut Findings<'_>) {
     findings.about(format!("queue {name}"));
     let opened = match opened {
         Ok(opened) => opened,
@@ -32,10 +35,49 @@ pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, finding
         Err(error) => findings.fail("messages", &error, &[]),
     }
     let Some(sqs) = &opened.sqs else { return };
+    if write {
+        rights(&*opened.queue, findings).await;
+    }
     match sqs.settings().await {
         Ok(settings) => settled(&settings, findings),
         Err(error) => findings.fail("settings", &error, &[]),
     }
+}
+
+/// What agents may do, asked for so that nothing changes: S3's own test event, which agents pass over, a delivery that there never
+/// was, a dead letter without a body, which no queue takes.
+async fn rights(queue: &dyn Queue, findings: &mut Findings<'_>) {
+    let traits = queue.traits();
+    let nobody = || Receipt(format!("{}.skyferry-check", jiff::Timestamp::now().as_second()).into());
+    let mut answers = vec![("send", queue.send(&[TEST_EVENT.to_owned()]).await)];
+    // A look counts as a receive, and the last one sends a message to the dead letters.
+    if traits.max_receives.is_none_or(|most| most > SPARE_RECEIVES) {
+        answers.push(("receive", look(queue).await));
+    }
+    answers.push(("keep and give back", queue.release(&nobody(), Duration::ZERO).await));
+    answers.push(("delete", queue.delete(&nobody()).await));
+    if traits.dead_letters.is_some() {
+        answers.push(("park", queue.park("", "skyferry check").await));
+    }
+    let denied = answers.iter().filter_map(|(what, answer)| Some((*what, answer.as_ref().err()?)));
+    // Any other refusal is about what was asked for.
+    let denied: Vec<_> = denied.filter(|(_, error)| error.to_string().contains("is denied")).collect();
+    for (what, error) in &denied {
+        findings.fail(what, *error, &[1, 9]);
+    }
+    if denied.is_empty() {
+        findings.fine("rights", "messages may be received, kept, given back, deleted, sent and parked");
+    }
+}
+
+async fn look(queue: &dyn Queue) -> Result<(), QueueError> {
+    for message in queue.receive(10, Duration::ZERO).await? {
+        match &*message.body == TEST_EVENT {
+            true => queue.delete(&message.receipt).await?,
+            false => queue.release(&message.receipt, Duration::ZERO).await?,
+        }
+    }
+    Ok(())
 }
 
 fn settled(settings: &SqsSettings, findings: &mut Findings<'_>) {

@@ -138,8 +138,9 @@ async fn listed(sink: &dyn Sink, folder: &Folder, findings: &mut Findings<'_>) {
             findings.warn("list", (found, "`copy`, `scan` and `verify` compare by listings"), &[]);
         }
         Err(error) => {
-            let Trouble { found, .. } = Trouble::from(&error);
-            findings.warn("list", (found, "the agent needs none; `copy`, `scan` and `verify` do"), &[]);
+            let Trouble { found, advice } = Trouble::from(&error);
+            let advice = format!("agents need no listing; `copy`, `scan` and `verify` do: {advice}");
+            findings.warn("list", Trouble::new(found, advice), &[]);
         }
     }
 }

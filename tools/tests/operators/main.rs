@@ -3,5 +3,6 @@
 mod check;
 mod dump;
 mod pause;
+mod permissions;
 mod stage;
 mod status;

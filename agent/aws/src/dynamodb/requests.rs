@@ -90,7 +90,7 @@ impl DynamoLedger {
         }
         match failure.cause {
             Cause::Denied => unusable(
-                format!("{operation} is denied ({})", failure.answer),
+                format!("{operation} is denied: dynamodb:{operation} is missing ({})", failure.answer),
                 "grant the ledger's keys dynamodb:UpdateItem, GetItem, BatchGetItem, Scan and DescribeTable on the table",
             ),
             // About this one item; a table whose key is another one refuses all of them.

@@ -58,7 +58,11 @@ impl Refusals {
             );
         }
         match failure.cause {
-            Cause::Denied => self.unusable(format!("{operation} is denied ({})", failure.answer), self.denied),
+            Cause::Denied => {
+                let action = operation.trim_end_matches("Batch");
+                let problem = format!("{operation} is denied: sqs:{action} is missing ({})", failure.answer);
+                self.unusable(problem, self.denied)
+            }
             Cause::Refused => self.unusable(
                 format!("{operation} is refused ({})", failure.answer),
                 "check the [queue] section; if it is right, please report this",
