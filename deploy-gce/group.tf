@@ -73,10 +73,13 @@ resource "google_compute_region_instance_template" "this" {
     skyferry-package-sha256 = var.package.sha256
     skyferry-settings       = local.settings
     skyferry-health         = "http://127.0.0.1:${local.port}/healthz"
-    skyferry-ops-agent      = var.ops_agent
-    enable-oslogin          = "TRUE"
-    block-project-ssh-keys  = "TRUE"
-    serial-port-enable      = "FALSE"
+    skyferry-scan           = var.scan_at
+    # Empty without one.
+    skyferry-ops-agent        = try(var.ops_agent.url, "")
+    skyferry-ops-agent-sha256 = try(var.ops_agent.sha256, "")
+    enable-oslogin            = "TRUE"
+    block-project-ssh-keys    = "TRUE"
+    serial-port-enable        = "FALSE"
   }
 
   lifecycle {
@@ -84,6 +87,10 @@ resource "google_compute_region_instance_template" "this" {
     precondition {
       condition     = !var.keyless || var.role_arn != null || var.settings != null
       error_message = "keyless needs role_arn: the AWS role that trusts the service account of this module."
+    }
+    precondition {
+      condition     = try(split("/", var.ops_agent.url)[2], local.package_bucket) == local.package_bucket
+      error_message = "ops_agent.url is in the bucket of package.url: machines may read no other."
     }
   }
 

@@ -7,7 +7,7 @@ set -euo pipefail
 readonly METADATA=http://${GCE_METADATA_HOST:-metadata.google.internal}/computeMetadata/v1
 readonly STORAGE=${STORAGE_EMULATOR_HOST:-https://storage.googleapis.com}
 readonly SETTINGS=/etc/skyferry/agent.toml
-readonly INSTALLED=/var/lib/skyferry-package.sha256
+readonly INSTALLED=/var/lib/skyferry
 # The group replaces a machine that does not answer after 300 s.
 readonly PATIENCE=120
 
@@ -41,11 +41,13 @@ download() {
         fail "$1 cannot be read: upload the package, and grant roles/storage.objectViewer on its bucket to this machine's service account"
 }
 
+# The package that an attribute names, and no other: its sum is the attribute's with -sha256. Sets `installed`.
 install_package() {
     local package sum file
-    package=$(attribute skyferry-package)
-    sum=$(attribute skyferry-package-sha256)
-    [[ $(cat "$INSTALLED" 2>/dev/null || true) != "$sum" ]] || return 0
+    package=$(attribute "$1")
+    sum=$(attribute "$1-sha256")
+    installed=false
+    [[ $(cat "$INSTALLED-$1.sha256" 2>/dev/null || true) != "$sum" ]] || return 0
     # Not under a directory that only root may enter: apt reads it as a user of its own.
     file=$(mktemp --suffix=.deb --tmpdir=/var/tmp)
     download "$package" "$file"
@@ -55,8 +57,8 @@ install_package() {
     DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends --allow-downgrades \
         -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$file"
     rm "$file"
-    echo "$sum" >"$INSTALLED"
-    changed=true
+    echo "$sum" >"$INSTALLED-$1.sha256"
+    installed=true
     say "installed $package"
 }
 
@@ -67,6 +69,23 @@ write_settings() {
     install -m 0640 -o root -g skyferry /dev/stdin "$SETTINGS" <<<"$new"
     changed=true
     say "wrote $SETTINGS"
+}
+
+# On every machine; the one whose scan is the first to be in the ledger does it.
+schedule_scan() {
+    local scan units=/etc/systemd/system/skyferry-scan
+    scan=$(attribute skyferry-scan)
+    if [[ $scan == off ]]; then
+        systemctl disable --quiet --now skyferry-scan.timer
+        return 0
+    fi
+    [[ ! $scan =~ ^[0-9]{2}:[0-9]{2}$ ]] || scan="*-*-* $scan UTC"
+    systemd-analyze calendar "$scan" >/dev/null || fail "scan_at is neither off nor a time that systemd knows: $scan"
+    mkdir -p "$units.service.d" "$units.timer.d"
+    printf '[Service]\nExecStart=\nExecStart=/usr/bin/skyferry scan --config %s --once-per 5m\n' "$SETTINGS" >"$units.service.d/fleet.conf"
+    printf '[Timer]\nOnCalendar=\nOnCalendar=%s\nRandomizedDelaySec=0\n' "$scan" >"$units.timer.d/fleet.conf"
+    systemctl daemon-reload
+    systemctl enable --quiet --now skyferry-scan.timer
 }
 
 answers() {
@@ -81,9 +100,8 @@ wait_until_it_answers() {
 
 # Logs and metrics to Google. After the agent and never in its way; and where it does not start, so that its log tells why.
 install_ops_agent() {
-    [[ $(metadata instance/attributes/skyferry-ops-agent || true) == true ]] || return 0
-    ! systemctl is-active --quiet google-cloud-ops-agent || return 0
-    local script=/var/tmp/add-google-cloud-ops-agent-repo.sh endpoint=${health#http://}
+    local endpoint=${health#http://}
+    [[ -n $(metadata instance/attributes/skyferry-ops-agent || true) ]] || return 0
     endpoint=${endpoint%%/*}
     mkdir -p /etc/google-cloud-ops-agent
     cat >/etc/google-cloud-ops-agent/config.yaml <<YAML
@@ -110,17 +128,17 @@ metrics:
       skyferry:
         receivers: [skyferry]
 YAML
-    if ! fetch --max-time 60 --output "$script" https://dl.google.com/cloudagents/add-google-cloud-ops-agent-repo.sh ||
-        ! bash "$script" --also-install; then
+    # In a shell of its own: what fails there ends it alone.
+    (install_package skyferry-ops-agent) ||
         say "the Ops Agent could not be installed: no logs and no metrics leave this machine, but the agent works"
-    fi
 }
 
 health=$(attribute skyferry-health)
-changed=false
-install_package
+install_package skyferry-package
+changed=$installed
 write_settings
 systemctl enable --quiet skyferry-agent
+schedule_scan
 if $changed; then systemctl restart skyferry-agent; else systemctl start skyferry-agent; fi
 wait_until_it_answers
 install_ops_agent

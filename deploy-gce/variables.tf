@@ -144,9 +144,23 @@ variable "nat" {
 }
 
 variable "ops_agent" {
-  description = "Install Google's Ops Agent: logs to Cloud Logging, the agent's metrics to Managed Prometheus. Dashboard and alerts need it."
-  type        = bool
-  default     = true
+  description = "The Debian package of Google's Ops Agent in the package's bucket, and its SHA-256: logs to Cloud Logging, the agent's metrics to Managed Prometheus. Dashboard and alerts need it. Null: not installed."
+  type        = object({ url = string, sha256 = string })
+  default     = null
+  validation {
+    condition     = var.ops_agent == null ? true : can(regex("^gs://[a-z0-9._-]+/[A-Za-z0-9._/~-]+\\.deb$", var.ops_agent.url)) && can(regex("^[0-9a-f]{64}$", var.ops_agent.sha256))
+    error_message = "ops_agent.url is like gs://bucket/path.deb, ops_agent.sha256 is what `sha256sum path.deb` prints."
+  }
+}
+
+variable "scan_at" {
+  description = "When one machine of the group compares both sides and sends what differs: a time of the day in UTC, hourly, a calendar of systemd (Mon..Fri 06,18:00), or off."
+  type        = string
+  default     = "03:30"
+  validation {
+    condition     = can(regex("^[A-Za-z0-9*:,./ ~-]+$", var.scan_at))
+    error_message = "scan_at is like 03:30, hourly, Mon..Fri 06:00 (man systemd.time), or off."
+  }
 }
 
 variable "notification_channels" {

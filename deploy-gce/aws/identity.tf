@@ -23,12 +23,15 @@ data "aws_iam_policy_document" "agent" {
   }
   statement {
     sid       = "DeadLetters"
-    actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SendMessage"]
+    actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     resources = [aws_sqs_queue.dead.arn]
   }
   statement {
     sid       = "Ledger"
-    actions   = ["dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan", "dynamodb:DescribeTable"]
+    actions = [
+      "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan", "dynamodb:DescribeTable",
+      "dynamodb:DescribeTimeToLive",
+    ]
     resources = [aws_dynamodb_table.this.arn]
   }
   dynamic "statement" {

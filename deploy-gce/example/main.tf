@@ -44,4 +44,6 @@ module "google" {
   keyless            = var.keyless
   role_arn           = module.amazon.role_arn
   max_instances      = var.max_instances
+  ops_agent          = var.ops_agent
+  scan_at            = var.scan_at
 }

@@ -35,3 +35,13 @@ variable "max_instances" {
   type    = number
   default = 10
 }
+
+variable "ops_agent" {
+  type    = object({ url = string, sha256 = string })
+  default = null
+}
+
+variable "scan_at" {
+  type    = string
+  default = "03:30"
+}

@@ -23,7 +23,7 @@ LARGE = 60 << 20
 class Peers:
     """The peers' process, and what it answers. It ends when its stdin is closed."""
 
-    def __init__(self, package, attributes):
+    def __init__(self, package, ops_agent, attributes):
         self.folder = tempfile.TemporaryDirectory()
         arguments = []
         for name, value in attributes.items():
@@ -31,7 +31,7 @@ class Peers:
             file.write_text(value)
             arguments += [name, file]
         self.process = subprocess.Popen(
-            [BUILT / "examples/google", package, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [BUILT / "examples/google", package, ops_agent, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.at = self.answer()
 
@@ -69,7 +69,20 @@ def package():
     return made
 
 
-def attributes(made):
+def ops_agent():
+    """A package of its name that leaves a mark."""
+    tree = DEPLOY / "gce/ops-agent"
+    (tree / "DEBIAN").mkdir(parents=True, exist_ok=True)
+    (tree / "opt").mkdir(exist_ok=True)
+    (tree / "opt/ops-agent").write_text("installed")
+    control = ("Package: google-cloud-ops-agent", "Version: 2.0", "Architecture: all", "Maintainer: nobody <n@example.invalid>")
+    (tree / "DEBIAN/control").write_text("\n".join((*control, "Description: stands in for it", "")))
+    made = DEPLOY / "gce/ops-agent.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, made], check=True, capture_output=True)
+    return made
+
+
+def attributes(made, ops_agent):
     """What group.tf puts into the template's metadata."""
     values = {
         "keyless": False,
@@ -90,7 +103,9 @@ def attributes(made):
         "skyferry-package-sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
         "skyferry-settings": render((GCE / "agent.toml.tftpl").read_text(), values),
         "skyferry-health": "http://127.0.0.1:9180/healthz",
-        "skyferry-ops-agent": "false",
+        "skyferry-scan": "hourly",
+        "skyferry-ops-agent": "gs://packages/ops-agent.deb",
+        "skyferry-ops-agent-sha256": hashlib.sha256(ops_agent.read_bytes()).hexdigest(),
     }
 
 
@@ -111,10 +126,12 @@ class OnGoogle(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.package = package()
+        cls.ops_agent = ops_agent()
 
     @contextlib.contextmanager
     def world(self, **changed):
-        with Peers(self.package, {**attributes(self.package), **changed}) as peers, Machine() as machine:
+        meant = {**attributes(self.package, self.ops_agent), **changed}
+        with Peers(self.package, self.ops_agent, meant) as peers, Machine() as machine:
             for script in ("start-up.sh", "shut-down.sh"):
                 machine.write(f"opt/{script}", (GCE / script).read_text())
             machine.write("etc/systemd/system/skyferry-agent.service.d/sandbox.conf", elsewhere(peers.at))
@@ -150,10 +167,23 @@ class OnGoogle(unittest.TestCase):
             running = machine.unit("skyferry-agent", "User", "MainPID", "UnitFileState")
             self.assertEqual((running["User"], running["UnitFileState"]), ("skyferry", "enabled"))
 
+            timer = machine.unit("skyferry-scan.timer", "TimersCalendar", "ActiveState")
+            self.assertIn("*-*-* *:00:00", timer["TimersCalendar"])
+            self.assertEqual(timer["ActiveState"], "active")
+            self.assertEqual((machine.root / "opt/ops-agent").read_text(), "installed")
+
             again = self.start_up(machine, peers).stdout
             self.assertNotIn("installed", again)
             self.assertNotIn("wrote", again)
             self.assertEqual(machine.unit("skyferry-agent", "MainPID")["MainPID"], running["MainPID"], "nothing changes")
+
+            # Of two machines whose timers fire, one scans.
+            machine.write("etc/systemd/system/skyferry-scan.service.d/sandbox.conf", elsewhere(peers.at))
+            machine.run("systemctl", "daemon-reload")
+            for _ in range(2):
+                machine.run("systemctl", "start", "skyferry-scan")
+            scans = machine.journal("skyferry-scan")
+            self.assertEqual(scans.count("another scan of this fleet has started"), 1, scans)
 
             peers.ask("put", "a", 1000)
             eventually("an object is copied", 60, lambda: peers.ask("copied", "a"))
@@ -164,6 +194,15 @@ class OnGoogle(unittest.TestCase):
             eventually("the next one ends what was begun", 60, lambda: peers.ask("copied", "large"))
             eventually("and its message", 60, lambda: peers.ask("messages") == [0, 0])
             self.drains(machine, peers, "larger", "preemption notice", lambda: peers.ask("preempt"))
+
+    def test_an_ops_agent_that_is_another_one_is_not_installed_and_the_agent_works(self):
+        with self.world(**{"skyferry-ops-agent-sha256": "0" * 64, "skyferry-scan": "off"}) as (machine, peers):
+            said = self.start_up(machine, peers)
+            self.assertIn("is not what was asked for", said.stderr)
+            self.assertIn("the Ops Agent could not be installed", said.stdout)
+            self.assertFalse((machine.root / "opt/ops-agent").exists())
+            self.assertTrue(health())
+            self.assertEqual(machine.unit("skyferry-scan.timer", "ActiveState")["ActiveState"], "inactive")
 
     def test_a_package_that_is_another_one_is_not_installed(self):
         with self.world(**{"skyferry-package-sha256": "0" * 64}) as (machine, peers):

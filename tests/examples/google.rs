@@ -2,7 +2,7 @@
 //! the template's attributes, the bucket with the package, Secret Manager with the keys, Cloud Monitoring, the destination;
 //! and ministack as Amazon's side.
 //!
-//!     google PACKAGE [NAME FILE]...        the attributes of the machine, each from a file
+//!     google PACKAGE OPS_AGENT [NAME FILE]...        two packages, and the attributes of the machine, each from a file
 //!
 //! Prints one line of JSON: where everything is. Then answers one line of stdin each; ends when stdin closes.
 //! `put KEY BYTES` at the source, `copied KEY`, `parts` that the open uploads hold, `messages` visible and in flight,
@@ -34,7 +34,7 @@ struct World {
 }
 
 impl World {
-    async fn start(package: &str, attributes: &[String]) -> anyhow::Result<World> {
+    async fn start(packages: [&str; 2], attributes: &[String]) -> anyhow::Result<World> {
         let machine = GcePeer::start()?;
         for pair in attributes.chunks(2) {
             let [name, file] = pair else { bail!("an attribute is NAME FILE") };
@@ -42,7 +42,9 @@ impl World {
         }
         let buckets = vec![SINK.into(), PACKAGES.into()];
         let gcs = GcsPeer::start(GcsOptions { buckets, tokens: Some(machine.mint()), ..GcsOptions::default() })?;
-        gcs.set_object(PACKAGES, "skyferry.deb", &std::fs::read(package).with_context(|| package.to_owned())?)?;
+        for (key, package) in ["skyferry.deb", "ops-agent.deb"].into_iter().zip(packages) {
+            gcs.set_object(PACKAGES, key, &std::fs::read(package).with_context(|| package.to_owned())?)?;
+        }
         let secrets = SecretsPeer::start(&machine)?;
         let key = |id: &str, secret: &str, region: &str| json!({"aws_access_key_id": id, "aws_secret_access_key": secret, "region": region});
         let source = key("SANDBOX", "sandbox", Ministack::REGION);
@@ -102,10 +104,10 @@ impl World {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let package = arguments.next().context("which package?")?;
+    let (package, ops_agent) = arguments.next().zip(arguments.next()).context("which packages?")?;
     let attributes: Vec<String> = arguments.collect();
     let runtime = tokio::runtime::Runtime::new()?;
-    let world = runtime.block_on(World::start(&package, &attributes))?;
+    let world = runtime.block_on(World::start([&package, &ops_agent], &attributes))?;
     say(&world.places())?;
     for line in std::io::stdin().lock().lines() {
         say(&runtime.block_on(world.answer(&line?.split(' ').collect::<Vec<_>>()))?)?;

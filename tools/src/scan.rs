@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
+use skyferry_agent::leader::Leader;
 use skyferry_agent::notice::Shutdown;
+use skyferry_config as config;
 use skyferry_core::event::{self, Parsed};
 use skyferry_core::queue::{Depth, Message, Queue};
 use tokio::time::Instant;
@@ -56,6 +58,10 @@ pub struct Arguments {
     /// when a notification is configured does not count.
     #[arg(long)]
     if_queue_empty: bool,
+    /// Do nothing if another scan with this option started less than TIME ago: for a timer on every machine of a fleet. The
+    /// ledger decides which machine scans.
+    #[arg(long, value_name = "TIME", conflicts_with = "dry_run", value_parser = config::duration)]
+    once_per: Option<Duration>,
     /// Send nothing; show what would be sent, how long it would take and what it would cost.
     #[arg(long)]
     dry_run: bool,
@@ -75,6 +81,8 @@ pub struct Arguments {
     verbose: bool,
 }
 
+/// The note in the ledger of the scan that was the last to start.
+const NOTE: &str = "scan";
 /// How long the one message that there seems to be is waited for.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -129,6 +137,13 @@ impl<'a> Scan<'a> {
     async fn run(self, show: &Show, shutdown: &Shutdown) -> anyhow::Result<u8> {
         if self.arguments.if_queue_empty && !nothing_waits(&**self.scoped.agent.queue()).await? {
             show.say("the queue is not empty: nothing was listed")?;
+            self.line(show, Tally::default(), 0, None)?;
+            return Ok(DONE);
+        }
+        if let Some(term) = self.arguments.once_per
+            && !Leader::new(self.scoped.agent.ledger().clone(), NOTE, term).leads().await?
+        {
+            show.say("another scan of this fleet has started a short time ago: nothing was listed")?;
             self.line(show, Tally::default(), 0, None)?;
             return Ok(DONE);
         }

@@ -141,6 +141,20 @@ async fn a_dry_run_reckons_and_sends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_fleet_whose_timers_fire_at_once_one_machine_scans() {
+    let stage = Stage::new("", "").await;
+    stage.put("k", "k");
+    let words = ["--once-per", "1h"];
+    let said = futures_util::future::join_all((0..4).map(|_| stage.scan(&words))).await;
+    let mut sent: Vec<u64> = said.iter().map(|said| said.count("sent")).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, [0, 0, 0, 1], "{said:?}");
+    assert!(said.iter().all(|said| said.code == Some(0)), "{said:?}");
+    assert_eq!(stage.scan(&["--once-per", "1s"]).await.count("sent"), 0, "the last one holds its hour");
+    assert_eq!(stage.scan(&[]).await.count("sent"), 1, "without the option nothing is asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_old_behaviour_waits_for_an_empty_queue() {
     let stage = Stage::new("", "").await;
     stage.put("a", "a");
