@@ -34,6 +34,8 @@ const BURST: Duration = Duration::from_millis(20);
 #[derive(Default)]
 pub struct Rate {
     state: Mutex<State>,
+    /// Who waits for the next request's time; the others wait for it, in the order of asking.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -100,7 +102,7 @@ impl Passed {
 }
 
 impl State {
-    /// How long the next request waits. It is counted as sent.
+    /// How long the next request has to wait. When that is nothing, it is counted as sent.
     fn admit(&mut self, now: Instant) -> Duration {
         let Some(limit) = &mut self.limit else { return Duration::ZERO };
         if now.saturating_duration_since(limit.since) >= FORGOTTEN {
@@ -108,10 +110,13 @@ impl State {
             self.show(0.0);
             return Duration::ZERO;
         }
-        let rate = limit.rate(now);
-        let at = limit.next.max(now.checked_sub(BURST).unwrap_or(now));
-        limit.next = at + Duration::from_secs_f64(1.0 / rate);
-        at.saturating_duration_since(now)
+        let wait = limit.next.saturating_duration_since(now);
+        if wait.is_zero() {
+            // What was not used while nobody asked, or while this machine stood still, is not made up for.
+            let from = limit.next.max(now.checked_sub(BURST).unwrap_or(now));
+            limit.next = from + Duration::from_secs_f64(1.0 / limit.rate(now));
+        }
+        wait
     }
 
     fn passed(&mut self, operation: &'static str, now: Instant) {
@@ -153,8 +158,15 @@ impl State {
 impl Rate {
     /// Waits until the next request may be sent.
     pub(super) async fn admit(&self) {
-        let wait = self.state().admit(Instant::now());
-        if !wait.is_zero() {
+        if self.state().limit.is_none() {
+            return;
+        }
+        let _first = self.turn.lock().await;
+        loop {
+            let wait = self.state().admit(Instant::now());
+            if wait.is_zero() {
+                return;
+            }
             tokio::time::sleep(wait).await;
         }
     }
@@ -213,7 +225,14 @@ mod tests {
         let mut seen = vec![(0, 0); seconds];
         for object in 0.. {
             let worker = (0..workers).min_by(|a, b| free[*a].total_cmp(&free[*b])).expect("some");
-            let sent = free[worker] + rate.admit(at(free[worker])).as_secs_f64();
+            let mut sent = free[worker];
+            loop {
+                let wait = rate.admit(at(sent));
+                if wait.is_zero() {
+                    break;
+                }
+                sent += wait.as_secs_f64() + 1e-9;
+            }
             let answered = sent + trip;
             free[worker] = answered;
             let Some(seen) = seen.get_mut(sent as usize) else { break };
