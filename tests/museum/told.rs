@@ -47,7 +47,7 @@ fn assert_told((text, summary): (String, Summary), stage: &Stage, parts: &[&str]
 #[tokio::test]
 async fn a_refusing_source_is_told_with_its_answer_and_what_to_do() {
     for (status, code, what, advice) in [
-        (403, "AccessDenied", "access denied", "grant s3:GetObject"),
+        (403, "AccessDenied", "access denied", "grant the source credentials s3:GetObject"),
         (404, "NoSuchBucket", "no such bucket", "check the bucket's name"),
         (301, "PermanentRedirect", "in another region", "set region"),
         (400, "ExpiredToken", "credentials refused", "its expiry"),

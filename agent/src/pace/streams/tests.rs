@@ -71,10 +71,12 @@ impl World {
         self.shares.set(self.shares.get() + share);
         let mut left = size as f64;
         while left > 0.0 {
-            sleep(Duration::from_secs_f64(TICK)).await;
             let line = self.line.get();
             let rate = (line.total / self.shares.get()).min(line.each) * share;
-            let step = (rate * TICK).min(left);
+            // The end of a body is no full tick, or a body of a few ticks would be slower than the line.
+            let tick = (left / rate).clamp(1e-6, TICK);
+            sleep(Duration::from_secs_f64(tick)).await;
+            let step = (rate * tick).min(left);
             left -= step;
             self.passed.set(self.passed.get() + step);
             permit.passed(step as u64);
