@@ -46,8 +46,8 @@ async fn interrupted(size: usize, rate: &str, after: Duration, end: impl AsyncFn
     (sent, gcs.counts().bytes_received - sent)
 }
 
-/// All that is under way at once: sixteen parts of 5 MiB.
-const IN_FLIGHT: u64 = 16 * (5 << 20);
+/// What may be in flight before anything is known of the line.
+const IN_FLIGHT: u64 = 96 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_only_the_last_15_seconds_are_sent_again() {
@@ -57,7 +57,7 @@ async fn after_a_kill_only_the_last_15_seconds_are_sent_again() {
     let (sent, again) = interrupted(size as usize, "12MiB", Duration::from_millis(21_500), kill).await;
     assert!(sent > 18 * rate, "{sent} bytes in 21 s");
     assert!(sent + again <= size + 15 * rate + IN_FLIGHT, "{again} bytes after {sent}");
-    assert!(again <= size - 10 * rate, "{again} bytes after {sent}: what was recorded is not sent again");
+    assert!(again <= size - 5 * rate, "{again} bytes after {sent}: what was recorded is not sent again");
 }
 
 /// On a slow line few parts are open at once, those of the oldest objects, and they end one after another.
@@ -89,7 +89,7 @@ async fn after_a_signal_only_the_parts_in_flight_are_sent_again() {
         signal(&child, "TERM");
         assert_eq!(ended(child).await.code, Some(143));
     };
-    let size = 240_u64 << 20;
+    let size = 480_u64 << 20;
     let (sent, again) = interrupted(size as usize, "40MiB", Duration::from_millis(3500), end).await;
     assert!(sent > IN_FLIGHT + (10 << 20), "{sent} bytes");
     assert!(sent + again <= size + IN_FLIGHT + (2 << 20), "{again} bytes after {sent}");
