@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Threads for what blocks: files, and the names of hosts. Each keeps some memory for ever, and fewer than a copy has objects
 /// in flight keep a disk busy.
-const BLOCKING: usize = 16;
+const BLOCKING: usize = 8;
 /// Files and connections: an object in flight may have three, and what is open beside them is little.
 const FILES: u64 = 65_536;
 const FILES_OF_OBJECT: u64 = 3;
