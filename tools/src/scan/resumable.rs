@@ -4,6 +4,7 @@
 //! No deletions: they may be sent only when one comparison of everything has ended well, and nothing is kept here until then.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -23,7 +24,8 @@ use crate::select::Selection;
 use crate::settings::Config;
 use crate::voice::Voice;
 
-const NOTE: &str = "scan";
+/// In the ledger, beside the note of the scans that a fleet of machines takes turns at.
+const NOTE: &str = "scan-position";
 /// Of a place that refuses everything.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the note is written while nothing stops the scan: what a kill repeats at most.
@@ -185,7 +187,7 @@ fn last_key(sides: &Sides, pair: &Pair) -> Option<String> {
 
 /// The position, in the ledger for whoever goes on.
 struct Note {
-    ledger: std::sync::Arc<dyn Ledger>,
+    ledger: Arc<dyn Ledger>,
     /// As it is there.
     bytes: Option<Vec<u8>>,
     position: Option<Position>,
@@ -195,7 +197,7 @@ struct Note {
 }
 
 impl Note {
-    async fn read(ledger: std::sync::Arc<dyn Ledger>) -> anyhow::Result<Note> {
+    async fn read(ledger: Arc<dyn Ledger>) -> anyhow::Result<Note> {
         let bytes = ledger.note(NOTE).await?;
         // One that cannot be read is none: a scan from the first key on does no harm.
         let position = bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
@@ -232,6 +234,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
+    use skyferry_agent::leader::Leader;
     use skyferry_sqlite::Embedded;
 
     use super::*;
@@ -314,6 +317,22 @@ mod tests {
         assert_eq!(stage.note(Some(&position)).await, Some(position));
         let all = stage.scan(Options { restart: true, ..OPTIONS }, &CancellationToken::new()).await;
         assert_eq!((all.end, all.resumed, all.sent), (End::Done, false, 30));
+    }
+
+    /// A hybrid stack has both on one ledger.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_scan_leaves_the_note_of_a_fleets_timer_alone_and_is_not_stopped_by_it() {
+        let (stage, stop) = (Stage::new(), CancellationToken::new());
+        let ledger = || Arc::new(Embedded::open(&stage.0.path().join("state")).unwrap().ledger());
+        let leads =
+            async || Leader::new(ledger(), super::super::NOTE, Duration::from_secs(3600)).leads().await.unwrap();
+        assert!(leads().await, "the fleet's scan is the first");
+        stop.cancel();
+        assert_eq!(stage.scan(OPTIONS, &stop).await.end, End::Stopped);
+        assert!(!leads().await, "its hour is not over");
+        let whole = stage.scan(OPTIONS, &CancellationToken::new()).await;
+        assert_eq!((whole.end, whole.sent), (End::Done, 30));
+        assert!(!leads().await);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
