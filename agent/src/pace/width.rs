@@ -2,8 +2,8 @@
 //! parts end one after another and a kill or a stop loses little; on every other line, as many streams as bring more.
 //!
 //! What is known comes from bodies that have ended, for the first bytes of each only fill buffers on the way. Bodies that
-//! end quickly let more in, until more of them bring no more. When they do not end quickly, one question decides: does another number of streams change what passes in
-//! all? If not, the line is full and fewer streams are enough. If it does, each stream is slow by itself (a far service,
+//! end quickly let more in, until more of them bring no more. When they do not end quickly, one question decides: does
+//! another number of streams change what passes in all? If not, the line is full and fewer streams are enough. If it does, each stream is slow by itself (a far service,
 //! a limit for each connection), and fewer streams would only be slower. So half as many more are let in (or half as
 //! many, where no more could be used) for once, and what passed before and after is compared.
 
@@ -25,6 +25,8 @@ const SHORT: f64 = 1.0;
 const BODIES: usize = 4;
 /// What passes is taken for unchanged between these factors.
 const SAME: std::ops::Range<f64> = 0.75..1.5;
+/// Numbers of streams that are too close to compare what they bring.
+const CLOSE: std::ops::Range<f64> = 0.8..1.25;
 
 /// One body that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +133,7 @@ impl Width {
     fn judge_quick(&mut self, round: &Round, flow: Flow, load: Load) {
         match self.search {
             Search::Enough { goodput } if SAME.contains(&(flow.rate / goodput)) => return,
-            Search::Quick { before, depth } if flow.elasticity(before).is_some_and(|arrived| arrived < WORTH_MORE) => {
+            Search::Quick { before, depth } if arrived(before, flow).is_some_and(|arrived| arrived < WORTH_MORE) => {
                 self.depth = depth;
                 self.search = Search::Enough { goodput: flow.rate };
                 return;
@@ -167,13 +169,9 @@ impl Width {
     }
 
     fn compare(&mut self, before: Flow, flow: Flow, load: Load) {
-        let ratio = flow.at_once / before.at_once;
-        if (0.8..1.25).contains(&ratio) {
-            // There was no work for more, or no fewer were left: nothing can be compared yet.
-            return;
-        }
-        let streams_count = (flow.rate / before.rate).ln() / ratio.ln() >= WORTH_MORE;
-        match (streams_count, ratio > 1.0) {
+        // There was no work for more, or no fewer were left: nothing can be compared yet.
+        let Some(arrived) = arrived(before, flow) else { return };
+        match (arrived >= WORTH_MORE, flow.at_once > before.at_once) {
             (false, _) => {
                 let goodput = flow.rate.max(before.rate);
                 self.search = Search::Full { goodput };
@@ -208,6 +206,11 @@ impl Round {
         let bodies = self.bodies as f64;
         Flow { at_once: self.streams / bodies, rate: self.goodput / bodies }
     }
+}
+
+/// How much of a change in the number of streams arrived. `None`: the numbers are too close to tell by as few bodies.
+fn arrived(before: Flow, flow: Flow) -> Option<f64> {
+    flow.elasticity(before).filter(|_| !CLOSE.contains(&(flow.at_once / before.at_once)))
 }
 
 /// What passes within the limit.

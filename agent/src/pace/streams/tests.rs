@@ -170,11 +170,10 @@ async fn the_first_parts_on_a_full_line_are_few() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_a_line_whose_streams_are_slow_nearly_all_are_open() {
+async fn on_a_line_whose_streams_are_slow_all_are_open() {
     for each in [0.4, 1.0, 3.0, 8.0] {
         let seen = simulate(far(each), 16 * MIB, 900.0, 400.0, None).await;
-        // Streams differ, so the last few of them may seem to bring nothing.
-        assert!(seen.bytes > 0.8 * each * 1e6 * MOST as f64 * 500.0, "{each}: {}", seen.bytes / 5e8);
+        assert!(seen.bytes > 0.9 * each * 1e6 * MOST as f64 * 500.0, "{each}: {}", seen.bytes / 5e8);
     }
 }
 
