@@ -101,7 +101,7 @@ impl Pace {
 
     /// Waits until `n` bytes may be held; more than the whole budget is taken for the whole budget.
     pub async fn bytes(&self, n: u64) -> Permit {
-        let units = u32::try_from(n.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.room.left(self.budget));
+        let units = u32::try_from(n.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.room.left());
         let permit = self.memory.clone().acquire_many_owned(units).await;
         Permit { _units: permit.expect(NEVER_CLOSED), _counted: self.in_memory.hold(n) }
     }

@@ -20,6 +20,8 @@ pub(super) const OBJECT: u64 = 64 << 10;
 pub(super) struct Room(Arc<Shared>);
 
 struct Shared {
+    /// Units of memory that are never reserved.
+    left: u32,
     free: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     state: Mutex<State>,
@@ -51,15 +53,16 @@ impl Room {
     pub fn new(start: usize, most: usize, budget: u32, memory: Arc<Semaphore>) -> Room {
         let level = Level::new(start, most, Instant::now());
         let state = State { level, slots: 0, reserved: 0, most_reserved: budget / 2, shown: Limit::default() };
-        let room = Room(Arc::new(Shared { free: Arc::new(Semaphore::new(0)), memory, state: Mutex::new(state) }));
+        let left = (budget - state.units(state.level.most())).max(1);
+        let free = Arc::new(Semaphore::new(0));
+        let room = Room(Arc::new(Shared { left, free, memory, state: Mutex::new(state) }));
         room.0.follow(&mut room.0.state());
         room
     }
 
-    /// What is never reserved.
-    pub fn left(&self, budget: u32) -> u32 {
-        let state = self.0.state();
-        (budget - state.units(state.level.most())).max(1)
+    /// Units of memory that are never reserved for slots.
+    pub fn left(&self) -> u32 {
+        self.0.left
     }
 
     /// Where it starts, and what it never exceeds.
