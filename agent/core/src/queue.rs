@@ -59,9 +59,10 @@ pub enum QueueError {
     /// The queue cannot be reached, or refuses all: wait and try again.
     #[error("queue {queue}: {operation} failed: {answer}")]
     Weather { queue: String, operation: &'static str, answer: String },
-    /// Settings that cannot work: no such queue, FIFO.
+    /// Settings that cannot work: no such queue, FIFO, missing permissions.
+    /// `denied`: these keys may not do it.
     #[error("queue {queue}: {problem}; {advice}")]
-    Unusable { queue: String, problem: String, advice: String },
+    Unusable { queue: String, problem: String, advice: String, denied: bool },
 }
 
 #[async_trait]

@@ -302,7 +302,8 @@ fn told(queue: &str, operation: &'static str, failure: Failure) -> QueueError {
     let queue = queue.to_string();
     if failure.damaged {
         let advice = "move the file away: `scan` finds again what is missing".to_string();
-        return QueueError::Unusable { queue, problem: format!("the file is damaged ({})", failure.answer), advice };
+        let problem = format!("the file is damaged ({})", failure.answer);
+        return QueueError::Unusable { queue, problem, advice, denied: false };
     }
     QueueError::Weather { queue, operation, answer: failure.answer }
 }

@@ -61,7 +61,8 @@ async fn rights(queue: &dyn Queue, findings: &mut Findings<'_>) {
     }
     let denied = answers.iter().filter_map(|(what, answer)| Some((*what, answer.as_ref().err()?)));
     // Any other refusal is about what was asked for.
-    let denied: Vec<_> = denied.filter(|(_, error)| error.to_string().contains("is denied")).collect();
+    let denied: Vec<_> =
+        denied.filter(|(_, error)| matches!(error, QueueError::Unusable { denied: true, .. })).collect();
     for (what, error) in &denied {
         findings.fail(what, *error, &[1, 9]);
     }

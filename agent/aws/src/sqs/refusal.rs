@@ -61,7 +61,12 @@ impl Refusals {
             Cause::Denied => {
                 let action = operation.trim_end_matches("Batch");
                 let problem = format!("{operation} is denied: sqs:{action} is missing ({})", failure.answer);
-                self.unusable(problem, self.denied)
+                QueueError::Unusable {
+                    queue: self.queue.to_string(),
+                    problem,
+                    advice: self.denied.into(),
+                    denied: true,
+                }
             }
             Cause::Refused => self.unusable(
                 format!("{operation} is refused ({})", failure.answer),
@@ -104,6 +109,6 @@ impl Refusals {
     }
 
     pub fn unusable(&self, problem: String, advice: &str) -> QueueError {
-        QueueError::Unusable { queue: self.queue.to_string(), problem, advice: advice.into() }
+        QueueError::Unusable { queue: self.queue.to_string(), problem, advice: advice.into(), denied: false }
     }
 }
