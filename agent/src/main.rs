@@ -13,12 +13,11 @@ use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::{Agent, Report, Until};
 use skyferry_agent::{predecessor, process};
 use skyferry_config as config;
-use skyferry_config::{Level, LogFormat, Settings};
-use skyferry_core::traffic;
+use skyferry_config::{LogFormat, Settings};
+use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 /// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
 #[global_allocator]
@@ -137,19 +136,6 @@ fn table(report: &Report) -> String {
 
 /// To stderr, to a file where one is named, and the last warnings to the status page.
 fn log(settings: &config::Log) -> anyhow::Result<Recent> {
-    let level = match settings.level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    };
-    // Other crates tell their own affairs: warnings are enough.
-    let mut ours = if settings.level == Level::Error { "error".into() } else { process::logged(level) };
-    if settings.format == LogFormat::Predecessor {
-        ours = format!("{ours},{}={level}", traffic::TARGET);
-    }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
     let writer = match &settings.file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
@@ -164,6 +150,6 @@ fn log(settings: &config::Log) -> anyhow::Result<Recent> {
         LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
     };
     let recent = Recent::default();
-    tracing_subscriber::registry().with(filter).with(lines).with(recent.clone()).init();
+    tracing_subscriber::registry().with(process::log_filter(settings, &[])).with(lines).with(recent.clone()).init();
     Ok(recent)
 }

@@ -27,15 +27,19 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let level = match *event.metadata().level() {
-            Level::ERROR => "ERROR",
-            Level::WARN => "WARNING",
-            Level::INFO => "INFO",
-            Level::DEBUG | Level::TRACE => "DEBUG",
-        };
-        write!(line, "{} {level} - ", asctime(Timestamp::now()))?;
+        write!(line, "{} {} - ", asctime(Timestamp::now()), level_name(event))?;
         context.format_fields(line.by_ref(), event)?;
         writeln!(line)
+    }
+}
+
+/// An event's level as Python names it.
+pub fn level_name(event: &Event<'_>) -> &'static str {
+    match *event.metadata().level() {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG | Level::TRACE => "DEBUG",
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a process of ours settles before it does anything: no core dumps, small pages, enough files, and how many threads
 //! there are.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fmt::Write as _;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use skyferry_config::{Level, Log, LogFormat};
+use skyferry_core::traffic;
 use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
 
 /// Threads for what blocks: files, and the names of hosts. Each keeps some memory for ever, and fewer than a copy has objects
 /// in flight keep a disk busy.
@@ -41,6 +44,19 @@ pub fn settle(program: &str) {
 pub fn objects() -> usize {
     let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
     usize::try_from(files.saturating_sub(FILES_BESIDE) / FILES_OF_OBJECT).unwrap_or(usize::MAX).max(8)
+}
+
+/// What the settings want in the log, unless `RUST_LOG` is set. `also`: crates beside the agent's own.
+pub fn log_filter(settings: &Log, also: &[&str]) -> EnvFilter {
+    let level = settings.level.name();
+    // Other crates tell their own affairs: warnings are enough.
+    let mut wanted = if settings.level == Level::Error { level.to_owned() } else { logged(level) };
+    let legacy = (settings.format == LogFormat::Predecessor).then_some(traffic::TARGET);
+    let also = also.iter().copied().filter(|_| settings.level != Level::Error);
+    for target in also.chain(legacy) {
+        let _ = write!(wanted, ",{target}={level}");
+    }
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(wanted))
 }
 
 /// What a filter of the log names to have everybody's warnings, and this level of the agent's own crates.

@@ -25,7 +25,7 @@ use crate::client::Patience;
 use batch::{Batcher, Change};
 use found::{Found, Redrive};
 pub use letters::SqsLetters;
-pub use name::Arn;
+pub use name::{Arn, region as region_of_url};
 pub use owned::Owned;
 use refusal::Refusals;
 use send::Outgoing;

@@ -268,6 +268,13 @@ pub enum Level {
     Trace,
 }
 
+impl Level {
+    /// As settings and filters of the log write it.
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
+}
+
 impl Settings {
     /// Reads the file, then lets the environment (all of it: `std::env::vars_os`) override: `SKYFERRY__SECTION__KEY`,
     /// and AWS's own `AWS_ENDPOINT_URL[_SERVICE]` where no endpoint is set. Variables that are not UTF-8 are left out.

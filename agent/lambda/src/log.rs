@@ -5,15 +5,15 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use skyferry_agent::{predecessor, process};
 use skyferry_config::{self as config, LogFormat};
-use skyferry_core::traffic;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt as lines;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt as lines};
 
 /// The invocation that runs; one instance of a function has one at a time.
 static REQUEST: Mutex<String> = Mutex::new(String::new());
@@ -23,21 +23,7 @@ pub fn begins(request_id: &str) {
 }
 
 pub fn start(settings: &config::Log) {
-    let level = match settings.level {
-        config::Level::Error => "error",
-        config::Level::Warn => "warn",
-        config::Level::Info => "info",
-        config::Level::Debug => "debug",
-        config::Level::Trace => "trace",
-    };
-    let mut ours = match settings.level {
-        config::Level::Error => "error".into(),
-        _ => format!("{},skyferry={level},skyferry_lambda={level}", skyferry_agent::process::logged(level)),
-    };
-    if settings.format == LogFormat::Predecessor {
-        ours = format!("{ours},{}={level}", traffic::TARGET);
-    }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
+    let filter = process::log_filter(settings, &["skyferry", "skyferry_lambda"]);
     let layer = lines::layer().with_writer(std::io::stderr).with_ansi(false);
     let layer = match settings.format {
         LogFormat::Predecessor => layer.event_format(Lines).boxed(),
@@ -55,12 +41,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let level = match *event.metadata().level() {
-            Level::ERROR => "ERROR",
-            Level::WARN => "WARNING",
-            Level::INFO => "INFO",
-            Level::DEBUG | Level::TRACE => "DEBUG",
-        };
+        let level = predecessor::level_name(event);
         let now = Timestamp::now();
         let (time, millisecond) = (now.strftime("%Y-%m-%dT%H:%M:%S"), now.subsec_millisecond().max(0));
         let request = REQUEST.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::TryStreamExt as _;
+use skyferry_aws::sqs::region_of_url;
 use skyferry_config::{Ledger, Queue, QueueName, Settings};
 use skyferry_core::error::Side;
 use skyferry_core::object::Location;
@@ -120,7 +121,9 @@ fn fitting(mut settings: Settings, environment: &Environment) -> anyhow::Result<
                     "[queue] kind = \"embedded\" is a file, and a function's messages come from SQS: set kind = \"sqs\""
                 )
             }
-            Queue::Sqs { queue: QueueName::Url(url), region, .. } => (url, region.clone().or_else(|| region_of(url))),
+            Queue::Sqs { queue: QueueName::Url(url), region, .. } => {
+                (url, region.clone().or_else(|| region_of_url(url)))
+            }
             Queue::Sqs { queue: QueueName::Name(name), region, .. } => (name, region.clone()),
         };
         if let Some(region) = region.filter(|region| !here.is_empty() && region != here) {
@@ -136,13 +139,6 @@ fn fitting(mut settings: Settings, environment: &Environment) -> anyhow::Result<
         settings.transfer.memory_budget = budget.max(LEAST_BUDGET);
     }
     Ok(settings)
-}
-
-/// In a queue's URL, where it is one of Amazon's.
-fn region_of(url: &str) -> Option<String> {
-    let (_, host) = url.split_once("://sqs.")?;
-    let (region, rest) = host.split_once('.')?;
-    rest.starts_with("amazonaws.com").then(|| region.to_owned())
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl<'a> Arn<'a> {
 }
 
 /// The region in a queue's URL, where it is one of Amazon's.
-pub(super) fn region(url: &str) -> Option<String> {
+pub fn region(url: &str) -> Option<String> {
     let host = host(url)?;
     let (region, rest) = host.strip_prefix("sqs.").or_else(|| host.strip_prefix("sqs-fips."))?.split_once('.')?;
     rest.starts_with("amazonaws.com").then(|| region.to_owned())
