@@ -52,7 +52,8 @@ pub enum Operation {
 pub(crate) const OPERATIONS: usize = Operation::Other as usize + 1;
 
 impl Operation {
-    pub(crate) const ALL: [Operation; OPERATIONS] = [
+    /// In their order.
+    pub const ALL: [Operation; OPERATIONS] = [
         Operation::GetObject,
         Operation::HeadObject,
         Operation::PutObject,

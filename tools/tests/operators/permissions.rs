@@ -24,26 +24,6 @@ fn operation(request: &str) -> Operation {
     }
 }
 
-const OPERATIONS: [Operation; 17] = [
-    Operation::GetObject,
-    Operation::HeadObject,
-    Operation::PutObject,
-    Operation::CopyObject,
-    Operation::DeleteObject,
-    Operation::DeleteObjects,
-    Operation::CreateUpload,
-    Operation::UploadPart,
-    Operation::UploadPartCopy,
-    Operation::CompleteUpload,
-    Operation::AbortUpload,
-    Operation::RestoreObject,
-    Operation::GetTags,
-    Operation::ListObjects,
-    Operation::ListUploads,
-    Operation::ListParts,
-    Operation::HeadBucket,
-];
-
 fn denied(operation: Operation) -> Rule {
     let denied = Fault::Refuse { status: 403, code: "AccessDenied".into(), retry_after: None };
     Rule::on(operation, denied).always()
@@ -59,7 +39,7 @@ fn always(role: Role) -> Vec<(&'static str, &'static [&'static str])> {
 fn allow_only(peer: &Inside, role: Role) {
     let allowed: Vec<Operation> =
         always(role).iter().flat_map(|(_, requests)| requests.iter().map(|request| operation(request))).collect();
-    for one in OPERATIONS.into_iter().filter(|one| !allowed.contains(one)) {
+    for one in Operation::ALL.into_iter().filter(|one| !allowed.contains(one)) {
         peer.faults().add(denied(one));
     }
 }
