@@ -364,7 +364,8 @@ async fn go_on(
     context.queue.renew(message, &last.to_message(), again).await
 }
 
-/// The predecessors' roles may not send: then messages are left to the queue's own redrive policy. That is reported once for each queue.
+/// The predecessors' roles may not send: then messages are left to the queue's own redrive policy. That is reported once for
+/// each queue.
 fn cannot_send(context: &Context, error: &QueueError) {
     let queue = context.queue.name();
     context.unsendable.call_once(|| {

@@ -3,9 +3,10 @@
 //!
 //! What is known comes from bodies that have ended, for the first bytes of each only fill buffers on the way. Bodies that
 //! end quickly let more in, until more of them bring no more. When they do not end quickly, one question decides: does
-//! another number of streams change what passes in all? If not, the line is full and fewer streams are enough. If it does, each stream is slow by itself (a far service,
-//! a limit for each connection), and fewer streams would only be slower. So half as many more are let in (or half as
-//! many, where no more could be used) for once, and what passed before and after is compared.
+//! another number of streams change what passes in all? If not, the line is full and fewer streams are enough. If it does,
+//! each stream is slow by itself (a far service, a limit for each connection), and fewer streams would only be slower. So
+//! half as many more are let in (or half as many, where no more could be used) for once, and what passed before and after
+//! is compared.
 
 use std::time::Duration;
 
