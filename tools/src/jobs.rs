@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_core::backoff::Backoff;
+use skyferry_core::backoff::Retry;
 use skyferry_core::queue::{Queue, QueueError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -75,12 +75,16 @@ impl Jobs {
 
 /// A queue that is away is asked again; one that refuses is not.
 async fn send(queue: Arc<dyn Queue>, batch: Vec<String>) -> Result<u64, QueueError> {
-    let (began, mut delays) = (Instant::now(), Backoff::new(Duration::from_millis(500), Duration::from_secs(15), 0));
+    let (began, mut retry) =
+        (Instant::now(), Retry::within(PATIENCE, Duration::from_millis(500), Duration::from_secs(15)));
     loop {
-        match queue.send(&batch).await {
+        let error = match queue.send(&batch).await {
             Ok(()) => return Ok(batch.len() as u64),
-            Err(QueueError::Weather { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(delays.delay()).await,
-            Err(error) => return Err(error),
+            Err(error) => error,
+        };
+        match retry.delay(began.elapsed()) {
+            Some(delay) if matches!(error, QueueError::Weather { .. }) => tokio::time::sleep(delay).await,
+            _ => return Err(error),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use skyferry_agent::pace::Breaker;
+use skyferry_core::ambient;
 use skyferry_core::backoff::Backoff;
 use skyferry_core::error::{CopyError, Kind, Verdict};
 use skyferry_sqlite::queue::EmbeddedQueue;
@@ -41,7 +42,7 @@ impl Patience {
     where
         F: Future<Output = Result<T, CopyError>>,
     {
-        let mut delays = Backoff::new(Duration::from_secs(1), Duration::from_secs(15), rand_seed());
+        let mut delays = Backoff::new(Duration::from_secs(1), Duration::from_secs(15), ambient::random());
         let asked = Instant::now();
         let mut answers = settled;
         loop {
@@ -100,11 +101,6 @@ impl Patience {
 /// Waiting alone does not help.
 fn needs_a_person(kind: Kind) -> bool {
     matches!(kind, Kind::BucketMissing | Kind::Denied | Kind::Credentials | Kind::WrongRegion | Kind::Local)
-}
-
-/// Spreads those who failed together.
-fn rand_seed() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 #[cfg(test)]

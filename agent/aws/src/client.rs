@@ -28,7 +28,7 @@ pub use clock::{DateReader, ServerClock};
 pub use failure::{Cause, Failure};
 use keys::Keys;
 
-use skyferry_core::backoff::Backoff;
+use skyferry_core::backoff::Retry;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const FIRST: Duration = Duration::from_millis(100);
@@ -39,6 +39,13 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub struct Patience {
     pub attempt: Duration,
     pub total: Duration,
+}
+
+impl Patience {
+    /// What is to be tried again as a whole begins within `total`.
+    pub(crate) fn retry(self) -> Retry {
+        Retry::within(self.total, FIRST, LONGEST)
+    }
 }
 
 /// Why no connection can be made at all.
@@ -84,8 +91,7 @@ impl Aws {
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let end = Instant::now() + patience.total;
-        let mut delays = Backoff::new(FIRST, LONGEST, rand::random());
+        let (began, mut retry) = (Instant::now(), patience.retry());
         let (mut unsure, mut renewed) = (false, false);
         loop {
             let keys = self.keys.last();
@@ -96,15 +102,15 @@ impl Aws {
             };
             unsure |= failure.unsure;
             failure.unsure = unsure;
-            let delay = delays.delay();
             match failure.cause {
                 Cause::Credentials if !renewed => {
                     renewed = true;
                     self.keys.refused(keys);
                 }
-                Cause::Throttled | Cause::Unavailable if Instant::now() + delay < end => {
-                    tokio::time::sleep(delay).await;
-                }
+                Cause::Throttled | Cause::Unavailable => match retry.delay(began.elapsed()) {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => return Err(failure),
+                },
                 _ => return Err(failure),
             }
         }

@@ -29,7 +29,6 @@ mod item;
 mod moved;
 mod name;
 mod note;
-mod pack;
 mod repair;
 mod requests;
 mod table;
@@ -50,7 +49,7 @@ use item::{Item, Stamps};
 use requests::Refused;
 use skyferry_core::ledger::{
     Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
-    UploadRecord,
+    UploadRecord, codec,
 };
 use skyferry_core::metrics::Outcome;
 use skyferry_core::object::{UploadId, Writer};
@@ -58,6 +57,8 @@ pub use table::{TableSettings, create};
 
 /// Beside their attributes; a table that a newer version wrote is refused.
 const SCHEMA: u64 = 1;
+/// What the parts of an upload may take of the item's 400 KB; the rest is for everything else in it.
+const PARTS_BYTES: usize = 340_000;
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
 /// The predecessors add a start and a machine to sets with every attempt. Of more than this, the newest half stay: an item
 /// must not outgrow its 400 KB on a key that is tried for years.
@@ -231,10 +232,10 @@ impl Ledger for DynamoLedger {
             None => ["u", "h"].iter().for_each(|part| change.remove(&[&me, part])),
             Some(upload) => {
                 change.set(&[&me, "u"], text(&upload.id.0));
-                change.set(&[&me, "h"], item::binary(pack::head(upload)));
-                change.set(&["sfParts"], item::binary(pack::parts(upload)));
+                change.set(&[&me, "h"], item::binary(codec::encode_head(upload)));
+                change.set(&["sfParts"], item::binary(codec::encode_parts(upload, PARTS_BYTES)));
                 change.set(&["Size"], number(upload.identity.size));
-                change.set(&["lastTimeProgress"], number(pack::percent(upload)));
+                change.set(&["lastTimeProgress"], number(upload.percent()));
                 if upload.parts.is_empty() {
                     change.set(&["firstTime"], number(Stamps::now(self.times).epoch));
                     change.set(&["versionId"], text(item::version(&upload.identity)));

@@ -1,7 +1,10 @@
 //! How long to wait before trying again: exponential delays with full jitter, so that a fleet that failed together does
-//! not come back together (AWS Architecture Blog, "Exponential Backoff and Jitter"). No clock here: the caller sleeps.
+//! not come back together (AWS Architecture Blog, "Exponential Backoff and Jitter"). [`Retry`] also decides when to stop:
+//! every loop that tries a request again asks it. No clock here: the caller measures and sleeps.
 
 use std::time::Duration;
+
+use crate::ambient;
 
 /// Delays without end: the n-th is uniform between nothing and `base · 2ⁿ`, at most `cap`. Take as many as there are
 /// attempts. Equal seeds give equal delays, on every machine and in every version.
@@ -45,6 +48,36 @@ impl Iterator for Backoff {
     }
 }
 
+/// Whether a request is tried again, and after which wait.
+///
+/// ```
+/// use std::time::Duration;
+/// use skyferry_core::backoff::Retry;
+///
+/// let second = Duration::from_secs(1);
+/// let mut retry = Retry::within(30 * second, second, 5 * second);
+/// assert!(retry.delay(Duration::ZERO).is_some_and(|delay| delay <= second));
+/// assert_eq!(retry.delay(30 * second), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Retry {
+    delays: Backoff,
+    within: Duration,
+}
+
+impl Retry {
+    /// An attempt begins at most `within` after the first one; the waits grow from `first` to `longest`.
+    pub fn within(within: Duration, first: Duration, longest: Duration) -> Retry {
+        Retry { delays: Backoff::new(first, longest, ambient::random()), within }
+    }
+
+    /// The wait before the next attempt, `elapsed` after the first one began. `None`: it would begin too late.
+    pub fn delay(&mut self, elapsed: Duration) -> Option<Duration> {
+        let delay = self.delays.delay();
+        (elapsed.saturating_add(delay) < self.within).then_some(delay)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -67,6 +100,18 @@ mod tests {
         let mean = late.iter().sum::<Duration>() / 2_000;
         assert!(mean > Duration::from_secs(9) && mean < Duration::from_secs(11), "{mean:?}");
         assert!(late.iter().any(|d| *d < Duration::from_secs(1)) && late.iter().any(|d| *d > Duration::from_secs(19)));
+    }
+
+    #[test]
+    fn no_attempt_begins_after_the_time_that_a_retry_has() {
+        let mut retry = Retry::within(CAP, BASE, CAP);
+        let (mut elapsed, mut attempts) = (Duration::ZERO, 0);
+        while let Some(delay) = retry.delay(elapsed) {
+            (elapsed, attempts) = (elapsed + delay, attempts + 1);
+            assert!(elapsed < CAP);
+        }
+        assert!(attempts > 3, "{attempts}");
+        assert_eq!(Retry::within(Duration::ZERO, BASE, CAP).delay(Duration::ZERO), None);
     }
 
     proptest! {

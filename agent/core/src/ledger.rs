@@ -7,6 +7,7 @@
 //! A record is live while a writer is open or it is parked; a live record is never reaped. Times are this machine's
 //! clock. The contract that every implementation passes is `tests/contracts/ledger.rs`.
 
+pub mod codec;
 pub mod none;
 
 use std::sync::Arc;
@@ -68,6 +69,14 @@ pub struct UploadRecord {
     pub part_size: u64,
     /// The parts that are done, by number.
     pub parts: Vec<PartRecord>,
+}
+
+impl UploadRecord {
+    /// How much of the whole object its parts are, in percent: 99 at most, for an upload is not an object yet.
+    pub fn percent(&self) -> u64 {
+        let done: u128 = self.parts.iter().map(|part| u128::from(part.digests.length)).sum();
+        (done * 100).checked_div(self.identity.size.into()).map_or(0, |percent| percent.min(99) as u64)
+    }
 }
 
 /// A part that the sink acknowledged.

@@ -72,6 +72,11 @@ impl Location {
     pub fn new(bucket: impl Into<Arc<str>>, key: impl Into<Key>) -> Self {
         Location { bucket: bucket.into(), key: key.into() }
     }
+
+    /// `bucket/key`, byte for byte.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.bucket.as_bytes(), b"/", self.key.as_bytes()].concat()
+    }
 }
 
 impl fmt::Display for Location {

@@ -2,7 +2,6 @@
 //! not: pointing a route at another bucket must not find the old bucket's "already copied".
 
 mod note;
-mod pack;
 
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::{Db, Embedded, Failure};
 use skyferry_core::digest::Grade;
 use skyferry_core::ledger::{
     Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
-    UploadRecord,
+    UploadRecord, codec,
 };
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{Location, Revision, SourceIdentity, UploadId, Writer};
+use skyferry_core::object::{Revision, SourceIdentity, UploadId, Writer};
 
 const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended, outcome, reason, digests, \
      grade FROM records WHERE source = ?1 AND destination = ?2";
@@ -80,8 +79,7 @@ struct Name {
 
 impl Name {
     fn of(subject: &Subject) -> Self {
-        let bytes = |at: &Location| [at.bucket.as_bytes(), b"/", at.key.as_bytes()].concat();
-        Name { source: bytes(&subject.source), destination: bytes(&subject.destination) }
+        Name { source: subject.source.to_bytes(), destination: subject.destination.to_bytes() }
     }
     fn pair(&self) -> (&[u8], &[u8]) {
         (&self.source, &self.destination)
@@ -162,7 +160,7 @@ impl Ledger for EmbeddedLedger {
     ) -> Result<(), LedgerError> {
         let name = Name::of(subject);
         let id = upload.map(|upload| upload.id.0.clone());
-        let state = upload.map(pack::upload);
+        let state = upload.map(codec::encode_upload);
         let changed = self.run("Checkpoint", move |db| {
             db.execute(CHECKPOINT, (&name.source, &name.destination, writer.0.to_be_bytes(), &id, &state))
         });
@@ -253,11 +251,7 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
     match ending {
         Ending::Settled { outcome, published, digests, grade } => {
             let identity = published.as_ref().map(|published| &published.identity);
-            let packed = digests.as_ref().map(|digests| {
-                let mut out = Vec::new();
-                pack::digests(&mut out, digests);
-                out
-            });
+            let packed = digests.as_ref().map(codec::encode_digests);
             let ended = if others_open { -db.now } else { db.now };
             db.statement(SETTLE)?.execute(params![
                 source,
@@ -303,7 +297,7 @@ fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<Record> {
         outcome: row.get_ref(7)?.as_str_or_null()?.and_then(Outcome::parse),
         reason: row.get(8)?,
         published,
-        digests: row.get_ref(9)?.as_blob_or_null()?.and_then(pack::read_digests),
+        digests: row.get_ref(9)?.as_blob_or_null()?.and_then(codec::decode_digests),
         grade: row.get_ref(10)?.as_str_or_null()?.and_then(Grade::parse),
         open_writers: 0,
         failures: row.get(5)?,
@@ -314,8 +308,8 @@ fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<Record> {
 
 fn read_writer(row: &Row<'_>, now: i64) -> rusqlite::Result<EarlierWriter> {
     let id: Option<String> = row.get(3)?;
-    let upload = match (&id, row.get_ref(4)?.as_blob_or_null()?) {
-        (Some(id), Some(state)) => pack::read_upload(id, state),
+    let upload = match (id, row.get_ref(4)?.as_blob_or_null()?) {
+        (Some(id), Some(state)) => codec::decode_upload(UploadId(id.into()), state),
         _ => None,
     };
     // Not fenced yet: that is what this `begin` does.

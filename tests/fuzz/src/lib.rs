@@ -1,5 +1,5 @@
 //! The parsers that the targets feed, compiled from the same files as in the programs. Most are private there, and stay so: the
-//! directories `stores`, `dynamodb`, `sqlite`, `inventory` and `trigger` here are links to theirs.
+//! directories `stores`, `dynamodb`, `inventory` and `trigger` here are links to theirs.
 #![allow(dead_code, unused_imports)]
 
 use std::fs::File;
@@ -50,14 +50,12 @@ pub mod stores {
 pub mod dynamodb {
     mod change;
     mod item;
-    mod pack;
 
     use std::collections::HashMap;
 
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use skyferry_core::ledger::{LastPublished, Record, Subject, UploadRecord};
-    use skyferry_core::object::{Token, UploadId};
 
     /// Everything that is read from an item of the table.
     pub fn read_item(attributes: HashMap<String, AttributeValue>, subject: &Subject) {
@@ -67,53 +65,45 @@ pub mod dynamodb {
         assert_eq!(record.open_writers, open.len());
         for open in &open {
             if let Some(upload) = item.upload(subject, open) {
-                reread(&upload);
+                super::codec::reread(&upload);
             }
         }
         (item.schema(), item.last_writer(), item.tells_of(subject), item.texts("instanceID"));
     }
-
-    /// What is packed into an item: an upload's head and parts, and a proof.
-    pub fn read_packed(token: u128, bytes: &[u8]) {
-        let token = Token(token);
-        if let Some(mut upload) = pack::read_head(UploadId("u".into()), bytes) {
-            upload.parts = pack::read_parts(bytes, upload.token).unwrap_or_default();
-            reread(&upload);
-        }
-        if let Some(parts) = pack::read_parts(bytes, token) {
-            assert!(parts.len() <= bytes.len(), "more parts than bytes");
-        }
-        if let Some((digests, grade)) = pack::read_proof(bytes) {
-            assert_eq!(pack::read_proof(&pack::proof(digests.as_ref(), grade)), Some((digests, grade)));
-        }
-    }
-
-    fn reread(upload: &UploadRecord) {
-        let head = pack::read_head(upload.id.clone(), &pack::head(upload)).expect("its own head");
-        assert_eq!(
-            (head.token, &head.identity, head.headers, head.part_size),
-            (upload.token, &upload.identity, upload.headers, upload.part_size)
-        );
-        // What does not fit into an item is left out.
-        let parts = pack::read_parts(&pack::parts(upload), upload.token).expect("its own parts");
-        assert!(upload.parts.starts_with(&parts) && (parts.len() == upload.parts.len() || parts.len() > 1000));
-        assert!(pack::percent(upload) < 100);
-    }
 }
 
-pub mod sqlite {
-    mod pack;
+/// Uploads and digests as either ledger has them.
+pub mod codec {
+    use skyferry_core::ledger::UploadRecord;
+    use skyferry_core::ledger::codec::*;
+    use skyferry_core::object::{Token, UploadId};
 
-    /// An upload as the embedded ledger has it.
-    pub fn read_packed(bytes: &[u8]) {
-        if let Some(upload) = pack::read_upload("u", bytes) {
-            assert_eq!(pack::read_upload("u", &pack::upload(&upload)), Some(upload));
+    /// Read as each of them; what was read is written as it was.
+    pub fn read_all(token: u128, bytes: &[u8]) {
+        if let Some(upload) = decode_upload(UploadId("u".into()), bytes) {
+            reread(&upload);
         }
-        if let Some(digests) = pack::read_digests(bytes) {
-            let mut out = Vec::new();
-            pack::digests(&mut out, &digests);
-            assert_eq!(pack::read_digests(&out), Some(digests));
+        if let Some(mut upload) = decode_head(UploadId("u".into()), bytes) {
+            upload.parts = decode_parts(bytes, upload.token).unwrap_or_default();
+            reread(&upload);
         }
+        if let Some(parts) = decode_parts(bytes, Token(token)) {
+            assert!(parts.len() <= bytes.len(), "more parts than bytes");
+        }
+        if let Some((digests, grade)) = decode_proof(bytes) {
+            assert_eq!(decode_proof(&encode_proof(digests.as_ref(), grade)), Some((digests, grade)));
+        }
+        if let Some(digests) = decode_digests(bytes) {
+            assert_eq!(decode_digests(&encode_digests(&digests)), Some(digests));
+        }
+    }
+
+    pub(super) fn reread(upload: &UploadRecord) {
+        assert_eq!(decode_upload(upload.id.clone(), &encode_upload(upload)).as_ref(), Some(upload));
+        // What does not fit into an item is left out.
+        let parts = decode_parts(&encode_parts(upload, 340_000), upload.token).expect("its own parts");
+        assert!(upload.parts.starts_with(&parts) && (parts.len() == upload.parts.len() || parts.len() > 1000));
+        assert!(upload.percent() < 100);
     }
 }
 

@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use skyferry_core::ledger::Subject;
 use skyferry_core::object::Location;
-use skyferry_fuzz::{dynamodb, sqlite};
+use skyferry_fuzz::{codec, dynamodb};
 
 fuzz_target!(|input: &[u8]| {
     if let Ok(Value::Object(item)) = serde_json::from_slice(input) {
@@ -20,10 +20,9 @@ fuzz_target!(|input: &[u8]| {
         dynamodb::read_item(attributes, &Subject { source, destination, primary: true });
         return;
     }
-    sqlite::read_packed(input);
     // The token stands behind the first byte.
     let token = input.get(1..17).and_then(|token| token.try_into().ok()).map_or(0, u128::from_le_bytes);
-    dynamodb::read_packed(token, input);
+    codec::read_all(token, input);
 });
 
 fn attributes(item: &Map<String, Value>) -> HashMap<String, AttributeValue> {

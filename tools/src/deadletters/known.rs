@@ -41,8 +41,7 @@ impl Known {
     }
 
     fn has_key(&self, fits: impl Fn(&[u8]) -> bool) -> bool {
-        let whole = |at: &Location| [at.bucket.as_bytes(), b"/", at.key.as_bytes()].concat();
-        self.keys.iter().any(|at| fits(&whole(at)) || fits(at.key.as_bytes()))
+        self.keys.iter().any(|at| fits(&at.to_bytes()) || fits(at.key.as_bytes()))
     }
 
     /// The first key, and how many more there are.

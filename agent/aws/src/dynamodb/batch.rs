@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use tokio::time::{Instant, sleep};
 
 use super::change::text;
 use super::item::Item;
 use super::{DynamoLedger, LedgerError, PATIENCE, Record, Subject, name};
-use skyferry_core::backoff::Backoff;
+use crate::client::Patience;
 
 /// Keys of one BatchGetItem, by the API's reference.
 pub(super) const MOST: usize = 100;
-/// How often what the table could not give yet is asked for again.
-const ROUNDS: usize = 10;
+/// For how long what the table could not give yet is asked for again.
+const LEFT: Patience = Patience { total: Duration::from_secs(30), ..PATIENCE };
 
 impl DynamoLedger {
     pub(super) async fn get_batch(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
@@ -38,9 +39,8 @@ impl DynamoLedger {
         unique.sort();
         unique.dedup();
         let mut wanted: Vec<_> = unique.into_iter().map(|name| HashMap::from([("Key".into(), text(&name))])).collect();
-        let (mut found, mut delays) =
-            (HashMap::new(), Backoff::new(Duration::from_millis(100), Duration::from_secs(5), 0));
-        for _ in 0..ROUNDS {
+        let (mut found, began, mut retry) = (HashMap::new(), Instant::now(), LEFT.retry());
+        loop {
             let (items, left) = self.get_some(wanted).await?;
             for item in items {
                 if let Some(Ok(name)) = item.get("Key").map(|name| name.as_s().cloned()) {
@@ -51,10 +51,13 @@ impl DynamoLedger {
             if wanted.is_empty() {
                 return Ok(found);
             }
-            tokio::time::sleep(delays.delay()).await;
+            let Some(delay) = retry.delay(began.elapsed()) else {
+                let answer =
+                    format!("{} keys were left unprocessed again and again: the table is throttled", wanted.len());
+                return Err(LedgerError::Weather { ledger: self.table.to_string(), operation: "BatchGetItem", answer });
+            };
+            sleep(delay).await;
         }
-        let answer = format!("{} keys were left unprocessed again and again: the table is throttled", wanted.len());
-        Err(LedgerError::Weather { ledger: self.table.to_string(), operation: "BatchGetItem", answer })
     }
 
     /// What is there, and what to ask for again.

@@ -20,9 +20,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest as _, Sha256};
 
 use super::change::{Change, number, text};
-use super::{LastPublished, Record, Subject, UploadRecord, pack};
+use super::{LastPublished, Record, Subject, UploadRecord};
 use skyferry_core::ambient;
 use skyferry_core::digest::{Digests, Grade};
+use skyferry_core::ledger::codec;
 use skyferry_core::metrics::Outcome;
 use skyferry_core::object::{Location, Revision, SourceIdentity, UploadId, Writer};
 
@@ -55,7 +56,7 @@ impl Open {
     }
 
     pub fn is_of(&self, subject: &Subject) -> bool {
-        self.destination == place(&subject.destination)
+        self.destination == subject.destination.to_bytes()
     }
 
     pub fn is_to(&self, bucket: &str) -> bool {
@@ -145,7 +146,7 @@ impl Item {
     pub fn published(&self, subject: &Subject) -> Option<LastPublished> {
         let map = self.0.get("sfPublished")?.as_m().ok()?;
         let to = map.get("to")?.as_b().ok()?;
-        if to.as_ref() != place(&subject.destination) {
+        if to.as_ref() != subject.destination.to_bytes() {
             return None;
         }
         let identity = SourceIdentity {
@@ -162,9 +163,9 @@ impl Item {
         if !of.is_of(subject) {
             return None;
         }
-        let mut record = pack::read_head(of.upload.clone()?, of.head.as_deref()?)?;
+        let mut record = codec::decode_head(of.upload.clone()?, of.head.as_deref()?)?;
         let parts = self.0.get("sfParts").and_then(|value| value.as_b().ok());
-        record.parts = parts.and_then(|parts| pack::read_parts(parts.as_ref(), record.token)).unwrap_or_default();
+        record.parts = parts.and_then(|parts| codec::decode_parts(parts.as_ref(), record.token)).unwrap_or_default();
         Some(record)
     }
 
@@ -192,7 +193,7 @@ impl Item {
     fn proof(&self, of: &LastPublished) -> Option<(Option<Digests>, Option<Grade>)> {
         let bytes = self.0.get("sfProof")?.as_b().ok()?.as_ref();
         let (hash, rest) = bytes.split_at_checked(HASH)?;
-        (hash == hash_of(of)).then(|| pack::read_proof(rest)).flatten()
+        (hash == hash_of(of)).then(|| codec::decode_proof(rest)).flatten()
     }
 }
 
@@ -210,14 +211,14 @@ pub(super) fn attribute(writer: Writer) -> String {
 /// `sfOpen_…` of a writer that begins.
 pub(super) fn opened(subject: &Subject) -> AttributeValue {
     let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    let fields = [("b", number(began)), ("d", binary(place(&subject.destination)))];
+    let fields = [("b", number(began)), ("d", binary(subject.destination.to_bytes()))];
     AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 pub(super) fn published(subject: &Subject, of: &LastPublished) -> AttributeValue {
     let LastPublished { identity, revision } = of;
     let mut map = Attributes::from([
-        ("to".to_owned(), binary(place(&subject.destination))),
+        ("to".to_owned(), binary(subject.destination.to_bytes())),
         ("etag".to_owned(), text(&identity.etag)),
         ("size".to_owned(), number(identity.size)),
         ("modified".to_owned(), number(identity.last_modified)),
@@ -231,7 +232,7 @@ pub(super) fn published(subject: &Subject, of: &LastPublished) -> AttributeValue
 
 pub(super) fn proof(of: &LastPublished, digests: Option<&Digests>, grade: Option<Grade>) -> AttributeValue {
     let mut bytes = hash_of(of).to_vec();
-    bytes.extend(pack::proof(digests, grade));
+    bytes.extend(codec::encode_proof(digests, grade));
     binary(bytes)
 }
 
@@ -290,10 +291,6 @@ impl Stamps {
         change.set(&["endTime_f"], text(&self.text));
         change.set_difference("totalSpentTime", number(self.epoch), "sfBegan");
     }
-}
-
-fn place(at: &Location) -> Vec<u8> {
-    [at.bucket.as_bytes(), b"/", at.key.as_bytes()].concat()
 }
 
 fn hash_of(of: &LastPublished) -> [u8; HASH] {

@@ -17,7 +17,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::QueueError;
 use super::refusal::Refusals;
 use crate::client::{Aws, Patience};
-use skyferry_core::backoff::Backoff;
 
 const FULL: usize = 10;
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(5), total: Duration::from_secs(10) };
@@ -107,25 +106,24 @@ async fn next_batch<T>(entries: &mut mpsc::UnboundedReceiver<T>, linger: Duratio
 /// Sends the entries until each has its answer. A caller that has gone away wants nothing any more: an extension that
 /// lands after a release would hide the message again.
 async fn carry_out(mut entries: Vec<Entry>, sender: Sender) {
-    let end = Instant::now() + PATIENCE.total;
-    let mut delays = Backoff::new(Duration::from_millis(100), Duration::from_secs(2), rand::random());
+    let (began, mut retry) = (Instant::now(), PATIENCE.retry());
     loop {
         entries.retain(|entry| !entry.reply.is_closed());
         if entries.is_empty() {
             return;
         }
         let Left { entries: left, why } = sender.send(entries).await;
-        let delay = delays.delay();
-        if Instant::now() + delay >= end {
+        if left.is_empty() {
+            return;
+        }
+        let Some(delay) = retry.delay(began.elapsed()) else {
             for entry in left {
                 let _ = entry.reply.send(Err(sender.refusals.weather(sender.operation(), why.clone())));
             }
             return;
-        }
+        };
+        sleep(delay).await;
         entries = left;
-        if !entries.is_empty() {
-            sleep(delay).await;
-        }
     }
 }
 

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::refusal::Refusals;
 use super::{QueueError, seconds};
 use crate::client::{Aws, Patience};
-use skyferry_core::backoff::Backoff;
 
 const FULL: usize = 10;
 const FULL_BYTES: usize = 256 << 10;
@@ -77,17 +76,15 @@ impl Outgoing {
 
     /// Until all of them are sent.
     async fn batch(&self, url: &str, mut drafts: Vec<Draft>) -> Result<(), QueueError> {
-        let end = Instant::now() + PATIENCE.total;
-        let mut delays = Backoff::new(Duration::from_millis(100), Duration::from_secs(5), rand::random());
+        let (began, mut retry) = (Instant::now(), PATIENCE.retry());
         loop {
             let (left, why) = self.request(url, drafts).await?;
             if left.is_empty() {
                 return Ok(());
             }
-            let delay = delays.delay();
-            if Instant::now() + delay >= end {
+            let Some(delay) = retry.delay(began.elapsed()) else {
                 return Err(self.refusals.weather(OPERATION, why));
-            }
+            };
             sleep(delay).await;
             drafts = left;
         }

@@ -68,7 +68,7 @@ impl IgnoreList {
         if self.rules.is_empty() {
             return None;
         }
-        let name = [source.bucket.as_bytes(), b"/", source.key.as_bytes()].concat();
+        let name = source.to_bytes();
         let key = source.key.as_bytes();
         self.rules.iter().find(|rule| wild(&rule.pattern, &name) || (self.by_key && wild(&rule.pattern, key)))
     }

@@ -1,19 +1,21 @@
-//! Uploads and digests as few bytes: an item holds 400 KB, and the list of 10,000 parts is written every few seconds.
+//! How both ledgers write an upload and digests as few bytes: an item of DynamoDB holds 400 KB, and the list of 10,000 parts is
+//! written every few seconds.
 //!
 //! Almost every part has the upload's part size, the next number, and an ETag that is a hash in hex: those cost a bit each
 //! (and the hash its 16 bytes, unless it is the MD5 that is there anyway). So a part is about 30 bytes. Where a service's
 //! ETags are longer, what does not fit is left out: such parts are sent again after a crash, and nothing else.
+//!
+//! Every function that reads returns `None` for bytes that its counterpart did not write.
 
 use std::sync::Arc;
 
-use super::UploadRecord;
-use skyferry_core::digest::{Digests, Grade};
-use skyferry_core::ledger::PartRecord;
-use skyferry_core::object::{SourceIdentity, Token, UploadId};
+use super::{PartRecord, UploadRecord};
+use crate::digest::{Digests, Grade};
+use crate::object::{SourceIdentity, Token, UploadId};
 
 const VERSION: u8 = 1;
-/// Of the item's 400 KB; the rest is for everything else in it.
-const MOST: usize = 340_000;
+/// Of an upload as a whole: another number than that of an earlier layout, which is not read any more.
+const WHOLE: u8 = 2;
 
 const CRC64: u8 = 1;
 const CRC32: u8 = 2;
@@ -26,8 +28,31 @@ const HEX: u8 = 32;
 const QUOTED: u8 = 64;
 const IS_MD5: u8 = 128;
 
+/// An upload with all its parts.
+pub fn encode_upload(upload: &UploadRecord) -> Vec<u8> {
+    let head = encode_head(upload);
+    let mut out = vec![WHOLE];
+    put_number(&mut out, head.len() as u64);
+    out.extend(head);
+    out.extend(encode_parts(upload, usize::MAX));
+    out
+}
+
+/// What [`encode_upload`] wrote.
+pub fn decode_upload(id: UploadId, bytes: &[u8]) -> Option<UploadRecord> {
+    let mut from = Reader(bytes);
+    if from.u8()? != WHOLE {
+        return None;
+    }
+    let length = usize::try_from(from.number()?).ok()?;
+    let (head, parts) = from.0.split_at_checked(length)?;
+    let mut upload = decode_head(id, head)?;
+    upload.parts = decode_parts(parts, upload.token)?;
+    Some(upload)
+}
+
 /// Everything of an upload but its parts.
-pub(super) fn head(upload: &UploadRecord) -> Vec<u8> {
+pub fn encode_head(upload: &UploadRecord) -> Vec<u8> {
     let mut out = vec![VERSION];
     out.extend(upload.token.0.to_le_bytes());
     put_text(&mut out, &upload.identity.etag);
@@ -43,8 +68,8 @@ pub(super) fn head(upload: &UploadRecord) -> Vec<u8> {
     out
 }
 
-/// `None` if these are not bytes that `head` made.
-pub(super) fn read_head(id: UploadId, bytes: &[u8]) -> Option<UploadRecord> {
+/// What [`encode_head`] wrote, without parts.
+pub fn decode_head(id: UploadId, bytes: &[u8]) -> Option<UploadRecord> {
     let mut from = Reader(bytes);
     if from.u8()? != VERSION {
         return None;
@@ -61,7 +86,8 @@ pub(super) fn read_head(id: UploadId, bytes: &[u8]) -> Option<UploadRecord> {
     Some(UploadRecord { id, token, identity, headers, part_size, parts: Vec::new() })
 }
 
-pub(super) fn parts(upload: &UploadRecord) -> Vec<u8> {
+/// The parts, as far as they fit into so many bytes.
+pub fn encode_parts(upload: &UploadRecord, most: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + upload.parts.len() * 32);
     out.push(VERSION);
     out.extend(upload.token.0.to_le_bytes());
@@ -70,7 +96,7 @@ pub(super) fn parts(upload: &UploadRecord) -> Vec<u8> {
     for part in &upload.parts {
         let start = out.len();
         put_part(&mut out, part, before, upload.part_size);
-        if out.len() > MOST {
+        if out.len() > most {
             out.truncate(start);
             break;
         }
@@ -79,8 +105,8 @@ pub(super) fn parts(upload: &UploadRecord) -> Vec<u8> {
     out
 }
 
-/// `None` if these are not the parts of the upload with this token.
-pub(super) fn read_parts(bytes: &[u8], token: Token) -> Option<Vec<PartRecord>> {
+/// What [`encode_parts`] wrote of the upload with this token.
+pub fn decode_parts(bytes: &[u8], token: Token) -> Option<Vec<PartRecord>> {
     let mut from = Reader(bytes);
     if from.u8()? != VERSION || u128::from_le_bytes(from.array()?) != token.0 {
         return None;
@@ -95,24 +121,35 @@ pub(super) fn read_parts(bytes: &[u8], token: Token) -> Option<Vec<PartRecord>> 
     Some(parts)
 }
 
-/// Of the whole object.
-pub(super) fn percent(upload: &UploadRecord) -> u64 {
-    let done: u128 = upload.parts.iter().map(|part| u128::from(part.digests.length)).sum();
-    (done * 100).checked_div(upload.identity.size.into()).map_or(0, |percent| percent.min(99) as u64)
+/// The digests of a whole object alone.
+pub fn encode_digests(digests: &Digests) -> Vec<u8> {
+    let mut out = vec![flags(digests)];
+    out.extend(digests.length.to_le_bytes());
+    put_sums(&mut out, digests);
+    out
 }
 
-pub(super) fn proof(digests: Option<&Digests>, grade: Option<Grade>) -> Vec<u8> {
+/// What [`encode_digests`] wrote.
+pub fn decode_digests(bytes: &[u8]) -> Option<Digests> {
+    let mut from = Reader(bytes);
+    let (flags, length) = (from.u8()?, u64::from_le_bytes(from.array()?));
+    from.sums(flags, length)
+}
+
+/// How far a copy was verified: its digests and grade.
+pub fn encode_proof(digests: Option<&Digests>, grade: Option<Grade>) -> Vec<u8> {
     let mut out = vec![VERSION, u8::from(digests.is_some())];
     if let Some(digests) = digests {
         out.push(flags(digests));
         put_number(&mut out, digests.length);
-        put_sums(&mut out, digests, true);
+        put_sums(&mut out, digests);
     }
     put_text(&mut out, grade.map_or("", Grade::name));
     out
 }
 
-pub(super) fn read_proof(bytes: &[u8]) -> Option<(Option<Digests>, Option<Grade>)> {
+/// What [`encode_proof`] wrote.
+pub fn decode_proof(bytes: &[u8]) -> Option<(Option<Digests>, Option<Grade>)> {
     let mut from = Reader(bytes);
     if from.u8()? != VERSION {
         return None;
@@ -136,12 +173,12 @@ fn flags(digests: &Digests) -> u8 {
         | flag(digests.md5.is_some(), MD5)
 }
 
-fn put_sums(out: &mut Vec<u8>, digests: &Digests, md5: bool) {
+fn put_sums(out: &mut Vec<u8>, digests: &Digests) {
     out.extend(digests.crc32c.to_le_bytes());
     out.extend(digests.crc64nvme.iter().flat_map(|crc| crc.to_le_bytes()));
     out.extend(digests.crc32.iter().flat_map(|crc| crc.to_le_bytes()));
     out.extend(digests.sha256.iter().flatten());
-    out.extend(digests.md5.iter().filter(|_| md5).flatten());
+    out.extend(digests.md5.iter().flatten());
 }
 
 fn put_part(out: &mut Vec<u8>, part: &PartRecord, before: u32, part_size: u64) {
@@ -162,7 +199,7 @@ fn put_part(out: &mut Vec<u8>, part: &PartRecord, before: u32, part_size: u64) {
         Some(_) if bits & IS_MD5 != 0 => {}
         Some((hash, _)) => out.extend(hash),
     }
-    put_sums(out, &part.digests, true);
+    put_sums(out, &part.digests);
 }
 
 /// An ETag of 32 small hex digits, in quotes or not.
