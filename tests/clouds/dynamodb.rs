@@ -12,7 +12,7 @@ use skyferry_core::metrics::Outcome;
 use skyferry_core::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 use skyferry_providers::Cached;
 
-use crate::stage::Keys;
+use fixture::CLOUD_KEYS;
 
 const TABLE: &str = "list";
 
@@ -21,12 +21,12 @@ fn options(endpoint: String) -> DynamoOptions {
 }
 
 async fn open(endpoint: String) -> Result<DynamoLedger, LedgerError> {
-    DynamoLedger::open(options(endpoint), Arc::new(Cached::new(Keys))).await
+    DynamoLedger::open(options(endpoint), Arc::new(Cached::new(CLOUD_KEYS))).await
 }
 
 pub async fn stack() -> Ministack {
     let stack = Ministack::start().await.expect("ministack");
-    dynamodb::create(options(stack.endpoint()), Arc::new(Cached::new(Keys))).await.expect("a table");
+    dynamodb::create(options(stack.endpoint()), Arc::new(Cached::new(CLOUD_KEYS))).await.expect("a table");
     stack
 }
 
@@ -171,7 +171,9 @@ async fn a_missing_table_and_one_with_another_key_are_refused_on_ministack() {
 #[tokio::test]
 async fn a_created_table_is_the_predecessors_with_index_and_expiry_on_ministack() {
     let stack = stack().await;
-    dynamodb::create(options(stack.endpoint()), Arc::new(Cached::new(Keys))).await.expect("a second time is no error");
+    dynamodb::create(options(stack.endpoint()), Arc::new(Cached::new(CLOUD_KEYS)))
+        .await
+        .expect("a second time is no error");
     let told = stack.call("DynamoDB_20120810.DescribeTable", json!({ "TableName": TABLE })).await.expect("told");
     let table = &told["Table"];
     assert_eq!(table["KeySchema"], json!([{ "AttributeName": "Key", "KeyType": "HASH" }]));
@@ -244,7 +246,7 @@ async fn attempts_without_end_do_not_burst_an_item_on_ministack() {
     for n in 0..70 {
         let mut options = options(stack.endpoint());
         options.machine = format!("i-{n:02}");
-        let ledger = DynamoLedger::open(options, Arc::new(Cached::new(Keys))).await.expect("opened");
+        let ledger = DynamoLedger::open(options, Arc::new(Cached::new(CLOUD_KEYS))).await.expect("opened");
         let (writer, _) = begin(&ledger, &on).await;
         ledger.finish(&on, writer, &Ending::Released { counted: false }, Left::Nothing, &[]).await.expect("released");
     }

@@ -3,16 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use fixture::bytes;
 use sandbox::{Delivered, EventSource, Fault, LambdaError, LambdaOptions, LambdaPeer, Ministack, Operation, Rule};
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::Until;
 
-use crate::stage::{LIST, SINK, Stage, eventually, program_named};
-
-fn bytes(size: usize) -> Vec<u8> {
-    (0..size).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8).collect()
-}
+use crate::stage::{LIST, SINK, Stage, eventually};
 
 /// A worker with the stage's settings in its package.
 fn worker(stage: &Stage, timeout: Duration, transfer: &str) -> LambdaPeer {
@@ -22,7 +19,7 @@ fn worker(stage: &Stage, timeout: Duration, transfer: &str) -> LambdaPeer {
 
 pub fn function(root: &Path, handler: &str, timeout: Duration, environment: &[(&str, &str)]) -> LambdaPeer {
     let options = LambdaOptions {
-        program: program_named("skyferry-lambda"),
+        program: fixture::program("skyferry-lambda"),
         handler: handler.into(),
         timeout,
         memory: 512,
@@ -57,7 +54,7 @@ pub async fn drain(stage: &Stage, source: &EventSource<'_>) -> Vec<Delivered> {
 async fn a_function_copies_what_events_bring_and_parks_what_is_malformed_on_ministack() {
     let stage = Stage::new(120, 60).await;
     let function = worker(&stage, Duration::from_secs(20), "");
-    let large = bytes(12 << 20);
+    let large = bytes(12 << 20, 0);
     stage.cloud.put_object("/photos/small%20one", "hello").await.expect("put");
     stage.cloud.put_object("/photos/large", large.clone()).await.expect("put");
     stage.cloud.send_message(LIST, "not a job").await.expect("sent");
@@ -100,7 +97,7 @@ async fn of_a_batch_what_failed_comes_back_alone_on_ministack() {
 async fn an_object_that_takes_longer_than_a_function_has_ends_after_several_invocations_on_ministack() {
     let stage = Stage::new(120, 60).await;
     let function = worker(&stage, Duration::from_secs(20), "max_bandwidth = \"6MiB\"");
-    let large = bytes(200 << 20);
+    let large = bytes(200 << 20, 0);
     stage.cloud.put_object("/photos/large", large.clone()).await.expect("put");
     let delivered = drain(&stage, &source(&stage, &function)).await;
     assert!(delivered.iter().all(|one| one.error.is_none()), "{delivered:?}\n{}", function.log());
@@ -119,7 +116,7 @@ async fn an_object_that_takes_longer_than_a_function_has_ends_after_several_invo
 async fn a_function_that_is_killed_in_the_middle_loses_nothing_on_ministack() {
     let stage = Stage::new(30, 60).await;
     let function = worker(&stage, Duration::from_secs(30), "max_bandwidth = \"3MiB\"");
-    let large = bytes(50 << 20);
+    let large = bytes(50 << 20, 0);
     stage.cloud.put_object("/photos/large", large.clone()).await.expect("put");
     stage.cloud.put_object("/photos/small", "hello").await.expect("put");
     let source = source(&stage, &function);

@@ -2,23 +2,12 @@
 
 use std::time::Duration;
 
+use fixture::{bytes, finish};
 use http::Method;
 use sandbox::Operation;
 use serde_json::Value;
-use skyferry_agent::notice::Shutdown;
-use skyferry_agent::wiring::{Agent, Report, Until};
 
 use crate::stage::{LIST, SINK, SOURCE, Stage, eventually, program};
-
-fn bytes(size: usize) -> Vec<u8> {
-    (0..size).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8).collect()
-}
-
-/// Until the queue is empty, two minutes at most.
-async fn finish(agent: Agent) -> Report {
-    let run = agent.run(Until::Empty, Shutdown::default());
-    tokio::time::timeout(Duration::from_secs(120), run).await.expect("the queue empties").expect("a run")
-}
 
 fn number(item: &Value, name: &str) -> u64 {
     item[name]["N"].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{name} of {item}"))
@@ -32,7 +21,7 @@ fn set(item: &Value, name: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_that_a_foreign_client_puts_arrive_over_ministack_and_the_table_is_true() {
     let stage = Stage::new(30, 5).await;
-    let (small, large) = (b"hello".to_vec(), bytes(12 << 20));
+    let (small, large) = (b"hello".to_vec(), bytes(12 << 20, 0));
     stage.cloud.put_object("/photos/a%20b%2Bc//%E4%BD%A0.txt", small.clone()).await.expect("put");
     stage.cloud.put_object("/photos/large.bin", large.clone()).await.expect("put");
     stage.cloud.put_object("/photos/empty", Vec::new()).await.expect("put");
@@ -106,7 +95,7 @@ async fn what_is_removed_before_its_event_is_read_is_gone_on_ministack() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_b1_two_agents_send_one_object_to_two_destinations_with_no_part_too_many_on_ministack() {
     let stage = Stage::new(30, 5).await;
-    let large = bytes(50 << 20);
+    let large = bytes(50 << 20, 0);
     stage.cloud.put_object("/photos/large.bin", large.clone()).await.expect("put");
     let slow = "max_bandwidth = \"2MiB\"\nmax_objects = 1";
     let (one, two) = (stage.agent_with_pairs(slow).await, stage.agent_with_pairs(slow).await);
@@ -136,7 +125,7 @@ async fn fault_b1_two_agents_send_one_object_to_two_destinations_with_no_part_to
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_b7_kills_alone_never_send_a_message_to_the_dead_letters_on_ministack() {
     let stage = Stage::new(2, 4).await;
-    let body = bytes(4 << 20);
+    let body = bytes(4 << 20, 0);
     stage.cloud.put_object("/photos/slow", body.clone()).await.expect("put");
     // One slot, so that nothing is asked of the queue beside the work: ministack hands a message to the open poll of a
     // client that is dead, and counts that too.

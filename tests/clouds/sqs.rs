@@ -9,12 +9,12 @@ use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
 use skyferry_core::queue::{Queue, QueueError};
 use skyferry_providers::Cached;
 
-use crate::stage::{Keys, eventually};
+use fixture::{CLOUD_KEYS, eventually};
 
 const WAIT: Duration = Duration::from_secs(5);
 
 async fn open(endpoint: String, queue: QueueName) -> Result<Sqs, QueueError> {
-    Sqs::open(SqsOptions { queue, region: None, endpoint: Some(endpoint) }, Arc::new(Cached::new(Keys))).await
+    Sqs::open(SqsOptions { queue, region: None, endpoint: Some(endpoint) }, Arc::new(Cached::new(CLOUD_KEYS))).await
 }
 
 async fn list(stack: &Ministack) -> Sqs {
@@ -41,7 +41,7 @@ async fn a_queue_tells_its_own_settings_on_ministack() {
     by_url.send(&["a".into()]).await.expect("sent");
     assert_eq!(queue.receive(1, WAIT).await.expect("received").len(), 1, "one queue");
     let bare = SqsOptions { queue: QueueName::Url(stack.queue_url("list")), region: None, endpoint: None };
-    Sqs::open(bare, Arc::new(Cached::new(Keys))).await.expect("a URL of one's own is its endpoint");
+    Sqs::open(bare, Arc::new(Cached::new(CLOUD_KEYS))).await.expect("a URL of one's own is its endpoint");
     stack.create_queue("eager", &[("VisibilityTimeout", "43200".into())]).await.expect("a queue");
     let eager = open(stack.endpoint(), QueueName::Name("eager".into())).await.expect("opened");
     assert_eq!(eager.traits().visibility, Duration::from_secs(3600), "no longer than a heartbeat needs");

@@ -2,39 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use sandbox::{GcsOptions, GcsPeer, Ministack, S3Peer};
+use fixture::{AgentFolder, AgentSettings, create_table};
+pub use fixture::{SINK, SOURCE, eventually};
+use sandbox::{GcsPeer, Ministack};
 use skyferry_agent::wiring::Agent;
-use skyferry_aws::dynamodb::{self, DynamoOptions};
-use skyferry_config::Settings;
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 
-pub const SOURCE: &str = "photos";
-pub const SINK: &str = "copies";
 /// Queue and table, as the predecessors call them.
 pub const LIST: &str = "s3_migration_file_list";
 
 pub struct Stage {
     pub cloud: Ministack,
     pub gcs: GcsPeer,
-    folder: tempfile::TempDir,
-}
-
-pub struct Keys;
-
-#[async_trait]
-impl Provider for Keys {
-    fn describe(&self) -> String {
-        "the cloud's keys".into()
-    }
-    async fn load(&self) -> Result<Credentials, ProviderError> {
-        let secret_access_key = Secret::new("sandbox");
-        let grant = Grant::Keys { access_key_id: "SANDBOX".into(), secret_access_key, session_token: None };
-        Ok(Credentials { grant, region: Some(Ministack::REGION.into()), expires: None })
-    }
+    folder: AgentFolder,
 }
 
 impl Stage {
@@ -42,27 +22,8 @@ impl Stage {
         let cloud = Ministack::start().await.expect("ministack");
         cloud.create_queue_with_dead_letters(LIST, visibility, max_receives).await.expect("a queue");
         cloud.create_bucket_with_events(SOURCE, LIST).await.expect("a bucket");
-        let table = DynamoOptions {
-            table: LIST.into(),
-            region: None,
-            endpoint: Some(cloud.endpoint()),
-            machine: "i-sandbox".into(),
-        };
-        dynamodb::create(table, Arc::new(Cached::new(Keys))).await.expect("a table");
-        let gcs = GcsOptions { buckets: vec![SINK.into()], ..GcsOptions::default() };
-        let folder = tempfile::tempdir().expect("a folder");
-        let secret = format!(
-            r#"{{"source":{{"aws_access_key_id":"SANDBOX","aws_secret_access_key":"sandbox","region":"{}"}},
-            "gcs":{{"aws_access_key_id":"{}","aws_secret_access_key":"{}","region":"auto"}},
-            "s3":{{"aws_access_key_id":"{}","aws_secret_access_key":"{}","region":"us-east-1"}}}}"#,
-            Ministack::REGION,
-            GcsPeer::ACCESS_ID,
-            GcsPeer::SECRET,
-            S3Peer::ACCESS_ID,
-            S3Peer::SECRET
-        );
-        std::fs::write(folder.path().join("keys.json"), secret).expect("written");
-        Stage { cloud, gcs: GcsPeer::start(gcs).expect("a GCS peer"), folder }
+        create_table(&cloud, LIST).await;
+        Stage { cloud, gcs: fixture::gcs(), folder: AgentFolder::default() }
     }
 
     pub async fn agent(&self) -> Agent {
@@ -70,9 +31,7 @@ impl Stage {
     }
 
     pub async fn agent_with(&self, destination: &str, transfer: &str) -> Agent {
-        let text = self.text(destination, transfer);
-        let settings = Settings::parse(&self.folder.path().join("agent.toml"), &text, &BTreeMap::new());
-        Agent::build(&settings.expect("settings")).await.expect("an agent")
+        self.folder.agent(&self.agent_settings(destination, transfer)).await
     }
 
     /// With the predecessors' bucket pairs: the route's own destination, and a second one of the same source, under `second/`.
@@ -80,52 +39,32 @@ impl Stage {
         let pair = |prefix: &str| {
             format!(r#"{{"src_bucket":"{SOURCE}","src_prefix":"","des_bucket":"{SINK}","des_prefix":"{prefix}"}}"#)
         };
-        let pairs = self.folder.path().join("pairs.json");
-        std::fs::write(&pairs, format!("{}\n{}\n", pair("backup"), pair("second"))).expect("written");
+        let pairs = self.folder.write("pairs.json", format!("{}\n{}\n", pair("backup"), pair("second")));
         let environment = BTreeMap::from([("SKYFERRY__BUCKET_PAIRS".to_owned(), pairs.display().to_string())]);
-        let text = self.text("", transfer);
-        let settings = Settings::parse(&self.folder.path().join("agent.toml"), &text, &environment);
-        Agent::build(&settings.expect("settings")).await.expect("an agent")
+        fixture::build(&self.folder.parse(&self.agent_settings("", transfer), &environment)).await
     }
 
     /// The same as a file, for agents that are processes.
     pub fn settings(&self, destination: &str, transfer: &str) -> PathBuf {
-        let file = self.folder.path().join("agent.toml");
-        std::fs::write(&file, self.text(destination, transfer)).expect("written");
-        file
+        self.folder.write("agent.toml", self.agent_settings(destination, transfer).text())
     }
 
-    /// Queue, ledger and their keys are left to their defaults: the predecessors' names, the source's keys. `destination`:
-    /// where that is not the GCS peer.
-    fn text(&self, destination: &str, transfer: &str) -> String {
-        let (cloud, gcs) = (self.cloud.endpoint(), format!("endpoint = \"{}\"", self.gcs.endpoint()));
-        let (field, destination) = if destination.is_empty() { ("gcs", &*gcs) } else { ("s3", destination) };
-        format!(
+    /// `destination`: where that is not the GCS peer.
+    fn agent_settings(&self, destination: &str, transfer: &str) -> AgentSettings {
+        let field = if destination.is_empty() { "gcs" } else { "s3" };
+        AgentSettings::cloud_to_gcs(&self.cloud, &self.gcs).with(&format!(
             r#"
             mode = "get"
-            [credentials]
-            source = {{ provider = "file", path = "keys.json", field = "source" }}
-            destination = {{ provider = "file", path = "keys.json", field = "{field}" }}
-            [queue]
-            endpoint = "{cloud}"
-            [ledger]
-            endpoint = "{cloud}"
-            [source]
-            endpoint = "{cloud}"
+            credentials.destination.field = "{field}"
             [destination]
-            bucket = "{SINK}"
             prefix = "backup"
             {destination}
-            [[routes]]
-            source_bucket = "{SOURCE}"
             [transfer]
             multipart_threshold = "8MiB"
             part_size = "5MiB"
             {transfer}
-            [status]
-            listen = "off"
             "#
-        )
+        ))
     }
 
     pub fn copy(&self, key: &str) -> Option<Vec<u8>> {
@@ -144,20 +83,5 @@ impl Stage {
 
 /// The agent as it is built beside the tests.
 pub fn program() -> PathBuf {
-    program_named("skyferry-agent")
-}
-
-pub fn program_named(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().expect("a path");
-    tests.parent().and_then(|deps| deps.parent()).expect("target").join(name)
-}
-
-/// Until it holds, looked at now and again.
-pub async fn eventually(what: &str, within: Duration, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(within, waiting).await.is_ok(), "within {within:?}: {what}");
+    fixture::program("skyferry-agent")
 }

@@ -3,35 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use fixture::CLOUD_KEYS;
 use sandbox::{DynamoFront, Ministack};
 use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions};
 use skyferry_aws::sqs::{QueueName, Sqs, SqsLetters, SqsOptions};
 use skyferry_core::queue::QueueError;
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_providers::Cached;
 
 use crate::{ledger, letters, queue};
 
-pub struct Keys;
-
-#[async_trait]
-impl Provider for Keys {
-    fn describe(&self) -> String {
-        "the peer's keys".into()
-    }
-    async fn load(&self) -> Result<Credentials, ProviderError> {
-        let grant = Grant::Keys {
-            access_key_id: "SANDBOX".into(),
-            secret_access_key: Secret::new("sandbox"),
-            session_token: None,
-        };
-        Ok(Credentials { grant, region: Some(Ministack::REGION.into()), expires: None })
-    }
-}
-
 pub async fn open(stack: &Ministack, queue: QueueName) -> Result<Sqs, QueueError> {
     let options = SqsOptions { queue, region: None, endpoint: Some(stack.endpoint()) };
-    Sqs::open(options, Arc::new(Cached::new(Keys))).await
+    Sqs::open(options, Arc::new(Cached::new(CLOUD_KEYS))).await
 }
 
 pub async fn queue() -> queue::Subject {
@@ -52,7 +35,7 @@ pub async fn letters() -> letters::Subject {
     stack.create_queue_with_dead_letters("list", 4, 100).await.expect("a queue");
     let name = || QueueName::Name("list".into());
     let options = SqsOptions { queue: name(), region: None, endpoint: Some(stack.endpoint()) };
-    let letters = SqsLetters::open(options, Arc::new(Cached::new(Keys))).await.expect("opened");
+    let letters = SqsLetters::open(options, Arc::new(Cached::new(CLOUD_KEYS))).await.expect("opened");
     let queue = Arc::new(open(&stack, name()).await.expect("opened"));
     letters::Subject { queue, letters: Arc::new(letters), _keep: Box::new(stack) }
 }
@@ -63,8 +46,8 @@ pub fn table(endpoint: String) -> DynamoOptions {
 }
 
 pub async fn open_ledger(endpoint: String) -> DynamoLedger {
-    dynamodb::create(table(endpoint.clone()), Arc::new(Cached::new(Keys))).await.expect("a table");
-    DynamoLedger::open(table(endpoint), Arc::new(Cached::new(Keys))).await.expect("opened")
+    dynamodb::create(table(endpoint.clone()), Arc::new(Cached::new(CLOUD_KEYS))).await.expect("a table");
+    DynamoLedger::open(table(endpoint), Arc::new(Cached::new(CLOUD_KEYS))).await.expect("opened")
 }
 
 pub async fn ledger() -> ledger::Under {

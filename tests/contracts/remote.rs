@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
+use fixture::PeerKeys;
 use sandbox::{GcsPeer, S3Peer};
 use skyferry_core::error::Side;
 use skyferry_core::store::{Capabilities, Sink, Source};
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_providers::Cached;
 use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
 use skyferry_stores::s3::{Profile, S3, S3Options};
@@ -16,20 +16,6 @@ use crate::store::{Can, Subject};
 
 /// What S3 and GCS demand of every part but the last.
 const PART: usize = 5 << 20;
-
-struct Keys(&'static str, &'static str);
-
-#[async_trait]
-impl Provider for Keys {
-    fn describe(&self) -> String {
-        "the peer's keys".into()
-    }
-    async fn load(&self) -> Result<Credentials, ProviderError> {
-        let grant =
-            Grant::Keys { access_key_id: self.0.into(), secret_access_key: Secret::new(self.1), session_token: None };
-        Ok(Credentials { grant, region: None, expires: None })
-    }
-}
 
 fn transport() -> Transport {
     Transport::new(&TransportOptions { allow_http: true, ..TransportOptions::default() }).expect("a transport")
@@ -45,7 +31,7 @@ pub async fn gcs() -> Subject {
     let peer = GcsPeer::start(options).expect("started");
     let endpoint = GcsOptions { endpoint: Some(peer.endpoint()) };
     let (source, sink) = both(|side| {
-        let keys = Arc::new(Cached::new(Keys(GcsPeer::ACCESS_ID, GcsPeer::SECRET)));
+        let keys = Arc::new(Cached::new(PeerKeys::new(GcsPeer::ACCESS_ID, GcsPeer::SECRET)));
         Gcs::new(&endpoint, keys, side, transport()).expect("a client")
     });
     Subject {
@@ -77,7 +63,7 @@ pub fn s3(endpoint: &str, profile: &str, keys: (&'static str, &'static str)) -> 
             endpoint: Some(endpoint.into()),
             ..S3Options::default()
         };
-        S3::new(options, Arc::new(Cached::new(Keys(keys.0, keys.1))), side, transport()).expect("a client")
+        S3::new(options, Arc::new(Cached::new(PeerKeys::new(keys.0, keys.1))), side, transport()).expect("a client")
     })
 }
 

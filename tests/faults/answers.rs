@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fixture::PeerKeys;
 use futures_util::TryStreamExt;
 use sandbox::{Received, Scripted, ScriptedPeer};
 use skyferry_core::digest::{Digests, Select};
@@ -11,34 +12,22 @@ use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, T
 use skyferry_core::store::{
     Attributes, FinishedPart, ListFrom, Metadata, Object, Payload, Pin, Provenance, Published, Sink, Source,
 };
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_providers::Cached;
 use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
 use skyferry_stores::s3::{Profile, S3, S3Options};
 
-struct Keys;
-
-#[async_trait::async_trait]
-impl Provider for Keys {
-    fn describe(&self) -> String {
-        "a key".into()
-    }
-    async fn load(&self) -> Result<Credentials, ProviderError> {
-        let secret_access_key = Secret::new("secret");
-        let grant = Grant::Keys { access_key_id: "AKID".into(), secret_access_key, session_token: None };
-        Ok(Credentials { grant, region: None, expires: None })
-    }
-}
-
 fn s3(endpoint: String, profile: &str) -> S3 {
     let profile = Profile::named(profile).expect("a profile");
     let options = S3Options { profile, endpoint: Some(endpoint), ..Default::default() };
-    S3::new(options, Arc::new(Cached::new(Keys)), Side::Source, transport()).expect("a client")
+    S3::new(options, Arc::new(Cached::new(PeerKeys::new("AKID", "secret"))), Side::Source, transport())
+        .expect("a client")
 }
 
 fn gcs(endpoint: String) -> Gcs {
     let options = GcsOptions { endpoint: Some(endpoint) };
-    Gcs::new(&options, Arc::new(Cached::new(Keys)), Side::Source, transport()).expect("a client")
+    Gcs::new(&options, Arc::new(Cached::new(PeerKeys::new("AKID", "secret"))), Side::Source, transport())
+        .expect("a client")
 }
 
 fn transport() -> Transport {

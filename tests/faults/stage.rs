@@ -5,18 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fixture::{AgentFolder, AgentSettings, created};
+pub use fixture::{SINK, SOURCE};
 use http::{HeaderMap, Method};
 use md5::{Digest as _, Md5};
 use sandbox::{Received, S3Options, S3Peer, Scripted, ScriptedPeer};
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::wiring::{Agent, Until};
-use skyferry_config::Settings;
 use skyferry_core::ledger::{Ending, Left, Subject};
 use skyferry_core::metrics::Summary;
 use skyferry_core::object::{Location, Writer};
 
-pub const SOURCE: &str = "photos";
-pub const SINK: &str = "copies";
 /// An object of this size goes in two parts.
 pub const LARGE: usize = 6 << 20;
 
@@ -25,7 +24,7 @@ pub struct Stage {
     pub s3: S3Peer,
     pub sink: ScriptedPeer,
     bucket: Arc<Mutex<Bucket>>,
-    folder: tempfile::TempDir,
+    folder: AgentFolder,
     profile: &'static str,
     /// Further settings of [transfer].
     pub transfer: &'static str,
@@ -58,59 +57,23 @@ impl Stage {
         let sink = ScriptedPeer::by(move |request| {
             odd(request, &mut || there.lock().unwrap_or_else(PoisonError::into_inner).answer(request))
         });
-        let folder = tempfile::tempdir().expect("a folder");
-        let (id, secret) = (S3Peer::ACCESS_ID, S3Peer::SECRET);
-        let keys = format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}"}}"#);
-        std::fs::write(folder.path().join("keys.json"), format!(r#"{{"source":{keys},"destination":{keys}}}"#))
-            .expect("written");
-        Stage { s3, sink: sink.expect("a peer"), bucket, folder, profile, transfer: "" }
+        Stage { s3, sink: sink.expect("a peer"), bucket, folder: AgentFolder::default(), profile, transfer: "" }
     }
 
     async fn agent(&self) -> Agent {
-        let (source, sink, profile) = (self.s3.endpoint(), self.sink.endpoint(), self.profile);
-        let text = format!(
+        let settings = AgentSettings::s3_to_s3(&self.s3, &self.sink.endpoint()).embedded();
+        let settings = settings.with(&format!(
             r#"
-            mode = "get"
-            [credentials]
-            source = {{ provider = "file", path = "keys.json", field = "source" }}
-            destination = {{ provider = "file", path = "keys.json", field = "destination" }}
-            [queue]
-            kind = "embedded"
-            path = "skyferry.db"
-            [ledger]
-            kind = "embedded"
-            path = "skyferry.db"
-            [source]
-            kind = "s3"
-            region = "us-west-2"
-            endpoint = "{source}"
-            [destination]
-            kind = "s3"
-            profile = "{profile}"
-            region = "us-east-1"
-            bucket = "{SINK}"
-            path_style = true
-            storage_class = ""
-            endpoint = "{sink}"
+            destination = {{ profile = "{}", path_style = true }}
+            routes = []
             [transfer]
             multipart_threshold = "5MiB"
             part_size = "5MiB"
             {}
-            [status]
-            listen = "off"
             "#,
-            self.transfer
-        );
-        let path = self.folder.path().join("agent.toml");
-        let settings = Settings::parse(&path, &text, &BTreeMap::new()).expect("settings");
-        // The tasks of an agent that has just ended release the file within moments.
-        for _ in 0..100 {
-            match Agent::build(&settings).await {
-                Ok(agent) => return agent,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-        panic!("the embedded file stays in use");
+            self.profile, self.transfer
+        ));
+        self.folder.agent(&settings).await
     }
 
     /// Sends a message for each of these objects and runs an agent until the queue is empty, a minute and a half at most.
@@ -169,13 +132,6 @@ impl Stage {
         let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.objects.get(&format!("/{SINK}/{key}")).map(|object| object.body.clone())
     }
-}
-
-fn created(bucket: &str, key: &str) -> String {
-    format!(
-        r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put",
-        "s3":{{"s3SchemaVersion":"1.0","bucket":{{"name":"{bucket}"}},"object":{{"key":"{key}"}}}}}}]}}"#
-    )
 }
 
 /// A bucket of an S3-like service that checks nothing, by path.

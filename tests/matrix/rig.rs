@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock, Once, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use fixture::PeerKeys;
 use sandbox::{GcsPeer, Inside, S3Peer};
 use skyferry_agent::drain::{Drain, Drained, Until, Work as Job};
 use skyferry_agent::fuse::Fuse;
@@ -22,7 +22,7 @@ use skyferry_core::object::{Key, Location, Token, Writer};
 use skyferry_core::plan::Cut;
 use skyferry_core::route::{IgnoreList, Route, Router, Routes};
 use skyferry_core::store::{Attributes, Metadata, Payload, Pin, Provenance, Sink, Source};
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_providers::Cached;
 use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
 use skyferry_stores::s3::{Profile, S3, S3Options};
@@ -64,20 +64,6 @@ impl Deref for Peer {
     }
 }
 
-struct Keys(&'static str, &'static str);
-
-#[async_trait]
-impl Provider for Keys {
-    fn describe(&self) -> String {
-        "the peer's keys".into()
-    }
-    async fn load(&self) -> Result<Credentials, ProviderError> {
-        let (id, secret) = (self.0.into(), Secret::new(self.1));
-        let grant = Grant::Keys { access_key_id: id, secret_access_key: secret, session_token: None };
-        Ok(Credentials { grant, region: None, expires: None })
-    }
-}
-
 pub struct Rig {
     peer: Arc<Peer>,
     pub source: Arc<dyn Source>,
@@ -104,11 +90,11 @@ impl Rig {
         let s3 = |side, profile| {
             let profile = Profile::named(profile).expect("a profile");
             let options = S3Options { profile, endpoint: endpoint.clone(), ..S3Options::default() };
-            let keys = Arc::new(Cached::new(Keys(S3Peer::ACCESS_ID, S3Peer::SECRET)));
+            let keys = Arc::new(Cached::new(PeerKeys::new(S3Peer::ACCESS_ID, S3Peer::SECRET)));
             S3::new(options, keys, side, transport.clone()).expect("a client")
         };
         let gcs = |side| {
-            let keys = Arc::new(Cached::new(Keys(GcsPeer::ACCESS_ID, GcsPeer::SECRET)));
+            let keys = Arc::new(Cached::new(PeerKeys::new(GcsPeer::ACCESS_ID, GcsPeer::SECRET)));
             Gcs::new(&GcsOptions { endpoint: endpoint.clone() }, keys, side, transport.clone()).expect("a client")
         };
         let (source, sink): (Arc<dyn Source>, Arc<dyn Sink>) = match service {

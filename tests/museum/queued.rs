@@ -1,85 +1,34 @@
 //! The faults that only a real queue can show gone: what becomes of a message whose object cannot be copied, and of one
 //! whose job takes longer than its visibility. The queue and the ledger are ministack's, the two sides the sandbox's.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use sandbox::{Fault, GcsOptions, GcsPeer, Ministack, Operation, Rule, S3Options, S3Peer};
+use fixture::{AgentFolder, AgentSettings, MULTIPART, RunningAgent, create_table, eventually};
+use sandbox::{Fault, GcsPeer, Ministack, Operation, Rule, S3Peer};
 use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::status::Recent;
-use skyferry_agent::wiring::{Agent, Report, Until};
-use skyferry_aws::dynamodb::{self, DynamoOptions};
-use skyferry_config::Settings;
+use skyferry_agent::wiring::{Agent, Until};
 use skyferry_core::ledger::Subject;
 use skyferry_core::metrics::Outcome;
 use skyferry_core::object::Location;
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::partial::Front;
 use crate::running::{SINK, SOURCE, created};
 
-struct Keys;
-
-#[async_trait]
-impl Provider for Keys {
-    fn describe(&self) -> String {
-        "the cloud's keys".into()
-    }
-    async fn load(&self) -> Result<Credentials, ProviderError> {
-        let secret_access_key = Secret::new("sandbox");
-        let grant = Grant::Keys { access_key_id: "SANDBOX".into(), secret_access_key, session_token: None };
-        Ok(Credentials { grant, region: Some(Ministack::REGION.into()), expires: None })
-    }
-}
-
 struct Queued {
     cloud: Ministack,
     s3: S3Peer,
     gcs: GcsPeer,
-    folder: tempfile::TempDir,
-}
-
-struct Running {
-    run: tokio::task::JoinHandle<Report>,
-    shutdown: Shutdown,
-}
-
-impl Running {
-    async fn stop(self) -> Report {
-        self.shutdown.request(Reason::Terminate);
-        self.run.await.expect("no panic")
-    }
+    folder: AgentFolder,
 }
 
 impl Queued {
     async fn new(visibility: u64, max_receives: u32) -> Queued {
         let cloud = Ministack::start().await.expect("ministack");
         cloud.create_queue_with_dead_letters("list", visibility, max_receives).await.expect("a queue");
-        let table = DynamoOptions {
-            table: "list".into(),
-            region: None,
-            endpoint: Some(cloud.endpoint()),
-            machine: "i-sandbox".into(),
-        };
-        dynamodb::create(table, Arc::new(Cached::new(Keys))).await.expect("a table");
-        let s3 = S3Options { buckets: vec![SOURCE.into()], ..S3Options::default() };
-        let gcs = GcsOptions { buckets: vec![SINK.into()], ..GcsOptions::default() };
-        let folder = tempfile::tempdir().expect("a folder");
-        let key = |id: &str, secret: &str| {
-            let region = Ministack::REGION;
-            format!(r#"{{"aws_access_key_id":"{id}","aws_secret_access_key":"{secret}","region":"{region}"}}"#)
-        };
-        let secret = format!(
-            r#"{{"source":{},"destination":{}}}"#,
-            key(S3Peer::ACCESS_ID, S3Peer::SECRET),
-            key(GcsPeer::ACCESS_ID, GcsPeer::SECRET)
-        );
-        std::fs::write(folder.path().join("keys.json"), secret).expect("written");
-        let (s3, gcs) = (S3Peer::start(s3).expect("an S3 peer"), GcsPeer::start(gcs).expect("a GCS peer"));
-        Queued { cloud, s3, gcs, folder }
+        create_table(&cloud, "list").await;
+        Queued { cloud, s3: fixture::s3(), gcs: fixture::gcs(), folder: AgentFolder::default() }
     }
 
     async fn agent(&self) -> Agent {
@@ -88,30 +37,12 @@ impl Queued {
 
     /// `queue`: what stands before the cloud's.
     async fn agent_at(&self, queue: &str) -> Agent {
-        let (cloud, s3, gcs) = (self.cloud.endpoint(), self.s3.endpoint(), self.gcs.endpoint());
-        let text = format!(
-            r#"
-            credentials.source = {{ provider = "file", path = "keys.json", field = "source" }}
-            credentials.destination = {{ provider = "file", path = "keys.json", field = "destination" }}
-            queue = {{ name = "list", endpoint = "{queue}" }}
-            ledger = {{ table = "list", endpoint = "{cloud}" }}
-            source = {{ endpoint = "{s3}" }}
-            destination = {{ bucket = "{SINK}", storage_class = "", endpoint = "{gcs}" }}
-            routes = [{{ source_bucket = "{SOURCE}" }}]
-            transfer = {{ multipart_threshold = "8MiB", part_size = "5MiB" }}
-            status = {{ listen = "off" }}
-            "#
-        );
-        let file = self.folder.path().join("agent.toml");
-        let settings = Settings::parse(&file, &text, &BTreeMap::new()).expect("settings");
-        Agent::build(&settings).await.expect("an agent")
+        let settings = AgentSettings::s3_to_gcs(&self.s3, &self.gcs).cloud(&self.cloud, "list").with(MULTIPART);
+        self.folder.agent(&settings.with(&format!("queue.endpoint = \"{queue}\""))).await
     }
 
-    async fn start(&self) -> Running {
-        let (agent, shutdown) = (self.agent().await, Shutdown::default());
-        let told = shutdown.clone();
-        let run = tokio::spawn(async move { agent.run(Until::Stopped, told).await.expect("a run") });
-        Running { run, shutdown }
+    async fn start(&self) -> RunningAgent {
+        RunningAgent::start(self.agent().await)
     }
 
     async fn outcome(&self, key: &str) -> Option<Outcome> {
@@ -127,15 +58,6 @@ impl Queued {
     fn arrived(&self, key: &str) -> bool {
         self.gcs.object(SINK, key).is_some()
     }
-}
-
-async fn eventually(what: &str, within: Duration, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(within, waiting).await.is_ok(), "within {within:?}: {what}");
 }
 
 fn refuse(status: u16, code: &str) -> Fault {

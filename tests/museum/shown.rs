@@ -4,22 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::{Access, Attributes, Fault, ObjectInfo, Operation, Rule};
+use fixture::{bytes, only_ever_showed};
+use sandbox::{Access, Attributes, Fault, Operation, Rule};
 use skyferry_agent::wiring::Until;
 
 use crate::running::{SINK, SOURCE, Stage, created, event, finish, message};
-
-fn bytes(size: usize, seed: u8) -> Vec<u8> {
-    (0..size).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed) ^ (i >> 8) as u8).collect()
-}
-
-/// Nothing but these states was ever visible under the key.
-fn only_ever_showed(history: &[Option<Arc<ObjectInfo>>], states: &[&[u8]]) {
-    let right: Vec<u32> = states.iter().map(|state| crc32c::crc32c(state)).collect();
-    for info in history.iter().flatten() {
-        assert!(right.contains(&info.crc32c), "something else was published: {info:?}");
-    }
-}
 
 #[tokio::test]
 async fn museum_02_every_record_of_a_message_is_copied() {
@@ -59,7 +48,7 @@ async fn museum_04_a_source_that_changes_under_a_copy_never_gives_a_mixture() {
     stage.drain(&[created("k")]).await;
     assert_eq!(summary.parked, 0);
     assert!(stage.copy("k") == Some(new.clone()), "the newest state arrives");
-    only_ever_showed(&stage.gcs.history(SINK, "k"), &[&old, &new]);
+    only_ever_showed(&stage.gcs.history(SINK, "k"), &[&old, &new], "k");
     assert!(stage.gcs.open_uploads(SINK).is_empty(), "no upload is left over");
 }
 
@@ -159,7 +148,7 @@ async fn a_duplicate_and_an_overwrite_end_at_the_newest_state() {
     let summary = stage.drain(&[created("k"), created("k"), created("k")]).await;
     assert_eq!((summary.copied, summary.unchanged), (1, 2));
     assert_eq!(stage.copy("k").as_deref(), Some(&b"v2 is longer"[..]));
-    only_ever_showed(&stage.gcs.history(SINK, "k"), &[b"v1", b"v2 is longer"]);
+    only_ever_showed(&stage.gcs.history(SINK, "k"), &[b"v1", b"v2 is longer"], "k");
 }
 
 #[tokio::test]
@@ -198,7 +187,7 @@ async fn a_lying_body_is_never_left_published() {
             stage.s3.faults().add(Rule::on(Operation::GetObject, lie.clone()));
             let summary = stage.drain(&[created("k")]).await;
             assert_eq!((summary.copied, summary.parked), (1, 0), "{lie:?} of {length} bytes");
-            only_ever_showed(&stage.gcs.history(SINK, "k"), &[&body]);
+            only_ever_showed(&stage.gcs.history(SINK, "k"), &[&body], "k");
             assert!(stage.copy("k") == Some(body), "{lie:?} of {length} bytes");
         }
     }

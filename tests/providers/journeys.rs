@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use fixture::build;
 use sandbox::{Fault, GcsOptions, GcsPeer, Operation, Rule, S3Options, S3Peer};
 use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::wiring::{Agent, Until, WiringError};
+use skyferry_agent::wiring::{Agent, Until};
 use skyferry_config::Settings;
 use skyferry_core::metrics::Summary;
 
@@ -88,7 +89,7 @@ impl World {
 
     /// Lets an agent drain one event of each key.
     async fn drain(&self, settings: &Settings, keys: &[&str]) -> Summary {
-        let agent = built(settings).await;
+        let agent = build(settings).await;
         let bodies: Vec<String> = keys.iter().map(|key| created(key)).collect();
         agent.queue().send(&bodies).await.expect("sent");
         let run = agent.run(Until::Empty, Shutdown::default());
@@ -96,22 +97,8 @@ impl World {
     }
 }
 
-/// The tasks of an agent that has just ended let go of the file within moments.
-async fn built(settings: &Settings) -> Agent {
-    for _ in 0..100 {
-        match Agent::build(settings).await {
-            Err(WiringError::Embedded(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
-            built => return built.expect("an agent"),
-        }
-    }
-    panic!("the embedded file stays in use");
-}
-
 fn created(key: &str) -> String {
-    format!(
-        r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put",
-        "s3":{{"s3SchemaVersion":"1.0","bucket":{{"name":"photos"}},"object":{{"key":"{key}"}}}}}}]}}"#
-    )
+    fixture::created("photos", key)
 }
 
 #[tokio::test]
@@ -121,7 +108,7 @@ async fn get_lives_on_one_secret_for_both_sides() {
     let summary = world.drain(&world.get(), &["a"]).await;
     assert_eq!((summary.copied, summary.parked), (1, 0));
     assert_eq!(world.gcs.read("copies", "a").expect("there"), b"from amazon");
-    let agent = built(&world.get()).await;
+    let agent = build(&world.get()).await;
     let said = agent.description().join("\n");
     assert!(said.contains("source: S3 at") && said.contains(&format!("Secret Manager {SECRET}")), "{said}");
     assert!(said.contains("(destination)") && !said.contains(GcsPeer::SECRET), "{said}");
@@ -135,7 +122,7 @@ async fn put_lives_on_the_machines_role_and_a_parameter() {
     let summary = world.drain(&world.put(), &["a"]).await;
     assert_eq!((summary.copied, summary.parked), (1, 0));
     assert_eq!(world.china.read("copies", "a").expect("there"), b"to china");
-    let said = built(&world.put()).await.description().join("\n");
+    let said = build(&world.put()).await.description().join("\n");
     assert!(
         said.contains("the machine's own role") && said.contains("SSM parameter s3_migration_credentials"),
         "{said}"
@@ -155,7 +142,7 @@ async fn no_key_at_all_is_needed_on_google() {
     );
     // The S3 peer knows one key, so the role's is checked by its own tests; here the Bearer token is what counts.
     let settings = world.settings(&credentials, &format!("endpoint = {:?}", world.gcs.endpoint()));
-    let agent = built(&settings).await;
+    let agent = build(&settings).await;
     agent.check().await.expect("both identities are there");
     let bearer = "[credentials]\nsource = \"instance\"\ndestination = \"google\"\n";
     let settings = world.settings(bearer, &format!("endpoint = {:?}", world.gcs.endpoint()));
@@ -186,7 +173,7 @@ async fn a_secret_rotated_in_mid_backlog_costs_no_message_and_no_restart() {
     let right = pair(GcsPeer::ACCESS_ID, GcsPeer::SECRET, "auto");
     let source = pair(S3Peer::ACCESS_ID, S3Peer::SECRET, "us-west-2");
     world.google.secrets.add(SECRET, format!(r#"{{"source":{source},"destination":{wrong}}}"#));
-    let agent = built(&world.get()).await;
+    let agent = build(&world.get()).await;
     let metrics = agent.metrics().clone();
     agent.queue().send(&[created("a"), created("b")]).await.expect("sent");
     let rotate = async {
@@ -227,7 +214,7 @@ async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason
         .gcs
         .faults()
         .add(Rule::on(Operation::UploadPart, Fault::Stall(Duration::from_secs(60))).part(PARTS as u32).always());
-    let agent = built(settings).await;
+    let agent = build(settings).await;
     let queue = agent.queue().clone();
     queue.send(&[created("large")]).await.expect("sent");
     let shutdown = Shutdown::default();
@@ -305,7 +292,7 @@ async fn a_metadata_server_that_is_away_gives_no_notice_and_no_trouble() {
     let world = World::new();
     world.s3.set_object("photos", "a", b"x").expect("an object");
     let settings = on_amazon(&world);
-    let agent = built(&settings).await;
+    let agent = build(&settings).await;
     world.amazon.metadata.weather("/spot/", sandbox::Weather::Status(500), 1000);
     world.amazon.metadata.weather("/rebalance", sandbox::Weather::Drop, 1000);
     world.amazon.metadata.weather("/autoscaling/", sandbox::Weather::Status(500), 1000);

@@ -2,16 +2,13 @@
 //! SQS, the copies arrive, the messages are gone and the table is true.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::{AwsKeysPeer, Ec2Peer, GcsOptions, GcsPeer, Ministack, S3Options, S3Peer, Weather, Weed};
 use serde_json::json;
 use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{Agent, Until};
-use skyferry_aws::dynamodb::{self, DynamoOptions};
 use skyferry_config::{Credentials, Provider, S3, Settings, Store};
-use skyferry_providers::{Cached, File};
 
 use crate::{OnGoogle, SECRET};
 
@@ -34,13 +31,7 @@ impl Amazon {
         cloud.create_bucket_with_events("photos", LIST).await.expect("a bucket");
         let path = folder.path().join("stack.json");
         std::fs::write(&path, pair("SANDBOX", "sandbox", Ministack::REGION)).expect("written");
-        let options = DynamoOptions {
-            table: LIST.into(),
-            region: None,
-            endpoint: Some(cloud.endpoint()),
-            machine: "i-sandbox".into(),
-        };
-        dynamodb::create(options, Arc::new(Cached::new(File { path, field: None }))).await.expect("a table");
+        fixture::create_table(&cloud, LIST).await;
         Amazon { cloud, folder }
     }
 

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use sandbox::{Fault, Operation, Rule, S3Options, StoredChecksum};
 
 use crate::running::{SINK, SOURCE, Stage, created};
-use crate::{bytes, only_ever_showed};
+use fixture::{bytes, only_ever_showed};
 
 const PART: usize = 6 << 20;
 /// Other parts than the source's, were it not for its digests.

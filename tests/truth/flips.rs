@@ -21,12 +21,12 @@ use skyferry_core::store::{
     Attributes, Capabilities, FinishedPart, ListFrom, Metadata, Object, OpenUpload, Opened, Page, Part, Payload, Pin,
     Provenance, Published, Result, Sink,
 };
-use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
+use skyferry_providers::Cached;
 use skyferry_stores::http::{Transport, TransportOptions};
 use skyferry_stores::s3::{S3, S3Options};
 
 use crate::running::{SINK, SOURCE, Stage, created};
-use crate::{bytes, only_ever_showed};
+use fixture::{PeerKeys, bytes, only_ever_showed};
 
 /// Small enough that every bit of it can be tried.
 const SMALL: usize = 64;
@@ -188,25 +188,17 @@ impl Sink for Flipping {
     }
 }
 
-struct PeerKeys;
-
-#[async_trait]
-impl Provider for PeerKeys {
-    fn describe(&self) -> String {
-        "the peer's".into()
-    }
-    async fn load(&self) -> std::result::Result<Credentials, ProviderError> {
-        let secret_access_key = Secret::new(S3Peer::SECRET);
-        let grant = Grant::Keys { access_key_id: S3Peer::ACCESS_ID.into(), secret_access_key, session_token: None };
-        Ok(Credentials { grant, region: None, expires: None })
-    }
-}
-
 fn client(peer: &S3Peer, side: Side) -> S3 {
     let transport = Transport::new(&TransportOptions { allow_http: true, ..TransportOptions::default() });
     let options =
         S3Options { endpoint: Some(peer.endpoint()), region: Some("us-east-1".into()), ..S3Options::default() };
-    S3::new(options, Arc::new(Cached::new(PeerKeys)), side, transport.expect("a transport")).expect("a client")
+    S3::new(
+        options,
+        Arc::new(Cached::new(PeerKeys::new(S3Peer::ACCESS_ID, S3Peer::SECRET))),
+        side,
+        transport.expect("a transport"),
+    )
+    .expect("a client")
 }
 
 /// The route of one object whose payload is spoilt once, from a peer's bucket into another one of its.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use fixture::{AgentFolder, AgentSettings};
 use sandbox::{Attributes, GcsOptions, GcsPeer, Inside, ObjectInfo, S3Options, S3Peer};
 use skyferry_agent::wiring::Agent;
-use skyferry_config::Settings;
 use skyferry_core::metrics::Summary;
 
 use crate::running::{SINK, SOURCE, created, finish};
@@ -18,7 +18,7 @@ enum Cloud {
 struct Pair {
     s3: S3Peer,
     to: Cloud,
-    folder: tempfile::TempDir,
+    folder: AgentFolder,
 }
 
 impl Pair {
@@ -29,7 +29,7 @@ impl Pair {
         [Cloud::Gcs(gcs), Cloud::S3(s3)].map(|to| {
             let buckets = vec![SOURCE.to_owned()];
             let s3 = S3Peer::start(S3Options { buckets, ..S3Options::default() }).expect("an S3 peer");
-            Pair { s3, to, folder: tempfile::tempdir().expect("a folder") }
+            Pair { s3, to, folder: AgentFolder::default() }
         })
     }
 
@@ -48,40 +48,12 @@ impl Pair {
     }
 
     async fn agent(&self) -> Agent {
-        let key =
-            |id: &str, secret: &str| serde_json::json!({"aws_access_key_id": id, "aws_secret_access_key": secret});
-        let at = self.folder.path();
-        let (id, secret) = match self.to {
-            Cloud::Gcs(_) => (GcsPeer::ACCESS_ID, GcsPeer::SECRET),
-            Cloud::S3(_) => (S3Peer::ACCESS_ID, S3Peer::SECRET),
+        let settings = match &self.to {
+            Cloud::Gcs(peer) => AgentSettings::s3_to_gcs(&self.s3, peer),
+            Cloud::S3(peer) => AgentSettings::s3_to_s3(&self.s3, &peer.endpoint()),
         };
-        let keys = serde_json::json!({"from": key(S3Peer::ACCESS_ID, S3Peer::SECRET), "to": key(id, secret)});
-        std::fs::write(at.join("keys.json"), keys.to_string()).expect("written");
-        let text = format!(
-            r#"
-            credentials.source = {{ provider = "file", path = "keys.json", field = "from" }}
-            credentials.destination = {{ provider = "file", path = "keys.json", field = "to" }}
-            queue = {{ kind = "embedded", path = "skyferry.db" }}
-            ledger = {{ kind = "embedded", path = "skyferry.db" }}
-            source = {{ kind = "s3", region = "us-west-2", endpoint = "{}" }}
-            destination = {{ kind = "{}", region = "us-east-1", bucket = "{SINK}", storage_class = "", endpoint = "{}" }}
-            routes = [{{ source_bucket = "{SOURCE}" }}]
-            transfer = {{ multipart_threshold = "5MiB", part_size = "5MiB" }}
-            status = {{ listen = "off" }}
-            "#,
-            self.s3.endpoint(),
-            self.name(),
-            self.there().endpoint(),
-        );
-        let settings = Settings::parse(&at.join("agent.toml"), &text, &BTreeMap::new()).expect("settings");
-        // The tasks of an agent that has just ended release the file within moments.
-        for _ in 0..100 {
-            match Agent::build(&settings).await {
-                Ok(agent) => return agent,
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            }
-        }
-        panic!("the embedded file stays in use");
+        let parts = "transfer = { multipart_threshold = \"5MiB\", part_size = \"5MiB\" }";
+        self.folder.agent(&settings.embedded().with(parts)).await
     }
 
     async fn drain(&self, key: &str) -> Summary {

@@ -8,7 +8,7 @@ use sandbox::{Fault, Operation, Rule};
 use skyferry_agent::janitor::{Begun, Swept};
 
 use crate::running::{SINK, Stage, created};
-use crate::{bytes, only_ever_showed};
+use fixture::{bytes, only_ever_showed};
 
 const MULTIPART: &str = "[transfer]\nmultipart_threshold = \"8MiB\"\npart_size = \"5MiB\"";
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::{Fault, Operation, Rule, S3Options};
 
 use crate::running::{SINK, SOURCE, Stage, created, finish};
-use crate::{bytes, only_ever_showed};
+use fixture::{bytes, only_ever_showed};
 
 #[tokio::test]
 async fn a_burst_of_overwrites_of_one_key_costs_few_writes() {

@@ -12,6 +12,7 @@ pub mod inventory {
     pub mod csv;
     pub mod manifest;
     pub mod parquet;
+    pub mod row;
     pub mod rows;
     pub mod schema;
     pub mod unpack;
@@ -117,7 +118,7 @@ pub fn file(bytes: &[u8]) -> File {
 
 /// Reads every row, as far as the file can be read; `most` is more than it can hold.
 pub fn read_rows(mut rows: inventory::rows::Rows, most: u64) {
-    use inventory::rows::Wrong;
+    use inventory::row::Wrong;
     for _ in 0..=most {
         match rows.next() {
             Ok(Some(row)) => assert!(!row.key.is_empty(), "a row without a key"),

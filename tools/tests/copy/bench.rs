@@ -4,33 +4,16 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-use sandbox::{GcsOptions, GcsPeer, S3Options, S3Peer};
-use serde_json::Value;
+pub use fixture::{ProgramOutput, ended, s3};
+use sandbox::{GcsOptions, GcsPeer, S3Peer};
 use tokio::process::{Child, Command};
 
-/// No copy here takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(120);
-pub const BUCKET: &str = "photos";
+pub use fixture::SOURCE as BUCKET;
 
 pub struct Bench {
     pub folder: tempfile::TempDir,
-}
-
-/// What a run said.
-#[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    pub summary: Value,
-    pub stderr: String,
-}
-
-impl Said {
-    pub fn count(&self, name: &str) -> u64 {
-        self.summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {self:?}"))
-    }
 }
 
 impl Bench {
@@ -68,7 +51,7 @@ impl Bench {
         self.command(arguments).spawn().expect("started")
     }
 
-    pub async fn copy(&self, arguments: &[&str]) -> Said {
+    pub async fn copy(&self, arguments: &[&str]) -> ProgramOutput {
         ended(self.start(arguments)).await
     }
 
@@ -83,23 +66,8 @@ pub fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).expect("written");
 }
 
-pub async fn ended(child: Child) -> Said {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("an end in time");
-    said(&output.expect("an end"))
-}
-
-pub fn said(output: &Output) -> Said {
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let summary = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
-    Said { code: output.status.code(), summary, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
-}
-
 pub fn gcs() -> GcsPeer {
     GcsPeer::start(GcsOptions { buckets: vec![BUCKET.into()], ..GcsOptions::default() }).expect("a GCS peer")
-}
-
-pub fn s3() -> S3Peer {
-    S3Peer::start(S3Options { buckets: vec![BUCKET.into()], ..S3Options::default() }).expect("an S3 peer")
 }
 
 /// The flags of one side.

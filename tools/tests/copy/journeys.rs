@@ -122,9 +122,9 @@ async fn filters_leave_out_and_a_dry_run_changes_nothing() {
     let arguments =
         all(&["s3://photos", "to", "--include", "*.jpg", "--exclude", "c/e*", "--max-size", "1KB"], &[&from]);
     let output = bench.command(&[&arguments[..], &["--dry-run"]].concat()).output().await.expect("run");
-    let said = crate::bench::said(&output);
+    let said = crate::bench::ProgramOutput::from(output);
     assert_eq!((said.code, said.count("copied"), said.count("skipped")), (Some(0), 1, 3), "{said:?}");
-    assert!(said.stderr.contains("a.jpg") && said.summary["dry_run"] == true, "{said:?}");
+    assert!(said.stderr.contains("a.jpg") && said.json["dry_run"] == true, "{said:?}");
     let left: Vec<_> = std::fs::read_dir(bench.folder.path()).expect("read").map(|e| e.expect("one").path()).collect();
     assert!(!bench.path("to").exists() && left.iter().all(|path| tree(path).is_empty()), "{left:?}");
 

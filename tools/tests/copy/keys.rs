@@ -3,10 +3,10 @@
 use http::Method;
 use sandbox::{S3Peer, Scripted, ScriptedPeer};
 
-use crate::bench::{BUCKET, Bench, Said, ended, s3};
+use crate::bench::{BUCKET, Bench, ProgramOutput, ended, s3};
 
 /// With these profiles, and with what single sign-on left on the disk.
-async fn copied(bench: &Bench, config: &str, profile: &str, variables: &[(&str, &str)]) -> Said {
+async fn copied(bench: &Bench, config: &str, profile: &str, variables: &[(&str, &str)]) -> ProgramOutput {
     let s3 = s3();
     s3.set_object(BUCKET, "k", "hello").expect("an object");
     bench.write(".aws/config", config.as_bytes());

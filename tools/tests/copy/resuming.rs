@@ -144,7 +144,7 @@ async fn signals_drain_and_tell_by_the_exit_code_and_the_next_run_ends_the_work(
         signal(&child, name);
         let said = ended(child).await;
         assert_eq!(said.code, Some(code), "{said:?}");
-        assert!(said.summary["copied"].is_u64(), "{said:?}");
+        assert!(said.json["copied"].is_u64(), "{said:?}");
     }
     let said = bench.copy(&arguments).await;
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -3,7 +3,7 @@
 
 use sandbox::{Moto, Rclone};
 
-use crate::bench::{BUCKET, Bench, PARTS, Said, at, bytes, ended, tree};
+use crate::bench::{BUCKET, Bench, PARTS, ProgramOutput, at, bytes, ended, tree};
 
 /// A server under test, and how it is spoken to.
 struct Server<'a> {
@@ -14,7 +14,7 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    async fn copy(&self, from: &str, to: &str, side: &str) -> Said {
+    async fn copy(&self, from: &str, to: &str, side: &str) -> ProgramOutput {
         let profile = [format!("--{side}-profile"), self.profile.to_owned()];
         let flags: Vec<String> = at(side, &self.endpoint, "THEIRS_").into_iter().chain(profile).collect();
         let arguments: Vec<&str> = [from, to].into_iter().chain(flags.iter().map(String::as_str)).collect();

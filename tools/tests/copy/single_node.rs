@@ -2,10 +2,10 @@
 
 use sandbox::{S3Options, S3Peer};
 
-use crate::bench::{BUCKET, Bench, PARTS, Said, all, at, bytes, ended, objects, s3};
+use crate::bench::{BUCKET, Bench, PARTS, ProgramOutput, all, at, bytes, ended, objects, s3};
 
 /// `~/.aws` with a profile for the peer, by its two variables.
-async fn copy(bench: &Bench, arguments: &[&str]) -> Said {
+async fn copy(bench: &Bench, arguments: &[&str]) -> ProgramOutput {
     let keys =
         format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", S3Peer::ACCESS_ID, S3Peer::SECRET);
     bench.write("aws/credentials", keys.as_bytes());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Access, Fault, Operation, Reply, Rule};
 
-use crate::bench::{BUCKET, Bench, all, at, bytes, gcs, objects, s3, said, tree};
+use crate::bench::{BUCKET, Bench, ProgramOutput, all, at, bytes, gcs, objects, s3, tree};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_not_there_is_told_at_once() {
@@ -143,12 +143,12 @@ async fn fault_a29_one_key_that_is_always_refused_ends_it_at_the_limit_and_is_na
 }
 
 /// Root may read everything and fill no disk, so these run as somebody else would: in a user namespace.
-async fn unshared(bench: &Bench, script: &str) -> crate::bench::Said {
+async fn unshared(bench: &Bench, script: &str) -> crate::bench::ProgramOutput {
     let mut command = tokio::process::Command::new("unshare");
     bench.prepare(&mut command);
     command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script]);
     command.env("SKYFERRY", env!("CARGO_BIN_EXE_skyferry"));
-    said(&command.output().await.expect("unshare of util-linux"))
+    command.output().await.expect("unshare of util-linux").into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +167,7 @@ async fn a_disk_that_fills_ends_it_with_what_fits_and_more_room_goes_on() {
     let said = unshared(&bench, script).await;
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("No space left") && said.stderr.contains("check the disk's space"), "{said:?}");
-    assert_eq!(said.summary["parked"], 0, "{said:?}");
+    assert_eq!(said.json["parked"], 0, "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +195,7 @@ async fn what_may_not_be_read_is_told_and_the_rest_goes_on() {
     };
     bench.prepare(&mut command);
     let output = command.args(["copy", "tree", "to", "--json", "--patience", "2s"]).output().await.expect("run");
-    let said = said(&output);
+    let said = ProgramOutput::from(output);
     std::fs::set_permissions(bench.path("tree/dark"), std::fs::Permissions::from_mode(0o755)).expect("opened");
     assert_eq!((said.code, said.count("copied"), said.count("parked")), (Some(1), 2, 1), "{said:?}");
     assert!(said.stderr.contains("locked") && said.stderr.contains("dark"), "{said:?}");

@@ -1,53 +1,23 @@
 //! What the journeys need: a place of one's own, settings, the program, and what came into the queue.
 
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+pub use fixture::{ProgramOutput, ended};
 use sandbox::Ministack;
-use serde_json::Value;
 use skyferry_agent::wiring::EMBEDDED_QUEUE;
 use skyferry_core::event::{self, Entry, Parsed, Record};
 use skyferry_core::queue::{Queue as _, QueueTraits};
 use skyferry_sqlite::Embedded;
 use tokio::process::{Child, Command};
 
-/// No run here takes longer.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// On ministack.
 pub const QUEUE: &str = "jobs";
 
 pub struct Bench {
     pub folder: tempfile::TempDir,
     pub cloud: Option<Ministack>,
-}
-
-/// What a run said.
-#[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    pub counts: Value,
-    pub stderr: String,
-}
-
-impl Said {
-    pub fn count(&self, name: &str) -> u64 {
-        self.counts[name].as_u64().unwrap_or_else(|| panic!("no {name} in {self:?}"))
-    }
-
-    pub fn counts<const N: usize>(&self, names: [&str; N]) -> [u64; N] {
-        names.map(|name| self.count(name))
-    }
-
-    /// It failed, said why, and sent nothing.
-    pub fn refused(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        for word in words {
-            assert!(self.stderr.contains(word), "no {word:?} in {self:?}");
-        }
-        assert!(!self.stderr.contains("panicked"), "{self:?}");
-        assert_eq!(self.counts.get("jobs").and_then(Value::as_u64).unwrap_or(0), 0, "{self:?}");
-    }
 }
 
 /// Of the routes of these settings: all of `photos`, to `copies/backup/`.
@@ -121,12 +91,12 @@ impl Bench {
         command.spawn().expect("started")
     }
 
-    pub async fn run(&self, arguments: &[&str]) -> Said {
+    pub async fn run(&self, arguments: &[&str]) -> ProgramOutput {
         ended(self.start(arguments)).await
     }
 
     /// Another command than `inventory`.
-    pub async fn skyferry(&self, arguments: &[&str]) -> Said {
+    pub async fn skyferry(&self, arguments: &[&str]) -> ProgramOutput {
         ended(self.spawn(arguments)).await
     }
 
@@ -182,15 +152,4 @@ pub fn record(body: &str) -> Record {
         },
         other => panic!("{other:?}"),
     }
-}
-
-pub async fn ended(child: Child) -> Said {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("an end in time");
-    said(&output.expect("an end"))
-}
-
-fn said(output: &Output) -> Said {
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let counts = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
-    Said { code: output.status.code(), counts, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }

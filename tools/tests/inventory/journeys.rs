@@ -133,7 +133,7 @@ async fn a_dry_run_tells_and_a_file_of_jobs_holds_them_a_line_each() {
     let manifest = Report::csv(VERSIONED, &versions(), 100).write(bench.folder.path());
     let manifest = manifest.to_str().expect("UTF-8");
     let said = bench.run(&[manifest, "--dry-run"]).await;
-    assert_eq!((said.code, &said.counts["dry_run"], said.count("jobs")), (Some(0), &true.into(), 12), "{said:?}");
+    assert_eq!((said.code, &said.json["dry_run"], said.count("jobs")), (Some(0), &true.into(), 12), "{said:?}");
     assert!(said.stderr.contains("would be sent"), "{said:?}");
     let said = bench.run(&[manifest, "--to-file", "jobs.txt"]).await;
     assert_eq!((said.code, said.count("jobs")), (Some(0), 12), "{said:?}");

@@ -29,7 +29,7 @@ async fn resident(bench: &Bench, arguments: &[&str], rows: usize) -> u64 {
         "{said:?}"
     );
     let most = watch.await.expect("watched");
-    eprintln!("{rows} rows in {} s, {} MiB resident at most", said.counts["seconds"], most >> 10);
+    eprintln!("{rows} rows in {} s, {} MiB resident at most", said.json["seconds"], most >> 10);
     most
 }
 

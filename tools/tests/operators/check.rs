@@ -103,12 +103,11 @@ async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_lef
 /// The same with an S3 as the destination.
 async fn onto_s3(endpoint: &str, id: &str, secret: &str) -> Stage {
     let stage = Stage::new().await;
-    let keys = std::fs::read_to_string(stage.folder.path().join("keys.json")).expect("keys");
+    let keys = std::fs::read_to_string(stage.folder.path("keys.json")).expect("keys");
     let keys = keys.replace(sandbox::GcsPeer::ACCESS_ID, id).replace(sandbox::GcsPeer::SECRET, secret);
-    std::fs::write(stage.folder.path().join("keys.json"), keys).expect("written");
-    let gcs = format!("endpoint = \"{}\"", stage.gcs.endpoint());
-    let s3 = format!("kind = \"s3\"\nregion = \"us-east-1\"\nendpoint = \"{endpoint}\"");
-    stage.write(&stage.settings().replace(&gcs, &s3));
+    std::fs::write(stage.folder.path("keys.json"), keys).expect("written");
+    let s3 = format!("kind = \"s3\", region = \"us-east-1\", endpoint = \"{endpoint}\"");
+    stage.settings(&format!("destination = {{ {s3} }}"));
     stage
 }
 
@@ -205,13 +204,7 @@ async fn a_denied_write_fails_and_says_what_to_grant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_queue_a_missing_bucket_and_a_missing_table_are_each_told() {
     let stage = Stage::new().await;
-    let settings = stage.settings();
-    stage.write(
-        &settings
-            .replace("name = \"list\"", "name = \"lost\"")
-            .replace("table = \"list\"", "table = \"lost\"")
-            .replace("bucket = \"copies\"", "bucket = \"lost\""),
-    );
+    stage.settings("queue.name = \"lost\"\nledger.table = \"lost\"\ndestination.bucket = \"lost\"");
     let (output, told) = check(&stage, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert_eq!(failed(&told), ["queue lost, open", "ledger, open", "destination lost/backup/, write"]);
@@ -229,7 +222,7 @@ async fn a_queue_without_dead_letters_of_short_patience_is_warned_of() {
     let stage = Stage::new().await;
     let attributes = [("VisibilityTimeout", "5".to_owned()), ("MessageRetentionPeriod", "3600".to_owned())];
     stage.cloud.create_queue("bare", &attributes).await.expect("a queue");
-    stage.write(&stage.settings().replace("name = \"list\"", "name = \"bare\""));
+    stage.settings("queue.name = \"bare\"");
     let (output, told) = check(&stage, &[]);
     assert_eq!(output.status.code(), Some(0), "warnings fail nothing: {}", errors(&output));
     for what in ["visibility", "retention", "dead letters", "policy"] {
@@ -286,7 +279,7 @@ async fn interrupted_it_cleans_up_after_itself() {
     let slow = Fault::Stall(std::time::Duration::from_secs(120));
     stage.gcs.faults().add(Rule::on(Operation::UploadPart, slow));
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_skyferry"));
-    command.args(["check", "--config", "agent.toml"]).current_dir(stage.folder.path());
+    command.args(["check", "--config", "agent.toml"]).current_dir(stage.folder.path(""));
     let child =
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("started");
     let pid = child.id().expect("it runs").to_string();
@@ -360,7 +353,7 @@ async fn an_event_of_the_source_is_heard_in_the_queue_and_by_way_of_an_agent() {
 async fn a_bucket_whose_events_go_nowhere_is_told() {
     let stage = Stage::new().await;
     stage.cloud.s3(http::Method::PUT, "/silent", &[], bytes::Bytes::new()).await.expect("a bucket");
-    stage.write(&stage.settings().replace(&format!("source_bucket = \"{SOURCE}\""), "source_bucket = \"silent\""));
+    stage.settings("routes = [{ source_bucket = \"silent\" }]");
     let (output, told) = check(&stage, &["--notification-probe=4s"]);
     assert_eq!((failed(&told), output.status.code()), (vec!["source silent, events".to_owned()], Some(1)));
 }

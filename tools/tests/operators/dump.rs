@@ -39,7 +39,7 @@ async fn every_record_is_a_row_with_the_predecessors_columns() {
     assert_eq!((of("Size"), of("sfOutcome")), (["5", "7"], ["copied", ""]));
     assert_eq!((of("instanceID")[1], of("jobStatus")[0]), ("i-1 i-2", "DONE"));
 
-    let file = stage.folder.path().join("dump.csv");
+    let file = stage.folder.path("dump.csv");
     let told = stage.told(&["table", "dump", "--output", "dump.csv"]);
     assert_eq!(told, json!({ "table": LIST, "records": 42, "output": "dump.csv" }));
     assert_eq!(std::fs::read(&file).expect("the file"), output.stdout);
@@ -50,9 +50,9 @@ async fn every_record_is_a_row_with_the_predecessors_columns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_not_there_leaves_no_file() {
     let stage = Stage::new().await;
-    stage.write(&stage.settings().replace("table = \"list\"", "table = \"lost\""));
+    stage.settings("ledger.table = \"lost\"");
     let output = stage.run(&["table", "dump", "--output", "dump.csv"]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert!(errors(&output).contains("ledger lost: no such table"), "{}", errors(&output));
-    assert!(!stage.folder.path().join("dump.csv").exists());
+    assert!(!stage.folder.path("dump.csv").exists());
 }

@@ -56,9 +56,7 @@ async fn a_pause_in_the_past_and_a_ledger_that_is_away_hold_nobody() {
     agent.stop().await;
 
     let proxy = sandbox::Proxy::start(stage.cloud.address()).expect("a proxy");
-    let ledger =
-        |endpoint: String| format!("[ledger]\n            table = \"{LIST}\"\n            endpoint = \"{endpoint}\"");
-    stage.write(&stage.settings().replace(&ledger(stage.cloud.endpoint()), &ledger(proxy.endpoint())));
+    stage.settings(&format!("ledger.endpoint = \"{}\"", proxy.endpoint()));
     let agent = stage.agent().await;
     proxy.set_open(false);
     proxy.cut_all();

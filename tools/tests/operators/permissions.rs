@@ -61,7 +61,7 @@ impl Walled {
         };
         let (source, destination) = (peer(SOURCE), peer(SINK));
         let front = Front::start(stage.cloud.address()).expect("a front");
-        let keys = std::fs::read_to_string(stage.folder.path().join("keys.json")).expect("keys");
+        let keys = std::fs::read_to_string(stage.folder.path("keys.json")).expect("keys");
         let keys = keys.replace("\"SANDBOX\"", &format!("\"{}\"", S3Peer::ACCESS_ID));
         let keys = keys.replace("\"sandbox\"", &format!("\"{}\"", S3Peer::SECRET));
         let keys = match onto_gcs {
@@ -70,22 +70,27 @@ impl Walled {
                 .replace(sandbox::GcsPeer::ACCESS_ID, S3Peer::ACCESS_ID)
                 .replace(sandbox::GcsPeer::SECRET, S3Peer::SECRET),
         };
-        std::fs::write(stage.folder.path().join("keys.json"), keys).expect("written");
-        let cloud = stage.cloud.endpoint();
-        let mut settings = stage
-            .settings()
-            .replace(
-                &format!("[source]\n            endpoint = \"{cloud}\""),
-                &format!("[source]\nendpoint = \"{}\"", source.endpoint()),
-            )
-            .replace(&cloud, &front.endpoint());
-        if !onto_gcs {
-            let s3 = format!("kind = \"s3\"\nregion = \"us-east-1\"\nendpoint = \"{}\"", destination.endpoint());
-            settings = settings.replace(&format!("endpoint = \"{}\"", stage.gcs.endpoint()), &s3);
-        }
-        settings.push_str("[transfer]\nmultipart_threshold = \"6MiB\"\npart_size = \"5MiB\"\ndeletes = true\nmax_delete_share = 100\n");
-        assert!(settings.contains(&source.endpoint()) && settings.contains(&front.endpoint()), "{settings}");
-        stage.write(&settings);
+        std::fs::write(stage.folder.path("keys.json"), keys).expect("written");
+        let there = match onto_gcs {
+            true => String::new(),
+            false => format!("kind = \"s3\"\nregion = \"us-east-1\"\nendpoint = \"{}\"", destination.endpoint()),
+        };
+        stage.settings(&format!(
+            r#"
+            queue.endpoint = "{front}"
+            ledger.endpoint = "{front}"
+            source.endpoint = "{source}"
+            [destination]
+            {there}
+            [transfer]
+            multipart_threshold = "6MiB"
+            part_size = "5MiB"
+            deletes = true
+            max_delete_share = 100
+            "#,
+            front = front.endpoint(),
+            source = source.endpoint()
+        ));
         source.set_object(SOURCE, "small", "hello").expect("put");
         source.put_synthetic(SOURCE, "large", 11 << 20, 7).expect("put");
         Walled { stage, source, destination, front }

@@ -1,40 +1,31 @@
 //! A cloud with a bucket whose events go to a queue, a GCS peer, the settings between them, and perhaps an agent.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use fixture::{AgentFolder, AgentSettings, RunningAgent};
+pub use fixture::{SINK, SOURCE};
 use sandbox::{GcsOptions, GcsPeer, Ministack};
-use skyferry_agent::notice::{Reason, Shutdown};
 use skyferry_agent::status::Recent;
-use skyferry_agent::wiring::{Agent, Until, create_table};
+use skyferry_agent::wiring::create_table;
 use skyferry_config::Settings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub const SOURCE: &str = "photos";
-pub const SINK: &str = "copies";
 /// Queue and table.
 pub const LIST: &str = "list";
 
 pub struct Stage {
     pub cloud: Ministack,
     pub gcs: GcsPeer,
-    pub folder: tempfile::TempDir,
+    pub folder: AgentFolder,
     /// Where the agent tells its status.
     pub port: u16,
-}
-
-/// An agent that runs in this process.
-pub struct Running {
-    shutdown: Shutdown,
-    task: JoinHandle<()>,
 }
 
 impl Stage {
@@ -47,63 +38,37 @@ impl Stage {
         cloud.create_queue_with_dead_letters(LIST, 30, 12).await.expect("a queue");
         cloud.create_bucket_with_events(SOURCE, LIST).await.expect("a bucket");
         let gcs = GcsPeer::start(GcsOptions { buckets: vec![SINK.into()], ..gcs }).expect("a GCS peer");
-        let folder = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("bound").port();
-        let stage = Stage { cloud, gcs, folder, port };
-        let keys = format!(
-            r#"{{"source":{{"aws_access_key_id":"SANDBOX","aws_secret_access_key":"sandbox","region":"{}"}},
-            "destination":{{"aws_access_key_id":"{}","aws_secret_access_key":"{}"}}}}"#,
-            Ministack::REGION,
-            GcsPeer::ACCESS_ID,
-            GcsPeer::SECRET
-        );
-        std::fs::write(stage.folder.path().join("keys.json"), keys).expect("written");
-        stage.write(&stage.settings());
+        let stage = Stage { cloud, gcs, folder: AgentFolder::default(), port };
+        stage.settings("");
         create_table(&stage.parsed()).await.expect("a table");
         stage
     }
 
-    pub fn settings(&self) -> String {
-        let (cloud, gcs, port) = (self.cloud.endpoint(), self.gcs.endpoint(), self.port);
-        format!(
+    fn agent_settings(&self) -> AgentSettings {
+        let port = self.port;
+        AgentSettings::cloud_to_gcs(&self.cloud, &self.gcs).with(&format!(
             r#"
-            mode = "get"
-            [credentials]
-            source = {{ provider = "file", path = "keys.json", field = "source" }}
-            destination = {{ provider = "file", path = "keys.json", field = "destination" }}
-            [queue]
-            name = "{LIST}"
-            endpoint = "{cloud}"
-            [ledger]
-            table = "{LIST}"
-            endpoint = "{cloud}"
-            [source]
-            endpoint = "{cloud}"
-            [destination]
-            bucket = "{SINK}"
-            prefix = "backup"
-            endpoint = "{gcs}"
-            [[routes]]
-            source_bucket = "{SOURCE}"
-            [status]
-            listen = "127.0.0.1:{port}"
+            queue.name = "{LIST}"
+            ledger.table = "{LIST}"
+            destination.prefix = "backup"
+            status.listen = "127.0.0.1:{port}"
             "#
-        )
+        ))
     }
 
-    pub fn write(&self, settings: &str) {
-        std::fs::write(self.folder.path().join("agent.toml"), settings).expect("written");
+    /// Writes the settings with these merged into them.
+    pub fn settings(&self, more: &str) {
+        self.folder.write("agent.toml", self.agent_settings().with(more).text());
     }
 
     fn parsed(&self) -> Settings {
-        let file = self.folder.path().join("agent.toml");
-        let text = std::fs::read_to_string(&file).expect("settings");
-        Settings::parse(&file, &text, &BTreeMap::new()).expect("settings")
+        Settings::load(&self.folder.path("agent.toml"), std::iter::empty::<(String, String)>()).expect("settings")
     }
 
     /// `skyferry` with these words and the settings.
     pub fn run(&self, words: &[&str]) -> Output {
-        skyferry(self.folder.path(), &[words, &["--config", "agent.toml"]].concat())
+        skyferry(&self.folder.path(""), &[words, &["--config", "agent.toml"]].concat())
     }
 
     /// The same with `--json`; the last line of stdout.
@@ -113,13 +78,10 @@ impl Stage {
     }
 
     /// Answers when it serves its status.
-    pub async fn agent(&self) -> Running {
-        let agent = Agent::build(&self.parsed()).await.expect("an agent").with_recent(recent());
-        let shutdown = Shutdown::default();
-        let run = agent.run(Until::Stopped, shutdown.clone());
-        let task = tokio::spawn(async move { run.await.map(|_| ()).expect("a run") });
+    pub async fn agent(&self) -> RunningAgent {
+        let agent = RunningAgent::start(fixture::build(&self.parsed()).await.with_recent(recent()));
         eventually("the agent serves its status", async || self.get("/healthz").await.is_some()).await;
-        Running { shutdown, task }
+        agent
     }
 
     /// Status and body of a page of the agent; `None` if nobody answers.
@@ -135,13 +97,6 @@ impl Stage {
 
     pub fn is_copied(&self, key: &str) -> bool {
         self.gcs.object(SINK, &format!("backup/{key}")).is_some()
-    }
-}
-
-impl Running {
-    pub async fn stop(self) {
-        self.shutdown.request(Reason::Terminate);
-        self.task.await.expect("it ended");
     }
 }
 
@@ -172,10 +127,5 @@ pub fn errors(output: &Output) -> String {
 
 /// Until it holds, looked at now and again, a minute at most.
 pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(60), waiting).await.is_ok(), "within a minute: {what}");
+    fixture::eventually(what, Duration::from_secs(60), holds).await;
 }

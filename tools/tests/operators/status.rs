@@ -57,7 +57,7 @@ async fn status_shows_the_queue_the_agents_and_why_something_was_parked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_not_there_is_told_and_fails() {
     let stage = Stage::new().await;
-    stage.write(&stage.settings().replace("name = \"list\"", "name = \"lost\""));
+    stage.settings("queue.name = \"lost\"");
     let output = stage.run(&["status"]);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
@@ -72,7 +72,7 @@ async fn watched_it_looks_again_and_again() {
     use tokio::io::AsyncBufReadExt as _;
     let stage = Stage::new().await;
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_skyferry"));
-    command.args(["status", "--config", "agent.toml", "--watch", "--json"]).current_dir(stage.folder.path());
+    command.args(["status", "--config", "agent.toml", "--watch", "--json"]).current_dir(stage.folder.path(""));
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().expect("started");
     let mut lines = tokio::io::BufReader::new(child.stdout.take().expect("piped")).lines();

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+pub use fixture::{ProgramOutput, SOURCE as BUCKET, ended};
 use http::Method;
 use sandbox::Ministack;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-pub const BUCKET: &str = "photos";
 pub const QUEUE: &str = "list";
 /// No run here takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,40 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Bench {
     pub cloud: Ministack,
     pub folder: tempfile::TempDir,
-}
-
-/// What a run said.
-#[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    /// The lines of stdout, as far as they are JSON.
-    pub lines: Vec<Value>,
-    pub stderr: String,
-}
-
-impl Said {
-    /// The last line of stdout.
-    pub fn result(&self) -> &Value {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self.lines.last().unwrap_or_else(|| panic!("no result: {self:?}"))
-    }
-
-    /// It ended so, with these words among what it said.
-    pub fn refused(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        for word in words {
-            assert!(self.stderr.contains(word), "{word}: {self:?}");
-        }
-    }
-}
-
-pub fn said(output: Output) -> Said {
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    Said {
-        code: output.status.code(),
-        lines: stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
 }
 
 pub fn arn() -> String {
@@ -112,12 +78,12 @@ impl Bench {
         command.spawn().expect("started")
     }
 
-    pub async fn run(&self, arguments: &[&str]) -> Said {
+    pub async fn run(&self, arguments: &[&str]) -> ProgramOutput {
         self.run_at(&self.cloud.endpoint(), arguments).await
     }
 
     /// With S3 elsewhere.
-    pub async fn run_at(&self, endpoint: &str, arguments: &[&str]) -> Said {
+    pub async fn run_at(&self, endpoint: &str, arguments: &[&str]) -> ProgramOutput {
         ended(self.start(endpoint, arguments)).await
     }
 
@@ -164,9 +130,4 @@ impl Bench {
         keys.sort();
         keys
     }
-}
-
-pub async fn ended(child: Child) -> Said {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("an end in time");
-    said(output.expect("an end"))
 }

@@ -11,7 +11,7 @@ use skyferry_core::queue::{Queue, QueueTraits};
 use skyferry_providers::{Cached, File};
 use skyferry_sqlite::Embedded;
 
-use crate::bench::{Bench, QUEUE, Said, ended};
+use crate::bench::{Bench, ProgramOutput, QUEUE, ended};
 
 const DEAD: &str = "list-dead";
 
@@ -49,7 +49,7 @@ impl Bench {
         assert!(self.cloud.peek(QUEUE).await.expect("received").is_empty(), "it is among the dead now");
     }
 
-    async fn deadletters(&self, arguments: &[&str]) -> Said {
+    async fn deadletters(&self, arguments: &[&str]) -> ProgramOutput {
         self.run(&[&["deadletters"][..], arguments, &["--config", "agent.toml", "--json"]].concat()).await
     }
 
@@ -69,15 +69,17 @@ async fn letters_are_listed_by_their_reasons_and_none_is_hidden_afterwards_on_mi
     let kind = "source GetObject: access denied (403 AccessDenied: no); grant s3:GetObject";
     let reasons = json!({ kind: 25, "received 1 times without an end": 1 });
     assert_eq!(said.result(), &json!({ "letters": 26, "reasons": reasons, "elsewhere": 0 }));
-    assert_eq!(said.lines.len(), 27, "one line a letter, then the counts");
-    assert!(said.lines.iter().any(|line| line["keys"] == json!(["photos/7.jpg"]) && line["reason"] == denied("7.jpg")));
+    assert_eq!(said.lines().len(), 27, "one line a letter, then the counts");
+    assert!(
+        said.lines().iter().any(|line| line["keys"] == json!(["photos/7.jpg"]) && line["reason"] == denied("7.jpg"))
+    );
     assert!(said.stderr.contains(&format!("25  {kind}")) && said.stderr.contains("and 22 more"), "{said:?}");
     assert_eq!(bench.depths().await, [[0, 0, 0], [26, 0, 0]]);
 
     let few = bench.deadletters(&["list", "--key", "photos/1?.jpg"]).await;
     assert_eq!(few.result()["letters"], 10);
     let shown = bench.deadletters(&["show", "photos/7.jpg"]).await;
-    assert_eq!(shown.lines[0]["body"], message("7.jpg"));
+    assert_eq!(shown.lines()[0]["body"], message("7.jpg"));
     bench.deadletters(&["show", "photos/none.jpg"]).await.refused(1, &["photos/none.jpg"]);
     assert_eq!(bench.depths().await, [[0, 0, 0], [26, 0, 0]]);
 }
@@ -164,7 +166,7 @@ async fn the_dead_letters_of_one_machine_are_sent_again_too() {
             .args(arguments)
             .args(["--config", "agent.toml", "--json"])
             .current_dir(folder.path());
-        crate::bench::said(command.output().expect("it ran"))
+        ProgramOutput::from(command.output().expect("it ran"))
     };
     run(&["list"]).refused(1, &["state.db", "no agent"]);
     let file = folder.path().join("state.db");
