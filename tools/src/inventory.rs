@@ -21,6 +21,7 @@ mod parquet;
 mod place;
 mod progress;
 mod reports;
+mod row;
 mod rows;
 mod schema;
 mod state;

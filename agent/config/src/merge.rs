@@ -8,7 +8,7 @@ use config::{Config, FileFormat, Format, Map, Source, Value, ValueKind};
 use super::ini;
 use super::predecessor;
 use super::problem::{ConfigError, Problem, What};
-use super::provider;
+use super::provider_text;
 use super::raw::{self, Node};
 
 const PREFIX: &str = "SKYFERRY__";
@@ -181,7 +181,7 @@ fn expand(root: &mut Value) {
     for value in roles.values_mut() {
         let ValueKind::String(text) = &value.kind else { continue };
         let origin = value.origin().map(str::to_string);
-        let fields = provider::fields(text)
+        let fields = provider_text::fields(text)
             .into_iter()
             .map(|(name, text)| (name.to_string(), Value::new(origin.as_ref(), text)));
         *value = Value::new(origin.as_ref(), fields.collect::<Map<_, _>>());

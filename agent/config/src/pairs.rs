@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::Route;
+use super::settings::Route;
 
 #[derive(Deserialize)]
 struct Pair {

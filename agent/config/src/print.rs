@@ -4,7 +4,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::*;
+use super::endpoint::Endpoint;
+use super::provider::Provider;
+use super::settings::*;
+use super::units;
 
 pub(super) fn print(settings: &Settings) -> String {
     let mut root = Table::new();

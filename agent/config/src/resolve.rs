@@ -1,120 +1,20 @@
 //! Raw texts to [`Settings`]: defaults, presets of the mode, and every check. Goes on after a problem, to find them all.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::endpoint::Endpoint;
 use super::merge::Tree;
 use super::problem::{ConfigError, Problem, What};
 use super::raw::{self, Raw, Text};
-use super::*;
+use super::reader::Reader;
+use super::settings::*;
+use super::{provider, sides, status};
 
 /// The predecessors' queue and table are called so, and so are the defaults.
 const LIST_NAME: &str = "s3_migration_file_list";
 const SSM_NAME: &str = "s3_migration_credentials";
 const EMBEDDED: &str = "skyferry.db";
-
-/// Reads values and notes what is wrong with them.
-pub(super) struct Reader<'a> {
-    pub base: &'a Path,
-    pub problems: Vec<Problem>,
-    /// Knows where values came from. `None` off the command line.
-    tree: Option<&'a Tree>,
-    environment: Option<&'a BTreeMap<String, String>>,
-}
-
-impl<'a> Reader<'a> {
-    /// For one value from the command line.
-    pub fn bare(base: &'a Path) -> Self {
-        Reader { base, problems: Vec::new(), tree: None, environment: None }
-    }
-
-    fn note(&mut self, setting: &str, what: What) {
-        let origin = self.tree.and_then(|tree| tree.origin(setting));
-        self.problems.push(Problem { setting: setting.into(), origin, what });
-    }
-
-    pub fn refuse(&mut self, setting: &str, found: &str, wanted: &str) {
-        self.note(setting, What::Value { found: found.into(), wanted: wanted.into() });
-    }
-
-    pub fn wrong(&mut self, setting: &str, text: String) {
-        self.note(setting, What::Wrong(text));
-    }
-
-    pub fn needed(&mut self, setting: &str, text: Text, advice: &str) -> Option<String> {
-        let text = text.filter(|text| !text.is_empty());
-        if text.is_none() {
-            self.note(setting, What::Missing(advice.into()));
-        }
-        text
-    }
-
-    pub fn value<T>(&mut self, setting: &str, text: Text, default: T, read: impl Fn(&str) -> Result<T, String>) -> T {
-        let Some(text) = text else { return default };
-        read(text.trim()).unwrap_or_else(|wanted| {
-            self.refuse(setting, &text, &wanted);
-            default
-        })
-    }
-
-    pub fn word<T: Words>(&mut self, setting: &str, text: Text, default: T) -> T {
-        self.value(setting, text, default, T::read)
-    }
-
-    pub fn flag(&mut self, setting: &str, text: Text, default: bool) -> bool {
-        self.value(setting, text, default, |text| text.parse().map_err(|_| "true or false".to_string()))
-    }
-
-    pub fn size(&mut self, setting: &str, text: Text, default: u64, least: u64, most: u64) -> u64 {
-        self.value(setting, text, default, |text| match units::size(text)? {
-            bytes if (least..=most).contains(&bytes) => Ok(bytes),
-            _ => Err(format!("between {} and {}", units::show_size(least), units::show_size(most))),
-        })
-    }
-
-    /// Fields that this kind has no use for: set in error, so not passed over in silence.
-    pub fn strangers(&mut self, at: &str, kind: &str, fields: &[(&str, &Text)]) {
-        for (name, _) in fields.iter().filter(|(_, value)| value.is_some()) {
-            self.wrong(&format!("{at}.{name}"), format!("does not belong to kind = {kind:?}: take it out"));
-        }
-    }
-
-    /// A variable of the clouds' own. Metadata servers speak plain http and are not on loopback.
-    fn metadata(&mut self, name: &str, scheme: &str) -> Option<Endpoint> {
-        let value = self.environment?.get(name).filter(|value| !value.is_empty())?;
-        let parsed = Endpoint::parse(&format!("{scheme}{value}"), true);
-        if parsed.is_err() {
-            self.wrong(name, format!("is not the address of a metadata server, like {scheme}host:port"));
-        }
-        parsed.ok()
-    }
-
-    fn path(&self, text: Text, default: &str) -> PathBuf {
-        self.base.join(text.as_deref().unwrap_or(default))
-    }
-
-    /// `service`: AWS's name for it in `AWS_ENDPOINT_URL_…`. The value is not shown: it may hold a password.
-    pub fn endpoint(&mut self, setting: &str, text: Text, allow_http: bool, service: Option<&str>) -> Option<Endpoint> {
-        let from_aws = |name: &str| {
-            let value = self.environment?.get(name).filter(|value| !value.is_empty())?;
-            Some((name.to_string(), value.clone()))
-        };
-        let (name, url) = match (text.filter(|text| !text.is_empty()), service) {
-            (Some(text), _) => (setting.to_string(), text),
-            (None, Some(service)) => {
-                from_aws(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| from_aws("AWS_ENDPOINT_URL"))?
-            }
-            (None, None) => return None,
-        };
-        match Endpoint::parse(&url, allow_http) {
-            Ok(endpoint) => Some(endpoint),
-            Err(wanted) => {
-                self.wrong(&name, format!("is not {wanted}"));
-                None
-            }
-        }
-    }
-}
 
 pub(super) fn resolve(
     tree: Tree,

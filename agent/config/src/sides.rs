@@ -1,8 +1,12 @@
 //! The two sides, the routes between them, and how bytes travel: the part of resolving that is about stores.
 
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
 use super::raw::{self, Text};
-use super::resolve::Reader;
-use super::*;
+use super::reader::Reader;
+use super::settings::*;
+use super::units;
 
 const GCS_ENDPOINT: &str = "https://storage.googleapis.com";
 const MIB: u64 = 1 << 20;

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::resolve::Reader;
-use super::{Backlog, Endpoint, Ledger, raw, units};
+use super::endpoint::Endpoint;
+use super::reader::Reader;
+use super::settings::{Backlog, Ledger};
+use super::{raw, units};
 
 /// The metric that `deploy-gce` scales by.
 const METRIC: &str = "custom.googleapis.com/skyferry/backlog";

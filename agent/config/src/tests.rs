@@ -2,6 +2,8 @@ mod backlog;
 mod drop_in;
 mod variables;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -4,19 +4,17 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_core::ledger::{Ledger, Record, Subject};
+use skyferry_core::ledger::{Ledger, Subject};
 use skyferry_core::object::{Key, Location};
 use skyferry_core::route::{Decision, Router};
-use skyferry_core::store::Listed;
 
+use super::equality::{by_ledger, by_listings, is_open};
+use super::finding::{Basis, Finding, Pair, Sides, Verdict, Why};
 use super::look::Look;
-use super::{Basis, Finding, Pair, Sides, Verdict, Why};
 use crate::select::Filter;
 
 /// Looks at once, of one range.
 const LOOKS: usize = 32;
-/// By how many seconds a listing may round a time otherwise than a look does.
-const ROUNDING: i64 = 1;
 
 pub struct Judge {
     pub router: Arc<Router>,
@@ -81,7 +79,7 @@ impl Judge {
         if !taken {
             return if here.is_some() { Meant::Skipped } else { Meant::Elsewhere };
         }
-        let verdict = listed(here.as_ref(), there.as_ref());
+        let verdict = by_listings(here.as_ref(), there.as_ref());
         Meant::Yes(Box::new(Finding { source, destination: expected, here, there, verdict }))
     }
 
@@ -95,7 +93,7 @@ impl Judge {
         }
         for (finding, record) in open.iter_mut().zip(self.ledger.lookup_all(&subjects).await?) {
             if let (Some(here), Some(there), Some(record)) = (&finding.here, &finding.there, record)
-                && still_stands(&record, here, there)
+                && by_ledger(&record, here, there)
             {
                 finding.verdict = Verdict::Equal(Basis::Ledger);
             }
@@ -123,49 +121,4 @@ enum Meant {
     Skipped,
     /// Another route's, or nobody's.
     Elsewhere,
-}
-
-/// What the listings decide alone.
-fn listed(here: Option<&Listed>, there: Option<&Listed>) -> Verdict {
-    let (here, there) = match (here, there) {
-        (Some(here), Some(there)) => (here, there),
-        (Some(_), None) => return Verdict::Differs(Why::Missing),
-        _ => return Verdict::Differs(Why::Extra),
-    };
-    if here.size != there.size {
-        Verdict::Differs(Why::Size)
-    } else if same_etag(&here.etag, &there.etag) {
-        Verdict::Equal(Basis::Etag)
-    } else if is_md5(&here.etag) && is_md5(&there.etag) {
-        Verdict::Differs(Why::Etag)
-    } else if there.last_modified < here.last_modified {
-        Verdict::Differs(Why::Newer)
-    } else {
-        Verdict::Equal(Basis::SizeAndTime)
-    }
-}
-
-/// Listings do not tell encryption: under SSE-KMS what looks like an MD5 is none. So unequal ones decide nothing yet.
-fn is_open(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Differs(Why::Etag | Why::Newer) | Verdict::Equal(Basis::SizeAndTime))
-}
-
-/// Equal ETags mean equal bytes; two that are missing mean nothing.
-pub fn same_etag(here: &str, there: &str) -> bool {
-    !here.is_empty() && here == there
-}
-
-fn is_md5(etag: &str) -> bool {
-    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// What the ledger recorded, and both listings still show.
-pub fn still_stands(record: &Record, here: &Listed, there: &Listed) -> bool {
-    let Some(published) = record.published.as_ref().filter(|_| record.ended) else { return false };
-    let known = &published.identity;
-    same_etag(&known.etag, &here.etag)
-        && known.size == here.size
-        && (known.last_modified - here.last_modified).abs() <= ROUNDING
-        && there.size == here.size
-        && there.revision.as_ref() == Some(&published.revision)
 }

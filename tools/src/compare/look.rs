@@ -7,7 +7,8 @@ use skyferry_core::digest::{self, Digests};
 use skyferry_core::store::metadata::lacks_headers;
 use skyferry_core::store::{Object, Pin, Sink, Source};
 
-use super::{Basis, Finding, Verdict, Why, same_etag};
+use super::equality::same_etag;
+use super::finding::{Basis, Finding, Verdict, Why};
 use crate::patience::Patience;
 
 pub struct Look {

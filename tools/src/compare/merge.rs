@@ -11,8 +11,8 @@ use anyhow::bail;
 use skyferry_core::object::Key;
 use skyferry_core::store::Listed;
 
-use super::Pair;
-use super::ranges::Bounds;
+use super::bounds::Bounds;
+use super::finding::Pair;
 use crate::pages::Pages;
 
 /// Pairs of one batch: about a page.

@@ -6,7 +6,8 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
-use super::{Basis, Finding, Judged, Verdict, Why};
+use super::finding::{Basis, Finding, Verdict, Why};
+use super::judge::Judged;
 
 #[derive(Clone, Debug, Default)]
 pub struct Tally {

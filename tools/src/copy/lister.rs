@@ -19,7 +19,7 @@ use skyferry_sqlite::queue::{EmbeddedQueue, Fed};
 
 use super::state::POSITION;
 use super::there::{Seen, There};
-use crate::compare::{same_etag, still_stands};
+use crate::compare::{Basis, Verdict, by_ledger, by_listings};
 use crate::inventory::{Listing, Position};
 use crate::pages::{End, Pages, Place};
 use crate::patience::Patience;
@@ -203,9 +203,9 @@ impl Lister {
         let record = self.ledger.lookup(&subject).await?;
         let published = record.as_ref().filter(|record| record.ended && record.published.is_some());
         let equal = match (seen, published) {
-            (Seen::Row(there), Some(record)) => still_stands(record, row, there),
+            (Seen::Row(there), Some(record)) => by_ledger(record, row, there),
             (Seen::Row(there), None) => {
-                self.tell.is_some() && there.size == row.size && same_etag(&row.etag, &there.etag)
+                self.tell.is_some() && by_listings(Some(row), Some(there)) == Verdict::Equal(Basis::Etag)
             }
             _ => false,
         };

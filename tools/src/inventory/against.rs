@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use rusqlite::{Connection, OptionalExtension as _, Statement};
 use skyferry_core::object::Location;
 
-use super::rows::Row;
+use super::row::Row;
 
 /// Keys come nearly in order, so that pages are seldom read again.
 const CACHE_KIB: i64 = 16 << 10;

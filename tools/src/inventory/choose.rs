@@ -10,7 +10,7 @@ use skyferry_core::route::{Decision, NotRouted, Route, Router};
 use skyferry_core::store::Listed;
 
 use super::against::There;
-use super::rows::Row;
+use super::row::Row;
 use super::schema::{Column, Schema};
 use super::walk::Chunk;
 use crate::select::{Filter, Selection};

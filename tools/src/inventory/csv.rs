@@ -5,7 +5,7 @@ use std::fs::File;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use skyferry_core::object::Key;
 
-use super::rows::{Row, Wrong, etag, version};
+use super::row::{Row, Wrong, etag, version};
 use super::schema::{Column, Schema};
 use super::unpack::{self, RowStart, Unpacked};
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::files::{self, Files};
 use super::place::Place;
 use super::reports::{self, Part};
-use super::rows::Row;
+use super::row::Row;
 use super::walk::Walk;
 use crate::patience::Patience;
 

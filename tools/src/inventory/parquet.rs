@@ -5,25 +5,21 @@ mod cells;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Display;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, TimeUnit};
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::{BoolType, ByteArrayType, DataType, Int64Type};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader as _, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnDescriptor;
 
-use super::rows::{Row, Wrong, etag, version};
+use super::row::{Row, Wrong, etag, version};
 use super::schema::{Column, Schema};
-use cells::{Cells, Sizes};
+use cells::{Cells, Sizes, told, unreadable_file};
 
-/// Rows that are decoded at a time.
-const BATCH: usize = 2048;
 /// What CSV files may shrink by (`unpack`) is enough for this format too.
 const RATIO: u64 = 250;
 /// Small files may shrink by more, and have more rows than bytes.
@@ -270,12 +266,4 @@ where
     T::T: Copy,
 {
     cells.as_mut().and_then(Cells::next).copied()
-}
-
-fn told(error: &ParquetError) -> String {
-    unreadable_file(error)
-}
-
-fn unreadable_file(why: impl Display) -> String {
-    format!("it is not a readable Parquet file: {why}")
 }

@@ -7,7 +7,8 @@ use tokio::sync::mpsc::Sender;
 
 use super::counts::Counts;
 use super::manifest::Format;
-use super::rows::{Row, Rows, Wrong};
+use super::row::{Row, Wrong};
+use super::rows::Rows;
 use super::schema::Schema;
 
 /// Of what is found in a chunk at most: some seconds of sending to SQS.

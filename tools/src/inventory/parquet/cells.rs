@@ -1,10 +1,13 @@
 //! The values of a column, some thousand at a time.
 
+use std::fmt::Display;
+
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{DataType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
 
-use super::{BATCH, told};
-
+/// Rows that are decoded at a time.
+const BATCH: usize = 2048;
 /// Beyond this not every whole number is a double.
 const MOST: f64 = 9_007_199_254_740_992.0;
 
@@ -70,4 +73,12 @@ impl Sizes {
             }
         }
     }
+}
+
+pub fn told(error: &ParquetError) -> String {
+    unreadable_file(error)
+}
+
+pub fn unreadable_file(why: impl Display) -> String {
+    format!("it is not a readable Parquet file: {why}")
 }

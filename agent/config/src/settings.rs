@@ -1,0 +1,284 @@
+//! What an operator decides, in types that cannot hold what makes no sense.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::provider::Provider;
+
+/// Everything that an operator decides. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub mode: Mode,
+    pub credentials: Credentials,
+    /// At least one.
+    pub queues: Vec<Queue>,
+    pub ledger: Ledger,
+    /// How the ledger's table writes times for people; as the predecessors did with their ini.
+    pub ledger_times: LedgerTimes,
+    pub source: Store,
+    pub destination: Store,
+    /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without
+    /// a source bucket stands alone and takes any: none was given.
+    pub routes: Vec<Route>,
+    pub transfer: Transfer,
+    /// The patterns. Read at the start, and again every minute.
+    pub ignore_list: Option<ListAt>,
+    /// They are compared with the key alone as well as with `bucket/key`; on with the predecessors' ini.
+    pub ignore_by_key: bool,
+    /// The predecessors' bucket pairs (`pairs.rs`): what their jobsender lists, and where its messages may go besides the
+    /// routes.
+    pub bucket_pairs: Option<ListAt>,
+    /// Where this machine may not read the bucket pairs, a jobsender's message is followed to the destination that it names.
+    /// The predecessors' roles were made so; on with their ini.
+    pub follow_jobs: bool,
+    /// `None`: `listen = "off"`.
+    pub listen: Option<SocketAddr>,
+    /// `None`: not published.
+    pub backlog: Option<Backlog>,
+    pub log: Log,
+    pub metadata: Metadata,
+    /// What became of each key of a predecessor's ini, a line each.
+    pub notes: Vec<String>,
+}
+
+/// Where the ignore list is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListAt {
+    File(PathBuf),
+    /// An SSM parameter, written `ssm:NAME`: where the serverless predecessor has it. Read with the machine's own role.
+    Ssm {
+        name: String,
+        endpoint: Option<Endpoint>,
+    },
+}
+
+/// Where this machine's metadata server is, if the environment says that it is elsewhere (`GCE_METADATA_HOST`,
+/// `AWS_EC2_METADATA_SERVICE_ENDPOINT`). No setting: it is the machine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub google: Option<Endpoint>,
+    pub amazon: Option<Endpoint>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// On GCE: the keys of both sides from Secret Manager.
+    Get,
+    /// On EC2: the machine's role, the destination's key from SSM.
+    Put,
+}
+
+/// `None`: that side needs no credentials (a directory, an embedded queue or ledger).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub source: Option<Provider>,
+    pub destination: Option<Provider>,
+    pub queue: Option<Provider>,
+    pub ledger: Option<Provider>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Sqs {
+        queue: QueueName,
+        /// `None`: the credential's.
+        region: Option<String>,
+        endpoint: Option<Endpoint>,
+    },
+    /// A SQLite file.
+    Embedded { path: PathBuf },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueName {
+    Name(String),
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    DynamoDb {
+        table: String,
+        /// `None`: the credential's.
+        region: Option<String>,
+        endpoint: Option<Endpoint>,
+    },
+    /// A SQLite file, the queue's too where both are embedded.
+    Embedded { path: PathBuf },
+    /// Several promises weaken; docs/guarantees.md lists them.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerTimes {
+    Sortable,
+    Predecessor,
+}
+
+/// One side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    S3(S3),
+    Gcs { endpoint: Endpoint },
+    Directory { path: PathBuf },
+}
+
+/// S3 and what speaks like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3 {
+    /// `None`: the credential's.
+    pub region: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    pub profile: Dialect,
+    pub path_style: bool,
+    /// Sources only.
+    pub request_payer: bool,
+    /// Account id, sent as `x-amz-expected-bucket-owner`.
+    pub expected_owner: Option<String>,
+}
+
+/// Which row of capabilities an S3 endpoint has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Aws,
+    AliyunOss,
+    Generic,
+}
+
+/// A line of the allow-list; `route.rs` says what it means. Prefixes as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `None`: any.
+    pub source_bucket: Option<String>,
+    pub source_prefix: String,
+    pub bucket: String,
+    pub prefix: String,
+    pub strip_prefix: bool,
+    pub storage_class: Option<String>,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Objects larger than this go in parts.
+    pub multipart_threshold: u64,
+    pub part_size: u64,
+    /// At once. `None`: adaptive.
+    pub max_objects: Option<u32>,
+    pub memory_budget: u64,
+    /// Per second. `None`: as much as there is.
+    pub max_bandwidth: Option<u64>,
+    pub stall_timeout: Duration,
+    pub verify: Verify,
+    pub deletes: bool,
+    /// Percent: when more than this share of what ends in a while are deletions, no more are carried over.
+    pub max_delete_share: u32,
+    pub versions: Versions,
+    pub metadata: bool,
+    pub tags: bool,
+    /// Archived objects are asked to be restored.
+    pub restore: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// The cheapest checksums that prove it.
+    Auto,
+    /// MD5 of every part too, as the predecessors had.
+    Md5,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    Latest,
+    /// The event's version.
+    Exact,
+}
+
+/// The queues' backlog as a metric of Cloud Monitoring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Its type.
+    pub metric: String,
+    pub period: Duration,
+    /// Of Cloud Monitoring.
+    pub endpoint: Endpoint,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: Level,
+    pub metrics: LogMetrics,
+    /// Beside stderr.
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+    /// The predecessors' lines, for their metric filters.
+    Predecessor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogMetrics {
+    Off,
+    /// CloudWatch's embedded metric format, a line a minute.
+    Emf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Level {
+    /// As settings and filters of the log write it.
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
+}
+
+/// Words for values, each once, for reading and for printing.
+pub(crate) trait Words: Copy + PartialEq + 'static {
+    const ALL: &'static [(&'static str, Self)];
+
+    fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
+        known.ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|(word, _)| *word).collect();
+            format!("one of {}", words.join(", "))
+        })
+    }
+}
+
+macro_rules! words {
+    ($($type:ident: $($word:literal $variant:ident),+;)+) => { $(
+        impl Words for $type {
+            const ALL: &'static [(&'static str, Self)] = &[$(($word, $type::$variant)),+];
+        }
+    )+ };
+}
+
+words! {
+    Mode: "get" Get, "put" Put;
+    Dialect: "aws" Aws, "aliyun-oss" AliyunOss, "generic" Generic;
+    Verify: "auto" Auto, "md5" Md5;
+    Versions: "latest" Latest, "exact" Exact;
+    LedgerTimes: "sortable" Sortable, "predecessor" Predecessor;
+    LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
+    LogMetrics: "off" Off, "emf" Emf;
+    Level: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
+}
