@@ -72,6 +72,16 @@ class Cloud:
             time.sleep(0.2)
         raise AssertionError(f"{name} does not settle")
 
+    def permitted(self, functions, name):
+        """The statements of the policy that both functions share, by their ids."""
+        role = functions.get_function_configuration(FunctionName=name)["Role"].rsplit("/", 1)[1]
+        iam = self.client("iam")
+        (attached,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
+        policy = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+        policy = json.loads(policy) if isinstance(policy, str) else policy
+        return {statement["Sid"]: statement for statement in policy["Statement"]}
+
     def settings(self, outputs):
         parameter = self.client("ssm").get_parameter(Name=outputs["SettingsParameter"])
         return tomllib.loads(parameter["Parameter"]["Value"])
@@ -99,6 +109,8 @@ class Serverless(unittest.TestCase):
             function = functions.get_function_configuration(FunctionName=name)
             self.assertEqual((function["Handler"], function["Runtime"]), (handler, "provided.al2023"))
             self.assertEqual((function["MemorySize"], function["Timeout"]), (1024, 900))
+            self.assertEqual(function["Architectures"], ["arm64"])
+        self.assertNotIn("KmsKey", self.cloud.permitted(functions, outputs["WorkerName"]))
         queues = self.cloud.client("sqs")
         name = outputs["QueueArn"].rsplit(":", 1)[1]
         url = queues.get_queue_url(QueueName=name)["QueueUrl"]
@@ -131,7 +143,15 @@ class Serverless(unittest.TestCase):
         self.assertEqual(self.cloud.client("sqs").list_queues(QueueNamePrefix="second").get("QueueUrls", []), [])
 
     def test_with_mode_get_the_key_reads_the_source(self):
-        outputs = self.cloud.stack("fetching", Mode="get", SourceRegion="cn-north-1", CredentialsParameter="/keys/china")
+        keys = [f"arn:aws:kms:{REGION}:000000000000:key/{name}" for name in ("of-the-parameter", "of-the-objects")]
+        outputs = self.cloud.stack(
+            "fetching", Mode="get", SourceRegion="cn-north-1", CredentialsParameter="/keys/china", Architecture="x86_64", KmsKey=",".join(keys)
+        )
+        functions = self.cloud.client("lambda")
+        for name in (outputs["WorkerName"], outputs["ScanName"]):
+            self.assertEqual(functions.get_function_configuration(FunctionName=name)["Architectures"], ["x86_64"])
+            statement = self.cloud.permitted(functions, name)["KmsKey"]
+            self.assertEqual((statement["Action"], statement["Resource"]), (["kms:Decrypt", "kms:GenerateDataKey"], keys))
         settings = self.cloud.settings(outputs)
         self.assertEqual(settings["credentials"]["source"], "ssm:/keys/china")
         self.assertEqual((settings["credentials"]["destination"], settings["source"]["region"]), ("instance", "cn-north-1"))
