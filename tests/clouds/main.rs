@@ -6,6 +6,7 @@ mod denied;
 mod dynamodb;
 mod function_settings;
 mod functions;
+mod functions_elsewhere;
 mod journey;
 mod moving;
 mod refused;

@@ -10,6 +10,18 @@ use serde_json::{Value, json};
 use crate::lambda::{LambdaError, LambdaPeer};
 use crate::ministack::Ministack;
 
+/// What an event can be sent to, and answers it.
+pub trait Function {
+    /// One invocation.
+    fn invoke(&self, event: &Value) -> impl Future<Output = Result<Value, LambdaError>>;
+}
+
+impl Function for LambdaPeer {
+    async fn invoke(&self, event: &Value) -> Result<Value, LambdaError> {
+        LambdaPeer::invoke(self, event).await
+    }
+}
+
 /// One invocation of the mapping.
 #[derive(Debug)]
 pub struct Delivered {
@@ -22,14 +34,14 @@ pub struct Delivered {
 }
 
 /// Between one queue and one function.
-pub struct EventSource<'a> {
+pub struct EventSource<'a, F = LambdaPeer> {
     pub cloud: &'a Ministack,
     pub queue: &'a str,
-    pub function: &'a LambdaPeer,
+    pub function: &'a F,
     pub batch: u32,
 }
 
-impl EventSource<'_> {
+impl<F: Function> EventSource<'_, F> {
     /// `None`: the queue had nothing to give.
     pub async fn poll(&self) -> io::Result<Option<Delivered>> {
         let url = self.cloud.queue_url(self.queue);

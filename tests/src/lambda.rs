@@ -157,6 +157,11 @@ impl LambdaPeer {
         self.kill.notify_one();
     }
 
+    /// The instance that waits for the next event.
+    pub async fn process(&self) -> Option<u32> {
+        self.instance.lock().await.as_ref().and_then(Child::id)
+    }
+
     /// What its instances have logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()

@@ -20,6 +20,7 @@
 mod awskeys;
 mod body;
 mod call;
+mod cargo_lambda;
 mod chunked;
 mod counters;
 mod desk;
@@ -57,11 +58,12 @@ mod weed;
 mod xml;
 
 pub use awskeys::AwsKeysPeer;
+pub use cargo_lambda::CargoLambda;
 pub use counters::Counts;
 pub use desk::{Desk, Weather};
 pub use dynamodb::{DynamoFront, Largest};
 pub use ec2::Ec2Peer;
-pub use event_source::{Delivered, EventSource};
+pub use event_source::{Delivered, EventSource, Function};
 pub use faults::{Fault, Faults, Reply, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
