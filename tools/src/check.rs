@@ -15,6 +15,7 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::{ALLOW, Apart, DENIED, bucket_pairs};
 use skyferry_config as config;
 use skyferry_config::Settings;
@@ -23,16 +24,15 @@ use skyferry_core::object::Key;
 use skyferry_core::route::{Decision, Pairs, Route};
 use skyferry_core::store::Sink;
 
+use crate::cli::{self, Cli, DONE, FAILED};
 use crate::settings::Config;
 use crate::show::Show;
-use crate::{DONE, FAILED, WRONG};
+use crate::usage::Usage;
 use events::Ears;
 use finding::{Findings, Verdict};
 use folder::Folder;
 use large::Place;
 
-/// Ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
 /// Where STS is, if not at its region's own place: as Amazon's own programs read it.
 const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 
@@ -59,28 +59,25 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", conflicts_with = "no_write", value_parser = config::duration)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "90s")]
     notification_probe: Option<Duration>,
-    /// Print all facts as one line of JSON on stdout; everything else goes to stderr.
-    #[arg(long)]
-    json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
-    let prefix = arguments.probe_prefix.trim_end_matches('/');
-    if prefix.is_empty() || prefix.starts_with('/') {
-        eprintln!("skyferry: --probe-prefix is a folder of its own, like .skyferry-check/");
-        return Ok(WRONG);
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let settings = self.config.load()?;
+        let prefix = self.probe_prefix.trim_end_matches('/');
+        if prefix.is_empty() || prefix.starts_with('/') {
+            return Err(Usage("--probe-prefix is a folder of its own, like .skyferry-check/".into()).into());
+        }
+        let mut findings = Findings::new(&cli.show);
+        let prefix = format!("{prefix}/");
+        let finished = cli.stoppable(check(&settings, self, &prefix, &cli.shutdown, &mut findings))?;
+        conclude(&findings, &cli.show)?;
+        Ok(match (finished, findings.count(Verdict::Failed)) {
+            (false, _) => cli.stopped(),
+            (true, 0) => DONE,
+            (true, _) => FAILED,
+        })
     }
-    let show = Show::new(arguments.json, false);
-    let mut findings = Findings::new(&show);
-    let runtime = skyferry_agent::process::runtime()?;
-    let finished = runtime.block_on(check(&settings, arguments, &format!("{prefix}/"), &mut findings))?;
-    conclude(&findings, &show, arguments.json)?;
-    Ok(match (finished, findings.count(Verdict::Failed)) {
-        (false, _) => INTERRUPTED,
-        (true, 0) => DONE,
-        (true, _) => FAILED,
-    })
 }
 
 /// `false`: interrupted.
@@ -88,6 +85,7 @@ async fn check(
     settings: &Settings,
     arguments: &Arguments,
     prefix: &str,
+    shutdown: &Shutdown,
     findings: &mut Findings<'_>,
 ) -> anyhow::Result<bool> {
     let write = !arguments.no_write;
@@ -126,15 +124,15 @@ async fn check(
     };
     let finished = tokio::select! {
         () = looked => true,
-        _ = tokio::signal::ctrl_c() => false,
+        () = shutdown.stop.cancelled() => false,
     };
     // What is gone at the source is copied no more.
     for Heard { source, copies, .. } in &heard {
-        clear(source, findings).await;
-        clear(copies, findings).await;
+        clear(source, shutdown, findings).await;
+        clear(copies, shutdown, findings).await;
     }
     for (folder, _) in folders.iter().filter(|_| write) {
-        clear(folder, findings).await;
+        clear(folder, shutdown, findings).await;
     }
     Ok(finished)
 }
@@ -260,11 +258,12 @@ async fn events_of(apart: &Apart, heard: &Heard, patience: Duration, findings: &
     events::probe(&**written, &heard.subject, &ears, findings).await;
 }
 
-async fn clear(folder: &Folder, findings: &mut Findings<'_>) {
+/// A second signal leaves it.
+async fn clear(folder: &Folder, shutdown: &Shutdown, findings: &mut Findings<'_>) {
     findings.about(format!("probe {}/{}", folder.bucket(), folder.prefix()));
     let stays = tokio::select! {
         stays = folder.clear() => stays,
-        _ = tokio::signal::ctrl_c() => vec!["whatever is there".to_owned()],
+        () = shutdown.now.cancelled() => vec!["whatever is there".to_owned()],
     };
     match &stays[..] {
         [] => findings.fine("cleaning up", "nothing of it is left"),
@@ -272,16 +271,13 @@ async fn clear(folder: &Folder, findings: &mut Findings<'_>) {
     }
 }
 
-fn conclude(findings: &Findings<'_>, show: &Show, json: bool) -> anyhow::Result<()> {
+fn conclude(findings: &Findings<'_>, show: &Show) -> anyhow::Result<()> {
     let promises = promises::promises(&findings.facts);
     let (failed, warnings) = (findings.count(Verdict::Failed), findings.count(Verdict::Warning));
     show.say(&promises::words(&promises))?;
     show.say(&format!("{} facts, {failed} failed, {warnings} warnings", findings.facts.len()))?;
-    if json {
-        let told = serde_json::json!({
-            "facts": findings.facts, "promises": promises, "failed": failed, "warnings": warnings,
-        });
-        show.json(&told.to_string())?;
-    }
+    show.json(serde_json::json!({
+        "facts": findings.facts, "promises": promises, "failed": failed, "warnings": warnings,
+    }))?;
     Ok(())
 }

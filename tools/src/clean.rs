@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use skyferry_agent::janitor::{AGE, Begun, Swept};
 use skyferry_agent::wiring::Agent;
 use skyferry_config as config;
 
+use crate::cli::{self, Cli, DONE};
 use crate::settings::Config;
-use crate::show::Show;
-use crate::{DONE, WRONG};
 
 /// Aborts leftover multipart uploads at the destinations of the settings' routes.
 ///
@@ -27,34 +27,28 @@ pub struct Arguments {
     /// Show what would be aborted, and abort nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Print the counts as one line of JSON on stdout; everything else goes to stderr.
-    #[arg(long)]
-    json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let show = Show::new(arguments.json, false);
-    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
-    if arguments.older_than < AGE && !arguments.dry_run {
-        eprintln!("skyferry: uploads younger than {} hours may be an agent's that is at work", AGE.as_secs() / 3600);
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let settings = self.config.load()?;
+        if self.older_than < AGE && !self.dry_run {
+            cli.voice.line(&format!(
+                "skyferry: uploads younger than {} hours may be an agent's that is at work",
+                AGE.as_secs() / 3600
+            ));
+        }
+        let done = if self.dry_run { "would be ended" } else { "ended" };
+        cli.block_on(async {
+            let mut janitor = Agent::build(&settings).await?.janitor();
+            janitor.dry = self.dry_run;
+            janitor.tell = Some(Box::new(move |at, upload| eprintln!("{done}: {at} (upload {upload})")));
+            let Swept { aborted, live, foreign } = janitor.sweep(Begun::Ago(self.older_than)).await?;
+            cli.show.say(&format!(
+                "{aborted} uploads {done}, {live} left to their writers, {foreign} not known to be Skyferry's"
+            ))?;
+            cli.show.json(json!({ "dry_run": self.dry_run, "ended": aborted, "live": live, "foreign": foreign }))?;
+            Ok(DONE)
+        })
     }
-    let words = if arguments.dry_run { "would be ended" } else { "ended" };
-    let runtime = skyferry_agent::process::runtime()?;
-    let swept = runtime.block_on(async {
-        let mut janitor = Agent::build(&settings).await?.janitor();
-        janitor.dry = arguments.dry_run;
-        janitor.tell = Some(Box::new(move |at, upload| eprintln!("{words}: {at} (upload {upload})")));
-        anyhow::Ok(janitor.sweep(Begun::Ago(arguments.older_than)).await?)
-    });
-    let Swept { aborted, live, foreign } = swept?;
-    show.say(&format!(
-        "{aborted} uploads {words}, {live} left to their writers, {foreign} not known to be Skyferry's"
-    ))?;
-    if arguments.json {
-        let dry_run = arguments.dry_run;
-        show.json(
-            &serde_json::json!({ "dry_run": dry_run, "ended": aborted, "live": live, "foreign": foreign }).to_string(),
-        )?;
-    }
-    Ok(DONE)
 }

@@ -3,8 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::DONE;
-use crate::show::Show;
+use crate::cli::{self, Cli, DONE};
 
 /// Prints completions for a shell.
 #[derive(clap::Args)]
@@ -17,9 +16,11 @@ pub struct Arguments {
     shell: Shell,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut crate::Arguments::command(), "skyferry", &mut script);
-    Show::new(false, false).say(String::from_utf8(script)?.trim_end())?;
-    Ok(DONE)
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut crate::Arguments::command(), "skyferry", &mut script);
+        cli.show.say(String::from_utf8(script)?.trim_end())?;
+        Ok(DONE)
+    }
 }

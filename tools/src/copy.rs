@@ -28,10 +28,10 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
 use skyferry_agent::janitor::{Begun, Swept};
-use skyferry_agent::notice::{Reason, Shutdown};
+use skyferry_agent::notice::Reason;
 use skyferry_agent::wiring::{Agent, Until};
 use skyferry_config::{Settings, Store};
-use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::error::Kind;
 use skyferry_core::object::{Key, Location};
 use skyferry_core::store::{ListFrom, Listed, Pin};
 use skyferry_sqlite::queue::EmbeddedQueue;
@@ -39,17 +39,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cli::{self, Cli, DONE, FAILED, WRONG};
 use crate::inventory::Listing;
 use crate::pages::{End, Place as Side, in_order};
 use crate::patience::Patience;
 use crate::select::Filter;
 use crate::show::Show;
-use crate::ticker;
-use crate::usage::Usage;
-use crate::voice::{self, Voice};
-use crate::{FAILED, WRONG, stopping};
+use crate::usage::{OrUsage as _, Usage};
+use crate::voice::Voice;
 pub use arguments::Arguments;
-use ending::{Ended, Ending, Wrong as _};
+use ending::Ending;
 use lister::Lister;
 use place::Place;
 use progress::Progress;
@@ -58,48 +57,34 @@ use settings::Origin;
 /// By how many seconds this clock and the destination's may differ.
 const SKEW: i64 = 60;
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(config) = &arguments.config else { return copy(arguments) };
-    let meant = match single_node::read(config) {
-        Ok(meant) => meant,
-        Err(error) => return Err(Usage(format!("--config {}: {error:#}", config.display())).into()),
-    };
-    eprintln!("{}", meant.describe(config));
-    match meant.arguments(std::env::args_os()) {
-        Ok(arguments) => copy(&arguments),
-        Err(error) => {
-            let _ = error.print();
-            Ok(WRONG)
+impl cli::Command for Arguments {
+    const WARNINGS: bool = true;
+
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let Some(config) = &self.config else { return cli.stoppable(perform(self, cli)) };
+        let meant = single_node::read(config).with_context(|| format!("--config {}", config.display())).or_usage()?;
+        eprintln!("{}", meant.describe(config));
+        match meant.arguments(std::env::args_os()) {
+            Ok(arguments) => cli.stoppable(perform(&arguments, cli)),
+            Err(error) => {
+                let _ = error.print();
+                Ok(WRONG)
+            }
         }
     }
 }
 
-fn copy(arguments: &Arguments) -> anyhow::Result<u8> {
-    let show = Show::new(arguments.json, arguments.verbose);
-    let bar = (show.bars && !arguments.no_progress && !arguments.dry_run).then(ticker::bar);
-    let voice = Voice::new(bar);
-    voice::log(arguments.verbose, &voice);
-    let work = async |shutdown: &Shutdown| perform(arguments, &show, &voice, shutdown).await;
-    match stopping::stoppable(&voice, work) {
-        Ok(code) => Ok(code),
-        Err(Ended { code, error }) => {
-            eprintln!("skyferry: {error:#}");
-            Ok(code)
-        }
-    }
-}
-
-async fn perform(arguments: &Arguments, show: &Show, voice: &Voice, shutdown: &Shutdown) -> Result<u8, Ended> {
+async fn perform(arguments: &Arguments, cli: &Cli) -> anyhow::Result<u8> {
     let started = Instant::now();
-    let patience = Patience::new(arguments.patience, voice.clone());
+    let patience = Patience::new(arguments.patience, cli.voice.clone());
     let prepared = tokio::select! {
-        prepared = Copying::prepare(arguments, &patience, voice) => prepared?,
-        () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),
+        prepared = Copying::prepare(arguments, &patience, &cli.voice) => prepared?,
+        () = cli.shutdown.stop.cancelled() => return Ok(cli.stopped()),
     };
     if arguments.dry_run {
-        return prepared.tell(arguments, show, started).await;
+        return prepared.tell(cli, started).await;
     }
-    prepared.copy(arguments, show, voice, shutdown, started).await
+    prepared.copy(cli, started).await
 }
 
 /// Everything that is known before the first object moves.
@@ -115,16 +100,16 @@ struct Copying {
 }
 
 impl Copying {
-    async fn prepare(arguments: &Arguments, patience: &Patience, voice: &Voice) -> Result<Copying, Ended> {
+    async fn prepare(arguments: &Arguments, patience: &Patience, voice: &Voice) -> anyhow::Result<Copying> {
         let named = |text: &Option<OsString>, which: &str| {
             Place::parse(text.as_deref().unwrap_or_default()).map_err(|why| anyhow!("{which}: {why}"))
         };
-        let source = named(&arguments.source, "SRC").wrong()?;
-        let destination = named(&arguments.destination, "DST").wrong()?;
-        let filter = Filter::new(&arguments.selection).wrong()?;
+        let source = named(&arguments.source, "SRC").or_usage()?;
+        let destination = named(&arguments.destination, "DST").or_usage()?;
+        let filter = Filter::new(&arguments.selection).or_usage()?;
         let mut origin = Origin::of(&source)?;
         let pair = pair(arguments, &source, &destination);
-        let mut file = state::path(arguments.state.as_deref(), &pair).wrong()?;
+        let mut file = state::path(arguments.state.as_deref(), &pair).or_usage()?;
         let scratch = match arguments.dry_run {
             true => Some(tempfile::tempdir().context("a temporary directory")?),
             false => None,
@@ -135,9 +120,9 @@ impl Copying {
         if let Some(scratch) = scratch.as_ref().filter(|_| arguments.restart || !file.exists()) {
             file = scratch.path().join("state");
         }
-        let settings = |origin: &Origin| -> Result<Settings, Ended> {
+        let settings = |origin: &Origin| -> anyhow::Result<Settings> {
             let places = [&source, &destination];
-            let mut settings = settings::settings(arguments, origin, places, &file).wrong()?;
+            let mut settings = settings::settings(arguments, origin, places, &file).or_usage()?;
             if let (Some(scratch), Store::Directory { path }) = (&scratch, &mut settings.destination)
                 && !path.exists()
             {
@@ -154,7 +139,7 @@ impl Copying {
         if let Some((role, error)) = agent.missing().filter(|(role, _)| by_default.iter().any(|(side, _)| side == role))
         {
             let error = anyhow!("no {role} keys ({error}): set AWS_ACCESS_KEY_ID, or name --{role}-credentials");
-            return Err(Ended { code: WRONG, error });
+            return Err(Usage(error.to_string()).into());
         }
         if let (None, Place::Remote { rest, .. }) = (&origin.single, &source)
             && arguments.inventory.is_empty()
@@ -191,32 +176,26 @@ impl Copying {
     }
 
     /// The dry run.
-    async fn tell(mut self, arguments: &Arguments, show: &Show, started: Instant) -> Result<u8, Ended> {
-        let lines = Show::new(arguments.json, true);
+    async fn tell(mut self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
+        let lines = Show::new(cli.show.is_json(), false);
         let prefix = self.lister.from.prefix.as_bytes().len();
         self.lister.tell = Some(Box::new(move |row: &Listed| {
             let rest = Key::new(row.key.as_bytes().get(prefix..).unwrap_or_default().to_vec());
             lines.say(&format!("{:>12}  {rest}", row.size))
         }));
         self.lister.run().await?;
-        ending::told(show, arguments.json, &self.lister.counts, self.agent.metrics().summary(), started.elapsed())?;
-        Ok(crate::DONE)
+        ending::told(&cli.show, &self.lister.counts, self.agent.metrics().summary(), started.elapsed())?;
+        Ok(DONE)
     }
 
-    async fn copy(
-        self,
-        arguments: &Arguments,
-        show: &Show,
-        voice: &Voice,
-        shutdown: &Shutdown,
-        started: Instant,
-    ) -> Result<u8, Ended> {
+    async fn copy(self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
+        let (voice, shutdown) = (&cli.voice, &cli.shutdown);
         let Copying { agent, lister, queue, patience, began, _scratch } = self;
         let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
         let origin = Location::new(lister.from.bucket.as_str(), lister.from.prefix.clone());
         let (janitor, breaker) = (agent.janitor(), agent.breaker().clone());
         let shown = Progress { metrics, counts: counts.clone(), voice: voice.clone() };
-        let shown = (!arguments.no_progress).then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
+        let shown = cli.progress().then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
 
         let all = CancellationToken::new();
         let listing = async {
@@ -269,8 +248,8 @@ impl Copying {
         let parked = queue.dead_letters(0, ending::TOLD).await?;
         let summary = ending::once_each(report.summary, counts.listed.load(Relaxed));
         trouble = trouble.or(ending::not_as_listed(&summary, counts.sent.load(Relaxed), &origin));
-        let ended = if !clean || trouble.is_some() || report.failed() { FAILED } else { crate::DONE };
-        Ending { summary, elapsed: started.elapsed(), trouble, parked }.tell(show, arguments.json)?;
+        let ended = if !clean || trouble.is_some() || report.failed() { FAILED } else { DONE };
+        Ending { summary, elapsed: started.elapsed(), trouble, parked }.tell(&cli.show)?;
         Ok(shutdown.reason().map_or(ended, Reason::exit_code))
     }
 }
@@ -288,14 +267,14 @@ fn pair(arguments: &Arguments, source: &Place, destination: &Place) -> Vec<u8> {
 }
 
 /// Settings that make no agent are wrong usage.
-async fn build(settings: &Settings) -> Result<Agent, Ended> {
+async fn build(settings: &Settings) -> anyhow::Result<Agent> {
     use skyferry_agent::wiring::WiringError::{Circle, NestedDirectories};
     Agent::build(settings).await.map_err(|error| {
         let error = match error {
             Circle(..) | NestedDirectories => anyhow!("DST lies within SRC, or SRC within DST: give DST another place"),
             error => error.into(),
         };
-        Ended { code: WRONG, error }
+        Usage(error.to_string()).into()
     })
 }
 
@@ -307,7 +286,7 @@ async fn is_there(
     rest: &str,
     source: &Place,
     patience: &Patience,
-) -> Result<bool, Ended> {
+) -> anyhow::Result<bool> {
     let prefix = Key::from(origin.prefix.as_str());
     let page = patience.ask(false, || agent.source().list(&origin.bucket, &prefix, ListFrom::Start)).await?;
     if rest.is_empty() || !page.objects.is_empty() || page.next.is_some() {
@@ -316,7 +295,7 @@ async fn is_there(
     let at = Location::new(origin.bucket.as_str(), rest);
     match patience.ask(true, || agent.source().head(&at, &Pin::Newest)).await {
         Ok(Some(_)) if !rest.ends_with('/') => Ok(false),
-        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and no object has this key").into()),
+        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and no object has this key")),
         Err(error) => Err(error.into()),
     }
 }
@@ -327,12 +306,12 @@ async fn inventory(
     source: &Store,
     agent: &Agent,
     patience: &Patience,
-) -> Result<Option<Listing>, Ended> {
+) -> anyhow::Result<Option<Listing>> {
     if arguments.inventory.is_empty() {
         return Ok(None);
     }
     if !matches!(source, Store::S3(_)) {
-        return Err(Ended { code: WRONG, error: anyhow!("--inventory goes with an SRC of s3://") });
+        return Err(Usage("--inventory goes with an SRC of s3://".into()).into());
     }
     let source = Some(agent.source().clone());
     Ok(Some(Listing::open(&arguments.inventory, source, patience.clone()).await.context("--inventory")?))
@@ -340,12 +319,12 @@ async fn inventory(
 
 /// Checks that the state is this pair's, and drops what waits in it if other objects are meant now. Back comes when the
 /// work began.
-async fn begin(queue: &EmbeddedQueue, pair: &[u8], chosen: &str, file: &Path, dry: bool) -> Result<i64, Ended> {
+async fn begin(queue: &EmbeddedQueue, pair: &[u8], chosen: &str, file: &Path, dry: bool) -> anyhow::Result<i64> {
     let known = queue.note(state::PAIR).await?;
     if known.as_deref().is_some_and(|known| known != pair) {
         let file = file.display();
         let error = anyhow!("{file} belongs to another SRC and DST: name another --state, or forget it with --restart");
-        return Err(Ended { code: WRONG, error });
+        return Err(Usage(error.to_string()).into());
     }
     let began = queue.note(state::BEGAN).await?.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
     let began = began.unwrap_or_else(now);
@@ -371,7 +350,7 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn sides(agent: &Agent, origin: &Origin) -> Result<(Side, Side), Ended> {
+fn sides(agent: &Agent, origin: &Origin) -> anyhow::Result<(Side, Side)> {
     let router = agent.router();
     let route = router.routes().first().context("a route")?;
     let from = Side {
@@ -387,10 +366,4 @@ fn sides(agent: &Agent, origin: &Origin) -> Result<(Side, Side), Ended> {
         versions: false,
     };
     Ok((from, to))
-}
-
-impl From<CopyError> for Ended {
-    fn from(error: CopyError) -> Ended {
-        Ended { code: FAILED, error: error.into() }
-    }
 }

@@ -13,9 +13,9 @@ use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::dead_letters;
 use skyferry_core::queue::{DeadLetters, Letter};
 
+use crate::cli::{self, Cli, DONE, FAILED};
 use crate::show::Show;
 use crate::usage::Usage;
-use crate::{DONE, FAILED, WRONG};
 pub use arguments::Arguments;
 use arguments::{Drop, List, Redrive, Verb, Which};
 use known::Known;
@@ -24,47 +24,45 @@ use walk::{Met, Walk};
 /// Letters shown of each kind.
 const EXAMPLES: usize = 3;
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let place = match &arguments.verb {
-        Verb::List(List { place, .. })
-        | Verb::Show(arguments::Show { place, .. })
-        | Verb::Redrive(Redrive { place, .. })
-        | Verb::Drop(Drop { place, .. }) => place,
-    };
-    if matches!(&arguments.verb, Verb::Drop(drop) if !drop.yes && !drop.dry_run) {
-        return Err(Usage("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
-    }
-    let Some(settings) = place.config.load() else { return Ok(WRONG) };
-    let runtime = skyferry_agent::process::runtime()?;
-    runtime.block_on(async {
-        let shutdown = Shutdown::default();
-        shutdown.listen()?;
-        let mut all = dead_letters(&settings).await?;
-        all.retain(|letters| place.queue.as_ref().is_none_or(|name| *name == *letters.queue()));
-        if all.is_empty() {
-            return Err(Usage("none of the settings' queues is called so".into()).into());
-        }
-        let desk = Desk { all, shutdown, show: Show::new(place.json, false), json: place.json };
-        let code = match &arguments.verb {
-            Verb::List(list) => desk.list(list).await?,
-            Verb::Show(show) => desk.show(&show.wanted).await?,
-            Verb::Redrive(Redrive { which, dry_run, rate, .. }) => {
-                desk.settle(&Settling { which, dry_run: *dry_run, again: true, rate: *rate }).await?
-            }
-            Verb::Drop(Drop { which, dry_run, .. }) => {
-                desk.settle(&Settling { which, dry_run: *dry_run, again: false, rate: None }).await?
-            }
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let place = match &self.verb {
+            Verb::List(List { place, .. })
+            | Verb::Show(arguments::Show { place, .. })
+            | Verb::Redrive(Redrive { place, .. })
+            | Verb::Drop(Drop { place, .. }) => place,
         };
-        Ok(desk.shutdown.reason().map_or(code, |reason| reason.exit_code()))
-    })
+        if matches!(&self.verb, Verb::Drop(drop) if !drop.yes && !drop.dry_run) {
+            return Err(Usage("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
+        }
+        let settings = place.config.load()?;
+        cli.stoppable(async {
+            let mut all = dead_letters(&settings).await?;
+            all.retain(|letters| place.queue.as_ref().is_none_or(|name| *name == *letters.queue()));
+            if all.is_empty() {
+                return Err(Usage("none of the settings' queues has this name".into()).into());
+            }
+            let desk = Desk { all, shutdown: &cli.shutdown, show: &cli.show };
+            let code = match &self.verb {
+                Verb::List(list) => desk.list(list).await?,
+                Verb::Show(show) => desk.show(&show.wanted).await?,
+                Verb::Redrive(Redrive { which, dry_run, rate, .. }) => {
+                    desk.settle(&Settling { which, dry_run: *dry_run, again: true, rate: *rate }).await?
+                }
+                Verb::Drop(Drop { which, dry_run, .. }) => {
+                    desk.settle(&Settling { which, dry_run: *dry_run, again: false, rate: None }).await?
+                }
+            };
+            Ok(cli.shutdown.reason().map_or(code, |reason| reason.exit_code()))
+        })
+    }
 }
 
 /// The queues' dead letters, and how to speak of them.
-struct Desk {
+struct Desk<'a> {
     all: Vec<Box<dyn DeadLetters>>,
-    shutdown: Shutdown,
-    show: Show,
-    json: bool,
+    shutdown: &'a Shutdown,
+    show: &'a Show,
 }
 
 /// Letters with one reason.
@@ -74,9 +72,9 @@ struct Kind {
     examples: Vec<String>,
 }
 
-impl Desk {
+impl Desk<'_> {
     fn walk<'a>(&'a self, letters: &'a dyn DeadLetters) -> Walk<'a> {
-        Walk { letters, shutdown: &self.shutdown, show: &self.show, rate: None }
+        Walk { letters, shutdown: self.shutdown, show: self.show, rate: None }
     }
 
     async fn list(&self, arguments: &List) -> anyhow::Result<u8> {
@@ -87,9 +85,7 @@ impl Desk {
             let walk = self.walk(&**letters);
             let met = walk.all(async |new| {
                 for letter in new.iter().filter(|letter| letter.matches(&arguments.which)) {
-                    if self.json {
-                        self.show.json(&letter.json().to_string())?;
-                    }
+                    self.show.json(letter.json())?;
                     let kind = kinds.entry(letter.kind()).or_default();
                     kind.count += 1;
                     if kind.examples.len() < EXAMPLES {
@@ -119,11 +115,9 @@ impl Desk {
                     found += 1;
                     let Known { letter: whole, reason, .. } = letter;
                     let (id, body, of) = (&whole.id, &whole.body, letters.name());
-                    if self.json {
-                        let mut line = letter.json();
-                        line["body"] = (**body).into();
-                        self.show.json(&line.to_string())?;
-                    }
+                    let mut line = letter.json();
+                    line["body"] = (**body).into();
+                    self.show.json(line)?;
                     self.show.say(&format!(
                         "{}\n  id      {id}\n  in      {of}, for {}\n  reason  {reason}\n  body    {body}",
                         letter.name(),
@@ -193,9 +187,7 @@ impl Desk {
         if self.shutdown.reason().is_some() {
             eprintln!("skyferry: interrupted; what was not settled is given back");
         }
-        if self.json {
-            self.show.json(&result.to_string())?;
-        }
+        self.show.json(result)?;
         Ok(DONE)
     }
 }

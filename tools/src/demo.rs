@@ -21,15 +21,12 @@ mod report;
 mod stage;
 mod step;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
-use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::process;
-use tracing_subscriber::EnvFilter;
 
+use crate::cli::{self, Cli, DONE, FAILED};
 use crate::show::Show;
-use crate::{DONE, FAILED};
 use goods::Goods;
 use leg::Leg;
 use report::{Facts, Source};
@@ -44,49 +41,31 @@ use step::Step;
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry demo --quick")]
 pub struct Arguments {
-    /// Print all facts as one line of JSON on stdout; everything else goes to stderr.
-    #[arg(long)]
-    json: bool,
     /// Use a large object of 64 MiB instead of 1 GiB.
     #[arg(long)]
     quick: bool,
-    /// Show the agent's log.
-    #[arg(short, long)]
-    verbose: bool,
 }
 
-/// Runs the demo. The directory outlives the runtime: nobody writes into it when it goes.
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    if arguments.verbose {
-        let filter = EnvFilter::new(process::logged("info") + ",s3s=error,s3s_fs=error");
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+/// The directory outlives the runtime: nobody writes into it when it goes.
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;
+        let ended = cli.stoppable(async {
+            tokio::select! {
+                facts = perform(self, directory.path(), &cli.show) => facts.map(Some),
+                () = cli.shutdown.stop.cancelled() => Ok(None),
+            }
+        });
+        let place = directory.path().display().to_string();
+        directory.close().with_context(|| format!("{place} could not be removed"))?;
+        let Some(facts) = ended? else {
+            cli.show.say("Interrupted; everything has been removed.")?;
+            return Ok(cli.stopped());
+        };
+        cli.show.say(&facts.table())?;
+        cli.show.json(&facts)?;
+        Ok(if facts.verified { DONE } else { FAILED })
     }
-    let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;
-    let runtime = skyferry_agent::process::runtime()?;
-    let show = Show::new(arguments.json, arguments.verbose);
-    let ended = runtime.block_on(async {
-        let shutdown = Shutdown::default();
-        shutdown.listen()?;
-        tokio::select! {
-            facts = perform(arguments, directory.path(), &show) => facts.map(Ok),
-            () = shutdown.stop.cancelled() => Ok(Err(shutdown.reason().unwrap_or(Reason::Interrupt))),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(5));
-    let place = directory.path().display().to_string();
-    directory.close().with_context(|| format!("{place} could not be removed"))?;
-    let facts = match ended? {
-        Ok(facts) => facts,
-        Err(reason) => {
-            show.say("Interrupted; everything has been removed.")?;
-            return Ok(reason.exit_code());
-        }
-    };
-    show.say(&facts.table())?;
-    if arguments.json {
-        show.json(&serde_json::to_string(&facts)?)?;
-    }
-    Ok(if facts.verified { DONE } else { FAILED })
 }
 
 async fn perform(arguments: &Arguments, directory: &std::path::Path, show: &Show) -> anyhow::Result<Facts> {

@@ -35,20 +35,19 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use indicatif::BinaryBytes;
 use serde::Serialize;
-use skyferry_agent::notice::Shutdown;
 use skyferry_agent::wiring::Agent;
 use skyferry_config::{Settings, Store, Versions};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken as Stop;
 
+use crate::cli::{self, Cli, DONE, FAILED};
 use crate::estimate::{Estimate, Reckoned};
 use crate::jobs::Jobs;
 use crate::patience::Patience;
 use crate::show::{Show, seconds};
-use crate::ticker;
-use crate::voice::{self, Voice};
-use crate::{DONE, FAILED, WRONG, stopping};
+use crate::usage::OrUsage as _;
+use crate::voice::Voice;
 use against::Against;
 pub use arguments::Arguments;
 use choose::{Chooser, Job};
@@ -68,21 +67,14 @@ type Chunks = mpsc::Receiver<Chunk<Job>>;
 /// How long the bucket of a report may refuse what only a person can mend.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let show = Show::new(arguments.json, false);
-    let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
-    voice::log(false, &voice);
-    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
-    let wanted = match Wanted::of(arguments, &settings) {
-        Ok(wanted) => wanted,
-        Err(error) => {
-            eprintln!("skyferry: {error:#}");
-            return Ok(WRONG);
-        }
-    };
-    stopping::stoppable(&voice, async |shutdown: &Shutdown| {
-        perform(arguments, &settings, wanted, &show, &voice, shutdown).await
-    })
+impl cli::Command for Arguments {
+    const WARNINGS: bool = true;
+
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let settings = self.config.load()?;
+        let wanted = Wanted::of(self, &settings).or_usage()?;
+        cli.stoppable(perform(self, &settings, wanted, cli))
+    }
 }
 
 /// What was typed, understood.
@@ -119,14 +111,8 @@ impl Wanted {
     }
 }
 
-async fn perform(
-    arguments: &Arguments,
-    settings: &Settings,
-    wanted: Wanted,
-    show: &Show,
-    voice: &Voice,
-    shutdown: &Shutdown,
-) -> anyhow::Result<u8> {
+async fn perform(arguments: &Arguments, settings: &Settings, wanted: Wanted, cli: &Cli) -> anyhow::Result<u8> {
+    let (voice, shutdown) = (&cli.voice, &cli.shutdown);
     let begun = Instant::now();
     let agent = Agent::build(settings).await?;
     let source = matches!(settings.source, Store::S3(_)).then(|| agent.source().clone());
@@ -136,7 +122,7 @@ async fn perform(
     let chooser = Chooser::new(agent.router(), &arguments.selection, exact, arguments.deletes, against)?;
     let mut sending = tokio::select! {
         sending = Sending::prepare(arguments, wanted, files, chooser, &agent) => sending?,
-        () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),
+        () = shutdown.stop.cancelled() => return Ok(cli.stopped()),
     };
     let before = sending.state.mark.counts;
     if before.rows > 0 {
@@ -144,7 +130,7 @@ async fn perform(
     }
     let progress = Arc::new(Progress::default());
     progress.at(sending.state.mark.files, &before);
-    let shown = (!arguments.no_progress).then(|| progress.show(voice, sending.parts.len()));
+    let shown = cli.progress().then(|| progress.show(voice, sending.parts.len()));
     let whole = sending.run(arguments.keep_going, &progress, voice, &shutdown.stop).await;
     drop(shown);
     voice.clear();
@@ -156,9 +142,9 @@ async fn perform(
         }
         _ => None,
     };
-    tell(arguments, show, &counts, estimate.as_ref(), begun.elapsed())?;
+    tell(arguments, &cli.show, &counts, estimate.as_ref(), begun.elapsed())?;
     match whole? {
-        false => Ok(stopping::code(shutdown)),
+        false => Ok(cli.stopped()),
         true => Ok(if counts.bad > 0 { FAILED } else { DONE }),
     }
 }
@@ -294,12 +280,9 @@ fn tell(
         Some(estimate) => show.say(&format!("\n{}", estimate.words(0, &arguments.fleet)))?,
         None => show.say(&format!("{} to copy, in {:.1} s", BinaryBytes(counts.bytes), elapsed.as_secs_f64()))?,
     }
-    if !arguments.json {
-        return Ok(());
-    }
     let estimate = estimate.map(|estimate| estimate.reckon(0, &arguments.fleet));
     let line = Line { dry_run: arguments.dry_run, counts: *counts, estimate, seconds: seconds(elapsed) };
-    Ok(show.json(&serde_json::to_string(&line)?)?)
+    Ok(show.json(line)?)
 }
 
 #[derive(Serialize)]

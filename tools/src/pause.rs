@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use serde_json::json;
 use skyferry_agent::fuse::Deletions;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{WiringError, open_ledger};
@@ -11,9 +12,9 @@ use skyferry_config as config;
 use skyferry_config::Settings;
 use skyferry_core::ledger::Ledger;
 
+use crate::cli::{self, Cli, DONE};
 use crate::settings::Config;
-use crate::show::Show;
-use crate::{DONE, WRONG};
+use crate::usage::Usage;
 
 /// Makes every agent of this ledger stop receiving messages. Objects in progress are finished.
 ///
@@ -33,8 +34,9 @@ pub struct PauseArguments {
     /// The reason; agents show it while they are paused.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    #[command(flatten)]
-    how: How,
+    /// Show what would be written, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Makes the agents of this ledger continue, within about 15 seconds.
@@ -51,83 +53,67 @@ pub struct ResumeArguments {
     /// Allow stopped deletions, instead of ending a pause.
     #[arg(long)]
     deletes: bool,
-    #[command(flatten)]
-    how: How,
-}
-
-#[derive(clap::Args)]
-struct How {
     /// Show what would be written, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Print one line of JSON on stdout.
-    #[arg(long)]
-    json: bool,
 }
 
-pub fn pause(arguments: &PauseArguments) -> anyhow::Result<u8> {
-    let pause = Pause::new(arguments.length, arguments.reason.clone());
-    change(&arguments.config, Some(&pause), &arguments.how)
-}
-
-pub fn resume(arguments: &ResumeArguments) -> anyhow::Result<u8> {
-    match arguments.deletes {
-        true => let_deletions_go(&arguments.config, &arguments.how),
-        false => change(&arguments.config, None, &arguments.how),
+impl cli::Command for PauseArguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let pause = Pause::new(self.length, self.reason.clone());
+        change(cli, &self.config, Some(&pause), self.dry_run)
     }
 }
 
-fn let_deletions_go(config: &Config, how: &How) -> anyhow::Result<u8> {
-    let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
-    let runtime = skyferry_agent::process::runtime()?;
-    let held = runtime.block_on(async {
-        let ledger = open(&settings).await?;
-        if how.dry_run {
-            return anyhow::Ok(Some(Deletions::read(&*ledger).await?));
+impl cli::Command for ResumeArguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        match self.deletes {
+            true => let_deletions_go(cli, &self.config, self.dry_run),
+            false => change(cli, &self.config, None, self.dry_run),
         }
-        anyhow::Ok(Deletions::let_go(&*ledger).await?)
-    })?;
-    let Some(held) = held else {
-        bail!("the ledger did not take the note: others change it at the same time; try again")
-    };
-    let show = Show::new(how.json, false);
-    let now = match &held {
-        Some(held) => format!("deletions are allowed for an hour; they were {held}"),
-        None => "no deletions were held back; for an hour none will be".to_owned(),
-    };
-    show.say(&if how.dry_run { format!("would be written: {now}") } else { now })?;
-    if how.json {
-        show.json(&serde_json::json!({ "dry_run": how.dry_run, "deletions_held": held }).to_string())?;
     }
-    Ok(DONE)
+}
+
+fn let_deletions_go(cli: &Cli, config: &Config, dry_run: bool) -> anyhow::Result<u8> {
+    let settings = settings_with_notes(config)?;
+    cli.block_on(async {
+        let ledger = open(&settings).await?;
+        let held = match dry_run {
+            true => Some(Deletions::read(&*ledger).await?),
+            false => Deletions::let_go(&*ledger).await?,
+        };
+        let Some(held) = held else {
+            bail!("the ledger did not take the note: others change it at the same time; try again")
+        };
+        let now = match &held {
+            Some(held) => format!("deletions are allowed for an hour; they were {held}"),
+            None => "no deletions were held back; for an hour none will be".to_owned(),
+        };
+        cli.show.say(&if dry_run { format!("would be written: {now}") } else { now })?;
+        cli.show.json(json!({ "dry_run": dry_run, "deletions_held": held }))?;
+        Ok(DONE)
+    })
 }
 
 /// None that keeps no notes.
-fn settings_with_notes(config: &Config) -> Option<Settings> {
+fn settings_with_notes(config: &Config) -> anyhow::Result<Settings> {
     let settings = config.load()?;
     if matches!(settings.ledger, config::Ledger::None) {
-        eprintln!("skyferry: [ledger] kind = \"none\" keeps no note that agents could read: stop them instead");
-        return None;
+        let text = "[ledger] kind = \"none\" keeps no note that agents could read: stop them instead";
+        return Err(Usage(text.into()).into());
     }
-    Some(settings)
+    Ok(settings)
 }
 
-/// To this pause, or to none.
-fn change(config: &Config, to: Option<&Pause>, how: &How) -> anyhow::Result<u8> {
-    let Some(settings) = settings_with_notes(config) else { return Ok(WRONG) };
-    let runtime = skyferry_agent::process::runtime()?;
-    let before = runtime.block_on(async {
+fn change(cli: &Cli, config: &Config, to: Option<&Pause>, dry_run: bool) -> anyhow::Result<u8> {
+    let settings = settings_with_notes(config)?;
+    cli.block_on(async {
         let ledger = open(&settings).await?;
-        let before = if how.dry_run { Pause::read(&*ledger).await } else { Pause::write(&*ledger, to).await };
-        anyhow::Ok(before?)
-    })?;
-    let show = Show::new(how.json, false);
-    show.say(&words(to, before.as_ref(), how.dry_run))?;
-    if how.json {
-        let told = serde_json::json!({ "dry_run": how.dry_run, "paused": to, "before": before });
-        show.json(&told.to_string())?;
-    }
-    Ok(DONE)
+        let before = if dry_run { Pause::read(&*ledger).await } else { Pause::write(&*ledger, to).await }?;
+        cli.show.say(&words(to, before.as_ref(), dry_run))?;
+        cli.show.json(json!({ "dry_run": dry_run, "paused": to, "before": before }))?;
+        Ok(DONE)
+    })
 }
 
 fn words(to: Option<&Pause>, before: Option<&Pause>, dry_run: bool) -> String {

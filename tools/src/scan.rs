@@ -12,19 +12,18 @@ use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
 use skyferry_agent::leader::Leader;
-use skyferry_agent::notice::Shutdown;
 use skyferry_config as config;
 use skyferry_core::event::{self, Parsed};
 use skyferry_core::queue::{Depth, Message, Queue};
 use tokio::time::Instant;
 
+use crate::cli::{self, Cli, DONE};
 use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};
 use crate::estimate::{Estimate, Fleet, Reckoned};
 use crate::jobs::Jobs;
 use crate::scope::{Scope, Scoped, Seen};
 use crate::show::{Show, seconds};
-use crate::voice::{self, Voice};
-use crate::{DONE, WRONG, stopping, ticker};
+use crate::usage::Usage;
 
 use removals::Removals;
 
@@ -70,15 +69,6 @@ pub struct Arguments {
     prices: Option<PathBuf>,
     #[command(flatten)]
     fleet: Fleet,
-    /// Print the result as one line of JSON on stdout.
-    #[arg(long)]
-    json: bool,
-    /// Show no progress on stderr.
-    #[arg(long)]
-    no_progress: bool,
-    /// Show every object that differs, on stderr.
-    #[arg(short, long)]
-    verbose: bool,
 }
 
 /// The note in the ledger of the scan that was the last to start.
@@ -86,31 +76,32 @@ const NOTE: &str = "scan";
 /// How long the one message that there seems to be is waited for.
 const LOOK: Duration = Duration::from_secs(2);
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let show = Show::new(arguments.json, arguments.verbose);
-    let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
-    voice::log(arguments.verbose, &voice);
-    let Some(settings) = arguments.scope.config.load() else { return Ok(WRONG) };
-    if arguments.deletes && !settings.transfer.deletes {
-        eprintln!("skyferry: --deletes needs transfer.deletes = true: without it the agents delete nothing");
-        return Ok(WRONG);
+impl cli::Command for Arguments {
+    const WARNINGS: bool = true;
+
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let settings = self.scope.config.load()?;
+        if self.deletes && !settings.transfer.deletes {
+            let text = "--deletes needs transfer.deletes = true: without it the agents delete nothing";
+            return Err(Usage(text.into()).into());
+        }
+        let estimate = Estimate::new(&settings, self.prices.as_deref())?;
+        cli.stoppable(async {
+            let opened = tokio::select! {
+                opened = self.scope.open(settings, self.head, &cli.voice) => opened,
+                () = cli.shutdown.stop.cancelled() => return Ok(cli.stopped()),
+            };
+            let mut opened = opened?;
+            opened.sides.iter_mut().for_each(|sides| sides.from.versions = self.versions);
+            Scan::new(self, &opened, cli, estimate).run().await
+        })
     }
-    let estimate = Estimate::new(&settings, arguments.prices.as_deref())?;
-    stopping::stoppable(&voice, async |shutdown: &Shutdown| {
-        let opened = tokio::select! {
-            opened = arguments.scope.open(settings, arguments.head, &voice) => opened,
-            () = shutdown.stop.cancelled() => return Ok(stopping::code(shutdown)),
-        };
-        let mut opened = opened?;
-        opened.sides.iter_mut().for_each(|sides| sides.from.versions = arguments.versions);
-        Scan::new(arguments, &opened, &voice, estimate).run(&show, shutdown).await
-    })
 }
 
 struct Scan<'a> {
     arguments: &'a Arguments,
     scoped: &'a Scoped,
-    voice: &'a Voice,
+    cli: &'a Cli,
     began: Instant,
     tally: Mutex<Tally>,
     estimate: Mutex<Estimate>,
@@ -120,11 +111,11 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(arguments: &'a Arguments, scoped: &'a Scoped, voice: &'a Voice, estimate: Estimate) -> Scan<'a> {
+    fn new(arguments: &'a Arguments, scoped: &'a Scoped, cli: &'a Cli, estimate: Estimate) -> Scan<'a> {
         Scan {
             arguments,
             scoped,
-            voice,
+            cli,
             began: Instant::now(),
             tally: Mutex::default(),
             estimate: Mutex::new(estimate),
@@ -134,7 +125,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    async fn run(self, show: &Show, shutdown: &Shutdown) -> anyhow::Result<u8> {
+    async fn run(self) -> anyhow::Result<u8> {
+        let show = &self.cli.show;
         if self.arguments.if_queue_empty && !nothing_waits(&**self.scoped.agent.queue()).await? {
             show.say("the queue is not empty: nothing was listed")?;
             self.line(show, Tally::default(), 0, None)?;
@@ -151,20 +143,20 @@ impl<'a> Scan<'a> {
         let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
         let compared = tokio::select! {
             compared = side_by_side(sides, *at_once, patience, each) => Some(compared),
-            () = shutdown.stop.cancelled() => None,
-            () = ticker::tell(self.voice.clone(), || locked(&self.tally).progress(self.began.elapsed())), if !self.arguments.no_progress => None,
+            () = self.cli.shutdown.stop.cancelled() => None,
+            () = self.cli.ticker(|| locked(&self.tally).progress(self.began.elapsed())) => None,
         };
         let flushed = self.jobs.lock().await.flush().await;
         let removed = match (&compared, &flushed) {
             (Some(Ok(())), Ok(())) => self.remove().await,
             _ => Ok(()),
         };
-        self.voice.clear();
+        self.cli.voice.clear();
         self.tell(show).await?;
         flushed.context("jobs could not be sent")?;
         let Some(compared) = compared else {
-            self.voice.line("skyferry: stopped; the same command finds the rest");
-            return Ok(stopping::code(shutdown));
+            self.cli.voice.line("skyferry: stopped; the same command finds the rest");
+            return Ok(self.cli.stopped());
         };
         compared.context(
             "the comparison broke off; what had been found until then was sent, the same command finds the rest",
@@ -182,8 +174,8 @@ impl<'a> Scan<'a> {
         locked(&self.tally).add(&judged);
         for finding in &judged.findings {
             let Verdict::Differs(why) = finding.verdict else { continue };
-            if self.arguments.verbose && (why != Why::Extra || self.arguments.deletes) {
-                self.voice.line(&format!("{}: {}", why.name(), finding.source));
+            if self.cli.verbose && (why != Why::Extra || self.arguments.deletes) {
+                self.cli.voice.line(&format!("{}: {}", why.name(), finding.source));
             }
             match &finding.here {
                 Some(here) => {
@@ -241,11 +233,8 @@ impl<'a> Scan<'a> {
     }
 
     fn line(&self, show: &Show, tally: Tally, sent: u64, estimate: Option<Reckoned>) -> anyhow::Result<()> {
-        if self.arguments.json {
-            let seconds = seconds(self.began.elapsed());
-            let line = Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds };
-            show.json(&serde_json::to_string(&line)?)?;
-        }
+        let seconds = seconds(self.began.elapsed());
+        show.json(Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds })?;
         Ok(())
     }
 }

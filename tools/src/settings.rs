@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use skyferry_config::Settings;
 
+use crate::usage::OrUsage as _;
+
 /// `--config`.
 #[derive(clap::Args)]
 pub struct Config {
@@ -20,9 +22,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings. What is wrong with them goes to stderr, and then there are none.
-    pub fn load(&self) -> Option<Settings> {
-        let loaded = Settings::load(&self.file, std::env::vars_os());
-        loaded.inspect_err(|error| eprintln!("skyferry: {error}")).ok()
+    /// The settings. What is wrong with them is an error of usage.
+    pub fn load(&self) -> anyhow::Result<Settings> {
+        Settings::load(&self.file, std::env::vars_os()).or_usage()
     }
 }

@@ -3,6 +3,8 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use serde::Serialize;
+
 pub struct Show {
     /// Stdout is for the JSON alone.
     json: bool,
@@ -11,19 +13,27 @@ pub struct Show {
 }
 
 impl Show {
-    /// A log on the terminal would tear bars to pieces.
-    pub fn new(json: bool, log: bool) -> Show {
-        Show { json, bars: std::io::stderr().is_terminal() && !log }
+    pub fn new(json: bool, bars: bool) -> Show {
+        Show { json, bars: bars && std::io::stderr().is_terminal() }
+    }
+
+    /// Whether the result is wanted as JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     /// A text for people.
     pub fn say(&self, text: &str) -> std::io::Result<()> {
-        if self.json { write(&mut std::io::stderr().lock(), text) } else { self.json(text) }
+        if self.json { write(&mut std::io::stderr().lock(), text) } else { write(&mut std::io::stdout().lock(), text) }
     }
 
-    /// A line for programs.
-    pub fn json(&self, line: &str) -> std::io::Result<()> {
-        write(&mut std::io::stdout().lock(), line)
+    /// A line for programs, where they asked for it.
+    pub fn json(&self, line: impl Serialize) -> std::io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let line = serde_json::to_string(&line)?;
+        write(&mut std::io::stdout().lock(), &line)
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use skyferry_config::Settings;
 use tokio::time::{Instant, sleep};
 
+use crate::cli::{self, Cli, DONE, FAILED};
 use crate::settings::Config;
-use crate::show::Show;
-use crate::{DONE, FAILED, WRONG};
+use crate::usage::OrUsage as _;
 use agents::Agents;
 use sight::{Sight, Totals};
 
@@ -41,27 +41,18 @@ pub struct Arguments {
     /// Repeat every two seconds, until Ctrl-C.
     #[arg(long)]
     watch: bool,
-    /// Print one line of JSON per update on stdout.
-    #[arg(long)]
-    json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(settings) = arguments.config.load() else { return Ok(WRONG) };
-    let agents = match Agents::new(&arguments.agents, settings.listen) {
-        Ok(agents) => agents,
-        Err(error) => {
-            eprintln!("skyferry: {error:#}");
-            return Ok(WRONG);
-        }
-    };
-    let runtime = skyferry_agent::process::runtime()?;
-    runtime.block_on(look(arguments, &settings, &agents))
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let settings = self.config.load()?;
+        let agents = Agents::new(&self.agents, settings.listen).or_usage()?;
+        cli.block_on(look(cli, self.watch, &settings, &agents))
+    }
 }
 
-async fn look(arguments: &Arguments, settings: &Settings, agents: &Agents) -> anyhow::Result<u8> {
-    let show = Show::new(arguments.json, false);
-    let repaint = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
+async fn look(cli: &Cli, watch: bool, settings: &Settings, agents: &Agents) -> anyhow::Result<u8> {
+    let repaint = watch && !cli.show.is_json() && std::io::stdout().is_terminal();
     let places = sight::Places::open(settings).await;
     let mut before: VecDeque<(Instant, Totals)> = VecDeque::new();
     loop {
@@ -76,11 +67,9 @@ async fn look(arguments: &Arguments, settings: &Settings, agents: &Agents) -> an
         let rate = before.front().map(|(then, old)| totals.since(old, at - *then)).unwrap_or_default();
         let sight = Sight::new(places.look().await, seen, totals, rate);
         let text = words::words(&sight);
-        show.say(&if repaint { format!("\x1b[H\x1b[J{text}") } else { text })?;
-        if arguments.json {
-            show.json(&serde_json::to_string(&sight)?)?;
-        }
-        if !arguments.watch {
+        cli.show.say(&if repaint { format!("\x1b[H\x1b[J{text}") } else { text })?;
+        cli.show.json(&sight)?;
+        if !watch {
             return Ok(if sight.queues.iter().any(|queue| queue.error.is_some()) { FAILED } else { DONE });
         }
         before.push_back((at, totals));

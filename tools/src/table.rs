@@ -5,14 +5,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde_json::json;
 use skyferry_agent::wiring::{create_table, dump_table};
 use skyferry_aws::dynamodb::COLUMNS;
 use skyferry_config::Settings;
 
 use crate::cells::cell;
+use crate::cli::{self, Cli, DONE};
 use crate::settings::Config;
 use crate::show::Show;
-use crate::{DONE, WRONG};
+use crate::usage::Usage;
 
 /// Creates or exports the ledger's DynamoDB table.
 #[derive(clap::Args)]
@@ -30,9 +32,6 @@ enum Verb {
     Create {
         #[command(flatten)]
         config: Config,
-        /// Print one line of JSON on stdout.
-        #[arg(long)]
-        json: bool,
     },
     /// Writes every record as a line of CSV: the columns of the earlier programs, and the outcome. Reads the whole table,
     /// page by page.
@@ -43,77 +42,74 @@ enum Verb {
         /// A new file to write to, instead of stdout.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Print the count as one line of JSON on stdout; needs --output.
-        #[arg(long, requires = "output")]
-        json: bool,
     },
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let (config, json) = match &arguments.verb {
-        Verb::Create { config, json } | Verb::Dump { config, json, .. } => (config, *json),
-    };
-    let Some(settings) = config.load() else { return Ok(WRONG) };
-    match &arguments.verb {
-        Verb::Create { .. } => create(&settings, &Show::new(json, false), json),
-        Verb::Dump { output: None, .. } => {
-            let mut lines = csv::Writer::from_writer(crate::show::out());
-            dump(&settings, &mut lines).map(|_| DONE)
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        match &self.verb {
+            Verb::Create { config } => {
+                let settings = config.load()?;
+                cli.block_on(async { create(&settings, &cli.show).await })
+            }
+            Verb::Dump { output: None, .. } if cli.show.is_json() => {
+                Err(Usage("--json needs --output: the records are CSV".into()).into())
+            }
+            Verb::Dump { config, output } => {
+                let settings = config.load()?;
+                cli.block_on(async {
+                    match output {
+                        None => dump(&settings, &mut csv::Writer::from_writer(crate::show::out())).await.map(|_| DONE),
+                        Some(path) => dump_into(&settings, path, &cli.show).await,
+                    }
+                })
+            }
         }
-        Verb::Dump { output: Some(path), .. } if path.exists() => {
-            eprintln!("skyferry: {} is there already; name another file", path.display());
-            Ok(WRONG)
-        }
-        Verb::Dump { output: Some(path), .. } => dump_into(&settings, path, &Show::new(json, false), json),
     }
 }
 
-fn create(settings: &Settings, show: &Show, json: bool) -> anyhow::Result<u8> {
-    let runtime = skyferry_agent::process::runtime()?;
-    let (table, no_expiry) = runtime.block_on(create_table(settings))?;
-    match &no_expiry {
-        None => show.say(&format!("the table {table} is there, with its index and its expiry"))?,
+async fn create(settings: &Settings, show: &Show) -> anyhow::Result<u8> {
+    let (table, no_expiry) = create_table(settings).await?;
+    match no_expiry {
+        None => {
+            show.say(&format!("the table {table} is there, with its index and its expiry"))?;
+            show.json(json!({ "table": table }))?;
+        }
         Some(answer) => {
             show.say(&format!("the table {table} is there, with its index"))?;
             eprintln!(
                 "skyferry: warning: expiry cannot be switched on: {answer}; old records stay until you remove them"
             );
+            show.json(json!({ "table": table, "no_expiry": answer }))?;
         }
-    }
-    if json {
-        let told = match no_expiry {
-            None => serde_json::json!({ "table": table }),
-            Some(answer) => serde_json::json!({ "table": table, "no_expiry": answer }),
-        };
-        show.json(&told.to_string())?;
     }
     Ok(DONE)
 }
 
 /// The file is whole or not there.
-fn dump_into(settings: &Settings, path: &Path, show: &Show, json: bool) -> anyhow::Result<u8> {
+async fn dump_into(settings: &Settings, path: &Path, show: &Show) -> anyhow::Result<u8> {
+    if path.exists() {
+        return Err(Usage(format!("{} exists already; name another file", path.display())).into());
+    }
     let file = File::create_new(path).with_context(|| path.display().to_string())?;
-    let told = dump(settings, &mut csv::Writer::from_writer(file));
+    let told = dump(settings, &mut csv::Writer::from_writer(file)).await;
     let (table, records) = told.inspect_err(|_| drop(std::fs::remove_file(path)))?;
     show.say(&format!("{records} records of {table} in {}", path.display()))?;
-    if json {
-        let told = serde_json::json!({ "table": table, "records": records, "output": path.display().to_string() });
-        show.json(&told.to_string())?;
-    }
+    show.json(json!({ "table": table, "records": records, "output": path.display().to_string() }))?;
     Ok(DONE)
 }
 
 /// The table's name, and how many records there were.
-fn dump<W: Write>(settings: &Settings, lines: &mut csv::Writer<W>) -> anyhow::Result<(String, u64)> {
-    let runtime = skyferry_agent::process::runtime()?;
+async fn dump<W: Write>(settings: &Settings, lines: &mut csv::Writer<W>) -> anyhow::Result<(String, u64)> {
     let (mut records, mut failed) = (0, None);
     lines.write_record(COLUMNS)?;
-    let table = runtime.block_on(dump_table(settings, |rows| {
+    let table = dump_table(settings, |rows| {
         records += rows.len() as u64;
         failed =
             rows.iter().try_for_each(|row| lines.write_record(row.iter().map(|text| cell(text).into_owned()))).err();
         failed.is_none()
-    }))?;
+    })
+    .await?;
     if let Some(error) = failed {
         return Err(error.into());
     }

@@ -13,8 +13,9 @@ mod xml;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, anyhow};
+use serde_json::json;
 
-use crate::DONE;
+use crate::cli::{self, Cli, DONE};
 use crate::show::Show;
 use crate::usage::Usage;
 pub use arguments::Arguments;
@@ -25,27 +26,27 @@ use merge::{Change, Selection};
 use policy::Admission;
 use wire::{Read, Wire, standard_queue};
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let runtime = skyferry_agent::process::runtime()?;
-    runtime.block_on(async {
-        match &arguments.verb {
-            Verb::List(arguments) => list(arguments).await,
-            Verb::Add(arguments) => add(arguments).await,
-            Verb::Remove(arguments) => remove(arguments).await,
-            Verb::Apply(arguments) => apply(arguments).await,
-            Verb::Restore(arguments) => restore(arguments).await,
-        }
-    })
+impl cli::Command for Arguments {
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        cli.block_on(async {
+            match &self.verb {
+                Verb::List(arguments) => list(arguments, &cli.show).await,
+                Verb::Add(arguments) => add(arguments, &cli.show).await,
+                Verb::Remove(arguments) => remove(arguments, &cli.show).await,
+                Verb::Apply(arguments) => apply(arguments, &cli.show).await,
+                Verb::Restore(arguments) => restore(arguments, &cli.show).await,
+            }
+        })
+    }
 }
 
-async fn list(arguments: &List) -> anyhow::Result<u8> {
+async fn list(arguments: &List, show: &Show) -> anyhow::Result<u8> {
     let wire = Wire::open(&arguments.connection)?;
     let bucket = wire.bucket(arguments.bucket.as_deref())?;
     let Read { configuration, region } = wire.read(&bucket).await?;
     if let Some(file) = &arguments.backup {
         back_up(file, configuration.text())?;
     }
-    let show = Show::new(arguments.json, false);
     let entries: Vec<&Entry> = configuration.entries().collect();
     let ours = entries.iter().filter(|entry| entry.is_ours()).count();
     for entry in &entries {
@@ -55,15 +56,12 @@ async fn list(arguments: &List) -> anyhow::Result<u8> {
         show.say(&format!("  {other}"))?;
     }
     show.say(&format!("{bucket}: {} entries of 100, {ours} of them Skyferry's", entries.len()))?;
-    if arguments.json {
-        let others = configuration.others();
-        let all = serde_json::json!({ "bucket": bucket, "region": region, "ours": ours, "entries": entries, "others": others });
-        show.json(&all.to_string())?;
-    }
+    let others = configuration.others();
+    show.json(json!({ "bucket": bucket, "region": region, "ours": ours, "entries": entries, "others": others }))?;
     Ok(DONE)
 }
 
-async fn add(arguments: &Add) -> anyhow::Result<u8> {
+async fn add(arguments: &Add, show: &Show) -> anyhow::Result<u8> {
     let Add { which, policy, writing, connection } = arguments;
     let wire = Wire::open(connection)?;
     let bucket = wire.bucket(which.bucket.as_deref())?;
@@ -74,19 +72,19 @@ async fn add(arguments: &Add) -> anyhow::Result<u8> {
     };
     let wanted = entries(&queue, &filters, &events);
     let proposal = propose(&wire, &bucket, &wanted, false, policy).await?;
-    settle(&wire, vec![proposal], writing).await
+    settle(&wire, vec![proposal], writing, show).await
 }
 
-async fn apply(arguments: &Apply) -> anyhow::Result<u8> {
+async fn apply(arguments: &Apply, show: &Show) -> anyhow::Result<u8> {
     let wire = Wire::open(&arguments.connection)?;
     let mut proposals = Vec::new();
     for (bucket, wanted) in declared::read(&arguments.file, &wire.default_events())? {
         proposals.push(propose(&wire, &bucket, &wanted, arguments.prune, &arguments.policy).await?);
     }
-    settle(&wire, proposals, &arguments.writing).await
+    settle(&wire, proposals, &arguments.writing, show).await
 }
 
-async fn remove(arguments: &Remove) -> anyhow::Result<u8> {
+async fn remove(arguments: &Remove, show: &Show) -> anyhow::Result<u8> {
     let Remove { which, all, writing, connection } = arguments;
     let wire = Wire::open(connection)?;
     let bucket = wire.bucket(which.bucket.as_deref())?;
@@ -102,10 +100,10 @@ async fn remove(arguments: &Remove) -> anyhow::Result<u8> {
     let before = wire.read(&bucket).await?.configuration;
     let change = Change::remove(&before, &Selection { queue: which.queue.clone(), filters, exactly });
     let after = before.with(&change.removed, &[]).map_err(|what| anyhow!("the new configuration {what}"))?;
-    settle(&wire, vec![Proposal { bucket, before, after, kept: 0, policies: Vec::new() }], writing).await
+    settle(&wire, vec![Proposal { bucket, before, after, kept: 0, policies: Vec::new() }], writing, show).await
 }
 
-async fn restore(arguments: &Restore) -> anyhow::Result<u8> {
+async fn restore(arguments: &Restore, show: &Show) -> anyhow::Result<u8> {
     let Restore { file, bucket, writing, connection } = arguments;
     let wire = Wire::open(connection)?;
     let bucket = wire.bucket(bucket.as_deref())?;
@@ -113,7 +111,7 @@ async fn restore(arguments: &Restore) -> anyhow::Result<u8> {
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     let after = wire.parse(&text).map_err(wrong)?;
     let before = wire.read(&bucket).await?.configuration;
-    settle(&wire, vec![Proposal { bucket, before, after, kept: 0, policies: Vec::new() }], writing).await
+    settle(&wire, vec![Proposal { bucket, before, after, kept: 0, policies: Vec::new() }], writing, show).await
 }
 
 /// What makes the bucket have these entries, and their queues let it in.

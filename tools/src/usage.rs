@@ -12,3 +12,14 @@ impl fmt::Display for Usage {
         f.write_str(&self.0)
     }
 }
+
+/// For what only the person who typed it can repair.
+pub trait OrUsage<T> {
+    fn or_usage(self) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
+    fn or_usage(self) -> anyhow::Result<T> {
+        self.map_err(|error| Usage(format!("{:#}", error.into())).into())
+    }
+}

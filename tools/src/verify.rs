@@ -11,15 +11,13 @@ use anyhow::Context as _;
 use indicatif::HumanCount;
 use jiff::Timestamp;
 use serde::Serialize;
-use skyferry_agent::notice::Shutdown;
 use tokio::time::Instant;
 
+use crate::cli::{self, Cli, DONE, FAILED};
 use crate::compare::{Finding, Pair, Sides, Tally, Verdict, Why, side_by_side};
 use crate::jobs::Jobs;
 use crate::scope::{Scope, Scoped, Seen};
 use crate::show::{Show, seconds};
-use crate::voice::{self, Voice};
-use crate::{DONE, FAILED, WRONG, stopping, ticker};
 use reading::{Reading, Share};
 use report::Report;
 
@@ -56,40 +54,26 @@ pub struct Arguments {
     /// Write every difference to this file: CSV, or JSON lines if the name ends in .json or .jsonl.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Print the result as one line of JSON on stdout.
-    #[arg(long)]
-    json: bool,
-    /// Show no progress on stderr.
-    #[arg(long)]
-    no_progress: bool,
-    /// Show the log.
-    #[arg(short, long)]
-    verbose: bool,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let show = Show::new(arguments.json, arguments.verbose);
-    let voice = Voice::new((show.bars && !arguments.no_progress).then(ticker::bar));
-    voice::log(arguments.verbose, &voice);
-    let Some(settings) = arguments.scope.config.load() else { return Ok(WRONG) };
-    let report = arguments.report.as_deref().map(Report::create).transpose()?;
-    stopping::stoppable(&voice, async |shutdown: &Shutdown| {
-        let work = async {
-            let mut scoped = arguments.scope.open(settings, arguments.head, &voice).await?;
+impl cli::Command for Arguments {
+    const WARNINGS: bool = true;
+
+    fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
+        let settings = self.scope.config.load()?;
+        let report = self.report.as_deref().map(Report::create).transpose()?;
+        cli.block_on(async {
+            let mut scoped = self.scope.open(settings, self.head, &cli.voice).await?;
             scoped.judge.confirm = true;
-            Verify::new(arguments, &scoped, &voice, report).run(&show).await
-        };
-        tokio::select! {
-            ended = work => ended,
-            () = shutdown.stop.cancelled() => Ok(stopping::code(shutdown)),
-        }
-    })
+            Verify::new(self, &scoped, cli, report).run().await
+        })
+    }
 }
 
 struct Verify<'a> {
     arguments: &'a Arguments,
     scoped: &'a Scoped,
-    voice: &'a Voice,
+    cli: &'a Cli,
     began: Instant,
     reading: Option<Reading>,
     found: Mutex<Found>,
@@ -105,14 +89,14 @@ struct Found {
 }
 
 impl<'a> Verify<'a> {
-    fn new(arguments: &'a Arguments, scoped: &'a Scoped, voice: &'a Voice, report: Option<Report>) -> Verify<'a> {
+    fn new(arguments: &'a Arguments, scoped: &'a Scoped, cli: &'a Cli, report: Option<Report>) -> Verify<'a> {
         let agent = &scoped.agent;
         let reading =
             |share| Reading::new(share, agent.source().clone(), agent.sink().clone(), scoped.patience.clone());
         Verify {
             arguments,
             scoped,
-            voice,
+            cli,
             began: Instant::now(),
             reading: arguments.read.map(reading),
             found: Mutex::new(Found { report, ..Found::default() }),
@@ -121,21 +105,21 @@ impl<'a> Verify<'a> {
         }
     }
 
-    async fn run(self, show: &Show) -> anyhow::Result<u8> {
+    async fn run(self) -> anyhow::Result<u8> {
         let Scoped { sides, at_once, patience, .. } = self.scoped;
         let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
         let compared = tokio::select! {
             compared = side_by_side(sides, *at_once, patience, each) => compared,
-            () = ticker::tell(self.voice.clone(), || self.found().tally.progress(self.began.elapsed())), if !self.arguments.no_progress => Ok(()),
+            () = self.cli.ticker(|| self.found().tally.progress(self.began.elapsed())) => Ok(()),
         };
         compared.context("the comparison broke off, so nothing is proven")?;
         self.jobs.lock().await.flush().await.context("jobs could not be sent")?;
         if let Some(report) = &mut self.found().report {
             report.finish().context("the report could not be written")?;
         }
-        self.voice.clear();
+        self.cli.voice.clear();
         let sent = self.jobs.lock().await.sent();
-        self.tell(show, sent)
+        self.tell(&self.cli.show, sent)
     }
 
     async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
@@ -186,11 +170,8 @@ impl<'a> Verify<'a> {
             true => format!("in sync as of {as_of}"),
             false => format!("NOT in sync as of {as_of}"),
         })?;
-        if self.arguments.json {
-            let seconds = seconds(self.began.elapsed());
-            let line = Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds };
-            show.json(&serde_json::to_string(&line)?)?;
-        }
+        let seconds = seconds(self.began.elapsed());
+        show.json(Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds })?;
         nothing.map(|()| if in_sync { DONE } else { FAILED })
     }
 }

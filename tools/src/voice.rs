@@ -1,5 +1,6 @@
 //! What is said on stderr while a bar may be standing there.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,12 +18,14 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Default)]
 pub struct Voice {
     pub bar: Option<ProgressBar>,
+    /// Only errors are shown.
+    quiet: bool,
     said: Arc<Mutex<Vec<(Side, Kind, Instant)>>>,
 }
 
 impl Voice {
-    pub fn new(bar: Option<ProgressBar>) -> Voice {
-        Voice { bar, said: Arc::default() }
+    pub fn new(bar: Option<ProgressBar>, quiet: bool) -> Voice {
+        Voice { bar, quiet, said: Arc::default() }
     }
 
     /// Takes the bar away.
@@ -31,7 +34,9 @@ impl Voice {
     }
 
     pub fn line(&self, text: &str) {
-        self.aside(|| eprintln!("{text}"));
+        if !self.quiet {
+            self.aside(|| eprintln!("{text}"));
+        }
     }
 
     /// Tells of a side's trouble, at once, and again while it lasts.
@@ -52,16 +57,33 @@ impl Voice {
     }
 }
 
-/// What matters to a person is told by the command itself: the log has the rest.
-pub fn log(verbose: bool, voice: &Voice) {
-    let quiet = "off,skyferry_stores=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
-    let filter = EnvFilter::new(if verbose { process::logged("info") } else { quiet.to_owned() });
+/// Crates that have everything to report only to who debugs them.
+const NOISY: &str = "s3s=error,s3s_fs=error";
+
+/// What matters to a person is reported by the command itself: the log has the rest, and without -v only the agent's
+/// warnings, if those are wanted.
+pub fn log(verbose: u8, warnings: bool, voice: &Voice) {
+    let few = "off,skyferry_stores=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
+    let filter = match (verbose, warnings) {
+        (0, true) => EnvFilter::new(few),
+        (0, false) => return,
+        _ => filter(verbose),
+    };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(voice.clone()).with_ansi(false);
-    if verbose {
+    if verbose > 0 {
         lines.init();
     } else {
         lines.without_time().with_target(false).init();
     }
+}
+
+/// The log in a file.
+pub fn log_to(verbose: u8, file: File) {
+    tracing_subscriber::fmt().with_env_filter(filter(verbose)).with_writer(file).with_ansi(false).init();
+}
+
+fn filter(verbose: u8) -> EnvFilter {
+    EnvFilter::new(format!("{},{NOISY}", process::logged(if verbose > 1 { "debug" } else { "info" })))
 }
 
 /// For the log.

@@ -105,14 +105,4 @@ pub struct Arguments {
     /// full disk); outages may last twenty times as long.
     #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "30s")]
     pub patience: Duration,
-
-    /// Print the summary as one line of JSON on stdout; everything else goes to stderr.
-    #[arg(long)]
-    pub json: bool,
-    /// Show no progress on stderr.
-    #[arg(long)]
-    pub no_progress: bool,
-    /// Show the agent's log.
-    #[arg(short, long)]
-    pub verbose: bool,
 }

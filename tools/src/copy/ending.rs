@@ -12,44 +12,9 @@ use skyferry_sqlite::queue::DeadLetter;
 
 use super::lister::Counts;
 use crate::show::{Show, seconds};
-use crate::{FAILED, WRONG};
 
 /// Parked objects told one by one.
 pub const TOLD: usize = 20;
-
-/// An end before its time.
-pub struct Ended {
-    pub code: u8,
-    pub error: anyhow::Error,
-}
-
-impl From<anyhow::Error> for Ended {
-    fn from(error: anyhow::Error) -> Ended {
-        Ended { code: FAILED, error }
-    }
-}
-
-macro_rules! fails {
-    ($($error:ty),*) => { $(
-        impl From<$error> for Ended {
-            fn from(error: $error) -> Ended {
-                Ended { code: FAILED, error: error.into() }
-            }
-        }
-    )* };
-}
-fails!(std::io::Error, skyferry_core::queue::QueueError, skyferry_agent::wiring::WiringError);
-
-/// For what the person who typed it has to mend.
-pub trait Wrong<T> {
-    fn wrong(self) -> Result<T, Ended>;
-}
-
-impl<T> Wrong<T> for anyhow::Result<T> {
-    fn wrong(self) -> Result<T, Ended> {
-        self.map_err(|error| Ended { code: WRONG, error })
-    }
-}
 
 /// From here on objects that were listed and then not found are the listing's fault, where they are also most of all.
 const NOT_FOUND: u64 = 10;
@@ -74,6 +39,15 @@ pub fn not_as_listed(summary: &Summary, sent: u64, origin: &Location) -> Option<
     })
 }
 
+#[derive(Serialize)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    #[serde(flatten)]
+    summary: Summary,
+    seconds: f64,
+}
+
 pub struct Ending {
     pub summary: Summary,
     pub elapsed: Duration,
@@ -83,7 +57,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    pub fn tell(&self, show: &Show, json: bool) -> std::io::Result<()> {
+    pub fn tell(&self, show: &Show) -> std::io::Result<()> {
         let summary = self.summary;
         for letter in &self.parked {
             eprintln!("skyferry: not copied: {}", in_words(letter));
@@ -95,7 +69,7 @@ impl Ending {
             eprintln!("skyferry: {error:#}\nskyferry: stopped; the same command continues from here");
         }
         show.say(&table(summary, self.elapsed))?;
-        if json { show.json(&summary.to_json(self.elapsed)) } else { Ok(()) }
+        show.json(Line { dry_run: None, summary, seconds: seconds(self.elapsed) })
     }
 }
 
@@ -130,7 +104,7 @@ fn table(summary: Summary, elapsed: Duration) -> String {
 }
 
 /// Of a dry run: `copied` and `bytes` are what would be.
-pub fn told(show: &Show, json: bool, counts: &Counts, summary: Summary, elapsed: Duration) -> std::io::Result<()> {
+pub fn told(show: &Show, counts: &Counts, summary: Summary, elapsed: Duration) -> std::io::Result<()> {
     let (sent, bytes) = (counts.sent.load(Relaxed), counts.bytes.load(Relaxed));
     let Summary { unchanged, skipped, .. } = summary;
     show.say(&format!(
@@ -141,17 +115,6 @@ pub fn told(show: &Show, json: bool, counts: &Counts, summary: Summary, elapsed:
         HumanCount(skipped),
         HumanCount(counts.listed.load(Relaxed)),
     ))?;
-    if !json {
-        return Ok(());
-    }
-    #[derive(Serialize)]
-    struct Line {
-        dry_run: bool,
-        #[serde(flatten)]
-        summary: Summary,
-        seconds: f64,
-    }
     let summary = Summary { copied: sent, bytes, ..summary };
-    let line = Line { dry_run: true, summary, seconds: seconds(elapsed) };
-    show.json(&serde_json::to_string(&line).unwrap_or_default())
+    show.json(Line { dry_run: Some(true), summary, seconds: seconds(elapsed) })
 }

@@ -10,6 +10,7 @@ use clap::Parser;
 use skyferry_config::ini;
 
 use super::arguments::Arguments;
+use crate::cli::Flags;
 
 /// What of theirs needs no setting here.
 const WITHOUT_EFFECT: [&str; 6] =
@@ -28,6 +29,9 @@ pub struct Meant {
 struct Line {
     #[command(flatten)]
     arguments: Arguments,
+    // They were understood before.
+    #[command(flatten)]
+    _flags: Flags,
 }
 
 impl Meant {
@@ -41,8 +45,7 @@ impl Meant {
     /// The same as parsed, with what was typed beside `--config`.
     pub fn arguments(&self, typed: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
         let mut more = Vec::new();
-        // Behind the program and the verb.
-        let mut typed = typed.into_iter().skip(2);
+        let mut typed = typed.into_iter().skip(1).filter(|word| word != "copy");
         while let Some(word) = typed.next() {
             match word.to_str() {
                 Some("--config") => drop(typed.next()),

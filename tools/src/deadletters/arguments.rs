@@ -99,9 +99,6 @@ pub struct Place {
     /// If the settings have several queues: only this one, by its name there.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,
-    /// Print one line of JSON on stdout; list and show print one per message before it.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// The time for one.

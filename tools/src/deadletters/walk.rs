@@ -58,7 +58,7 @@ impl Walk<'_> {
         each: &mut impl AsyncFnMut(Vec<Known>) -> anyhow::Result<Settled>,
     ) -> anyhow::Result<()> {
         let (began, max) = (SystemTime::now(), self.at_once());
-        let mut progress = Line::new(Voice::new(self.show.bars.then(ticker::bar)));
+        let mut progress = Line::new(Voice::new(self.show.bars.then(ticker::bar), false));
         let mut rounds_without_news = 0;
         // Those that were seen come again after a minute: a whole round of them, and there are no others.
         while !self.shutdown.stop.is_cancelled() && rounds_without_news <= 3 + held.len() / max {

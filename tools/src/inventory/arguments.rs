@@ -58,10 +58,4 @@ pub struct Arguments {
     /// ~/.local/state/skyferry].
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Print the counts as one line of JSON on stdout; everything else goes to stderr.
-    #[arg(long)]
-    pub json: bool,
-    /// Show no progress on stderr.
-    #[arg(long)]
-    pub no_progress: bool,
 }

@@ -39,9 +39,6 @@ pub struct List {
     /// Also write the configuration, as S3 returned it, to this new file.
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
-    /// Print the entries as one line of JSON on stdout.
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -161,9 +158,6 @@ pub struct Writing {
     /// Before the change, write the configuration as S3 returned it to this new file, for restore.
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
-    /// Print the counts as one line of JSON on stdout; everything else goes to stderr.
-    #[arg(long)]
-    pub json: bool,
 }
 
 // (A doc comment here would become the text of every command.)

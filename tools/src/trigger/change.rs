@@ -12,9 +12,9 @@ use super::arguments::Writing;
 use super::configuration::Configuration;
 use super::policy::Admission;
 use super::wire::Wire;
+use crate::cli::{DONE, FAILED};
 use crate::show::Show;
 use crate::usage::Usage;
-use crate::{DONE, FAILED};
 
 /// SQS says that a new policy may take a minute to be known everywhere.
 const SETTLING: Duration = Duration::from_secs(75);
@@ -134,8 +134,7 @@ async fn put(wire: &Wire, bucket: &str, [before, after]: [&Configuration; 2], le
 }
 
 /// Shows all, asks once, then makes them one after the other.
-pub async fn settle(wire: &Wire, proposals: Vec<Proposal>, writing: &Writing) -> anyhow::Result<u8> {
-    let show = Show::new(writing.json, false);
+pub async fn settle(wire: &Wire, proposals: Vec<Proposal>, writing: &Writing, show: &Show) -> anyhow::Result<u8> {
     if let Some(file) = &writing.backup {
         let [only] = &proposals[..] else { return Err(Usage("--backup is for one bucket at a time".into()).into()) };
         back_up(file, only.before.text())?;
@@ -160,12 +159,9 @@ pub async fn settle(wire: &Wire, proposals: Vec<Proposal>, writing: &Writing) ->
         true => format!("nothing to change, {kept} there already"),
         false => format!("{would}added: {added}, {would}removed: {removed}, there already: {kept}, {would}let in at queues: {policies}"),
     })?;
-    if writing.json {
-        let counts = serde_json::json!({
-            "dry_run": dry_run, "added": added, "removed": removed, "kept": kept, "policies": policies,
-        });
-        show.json(&counts.to_string())?;
-    }
+    show.json(serde_json::json!({
+        "dry_run": dry_run, "added": added, "removed": removed, "kept": kept, "policies": policies,
+    }))?;
     Ok(DONE)
 }
 
