@@ -34,6 +34,8 @@
 //! | | [`janitor`] | ends uploads that nobody will finish |
 //! | host | [`process`] | no cores, small pages, few threads; what is logged |
 //! | | [`notice`] | signals, spot and preemption notices → shutdown |
+//! | | [`http_server`] | HTTP for strangers: time limits, a bounded number of connections |
+//! | | [`event_listener`] | events that come by HTTP, into an embedded queue |
 //! | | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
 //! | | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | | [`emf`] | the metrics as lines of the log, for CloudWatch |
@@ -53,6 +55,8 @@ pub mod pause;
 
 pub mod backlog;
 pub mod emf;
+pub mod event_listener;
+pub mod http_server;
 pub mod log_file;
 pub mod notice;
 pub mod predecessor;

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::fuse::{Blown, Fuse};
+use crate::http_server::{self, ListenError};
 use crate::notice::Shutdown;
 use crate::pace::Breaker;
 use crate::pause::{Pause, Rest};
@@ -32,16 +33,6 @@ pub use recent::{Recent, RecentError};
 const PAGE: &str = include_str!("status/page.html");
 /// The page is one file and asks only its own server.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
-
-#[derive(Debug, thiserror::Error)]
-pub enum StatusError {
-    #[error(
-        "the address {0} of [status] listen is taken by another process: choose another port, 0 for any free one, or \"off\""
-    )]
-    Taken(SocketAddr),
-    #[error("cannot listen on {0}, the address of [status] listen: {1}")]
-    Refused(SocketAddr, std::io::Error),
-}
 
 /// What the pages are made from.
 #[derive(Clone)]
@@ -64,13 +55,8 @@ pub struct Status {
 
 impl Status {
     /// Port 0 takes any free one.
-    pub async fn bind(wanted: SocketAddr) -> Result<Status, StatusError> {
-        let refused = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => StatusError::Taken(wanted),
-            _ => StatusError::Refused(wanted, error),
-        };
-        let listener = TcpListener::bind(wanted).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+    pub async fn bind(wanted: SocketAddr) -> Result<Status, ListenError> {
+        let (listener, address) = http_server::bind(wanted, "[status] listen", ", or \"off\"").await?;
         tracing::info!(address = %address, "status page at http://{address}/");
         Ok(Status { listener, address })
     }
@@ -82,12 +68,7 @@ impl Status {
 
     /// Serves until `end`.
     pub async fn serve(self, view: View, end: CancellationToken) {
-        tokio::select! {
-            served = axum::serve(self.listener, router(view, self.address.ip())) => if let Err(error) = served {
-                tracing::error!(%error, "the status page has ended");
-            },
-            () = end.cancelled() => {}
-        }
+        http_server::serve(self.listener, router(view, self.address.ip()), end).await;
     }
 }
 

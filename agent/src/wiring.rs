@@ -27,14 +27,16 @@ use tokio_util::sync::CancellationToken;
 use crate::backlog::{Backlog, Target};
 use crate::drain::{self, Drain, Drained, Work};
 use crate::emf::Emf;
+use crate::event_listener::{EventListener, EventListenerError, Token};
 use crate::fuse::Fuse;
+use crate::http_server::ListenError;
 use crate::janitor::Janitor;
 use crate::job::{self, Context};
 use crate::notice::{Shutdown, Watched};
 use crate::pace::{Breaker, Pace};
 use crate::pause::Rest;
 use crate::process;
-use crate::status::{Recent, Status, StatusError, View};
+use crate::status::{Recent, Status, View};
 pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
 pub use keys::cached;
 use keys::{KeyRing, Keys};
@@ -88,7 +90,9 @@ pub enum WiringError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
-    Status(#[from] StatusError),
+    Status(#[from] ListenError),
+    #[error(transparent)]
+    Events(#[from] EventListenerError),
 }
 
 /// When a run ends.
@@ -124,6 +128,8 @@ pub struct Agent {
     contexts: Vec<Arc<Context>>,
     lists: Lists,
     listen: Option<SocketAddr>,
+    /// Where events come over HTTP, and the place of their queue.
+    listeners: Vec<(config::EventListener, usize)>,
     embedded: Option<Arc<EmbeddedQueue>>,
     steady: Duration,
     recent: Recent,
@@ -162,6 +168,7 @@ impl Agent {
             contexts: contexts(settings, source, sink, queues, ledger, Routes::new(router)),
             lists,
             listen: settings.listen,
+            listeners: queues::listeners(settings),
             embedded,
             steady: steady(&settings.queues),
             recent: Recent::default(),
@@ -257,6 +264,7 @@ impl Agent {
             let status = Status::bind(listen).await?;
             tokio::spawn(status.serve(self.view(&shutdown, started), end.clone()));
         }
+        self.take_events(&shutdown).await?;
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         let mut beside = JoinSet::new();
@@ -301,6 +309,16 @@ impl Agent {
             elapsed: started.elapsed(),
             drained,
         })
+    }
+
+    /// Until the agent is asked to stop: then senders keep what they have, and send it to the next one.
+    async fn take_events(&self, shutdown: &Shutdown) -> Result<(), WiringError> {
+        for (listener, place) in &self.listeners {
+            let token = listener.token_file.as_deref().map(Token::read).transpose()?;
+            let bound = EventListener::bind(listener.address, token).await?;
+            tokio::spawn(bound.serve(self.contexts[*place].queue.clone(), shutdown.stop.clone()));
+        }
+        Ok(())
     }
 
     /// The backlog, where this agent leads, until `end`: then another one can.

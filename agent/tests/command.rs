@@ -1,7 +1,10 @@
 //! The agent's command as an operator meets it: exit codes, and what it says of the settings.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 fn agent(folder: &Path, file: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry-agent"));
@@ -94,4 +97,54 @@ fn embedded_metric_format(line: &serde_json::Value) {
             assert!(["Count", "Bytes", "Seconds"].contains(&metric["Unit"].as_str().expect("a unit")), "{metric}");
         }
     }
+}
+
+/// A running agent, ended with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The smallest settings file of the README, with one line more: an event by HTTP is enough to have an object copied.
+#[test]
+fn an_event_posted_to_an_agent_with_an_embedded_queue_copies_the_object() {
+    let local = "[source]\nkind = \"directory\"\npath = \"from\"\n[destination]\nkind = \"directory\"\npath = \"to\"\nbucket = \"b\"\n\
+        [queue]\nkind = \"embedded\"\nlisten = \"127.0.0.1:0\"\n[ledger]\nkind = \"embedded\"\n[status]\nlisten = \"off\"\n";
+    let folder = folder("agent.toml", local);
+    for name in ["from", "to"] {
+        std::fs::create_dir(folder.path().join(name)).expect("a directory");
+    }
+    std::fs::write(folder.path().join("from/a b.jpg"), "abc").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry-agent"));
+    command.env_clear().arg("--config").arg(folder.path().join("agent.toml")).stderr(Stdio::piped());
+    let mut agent = Running(command.spawn().expect("the agent starts"));
+    let mut log = BufReader::new(agent.0.stderr.take().expect("its log")).lines().map_while(Result::ok);
+    let listening = log.find(|line| line.contains("events are taken at")).expect("it listens");
+    let address = listening.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let event = r#"{"Records":[{"eventSource":"ceph:s3","eventVersion":"2.2","eventName":"ObjectCreated:Put",
+        "s3":{"bucket":{"name":"directory"},"object":{"key":"a b.jpg","size":3}}}]}"#;
+    assert!(post(address, event).starts_with("HTTP/1.1 200"));
+    assert!(post(address, "{}").starts_with("HTTP/1.1 400"));
+    let copied = folder.path().join("to/a b.jpg");
+    for _ in 0..600 {
+        if std::fs::read(&copied).is_ok_and(|bytes| bytes == b"abc") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} was not copied; the log: {:?}", copied.display(), log.take(20).collect::<Vec<_>>());
+}
+
+fn post(address: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    answer
 }

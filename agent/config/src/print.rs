@@ -157,9 +157,13 @@ fn queue_table(queue: &Queue) -> Table {
             table.put_some("region", region.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Queue::Embedded { path } => {
+        Queue::Embedded { path, events } => {
             table.put("kind", "embedded");
             table.put("path", text(path));
+            if let Some(EventListener { address, token_file }) = events {
+                table.put("listen", address.to_string());
+                table.put_some("token_file", token_file.as_deref().and_then(Path::to_str));
+            }
         }
     }
     table

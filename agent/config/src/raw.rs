@@ -17,7 +17,7 @@ macro_rules! tables {
 }
 
 tables! {
-    Queue { kind, name, url, region, endpoint, allow_http, path }
+    Queue { kind, name, url, region, endpoint, allow_http, path, listen, token_file }
     Ledger { kind, table, region, endpoint, allow_http, path, times }
     Source { kind, region, endpoint, allow_http, path_style, request_payer, expected_owner, profile, path }
     Destination {

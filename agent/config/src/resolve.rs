@@ -179,10 +179,12 @@ fn queue(r: &mut Reader, at: &str, raw: raw::Queue) -> Option<Queue> {
                 "embedded",
                 &[("name", &raw.name), ("url", &raw.url), ("region", &raw.region), ("endpoint", &raw.endpoint)],
             );
-            Some(Queue::Embedded { path: r.path(raw.path, EMBEDDED) })
+            let events = event_listener(r, at, raw.listen, raw.token_file);
+            Some(Queue::Embedded { path: r.path(raw.path, EMBEDDED), events })
         }
         "sqs" => {
-            r.strangers(at, "sqs", &[("path", &raw.path)]);
+            let embedded = [("path", &raw.path), ("listen", &raw.listen), ("token_file", &raw.token_file)];
+            r.strangers(at, "sqs", &embedded);
             let queue = match (raw.name, raw.url) {
                 (Some(_), Some(_)) => {
                     r.wrong(&format!("{at}.url"), "and name are both there: give one of them".into());
@@ -207,6 +209,25 @@ fn queue(r: &mut Reader, at: &str, raw: raw::Queue) -> Option<Queue> {
             None
         }
     }
+}
+
+/// Whoever may send events decides what is copied and deleted: an address that others can reach needs a token.
+fn event_listener(r: &mut Reader, at: &str, listen: Text, token_file: Text) -> Option<EventListener> {
+    let name = format!("{at}.listen");
+    let token_file = token_file.map(|path| r.base.join(path));
+    let Some(text) = listen else {
+        if token_file.is_some() {
+            r.wrong(&format!("{at}.token_file"), format!("is for events over HTTP: set {name} too"));
+        }
+        return None;
+    };
+    let address: SocketAddr = r.value(&name, Some(text), None, |text| {
+        text.parse().map(Some).map_err(|_| "an address and port like \"127.0.0.1:9181\"".into())
+    })?;
+    if token_file.is_none() && !address.ip().is_loopback() {
+        r.wrong(&name, format!("is not on loopback, so others can send events: set {at}.token_file"));
+    }
+    Some(EventListener { address, token_file })
 }
 
 fn ledger(r: &mut Reader, raw: raw::Ledger) -> Option<Ledger> {

@@ -88,7 +88,19 @@ pub enum Queue {
         endpoint: Option<Endpoint>,
     },
     /// A SQLite file.
-    Embedded { path: PathBuf },
+    Embedded {
+        path: PathBuf,
+        /// `None`: events come from `copy` or `scan` only.
+        events: Option<EventListener>,
+    },
+}
+
+/// Where an agent takes events over HTTP, for its embedded queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventListener {
+    pub address: SocketAddr,
+    /// A file that holds the token which senders must show. `None` only on loopback.
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

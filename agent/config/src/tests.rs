@@ -159,7 +159,7 @@ fn file_names_are_relative_to_the_settings_file() {
         minimal()
     ));
     assert_eq!(s.ignore_list, Some(ListAt::File("/etc/skyferry/i.txt".into())));
-    assert_eq!(s.queues, [Queue::Embedded { path: "/etc/skyferry/q.db".into() }]);
+    assert_eq!(s.queues, [Queue::Embedded { path: "/etc/skyferry/q.db".into(), events: None }]);
     assert_eq!(s.ledger, Ledger::Embedded { path: "/abs.db".into() });
     assert_eq!((s.credentials.queue, s.credentials.ledger), (None, None));
 }

@@ -91,7 +91,8 @@ pub trait Queue: Send + Sync {
     /// Ends the message for good. `Ok` only when it is gone.
     async fn delete(&self, receipt: &Receipt) -> Result<(), QueueError>;
 
-    /// Sends new messages; all of them or an error (then some may have been sent).
+    /// Sends new messages; all of them or an error (then some may have been sent). `Ok` means durable: a power cut does not
+    /// lose them, for a sender may have nothing to send again from.
     async fn send(&self, bodies: &[String]) -> Result<(), QueueError>;
 
     async fn depth(&self) -> Result<Depth, QueueError>;

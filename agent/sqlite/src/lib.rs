@@ -5,7 +5,8 @@
 //! message comes after the commit that recorded its outcome. With WAL and `synchronous=NORMAL` a commit is not
 //! synced, so a power cut can lose the last commits, but only the last ones: what is left is a prefix. A deleted
 //! message therefore always has its recorded outcome (promise 1), and a message that comes back finds its work done.
-//! A killed process loses nothing: the pages are the system's by then.
+//! A killed process loses nothing: the pages are the system's by then. New messages are synced before they are acknowledged
+//! (`call_synced`): who sent them may have nothing to send them again from.
 //!
 //! **Why it is cheap.** Requests wait in a channel; the thread takes all that wait, runs them in one transaction with
 //! prepared statements and answers after the commit. The busier the agent, the larger the group.
@@ -151,8 +152,25 @@ impl Embedded {
         T: Send + 'static,
         F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send + 'static,
     {
+        self.request(work, false).await
+    }
+
+    /// As `call`; the answer comes when the change is on the disk, so that a power cut does not undo it.
+    pub(crate) async fn call_synced<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send + 'static,
+    {
+        self.request(work, true).await
+    }
+
+    async fn request<T, F>(&self, work: F, durable: bool) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(Call::new(work, reply)));
+        self.send(Box::new(Call::new(work, durable, reply)));
         answer.await.unwrap_or_else(|_| Err(Failure::ended()))
     }
 

@@ -200,8 +200,10 @@ impl Queue for EmbeddedQueue {
 
     async fn send(&self, bodies: &[String]) -> Result<(), QueueError> {
         let (queue, bodies) = (self.id, bodies.to_vec());
-        self.run("SendMessage", move |db| bodies.iter().try_for_each(|body| insert(db, queue, body, Duration::ZERO, 0)))
-            .await
+        let sent = self.file.call_synced(move |db| {
+            bodies.iter().try_for_each(|body| insert(db, queue, body, Duration::ZERO, 0)).map(Some)
+        });
+        sent.await.map_err(|failure| told(&self.name, "SendMessage", failure))
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {

@@ -17,6 +17,8 @@ const GROUP: usize = 1024;
 pub(super) trait Request: Send {
     /// Somebody still waits for the answer.
     fn wanted(&self) -> bool;
+    /// Its answer promises that a power cut does not undo it.
+    fn durable(&self) -> bool;
     /// `false`: not yet.
     fn run(&mut self, db: &mut Db<'_>) -> rusqlite::Result<bool>;
     fn answer(self: Box<Self>, failed: Option<&Failure>);
@@ -25,12 +27,13 @@ pub(super) trait Request: Send {
 pub(super) struct Call<T, F> {
     work: F,
     done: Option<T>,
+    durable: bool,
     reply: oneshot::Sender<Result<T, Failure>>,
 }
 
 impl<T, F> Call<T, F> {
-    pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, Failure>>) -> Self {
-        Call { work, done: None, reply }
+    pub(super) fn new(work: F, durable: bool, reply: oneshot::Sender<Result<T, Failure>>) -> Self {
+        Call { work, done: None, durable, reply }
     }
 }
 
@@ -41,6 +44,9 @@ where
 {
     fn wanted(&self) -> bool {
         !self.reply.is_closed()
+    }
+    fn durable(&self) -> bool {
+        self.durable
     }
     fn run(&mut self, db: &mut Db<'_>) -> rusqlite::Result<bool> {
         self.done = (self.work)(db)?;
@@ -60,6 +66,9 @@ pub(super) struct Post<F>(pub(super) F);
 impl<F: FnMut(&mut Db<'_>) -> rusqlite::Result<()> + Send> Request for Post<F> {
     fn wanted(&self) -> bool {
         true
+    }
+    fn durable(&self) -> bool {
+        false
     }
     fn run(&mut self, db: &mut Db<'_>) -> rusqlite::Result<bool> {
         (self.0)(db).map(|()| true)
@@ -164,7 +173,11 @@ pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn Request
         waiting.retain(|request| request.wanted());
         group.retain(|request| request.wanted());
         let mut ready = Vec::with_capacity(group.len());
-        let result = transaction(&mut db, &mut group, &mut waiting, &mut ready);
+        let result = if group.iter().any(|request| request.durable()) {
+            synced(&mut db, |db| transaction(db, &mut group, &mut waiting, &mut ready))
+        } else {
+            transaction(&mut db, &mut group, &mut waiting, &mut ready)
+        };
         // After a failure those that wait are told too: when to try again is the caller's to say.
         let failed = result.err().map(Failure::from);
         if failed.is_some() {
@@ -175,6 +188,14 @@ pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn Request
             request.answer(failed.as_ref());
         }
     }
+}
+
+/// Runs `commit` so that its end is on the disk, and with it every commit before: the log is one file, and it is synced.
+fn synced<'c>(db: &mut Db<'c>, commit: impl FnOnce(&mut Db<'c>) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    db.connection.pragma_update(None, "synchronous", "FULL")?;
+    let outcome = commit(db);
+    db.connection.pragma_update(None, "synchronous", "NORMAL")?;
+    outcome
 }
 
 /// Runs the group, then those that waited, if something became visible or their time has come. Requests that are

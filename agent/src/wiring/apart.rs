@@ -173,7 +173,7 @@ async fn identity(
 fn name(queue: &config::Queue) -> String {
     match queue {
         config::Queue::Sqs { queue: QueueName::Name(name) | QueueName::Url(name), .. } => name.clone(),
-        config::Queue::Embedded { path } => path.display().to_string(),
+        config::Queue::Embedded { path, .. } => path.display().to_string(),
     }
 }
 
@@ -183,7 +183,7 @@ async fn open_queue(
     files: &mut queues::Files,
 ) -> Result<QueueApart, WiringError> {
     match queue {
-        config::Queue::Embedded { path } => {
+        config::Queue::Embedded { path, .. } => {
             let queue = files.open(path)?.queue(EMBEDDED_QUEUE, queues::embedded_traits()).await?;
             Ok(QueueApart { queue: Arc::new(queue), sqs: None })
         }

@@ -57,11 +57,11 @@ pub async fn dead_letters(settings: &Settings) -> Result<Vec<Box<dyn DeadLetters
                 let keys = keys(settings, settings.credentials.queue.as_ref(), "[queue]")?;
                 Box::new(SqsLetters::open(sqs_options(queue, region, endpoint), keys).await?)
             }
-            config::Queue::Embedded { path } if !path.exists() => {
+            config::Queue::Embedded { path, .. } if !path.exists() => {
                 let reason = format!("the file {} does not exist: no agent has run with it yet", path.display());
                 return Err(WiringError::Section { section: "[queue]", reason });
             }
-            config::Queue::Embedded { path } => {
+            config::Queue::Embedded { path, .. } => {
                 let queue = Embedded::open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?;
                 Box::new(EmbeddedLetters::new(queue))
             }

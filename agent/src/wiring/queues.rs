@@ -55,7 +55,7 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
             return Err(WiringError::Section { section: "[[queues]]", reason });
         }
         queues.push(match queue {
-            config::Queue::Embedded { path } => {
+            config::Queue::Embedded { path, .. } => {
                 let queue = Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
                 embedded = embedded.or_else(|| (place == 0).then(|| queue.clone()));
                 queue
@@ -66,6 +66,15 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
         });
     }
     Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
+}
+
+/// Where events come over HTTP, each with the place of its queue.
+pub(super) fn listeners(settings: &Settings) -> Vec<(config::EventListener, usize)> {
+    let of = |queue: &config::Queue| match queue {
+        config::Queue::Embedded { events, .. } => events.clone(),
+        config::Queue::Sqs { .. } => None,
+    };
+    settings.queues.iter().enumerate().filter_map(|(place, queue)| Some((of(queue)?, place))).collect()
 }
 
 /// The ledger alone, for who has a word for the fleet. Needs a runtime.
@@ -93,7 +102,7 @@ async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> 
             if settings
                 .queues
                 .iter()
-                .any(|queue| matches!(queue, config::Queue::Embedded { path: other } if other != path))
+                .any(|queue| matches!(queue, config::Queue::Embedded { path: other, .. } if other != path))
             {
                 tracing::warn!(
                     "[queue] and [ledger] are two files: a power cut can lose the record of a finished message"

@@ -34,7 +34,10 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &KeyRing) -> 
     }));
     for queue in &settings.queues {
         lines.push(match queue {
-            config::Queue::Embedded { path } => format!("queue: embedded in {}", path.display()),
+            config::Queue::Embedded { path, events: None } => format!("queue: embedded in {}", path.display()),
+            config::Queue::Embedded { path, events: Some(listener) } => {
+                format!("queue: embedded in {}, events by HTTP at {}", path.display(), listener.address)
+            }
             config::Queue::Sqs { queue, region, endpoint } => {
                 let name = match queue {
                     QueueName::Name(name) => name,

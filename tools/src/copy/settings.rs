@@ -108,7 +108,7 @@ pub fn settings(
     let mut settings = parsed.map_err(|error| anyhow!(as_flags(&error)))?;
     // Paths need not be UTF-8, as texts of settings have to be.
     let state = state.to_owned();
-    settings.queues = vec![skyferry_config::Queue::Embedded { path: state.clone() }];
+    settings.queues = vec![skyferry_config::Queue::Embedded { path: state.clone(), events: None }];
     settings.ledger = skyferry_config::Ledger::Embedded { path: state };
     if let Some(path) = &origin.directory {
         settings.source = Store::Directory { path: path.clone() };

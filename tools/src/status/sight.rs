@@ -90,7 +90,7 @@ impl Places {
     /// An embedded file is not opened: it would be kept from its agent, which tells all there is to tell.
     pub async fn open(settings: &Settings) -> Places {
         let queues = match &settings.queues[..] {
-            [config::Queue::Embedded { path }, ..] => {
+            [config::Queue::Embedded { path, .. }, ..] => {
                 vec![(path.display().to_string(), Err("only the agent that has it open can tell".to_owned()))]
             }
             _ => {

@@ -5,9 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::s3::child;
-use super::{Entry, Kind, Parsed, Record, Removal, Sequencer, Why, bucket, text, version};
-use crate::object::{Key, Location};
+use super::s3::{child, plain_location};
+use super::{Entry, Kind, Parsed, Record, Removal, Sequencer, Why, text, version};
 
 /// Of what SNS sends to a queue only notifications carry an event. A queue's subscription is confirmed by itself.
 pub(super) fn sns(object: &Map<String, Value>) -> Result<&str, String> {
@@ -35,10 +34,9 @@ fn read(envelope: &Map<String, Value>) -> Result<Option<Record>, String> {
     let name = text(envelope, "detail-type")?.ok_or("`detail-type` is missing")?;
     let Some(event) = kind(name, text(detail, "deletion-type")?) else { return Ok(None) };
     let object = child(detail, "object")?;
-    let bucket = bucket(text(child(detail, "bucket")?, "name")?, "detail.bucket.name")?;
-    let key = text(object, "key")?.filter(|key| !key.is_empty()).ok_or("`detail.object.key` is missing or empty")?;
+    let (bucket, key) = (text(child(detail, "bucket")?, "name")?, text(object, "key")?);
     Ok(Some(Record {
-        source: Location { bucket, key: Key::from(key) },
+        source: plain_location(bucket, key, "detail.bucket.name", "detail.object.key")?,
         event,
         size_hint: object.get("size").and_then(Value::as_u64),
         version: version(text(object, "version-id")?),

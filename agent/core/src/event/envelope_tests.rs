@@ -107,3 +107,37 @@ proptest! {
         told(&bridge(&name, json!({ "object": detail, "deletion-type": message })));
     }
 }
+
+#[test]
+fn ceph_s_records_have_the_key_as_it_is() {
+    let body = r#"{"Records":[{"eventVersion":"2.2","eventSource":"ceph:s3","eventName":"ObjectCreated:Put",
+        "s3":{"bucket":{"name":"b"},"object":{"key":"a+b%41 c","size":3,"versionId":""}}}]}"#;
+    let Parsed::Records(entries) = parse(body.as_bytes()) else { panic!("records") };
+    let [Entry::Record(record)] = entries.as_slice() else { panic!("one record") };
+    assert_eq!(record.source.key, Key::from("a+b%41 c"));
+    assert_eq!(record.version, None);
+}
+
+#[test]
+fn a_push_of_pubsub_names_one_object_of_google_cloud_storage() {
+    let push = |event: &str, more: &str| {
+        let body = format!(
+            r#"{{"message":{{"attributes":{{"bucketId":"b","objectId":"a+b/ü","objectGeneration":"7","eventType":"{event}"{more}}},
+            "messageId":"1"}},"subscription":"projects/p/subscriptions/s"}}"#
+        );
+        parse(body.as_bytes())
+    };
+    for (event, kind) in [
+        ("OBJECT_FINALIZE", Kind::Created),
+        ("OBJECT_DELETE", Kind::Removed(Removal::Delete)),
+        ("OBJECT_ARCHIVE", Kind::Removed(Removal::DeleteMarker)),
+        ("OBJECT_METADATA_UPDATE", Kind::Other),
+    ] {
+        let Parsed::Records(entries) = push(event, "") else { panic!("{event}") };
+        let [Entry::Record(record)] = entries.as_slice() else { panic!("{event}: one record") };
+        assert_eq!((record.event, &record.source.key), (kind, &Key::from("a+b/ü")), "{event}");
+    }
+    let overwritten = push("OBJECT_DELETE", r#","overwrittenByGeneration":"8""#);
+    assert_eq!(overwritten, Parsed::Nothing(Why::NoChange));
+    assert!(matches!(parse(br#"{"message":{"data":"e30="},"subscription":"s"}"#), Parsed::Malformed(_)));
+}

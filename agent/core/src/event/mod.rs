@@ -13,11 +13,13 @@
 //! | jobsender | `{"Src_bucket":…,"Src_key":…,"Des_bucket":…,"Des_key":…,"Size":…,"versionId":…}` | `jobsender.rs` |
 //! | SNS | `{"Type":"Notification","TopicArn":…,"Message":"…"}` around any of these | `envelope.rs` |
 //! | EventBridge | `{"detail-type":"Object Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
+//! | Pub/Sub push | `{"message":{"attributes":{"eventType":"OBJECT_FINALIZE",…}},"subscription":…}` | `pubsub.rs` |
 
 mod envelope;
 #[cfg(test)]
 mod envelope_tests;
 mod jobsender;
+mod pubsub;
 mod s3;
 #[cfg(test)]
 mod tests;
@@ -165,6 +167,7 @@ fn read(body: &[u8], wrapped: bool) -> Parsed {
             Err(reason) => Parsed::Malformed(reason),
         },
         Shape::EventBridge => envelope::event_bridge(&object),
+        Shape::PubSub => pubsub::read(&object),
         Shape::TestEvent => Parsed::Nothing(Why::TestEvent),
         Shape::S3(records) => s3::read(records),
         Shape::Jobsender => match jobsender::read(&object) {
@@ -189,6 +192,7 @@ enum Shape<'a> {
     Jobsender,
     Sns,
     EventBridge,
+    PubSub,
     Unknown,
 }
 
@@ -204,6 +208,8 @@ impl<'a> Shape<'a> {
             Shape::Sns
         } else if object.contains_key("detail-type") && object.contains_key("detail") {
             Shape::EventBridge
+        } else if object.contains_key("message") && object.contains_key("subscription") {
+            Shape::PubSub
         } else {
             Shape::Unknown
         }

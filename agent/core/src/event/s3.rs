@@ -48,8 +48,13 @@ fn record(value: &Value) -> Result<Option<Record>, String> {
     let Some(event) = kind(name) else { return Ok(None) };
     let s3 = child(record, "s3")?;
     let object = child(s3, "object")?;
-    let source =
-        location(text(child(s3, "bucket")?, "name")?, text(object, "key")?, "s3.bucket.name", "s3.object.key")?;
+    let (bucket, key) = (text(child(s3, "bucket")?, "name")?, text(object, "key")?);
+    // Ceph RGW has these records, but the key as it is (seen with 16.2).
+    let source = if text(record, "eventSource")? == Some("ceph:s3") {
+        plain_location(bucket, key, "s3.bucket.name", "s3.object.key")?
+    } else {
+        location(bucket, key, "s3.bucket.name", "s3.object.key")?
+    };
     let destination = match record.get("skyferryDestination") {
         None => None,
         Some(_) => {
@@ -74,6 +79,18 @@ fn record(value: &Value) -> Result<Option<Record>, String> {
 
 pub(super) fn child<'a>(object: &'a Map<String, Value>, field: &str) -> Result<&'a Map<String, Value>, String> {
     object.get(field).and_then(Value::as_object).ok_or_else(|| format!("`{field}` is missing or not an object"))
+}
+
+/// With a key that is not encoded.
+pub(super) fn plain_location(
+    name: Option<&str>,
+    key: Option<&str>,
+    in_bucket: &str,
+    in_key: &str,
+) -> Result<Location, String> {
+    let bucket: Arc<str> = bucket(name, in_bucket)?;
+    let key = key.filter(|k| !k.is_empty()).ok_or_else(|| format!("`{in_key}` is missing or empty"))?;
+    Ok(Location { bucket, key: Key::from(key) })
 }
 
 fn location(name: Option<&str>, key: Option<&str>, in_bucket: &str, in_key: &str) -> Result<Location, String> {

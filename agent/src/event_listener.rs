@@ -1,0 +1,165 @@
+//! Events over HTTP, for an embedded queue: what S3-compatible stores push to a webhook (Ceph RGW, MinIO), what Pub/Sub
+//! pushes for Google Cloud Storage, and Skyferry's own jobs. What is answered with 200 is on the disk. What is not an event
+//! is answered with 400 and the reason, so that the sender keeps it and somebody learns of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::http_server::{self, ListenError};
+use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::queue::Queue;
+
+/// Seconds until a sender should try again when the queue did not take an event.
+const RETRY_AFTER: &str = "5";
+
+/// Why a listener for events cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum EventListenerError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("[queue] token_file {path}: {error}")]
+    Unreadable { path: String, error: std::io::Error },
+    #[error(
+        "[queue] token_file {0} holds no token: write one line of at least {SHORTEST} letters, digits, `-`, `.`, `_` or `~` into it"
+    )]
+    NoToken(String),
+}
+
+/// Fewer characters can be guessed.
+const SHORTEST: usize = 16;
+
+/// What a sender must show. Never printed.
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// One line; blanks around it do not count.
+    pub fn read(path: &Path) -> Result<Token, EventListenerError> {
+        let name = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) => return Err(EventListenerError::Unreadable { path: name, error }),
+        };
+        let token = text.trim();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if token.len() < SHORTEST || !token.bytes().all(plain) {
+            return Err(EventListenerError::NoToken(name));
+        }
+        Ok(Token(Zeroizing::new(token.to_owned())))
+    }
+
+    /// Looks at every byte, so that the time it takes says nothing of where they differ.
+    fn is(&self, shown: &str) -> bool {
+        let (own, shown) = (self.0.as_bytes(), shown.as_bytes());
+        own.len() == shown.len() && own.iter().zip(shown).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}
+
+/// A listening socket that takes no event yet.
+pub struct EventListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    token: Option<Token>,
+}
+
+impl EventListener {
+    /// Port 0 takes any free one.
+    pub async fn bind(wanted: SocketAddr, token: Option<Token>) -> Result<EventListener, EventListenerError> {
+        let (listener, address) = http_server::bind(wanted, "[queue] listen", "").await?;
+        tracing::info!(address = %address, token = token.is_some(), "events are taken at http://{address}/");
+        Ok(EventListener { listener, address, token })
+    }
+
+    /// With the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends every event that comes to `queue`, until `end`.
+    pub async fn serve(self, queue: Arc<dyn Queue>, end: CancellationToken) {
+        http_server::serve(self.listener, router(queue, self.token), end).await;
+    }
+}
+
+fn router(queue: Arc<dyn Queue>, token: Option<Token>) -> Router {
+    Router::new()
+        .route("/", post(receive))
+        .route("/events", post(receive))
+        .layer(DefaultBodyLimit::max(event::MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::new(token), authorize))
+        .with_state(queue)
+}
+
+/// `Authorization: Bearer`, the password of `Basic`, or `?token=`: stores differ in what they can send.
+async fn authorize(State(token): State<Arc<Option<Token>>>, request: Request, next: Next) -> Response {
+    let Some(token) = &*token else { return next.run(request).await };
+    let given = from_header(request.headers()).or_else(|| from_query(request.uri().query()?));
+    if given.is_some_and(|given| token.is(&given)) {
+        return next.run(request).await;
+    }
+    let answer = json!({ "error": "the token is missing or wrong: send it as `Authorization: Bearer TOKEN`" });
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], Json(answer)).into_response()
+}
+
+fn from_header(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Zeroizing::new(value.trim().to_owned()));
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(value.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?);
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
+}
+
+/// As it is written: a token has no character that an address would encode.
+fn from_query(query: &str) -> Option<Zeroizing<String>> {
+    query.split('&').find_map(|pair| pair.strip_prefix("token=")).map(|token| Zeroizing::new(token.to_owned()))
+}
+
+async fn receive(State(queue): State<Arc<dyn Queue>>, body: Bytes) -> Response {
+    let records = match event::parse(&body) {
+        Parsed::Malformed(reason) => return refused(&reason),
+        Parsed::Nothing(why) => return Json(json!({ "accepted": 0, "reason": why.to_string() })).into_response(),
+        Parsed::Records(records) => records,
+    };
+    // One that can be read makes the message worth keeping: the agent parks the others by themselves.
+    let readable = records.iter().filter(|entry| matches!(entry, Entry::Record(_))).count();
+    let first = records.iter().find_map(|entry| match entry {
+        Entry::Malformed(record) => Some(record.reason.clone()),
+        Entry::Record(_) => None,
+    });
+    if let (0, Some(reason)) = (readable, first) {
+        return refused(&reason);
+    }
+    let Ok(body) = String::from_utf8(body.into()) else { return refused("the body is not UTF-8") };
+    match queue.send(&[body]).await {
+        Ok(()) => Json(json!({ "accepted": readable })).into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "an event that came over HTTP was not taken; its sender was asked to send it again");
+            let answer = Json(json!({ "error": "the queue did not take the event: send it again" }));
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)], answer).into_response()
+        }
+    }
+}
+
+fn refused(reason: &str) -> Response {
+    tracing::warn!(reason, "what came over HTTP is not an event and was refused");
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": reason }))).into_response()
+}
+
+#[cfg(test)]
+mod tests;
