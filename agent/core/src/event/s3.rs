@@ -49,8 +49,10 @@ fn record(value: &Value) -> Result<Option<Record>, String> {
     let s3 = child(record, "s3")?;
     let object = child(s3, "object")?;
     let (bucket, key) = (text(child(s3, "bucket")?, "name")?, text(object, "key")?);
-    // Ceph RGW has these records, but the key as it is (seen with 16.2).
-    let source = if text(record, "eventSource")? == Some("ceph:s3") {
+    // Ceph RGW writes the key as it is, and as sequencer the bytes of a time in the machine's order, which do not compare
+    // (its rgw_notify.cc).
+    let ceph = text(record, "eventSource")? == Some("ceph:s3");
+    let source = if ceph {
         plain_location(bucket, key, "s3.bucket.name", "s3.object.key")?
     } else {
         location(bucket, key, "s3.bucket.name", "s3.object.key")?
@@ -72,7 +74,7 @@ fn record(value: &Value) -> Result<Option<Record>, String> {
         event,
         size_hint: object.get("size").and_then(Value::as_u64),
         version: version(text(object, "versionId")?),
-        sequencer: text(object, "sequencer")?.map(|s| Sequencer(s.into())),
+        sequencer: text(object, "sequencer")?.filter(|_| !ceph).map(|s| Sequencer(s.into())),
         destination,
     }))
 }
