@@ -6,14 +6,14 @@ use sandbox::{CargoLambda, EventSource, GcsOptions, GcsPeer, S3Options, S3Peer, 
 use serde_json::json;
 
 use crate::functions::{drain, function, source};
-use crate::stage::{LIST, SINK, SOURCE, Stage, eventually, program_named};
+use crate::stage::{LIST, SINK, SOURCE, Stage, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_serves_cargo_lambda_s_runtime_api_on_ministack() {
     let stage = Stage::new(120, 60).await;
     let settings = stage.settings("", "");
     let root = settings.parent().expect("a folder");
-    let function = CargoLambda::start(&program_named("skyferry-lambda"), "worker", root).await.expect("a function");
+    let function = CargoLambda::start(&fixture::program("skyferry-lambda"), "worker", root).await.expect("a function");
     let source = EventSource { cloud: &stage.cloud, queue: LIST, function: &function, batch: 10 };
     stage.cloud.put_object("/photos/small%20one", "hello").await.expect("put");
     stage.cloud.send_message(LIST, "not a job").await.expect("sent");

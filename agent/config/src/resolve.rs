@@ -1,6 +1,7 @@
 //! Raw texts to [`Settings`]: defaults, presets of the mode, and every check. Goes on after a problem, to find them all.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::endpoint::Endpoint;
