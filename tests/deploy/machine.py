@@ -22,6 +22,9 @@ import urllib.request
 import boto3
 from cfnlint.decode import decode
 
+# Asked to end, a check takes its machines away first.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 DEPLOY = pathlib.Path(os.environ["DEPLOY"])
 DIST = DEPLOY / "dist"
 PACKAGE = pathlib.Path("deploy-ec2/package")
