@@ -6,4 +6,5 @@ pub mod gcs;
 pub mod http;
 mod rfc2047;
 pub mod s3;
+mod signature;
 pub mod xml_api;

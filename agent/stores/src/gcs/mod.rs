@@ -149,8 +149,9 @@ impl Dialect for Google {
         _trailer: bool,
     ) -> Result<(), String> {
         let now = jiff::Timestamp::now().as_second();
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let signed = self.signer.authorise(credentials, now, &method, &uri, request.headers_mut());
+        let mut headers = std::mem::take(request.headers_mut());
+        let signed = self.signer.authorise(credentials, now, request.method(), request.uri(), &mut headers);
+        *request.headers_mut() = headers;
         signed.map_err(|unsendable| unsendable.to_string())
     }
 

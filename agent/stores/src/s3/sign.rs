@@ -1,85 +1,164 @@
-//! AWS Signature Version 4 by Amazon's own signer, set the way S3 wants it: the path as it is, never normalised.
+//! AWS Signature Version 4, set the way S3 wants it: the path as it is, never normalised.
 
-use std::sync::{Arc, RwLock};
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use aws_credential_types::Credentials as Pair;
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
-    sign,
-};
-use aws_sigv4::sign::v4::SigningParams;
-use aws_smithy_runtime_api::client::identity::Identity;
 use http::Request;
 use http::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 use skyferry_providers::{Credentials, Grant};
 
-use super::super::http::Body;
+use super::super::signature::{Keys, Scheme, Unsendable};
 
-/// Headers that are signed. A front may change Accept-Encoding. Beyond ASCII and with tabs, services and their fronts read
-/// a header's value in more than one way: those that must be signed have none. (Blanks in a row are one in the signature,
-/// and stay in the header.)
-fn signed<'a>((name, value): (&'a HeaderName, &'a HeaderValue)) -> Option<(&'a str, &'a str)> {
-    let text = value.to_str().ok().filter(|text| name.as_str().starts_with("x-amz-") || !text.contains('\t'))?;
-    (*name != ACCEPT_ENCODING).then_some((name.as_str(), text))
+const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+static AMAZON: Scheme = Scheme {
+    algorithm: "AWS4-HMAC-SHA256",
+    before_secret: "AWS4",
+    service: "s3",
+    request: "aws4_request",
+    date: HeaderName::from_static("x-amz-date"),
+    content: HeaderName::from_static("x-amz-content-sha256"),
+    comma: ", ",
+    signs,
+};
+
+/// A front may change Accept-Encoding. Beyond ASCII and with tabs, services and their fronts read a header's value in more
+/// than one way: those that must be signed have none. (Blanks in a row are one in the signature, and stay in the header.)
+fn signs(name: &HeaderName, value: &HeaderValue) -> bool {
+    let text = value.to_str().is_ok_and(|text| name.as_str().starts_with("x-amz-") || !text.contains('\t'));
+    text && *name != ACCEPT_ENCODING
 }
 
-/// Keeps the signer's form of the credentials, as long as they are the same.
-#[derive(Default)]
-pub(super) struct Signer(RwLock<Option<(Arc<Credentials>, Identity)>>);
+pub(super) struct Signer(Keys);
+
+impl Default for Signer {
+    fn default() -> Self {
+        Signer(Keys::new(&AMAZON))
+    }
+}
 
 impl Signer {
-    /// Adds date, token and signature. An error says why, without a secret.
-    pub fn sign(
+    /// Adds date, token and signature; every other header must be there already. `now` is in seconds since the epoch. An
+    /// error says why, without a secret.
+    pub fn sign<B>(
         &self,
-        request: &mut Request<Body>,
+        request: &mut Request<B>,
         credentials: &Arc<Credentials>,
         region: &str,
         trailer: bool,
+        now: i64,
     ) -> Result<(), String> {
         if matches!(credentials.grant, Grant::Anonymous) {
             return Ok(());
         }
-        let identity = self.identity(credentials)?;
+        let mut headers = std::mem::take(request.headers_mut());
+        if let Grant::Keys { session_token: Some(token), .. } = &credentials.grant {
+            let mut token = HeaderValue::from_str(token.expose()).map_err(|_| Unsendable.to_string())?;
+            token.set_sensitive(true);
+            headers.insert(TOKEN, token);
+        }
+        let key = self.0.key(credentials, region, now);
+        let key = key.ok_or("S3 needs an access key pair, and the provider gave a bearer token")?;
+        // Never the body's hash: the checksum headers and TLS guard the bytes, at far less.
+        let content = if trailer { "STREAMING-UNSIGNED-PAYLOAD-TRAILER" } else { "UNSIGNED-PAYLOAD" };
+        let signed = key.sign(now, content, request.method(), request.uri(), &mut headers);
+        *request.headers_mut() = headers;
+        signed.map_err(|unsendable| unsendable.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use aws_credential_types::Credentials as Pair;
+    use aws_sigv4::http_request::{
+        PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
+    };
+    use aws_sigv4::sign::v4::SigningParams;
+    use aws_smithy_runtime_api::client::identity::Identity;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+    use skyferry_providers::Secret;
+
+    use super::*;
+
+    const AT: i64 = 1_767_323_045;
+
+    fn keys(token: Option<&str>) -> Arc<Credentials> {
+        let grant = Grant::Keys {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            session_token: token.map(Secret::new),
+        };
+        Arc::new(Credentials { grant, region: None, expires: None })
+    }
+
+    fn request(method: &str, path: &str) -> Request<()> {
+        let uri = format!("https://bucket.s3.us-east-1.amazonaws.com{path}");
+        let host = "bucket.s3.us-east-1.amazonaws.com";
+        let request = Request::builder().method(method).uri(uri).header(HOST, host).header(ACCEPT_ENCODING, "gzip");
+        let request = request.header("x-amz-meta-note", " two   words").header("x-amz-checksum-crc32c", "AAAAAA==");
+        request.header(CONTENT_TYPE, "text/plain; charset=utf-8").header("content-language", "de\tfr").body(()).unwrap()
+    }
+
+    /// The signature by Amazon's own signer.
+    fn by_amazon(request: &Request<()>, token: Option<&str>, region: &str, trailer: bool, now: i64) -> String {
+        let (id, secret) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        let identity = Identity::from(Pair::new(id, secret, token.map(str::to_owned), None, "test"));
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let params = SigningParams::builder()
-            .identity(&identity)
-            .region(region)
-            .name("s3")
-            .time(SystemTime::now())
-            .settings(settings)
-            .build()
-            .map_err(|e| e.to_string())?
-            .into();
-        // Never the body's hash: the checksum headers and TLS guard the bytes, at far less.
+        settings.payload_checksum_kind = aws_sigv4::http_request::PayloadChecksumKind::XAmzSha256;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now as u64);
+        let params = SigningParams::builder().identity(&identity).region(region).name("s3").time(time);
+        let params = params.settings(settings).build().unwrap().into();
         let body = match trailer {
             false => SignableBody::UnsignedPayload,
             true => SignableBody::StreamingUnsignedPayloadTrailer,
         };
-        let headers = request.headers().iter().filter_map(signed);
-        let signable = SignableRequest::new(request.method().as_str(), request.uri().to_string(), headers, body)
-            .map_err(|e| e.to_string())?;
-        let (instructions, _) = sign(signable, &params).map_err(|e| e.to_string())?.into_parts();
-        instructions.apply_to_request_http1x(request);
-        Ok(())
+        let headers = request.headers().iter().filter(|(name, value)| signs(name, value));
+        let headers = headers.map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        let signable = SignableRequest::new(request.method().as_str(), request.uri().to_string(), headers, body);
+        let output = aws_sigv4::http_request::sign(signable.unwrap(), &params).unwrap();
+        let mut signed = request.clone();
+        output.into_parts().0.apply_to_request_http1x(&mut signed);
+        signed.headers()[AUTHORIZATION].to_str().unwrap().to_owned()
     }
 
-    fn identity(&self, credentials: &Arc<Credentials>) -> Result<Identity, String> {
-        let held = self.0.read().unwrap_or_else(|e| e.into_inner());
-        if let Some((of, identity)) = held.as_ref().filter(|(of, _)| Arc::ptr_eq(of, credentials)) {
-            let _ = of;
-            return Ok(identity.clone());
+    #[test]
+    fn the_signature_is_the_one_that_amazon_s_own_signer_makes() {
+        let signer = Signer::default();
+        for (method, path) in [
+            ("GET", "/some/key.jpg"),
+            ("HEAD", "/a%20b/../c%2Bd%25//%C3%A9"),
+            ("PUT", "/key?partNumber=7&uploadId=a%2Fb%3D"),
+            ("POST", "/key?uploads="),
+            ("GET", "/?list-type=2&prefix=a%2Fb"),
+        ] {
+            for (token, region, trailer, now) in [
+                (None, "us-east-1", false, AT),
+                (Some("a/session+token=="), "us-east-1", false, AT),
+                (None, "cn-north-1", true, AT),
+                (None, "us-east-1", false, AT + 86_400),
+            ] {
+                let mut request = request(method, path);
+                let amazon = by_amazon(&request, token, region, trailer, now);
+                signer.sign(&mut request, &keys(token), region, trailer, now).unwrap();
+                assert_eq!(request.headers()[AUTHORIZATION], amazon, "{method} {path} {region}");
+            }
         }
-        drop(held);
-        let Grant::Keys { access_key_id, secret_access_key, session_token } = &credentials.grant else {
-            return Err("S3 needs an access key pair, and the provider gave a bearer token".into());
-        };
-        let token = session_token.as_ref().map(|token| token.expose().to_owned());
-        let identity = Identity::from(Pair::new(access_key_id, secret_access_key.expose(), token, None, "skyferry"));
-        *self.0.write().unwrap_or_else(|e| e.into_inner()) = Some((credentials.clone(), identity.clone()));
-        Ok(identity)
+    }
+
+    #[test]
+    fn neither_key_nor_token_is_shown_by_the_headers() {
+        let mut request = request("GET", "/key");
+        Signer::default().sign(&mut request, &keys(Some("the-token")), "us-east-1", false, AT).unwrap();
+        let shown = format!("{:?}", request.headers());
+        assert!(!shown.contains("the-token") && !shown.contains("Signature="), "{shown}");
+    }
+
+    #[test]
+    fn credentials_that_no_header_can_carry_are_refused_without_being_shown() {
+        let refused = Signer::default().sign(&mut request("GET", "/key"), &keys(Some("line\nbreak")), "r", false, AT);
+        assert!(!refused.unwrap_err().contains("break"));
     }
 }
