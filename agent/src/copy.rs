@@ -19,13 +19,17 @@ use skyferry_core::error::{CopyError, Kind, Side};
 use skyferry_core::metrics::{Cause, Metrics};
 use skyferry_core::object::{Expected, Location, Revision, Token};
 use skyferry_core::plan::Limits;
-use skyferry_core::store::{Attributes, Chunks, Object, Opened, Payload, Pin, Published, Sink, Source};
+use skyferry_core::store::{Attributes, Chunks, Crc32cSoFar, Object, Opened, Payload, Pin, Published, Sink, Source};
 use skyferry_core::traffic;
 
+use parts::is_of_parts;
 pub use parts::{Recorder, Upload, whole};
 
 /// Objects up to this many bytes are held whole.
 pub const WHOLE: u64 = 1 << 20;
+
+/// What costs less to copy than the buffer that it is a piece of.
+const PIECE: usize = 16 << 10;
 
 /// From where to where, and by what means.
 #[derive(Clone)]
@@ -94,7 +98,7 @@ impl Route {
         traffic::uploading(length, &self.to, traffic::Part::WHOLE);
         let (chunks, hasher) = self.hashed(opened.chunks, select, stream.cloned());
         let chunks = self.ended_right(chunks, hasher.clone(), opened.object.clone());
-        let payload = Payload::Stream { length: opened.length, chunks };
+        let payload = Payload::Stream { length: opened.length, chunks, crc32c: Some(so_far_in(&hasher)) };
         let published = self.sink.put(&self.to, payload, &with, expected).await;
         if let Some(stream) = stream.filter(|_| published.is_ok()) {
             stream.arrived();
@@ -113,7 +117,7 @@ impl Route {
         digests: Digests,
         source: Verdict,
     ) -> Result<Copied, CopyError> {
-        let copied = self.prove(published, token, digests, source).await?;
+        let copied = self.prove(published, token, digests, source, &[]).await?;
         if copied.grade.is_ok() {
             traffic::complete(copied.digests.length, &self.from, traffic::Part::WHOLE, 1);
         }
@@ -168,14 +172,15 @@ impl Route {
         }
     }
 
-    /// Compares what is published with what was read: by the answer, else by a HEAD, else by reading it back. Only a
-    /// mismatch makes it wrong; what cannot be compared is `Unproven`.
+    /// Compares what is published with what was read: by the answer, else by a HEAD, else by the ETag of its `parts`, else by
+    /// reading it back. Only a mismatch makes it wrong; what cannot be compared is `Unproven`.
     async fn prove(
         &self,
         published: Published,
         token: Token,
         digests: Digests,
         source: Verdict,
+        parts: &[Digests],
     ) -> Result<Copied, CopyError> {
         let Published { mut revision, stored } = published;
         let mut shown = self.shown(stored, revision.as_ref(), &digests);
@@ -187,10 +192,12 @@ impl Route {
             revision = Some(object.revision);
         }
         let revision = revision.ok_or_else(|| self.unproven("no revision is known"))?;
+        let confirmed = shown == Verdict::NothingToCompare && is_of_parts(&revision, parts);
         let mut archived = false;
         let verdict = match shown {
             Verdict::Verified(_) => shown,
-            Verdict::NothingToCompare => match self.read_back(&revision, &digests).await {
+            Verdict::NothingToCompare if confirmed => shown,
+            Verdict::NothingToCompare => match Box::pin(self.read_back(&revision, &digests)).await {
                 // It was written into an archive, from which nothing is read before a restore: what is known of it is that
                 // the service took the bytes with the digests that were sent along.
                 Err(error) if error.kind == Kind::Archived => {
@@ -199,7 +206,7 @@ impl Route {
                 }
                 read => read?,
             },
-            Verdict::Mismatch { algorithm, .. } => match self.read_back(&revision, &digests).await? {
+            Verdict::Mismatch { algorithm, .. } => match Box::pin(self.read_back(&revision, &digests)).await? {
                 Verdict::Verified(_) => {
                     let why = format!(
                         "its bytes were read back and are right: the {algorithm} that it shows cannot be believed"
@@ -216,7 +223,7 @@ impl Route {
             _ => None,
         };
         let wrong = mismatch("read", "source", &source).or_else(|| mismatch("sent", "destination", &verdict));
-        let grade = Grade::of(&source, &verdict, false).or(archived.then_some(Grade::InTransit));
+        let grade = Grade::of(&source, &verdict, confirmed).or(archived.then_some(Grade::InTransit));
         let grade = match (wrong, grade) {
             (Some(why), _) => Err(why),
             (None, Some(grade)) => Ok(grade),
@@ -336,7 +343,8 @@ pub fn cause(error: &CopyError) -> Cause {
 async fn collect(mut chunks: Chunks, length: u64) -> Result<Bytes, CopyError> {
     let Some(first) = chunks.next().await.transpose()? else { return Ok(Bytes::new()) };
     if first.len() as u64 == length && chunks.next().await.transpose()?.is_none() {
-        return Ok(first);
+        // It is a piece of the connection's buffer, which it would keep whole until it is published.
+        return Ok(if first.len() < PIECE { Bytes::copy_from_slice(&first) } else { first });
     }
     let mut bytes = BytesMut::with_capacity(length as usize);
     bytes.extend_from_slice(&first);
@@ -347,6 +355,12 @@ async fn collect(mut chunks: Chunks, length: u64) -> Result<Bytes, CopyError> {
 }
 
 type Shared = Arc<Mutex<Hasher>>;
+
+/// The hasher's word for a trailer: computed once, before the bytes leave here.
+fn so_far_in(hasher: &Shared) -> Crc32cSoFar {
+    let hasher = hasher.clone();
+    Arc::new(move || hasher.lock().unwrap_or_else(PoisonError::into_inner).crc32c())
+}
 
 /// What the hasher holds when all has passed.
 fn taken(hasher: &Shared) -> Digests {

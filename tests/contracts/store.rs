@@ -77,7 +77,7 @@ pub fn bytes(length: usize, seed: u8) -> Bytes {
 
 /// A body in chunks of odd sizes.
 pub fn streamed(bytes: &Bytes) -> Payload {
-    Payload::Stream { length: bytes.len() as u64, chunks: chunks(bytes) }
+    Payload::Stream { length: bytes.len() as u64, chunks: chunks(bytes), crc32c: None }
 }
 
 pub fn chunks(bytes: &Bytes) -> Chunks {
@@ -92,7 +92,7 @@ pub fn breaking(bytes: &Bytes, length: u64) -> Payload {
     let at = Location::new("source", "key");
     let error = CopyError::new(Side::Source, Kind::Unavailable, "GetObject", &at, "cut off on purpose");
     let chunks = chunks(bytes).chain(stream::once(async { Err(error) })).boxed();
-    Payload::Stream { length, chunks }
+    Payload::Stream { length, chunks, crc32c: None }
 }
 
 pub fn attributes(size: usize) -> Attributes {

@@ -205,8 +205,11 @@ impl Bucket {
 
     fn complete(&mut self, id: &str) -> Scripted {
         let Some((path, headers, parts)) = self.uploads.remove(id) else { return no_upload() };
+        let sums: Vec<u8> = parts.values().flat_map(Md5::digest).collect();
         let body: Bytes = parts.into_values().flatten().collect::<Vec<u8>>().into();
-        let etag = format!("{}-2", md5(&body));
+        // As under a key of one's own: it looks like the MD5 of the parts' MD5s, and is none.
+        let etag = if path.ends_with("/opaque") { md5(&body) } else { md5(&sums) };
+        let etag = format!("{etag}-2");
         self.objects.insert(path, Held { body, etag: etag.clone(), headers });
         completed(&etag)
     }

@@ -16,12 +16,18 @@ use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::faults::BodyFaults;
+
+/// What is read at once.
+const PIECE: usize = 64 << 10;
+/// Of one connection, on a long line.
+const ON_THE_WAY: usize = 16 << 20;
 
 /// Which way bytes flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +49,7 @@ pub enum Wire {
     Stall(u64, Duration),
     /// At most so many bytes per second.
     Throttle(u64),
-    /// Every piece waits for so long: a crude round trip.
+    /// Every piece arrives so long after it was sent, with others on their way meanwhile: a long line.
     Delay(Duration),
     /// The connection is accepted and closed at once.
     Refuse,
@@ -234,23 +240,33 @@ async fn pump(
             Wire::Refuse => {}
         }
     }
-    let mut offset = 0;
-    loop {
-        let mut buffer = BytesMut::with_capacity(faults.piece(64 << 10));
-        if from.read_buf(&mut buffer).await? == 0 {
-            return to.shutdown().await;
+    let piece = faults.piece(PIECE);
+    let (far, mut arriving) = mpsc::channel(delay.map_or(1, |_| ON_THE_WAY / piece));
+    let reading = async move {
+        loop {
+            let mut buffer = BytesMut::with_capacity(piece);
+            if from.read_buf(&mut buffer).await? == 0 || far.send((Instant::now(), buffer)).await.is_err() {
+                return io::Result::Ok(());
+            }
         }
-        if let Some(wait) = delay {
-            tokio::time::sleep(wait).await;
+    };
+    let writing = async {
+        let mut offset = 0;
+        while let Some((sent, buffer)) = arriving.recv().await {
+            if let Some(delay) = delay {
+                tokio::time::sleep_until(sent + delay).await;
+            }
+            let length = buffer.len() as u64;
+            let cut = || io::Error::other("the connection is cut by a script");
+            let bytes = faults.apply(offset, buffer.freeze()).await.ok_or_else(cut)?;
+            to.write_all(&bytes).await?;
+            counter.fetch_add(bytes.len() as u64, Relaxed);
+            if (bytes.len() as u64) < length {
+                return Err(cut());
+            }
+            offset += length;
         }
-        let length = buffer.len() as u64;
-        let cut = || io::Error::other("the connection is cut by a script");
-        let bytes = faults.apply(offset, buffer.freeze()).await.ok_or_else(cut)?;
-        to.write_all(&bytes).await?;
-        counter.fetch_add(bytes.len() as u64, Relaxed);
-        if (bytes.len() as u64) < length {
-            return Err(cut());
-        }
-        offset += length;
-    }
+        to.shutdown().await
+    };
+    tokio::try_join!(reading, writing).map(|_| ())
 }

@@ -116,7 +116,7 @@ pub fn streamed(bytes: Vec<u8>, chunk: usize) -> Payload {
     let length = bytes.len() as u64;
     let pieces: Vec<_> = bytes.chunks(chunk).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     let chunks: Chunks = Box::pin(stream::iter(pieces));
-    Payload::Stream { length, chunks }
+    Payload::Stream { length, chunks, crc32c: None }
 }
 
 pub async fn bytes_of(opened: Opened) -> Vec<u8> {

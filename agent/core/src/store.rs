@@ -191,9 +191,13 @@ pub struct Attributes {
 pub enum Payload {
     /// Held whole: its digest goes before it, so that the far side refuses a wrong body before publishing.
     Whole(Bytes),
-    /// Streamed, exactly `length` bytes. The digests of what passed are compared afterwards, or sent as a trailer.
-    Stream { length: u64, chunks: Chunks },
+    /// Streamed, exactly `length` bytes. The digests of what passed are compared afterwards, or sent as a trailer: that is
+    /// `crc32c`, where somebody computes it on the way, so that what changes behind him is refused before it is published.
+    Stream { length: u64, chunks: Chunks, crc32c: Option<Crc32cSoFar> },
 }
+
+/// Tells the CRC32C of all bytes that have passed so far.
+pub type Crc32cSoFar = Arc<dyn Fn() -> u32 + Send + Sync>;
 
 impl Payload {
     pub fn length(&self) -> u64 {

@@ -13,6 +13,10 @@ use skyferry_core::ambient::epoch_ms;
 /// Requests in one transaction at most: bounds how long the first of them waits for its answer.
 const GROUP: usize = 1024;
 
+/// When several came together, others are about to: what is gathered meanwhile goes in one transaction, and wakes this thread
+/// once.
+const GATHERING: Duration = Duration::from_micros(200);
+
 /// One waiting request, of whatever answer.
 pub(super) trait Request: Send {
     /// Somebody still waits for the answer.
@@ -158,17 +162,22 @@ impl<'c> Db<'c> {
 pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn Request>>) {
     let mut db = Db::new(connection);
     let mut waiting: Vec<Box<dyn Request>> = Vec::new();
+    let mut busy = false;
     loop {
         let first = if waiting.is_empty() {
             requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
             requests.recv_timeout(db.until_retry())
         };
+        if busy && first.is_ok() {
+            std::thread::sleep(GATHERING);
+        }
         let mut group: Vec<Box<dyn Request>> = match first {
             Ok(request) => std::iter::once(request).chain(requests.try_iter().take(GROUP - 1)).collect(),
             Err(RecvTimeoutError::Timeout) => Vec::new(),
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        busy = group.len() > 1;
         db.tick();
         waiting.retain(|request| request.wanted());
         group.retain(|request| request.wanted());

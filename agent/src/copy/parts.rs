@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::in_order::also_hashed;
-use super::{Copied, Route, cause, taken};
+use super::{Copied, Route, cause, so_far_in, taken};
 use crate::pace::{STREAM, StreamPermit, Turn};
 use skyferry_core::backoff::Backoff;
 use skyferry_core::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
 use skyferry_core::error::{CopyError, Kind, Side, Verdict as Fate};
 use skyferry_core::ledger::{PartRecord, UploadRecord};
-use skyferry_core::object::{Expected, UploadId};
+use skyferry_core::object::{Expected, Revision, UploadId};
 use skyferry_core::plan::Parts;
 use skyferry_core::store::{FinishedPart, Object, Part, Payload, Pin};
 use skyferry_core::{ambient, traffic};
@@ -236,7 +236,7 @@ impl Route {
             Some(whole) => also_hashed(chunks, whole),
             None => (chunks, hasher.clone()),
         };
-        let payload = Payload::Stream { length: opened.length, chunks };
+        let payload = Payload::Stream { length: opened.length, chunks, crc32c: Some(so_far_in(&hasher)) };
         traffic::uploading(length, &self.to, at);
         let Part { etag, mut stored, .. } = tokio::select! {
             biased;
@@ -267,8 +267,8 @@ impl Route {
     pub async fn complete(&self, upload: &Upload, expected: &Expected) -> Result<Copied, CopyError> {
         let whole = upload.whole().ok_or_else(|| self.cancelled())?;
         let mut source = self.agrees_with_source(&upload.object, &whole)?;
+        let digests: Vec<Digests> = upload.record.parts.iter().map(|part| part.digests).collect();
         if source == Verdict::NothingToCompare && upload.source_borders {
-            let digests: Vec<Digests> = upload.record.parts.iter().map(|part| part.digests).collect();
             source = self.verdict_on_source(upload.object.stored.compare_parts(&digests))?;
         }
         let parts: Vec<FinishedPart> = upload
@@ -278,8 +278,15 @@ impl Route {
             .map(|part| FinishedPart { number: part.number, etag: part.etag.clone(), crc32c: part.digests.crc32c })
             .collect();
         let published = self.sink.finish(&self.to, &upload.record.id, &parts, &whole, expected).await?;
-        self.prove(published, upload.record.token, whole, source).await
+        self.prove(published, upload.record.token, whole, source, &digests).await
     }
+}
+
+/// Whether this is the MD5 of the MD5s of these parts: then the far side has confirmed each of them, and their order.
+pub(super) fn is_of_parts(revision: &Revision, parts: &[Digests]) -> bool {
+    let mut etag = Stored::default();
+    etag.md5_etag(&revision.0);
+    matches!(etag.compare_parts(parts), Verdict::Verified(_))
 }
 
 /// Whether the far side holds this part as it was recorded.
@@ -295,4 +302,21 @@ fn agrees(recorded: &PartRecord, held: &Part) -> bool {
 fn is_worth_another(error: &CopyError) -> bool {
     !matches!(error.kind, Kind::SourceChanged | Kind::UploadGone | Kind::Denied | Kind::Credentials)
         && matches!(error.verdict(), Fate::Retry | Fate::Weather)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_confirmed_by_the_etag_of_all_of_them_in_their_order_and_by_no_other() {
+        let md5 = Select { md5: true, ..Select::default() };
+        let [one, two] = [b"one", b"two"].map(|bytes| Digests::of(bytes, md5));
+        let etag = Revision("1397b7ee3222e3980d0d20f23a871b02-2".into());
+        assert!(is_of_parts(&etag, &[one, two]));
+        assert!(!is_of_parts(&etag, &[two, one]) && !is_of_parts(&etag, &[one]) && !is_of_parts(&etag, &[]));
+        assert!(!is_of_parts(&etag, &[one, Digests { md5: None, ..two }]), "one of them is not known");
+        assert!(!is_of_parts(&Revision("1397b7ee3222e3980d0d20f23a871b02-3".into()), &[one, two]));
+        assert!(!is_of_parts(&Revision("1700000000000001".into()), &[one, two]), "a generation is no ETag");
+    }
 }

@@ -186,14 +186,15 @@ impl<'a> Drive<'a> {
         told.max(grown).min(LONGEST_WAIT)
     }
 
+    /// What most objects do not need is boxed: each job keeps room for the largest of what is not.
     async fn carry_out(&mut self, effect: &Effect) -> Done {
         match effect {
             Effect::Lookup => self.lookup().await,
             Effect::Begin => self.begin().await,
-            Effect::HeadSource => self.head_source().await,
+            Effect::HeadSource => Box::pin(self.head_source()).await,
             Effect::OpenSource => self.open_source().await,
             Effect::HeadNewest => self.head_newest().await,
-            Effect::HeadDestination => self.head_destination().await,
+            Effect::HeadDestination => Box::pin(self.head_destination()).await,
             Effect::Abort(id) => {
                 self.context.sink.abort(&self.subject.destination, id).await?;
                 let before = self.aborted.take().filter(|(aborted, _)| aborted == id).map_or(0, |(_, times)| times);
@@ -203,10 +204,10 @@ impl<'a> Drive<'a> {
             Effect::SeeUpload(id) => self.see_upload(id).await,
             Effect::Wait { looks } => self.wait_for_more(*looks).await,
             Effect::Put { token, expected } => self.put(*token, expected).await,
-            Effect::Initiate { token } => self.initiate(*token).await,
-            Effect::Checkpoint(id) => self.checkpoint(id).await,
-            Effect::Parts(_) => self.parts().await,
-            Effect::Complete { expected, .. } => self.complete(expected).await,
+            Effect::Initiate { token } => Box::pin(self.initiate(*token)).await,
+            Effect::Checkpoint(id) => Box::pin(self.checkpoint(id)).await,
+            Effect::Parts(_) => Box::pin(self.parts()).await,
+            Effect::Complete { expected, .. } => Box::pin(self.complete(expected)).await,
             Effect::Delete { expected } => self.delete(expected).await,
             Effect::Finish { ending, closed, in_doubt } => self.finish(ending, closed, *in_doubt).await,
             Effect::End(_) => Ok(Answer::Done),

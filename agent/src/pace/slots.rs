@@ -11,9 +11,8 @@ use super::level::Level;
 use super::{NEVER_CLOSED, UNIT};
 use skyferry_core::metrics::Limit;
 
-/// What an object in flight keeps beside its bytes: the buffers of a connection on each side, and its job. (Measured over plain
-/// connections: about 100 KiB in all.)
-pub(super) const OBJECT: u64 = 64 << 10;
+/// What an object in flight keeps beside its bytes: the buffers of a connection on each side, and its job.
+pub(super) const OBJECT: u64 = 40 << 10;
 
 /// All slots of one agent. Clones are the same.
 #[derive(Clone)]

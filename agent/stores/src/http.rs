@@ -37,6 +37,9 @@ use skyferry_core::store::Chunks;
 
 /// Read and write buffers of one connection. Bounds the memory of a transfer; larger ones save no CPU.
 const CONNECTION_BUFFER: usize = 128 * 1024;
+/// What is sent is copied once into each record. Pieces of 8 KiB and more are copied by glibc with an instruction that is
+/// several times slower on AMD's processors than what it uses below; twice as many records cost far less than that.
+const TLS_RECORD: usize = 8 * 1024;
 /// Shorter than the services keep an idle connection, so that a request rarely meets one that is being closed.
 const IDLE: Duration = Duration::from_secs(15);
 /// An answer that is read whole (XML, an error) is refused above this.
@@ -114,12 +117,16 @@ pub enum Effect {
 /// A pool of connections; clones share it.
 #[derive(Clone)]
 pub struct Transport {
+    pool: Arc<Pool>,
+    stall: Duration,
+}
+
+struct Pool {
     client: Client<Connector, Body>,
     /// The same with room for more headers, taken once an answer had too many.
     roomy: Client<Connector, Body>,
-    needs_room: Arc<AtomicBool>,
+    needs_room: AtomicBool,
     allow_http: bool,
-    stall: Duration,
 }
 
 impl Transport {
@@ -129,11 +136,12 @@ impl Transport {
         tcp.set_connect_timeout(Some(options.connect_timeout));
         tcp.set_keepalive(Some(Duration::from_secs(30)));
         tcp.enforce_http(false);
-        let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        let mut tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
             .map_err(|e| RootsError(e.to_string()))?
             .with_root_certificates(trusted(&options.extra_roots)?)
             .with_no_client_auth();
+        tls.max_fragment_size = Some(TLS_RECORD);
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
         Ok(Self::over(Connector::Network(connector), options))
@@ -150,12 +158,12 @@ impl Transport {
         let client = builder.build(connector.clone());
         let roomy = builder.http1_max_headers(MANY_HEADERS).build(connector);
         let (allow_http, stall) = (options.allow_http, options.stall_timeout);
-        Transport { client, roomy, needs_room: Arc::default(), allow_http, stall }
+        Transport { pool: Arc::new(Pool { client, roomy, needs_room: AtomicBool::new(false), allow_http }), stall }
     }
 
     /// The same connections with more patience: completing a large upload may take minutes without a byte.
     pub fn waiting_at_least(&self, patience: Duration) -> Self {
-        Transport { stall: self.stall.max(patience), ..self.clone() }
+        Transport { pool: self.pool.clone(), stall: self.stall.max(patience) }
     }
 
     /// Sends one request and waits for the head of its answer. Whatever status comes back is an `Ok`.
@@ -163,7 +171,8 @@ impl Transport {
     /// An error of the body's source comes out as itself. A request that was cut off before its last byte, or never
     /// reached a connection, is `Unavailable` (or `Stalled`): the far side cannot have acted on it.
     pub async fn send(&self, call: &Call, mut request: Request<Body>, effect: Effect) -> Result<Answer, CopyError> {
-        if !self.allow_http && request.uri().scheme_str() != Some("https") {
+        let Pool { client, roomy, needs_room, allow_http } = &*self.pool;
+        if !allow_http && request.uri().scheme_str() != Some("https") {
             return Err(call.error(Kind::Refused, "plain http is not allowed for this endpoint (allow_http)"));
         }
         request.headers_mut().entry(header::USER_AGENT).or_insert_with(|| USER_AGENT.clone());
@@ -172,7 +181,7 @@ impl Transport {
             let length = request.body().length();
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
-        let client = if self.needs_room.load(Ordering::Relaxed) { &self.roomy } else { &self.client };
+        let client = if needs_room.load(Ordering::Relaxed) { roomy } else { client };
         let (sending, uri) = (request.body().sending(), request.uri().clone());
         let sent = tokio::select! {
             biased;
@@ -196,7 +205,7 @@ impl Transport {
                 // The connection ended before hyper wrote anything of this request.
                 let unsent = error.is_connect() || hyper.is_some_and(hyper::Error::is_canceled);
                 if hyper.is_some_and(hyper::Error::is_parse_too_large) {
-                    self.needs_room.store(true, Ordering::Relaxed);
+                    needs_room.store(true, Ordering::Relaxed);
                 }
                 let kind = lost(effect, !unsent && sending.is_complete()).unwrap_or(Kind::Unavailable);
                 let verb = if error.is_connect() { "no connection to " } else { "" };

@@ -27,7 +27,7 @@ struct Upload<'a> {
 impl Upload<'_> {
     async fn part(&self, number: u32, bytes: &Bytes) -> Result<Part, CopyError> {
         // As agents send them: streamed, whatever their size.
-        let payload = Payload::Stream { length: bytes.len() as u64, chunks: large::chunks(bytes) };
+        let payload = Payload::Stream { length: bytes.len() as u64, chunks: large::chunks(bytes), crc32c: None };
         self.sink.part(&self.at, &self.id, number, payload).await
     }
 

@@ -130,7 +130,7 @@ impl Good {
             async move {
                 let made = body.chunks(range.start, range.end).map(Ok);
                 let chunks: Chunks = Box::pin(stream::iter(made));
-                let payload = Payload::Stream { length: range.end - range.start, chunks };
+                let payload = Payload::Stream { length: range.end - range.start, chunks, crc32c: None };
                 let part = sink.part(at, upload, number, payload).await?;
                 sent(part.size);
                 let digests = body.digests(range.start, range.end);

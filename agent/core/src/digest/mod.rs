@@ -174,6 +174,11 @@ impl Hasher {
         }
     }
 
+    /// Of the bytes so far.
+    pub fn crc32c(&self) -> u32 {
+        low(self.crc32c.finalize())
+    }
+
     /// Bytes so far.
     pub fn length(&self) -> u64 {
         self.length
@@ -182,7 +187,7 @@ impl Hasher {
     pub fn finish(self) -> Digests {
         Digests {
             length: self.length,
-            crc32c: low(self.crc32c.finalize()),
+            crc32c: self.crc32c(),
             crc64nvme: self.crc64nvme.map(|crc| crc.finalize()),
             crc32: self.crc32.map(|crc| low(crc.finalize())),
             sha256: self.sha256.map(|hash| hash.finalize().into()),

@@ -52,8 +52,12 @@ impl Stored {
     /// Takes in one header of S3's answer: `x-amz-checksum-<algorithm>`, in any case; others are left alone. `composite` is
     /// what `x-amz-checksum-type` says, if it is there; else a `-N` behind the value decides.
     pub fn amz_header(&mut self, name: &str, value: &str, composite: Option<bool>) -> Result<(), BadDigest> {
-        let name = name.to_ascii_lowercase();
-        let Some(algorithm) = name.strip_prefix("x-amz-checksum-") else { return Ok(()) };
+        const PREFIX: &str = "x-amz-checksum-";
+        let is_checksum = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+        if !is_checksum {
+            return Ok(());
+        }
+        let algorithm = name[PREFIX.len()..].to_ascii_lowercase();
         let (value, parts) = split_parts(value.trim());
         let parts = match composite {
             Some(false) => None,
@@ -61,7 +65,7 @@ impl Stored {
             Some(true) => Some(parts.unwrap_or(0)),
             None => parts,
         };
-        match algorithm {
+        match algorithm.as_str() {
             "crc32c" => self.crc32c = Some(sum(u32::from_be_bytes(decode(value)?), parts)),
             "crc64nvme" => self.crc64nvme = Some(sum(u64::from_be_bytes(decode(value)?), parts)),
             "crc32" => self.crc32 = Some(sum(u32::from_be_bytes(decode(value)?), parts)),

@@ -145,7 +145,7 @@ impl Drive<'_> {
         let there = self.destination.as_ref().filter(|there| there.identity.size == identity.size);
         let equal = match there.and_then(|there| there.stored.agrees_with(&object.stored)) {
             Some(equal) => equal,
-            None => self.is_equal_by_reading(object).await?,
+            None => Box::pin(self.is_equal_by_reading(object)).await?,
         };
         let other_headers = self.has_other_headers(object);
         let (headers, by_version) = (self.headers(object), self.version.is_some());
@@ -253,7 +253,7 @@ impl Drive<'_> {
         // What this job sent itself is worth a read: sent again, it would be no better known.
         let sent = self.sent.as_ref().filter(|(sent, _)| *sent == token && proof == Proof::Unknown);
         if let Some((_, digests)) = sent {
-            proof = match self.route.read_back(&object.revision, digests).await {
+            proof = match Box::pin(self.route.read_back(&object.revision, digests)).await {
                 Ok(Verdict::Verified(_)) => Proof::Right,
                 Ok(Verdict::Mismatch { .. }) => Proof::Wrong,
                 Ok(Verdict::NothingToCompare) => Proof::Unknown,

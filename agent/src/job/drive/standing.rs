@@ -2,6 +2,7 @@
 //! it is under way any more; so a write that shows begins only when the ledger has confirmed this writer lately, goes on
 //! while the ledger keeps confirming it, and is dropped in time when it does not.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -38,7 +39,7 @@ impl<'a> Standing<'a> {
     pub async fn write<T>(
         &mut self,
         upload: Option<&UploadRecord>,
-        write: impl Future<Output = Result<T, CopyError>>,
+        mut write: Pin<&mut impl Future<Output = Result<T, CopyError>>>,
     ) -> Result<Option<T>, CopyError> {
         if !self.fenced && Instant::now() >= self.confirmed + self.fresh() {
             self.ask(upload).await.map_err(|error| self.unknown(&error))?;
@@ -46,7 +47,6 @@ impl<'a> Standing<'a> {
         if self.fenced {
             return Ok(None);
         }
-        tokio::pin!(write);
         let mut ask = self.confirmed + self.fresh();
         loop {
             tokio::select! {
@@ -98,6 +98,7 @@ impl<'a> Standing<'a> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::pin::pin;
 
     use super::*;
     use skyferry_core::object::Location;
@@ -139,7 +140,7 @@ mod tests {
             tokio::time::sleep(HOLD * 4).await;
             Ok(7)
         };
-        assert_eq!(rig.standing().write(None, write).await.unwrap(), Some(7));
+        assert_eq!(rig.standing().write(None, pin!(write)).await.unwrap(), Some(7));
     }
 
     #[tokio::test]
@@ -148,10 +149,10 @@ mod tests {
         let mut standing = rig.standing();
         rig.another_begins().await;
         let fenced = Instant::now();
-        let error = standing.write(None, pending::<Result<(), CopyError>>()).await.unwrap_err();
+        let error = standing.write(None, pin!(pending::<Result<(), CopyError>>())).await.unwrap_err();
         assert_eq!(error.kind, Kind::LostAnswer, "{error}");
         assert!(fenced.elapsed() < HOLD);
-        assert_eq!(standing.write(None, async { Ok(()) }).await.unwrap(), None, "and it begins no other");
+        assert_eq!(standing.write(None, pin!(async { Ok(()) })).await.unwrap(), None, "and it begins no other");
     }
 
     #[tokio::test]
@@ -160,6 +161,6 @@ mod tests {
         let mut standing = rig.standing();
         rig.another_begins().await;
         tokio::time::sleep(HOLD / 2).await;
-        assert_eq!(standing.write(None, async { Ok(()) }).await.unwrap(), None);
+        assert_eq!(standing.write(None, pin!(async { Ok(()) })).await.unwrap(), None);
     }
 }

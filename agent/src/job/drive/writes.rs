@@ -1,5 +1,6 @@
 //! The effects that write: the object, its parts, and the ledger's record of them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +61,10 @@ impl Drive<'_> {
         let with = self.attributes(&opened.object, token).await?;
         let size = opened.length;
         let mut sent = None;
-        let put = self.route.put(opened, stream.as_ref(), with, expected, &mut sent);
-        let done = self.standing.write(None, put).await;
+        let done = {
+            let put = pin!(self.route.put(opened, stream.as_ref(), with, expected, &mut sent));
+            self.standing.write(None, put).await
+        };
         self.sent = sent.map(|digests| (token, digests)).or(self.sent);
         match done? {
             Some(copied) => Ok(self.published(copied, token, size)),
@@ -141,9 +144,12 @@ impl Drive<'_> {
         let upload = self.upload.as_ref().ok_or_else(|| self.defect("a Complete without an upload"))?;
         let (token, size) = (upload.record.token, upload.object.identity.size);
         self.sent = upload.whole().map(|digests| (token, digests)).or(self.sent);
-        let complete =
-            until_drained(&self.route.stop, &self.subject.destination, self.route.complete(upload, expected));
-        match self.standing.write(Some(&upload.record), complete).await {
+        let written = {
+            let complete = self.route.complete(upload, expected);
+            let complete = pin!(until_drained(&self.route.stop, &self.subject.destination, complete));
+            self.standing.write(Some(&upload.record), complete).await
+        };
+        match written {
             Ok(Some(copied)) => Ok(self.published(copied, token, size)),
             Ok(None) => Ok(Answer::Fenced),
             Err(error) => {
@@ -170,7 +176,7 @@ impl Drive<'_> {
         if self.source.is_none() {
             self.context.fuse.allow_deletion().await.map_err(|held| self.held_back(&held))?;
         }
-        let delete = self.context.sink.delete(&self.subject.destination, expected);
+        let delete = pin!(self.context.sink.delete(&self.subject.destination, expected));
         let done = self.standing.write(None, delete).await?;
         Ok(done.map_or(Answer::Fenced, |()| Answer::Done))
     }

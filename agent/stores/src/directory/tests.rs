@@ -320,7 +320,7 @@ async fn a_cancelled_write_leaves_no_file() {
     let chunks: Chunks = futures_util::stream::once(async { Ok(Bytes::from(vec![0; CHUNK])) })
         .chain(futures_util::stream::pending())
         .boxed();
-    let payload = Payload::Stream { length: 10 * CHUNK as u64, chunks };
+    let payload = Payload::Stream { length: 10 * CHUNK as u64, chunks, crc32c: None };
     let with = attributes(10 * CHUNK as u64);
     let location = at("a");
     let put = tree.directory.put(&location, payload, &with, &Expected::Any);

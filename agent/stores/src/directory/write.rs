@@ -104,7 +104,7 @@ pub(super) fn names(key: &Key) -> Res<Vec<OsString>> {
 pub(super) async fn body(mut file: File, payload: Payload, call: &Call) -> Result<(File, u64, u32)> {
     let (length, mut chunks) = match payload {
         Payload::Whole(bytes) => (bytes.len() as u64, futures_util::stream::iter([Ok(bytes)]).boxed()),
-        Payload::Stream { length, chunks } => (length, chunks),
+        Payload::Stream { length, chunks, .. } => (length, chunks),
     };
     let (mut written, mut crc, mut ended) = (0, 0, false);
     while !ended {

@@ -97,7 +97,7 @@ impl Body {
     pub fn of(payload: Payload, call: &Call) -> Self {
         match payload {
             Payload::Whole(bytes) => Body::whole(bytes),
-            Payload::Stream { length, chunks } => Body::stream(length, chunks, call),
+            Payload::Stream { length, chunks, .. } => Body::stream(length, chunks, call),
         }
     }
 

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 
 use skyferry_core::digest::base64_crc32;
-use skyferry_core::store::{Chunks, Result};
+use skyferry_core::store::{Chunks, Crc32cSoFar, Result};
 
 /// MinIO refuses a chunk of more than 16 MiB.
 const CHUNK: u64 = 8 << 20;
@@ -45,13 +45,15 @@ fn tail(crc32c: u32) -> String {
     format!("0\r\n{TRAILER}:{}\r\n\r\n", base64_crc32(crc32c))
 }
 
-/// The framed body. A source of another length makes it one of another length, which the transport refuses.
-pub(super) fn frame(length: u64, chunks: Chunks) -> Chunks {
-    Box::pin(Framed { chunks, crc32c: 0, left: length, in_chunk: 0, held: Bytes::new(), begun: false, ended: false })
+/// The framed body. A source of another length makes it one of another length, which the transport refuses. `known`: the
+/// CRC32C is computed by somebody else, before the bytes come here.
+pub(super) fn frame(length: u64, chunks: Chunks, known: Option<Crc32cSoFar>) -> Chunks {
+    Box::pin(Framed { chunks, known, crc32c: 0, left: length, in_chunk: 0, held: Bytes::new(), begun: false, ended: false })
 }
 
 struct Framed {
     chunks: Chunks,
+    known: Option<Crc32cSoFar>,
     crc32c: u32,
     /// Bytes of chunks that have not begun.
     left: u64,
@@ -88,7 +90,8 @@ impl Stream for Framed {
                 Poll::Ready(Some(Ok(bytes))) => this.held = bytes,
                 Poll::Ready(None) => {
                     this.ended = true;
-                    return Poll::Ready(Some(Ok(Bytes::from(format!("{END}{}", tail(this.crc32c))))));
+                    let crc32c = this.known.as_ref().map_or(this.crc32c, |known| known());
+                    return Poll::Ready(Some(Ok(Bytes::from(format!("{END}{}", tail(crc32c))))));
                 }
             }
         }
@@ -100,7 +103,9 @@ impl Stream for Framed {
         let most = if this.in_chunk == 0 { this.held.len() as u64 } else { this.in_chunk };
         let bytes = this.held.split_to(this.held.len().min(most as usize));
         this.in_chunk = this.in_chunk.saturating_sub(bytes.len() as u64);
-        this.crc32c = crc32c::crc32c_append(this.crc32c, &bytes);
+        if this.known.is_none() {
+            this.crc32c = crc32c::crc32c_append(this.crc32c, &bytes);
+        }
         Poll::Ready(Some(Ok(bytes)))
     }
 }
@@ -113,7 +118,7 @@ mod tests {
     #[tokio::test]
     async fn the_checksum_follows_the_bytes_and_the_length_is_known_before() {
         let chunks: Chunks = stream::iter(["12345", "6789"].map(|part| Ok(Bytes::from(part)))).boxed();
-        let framed: Vec<Bytes> = frame(9, chunks).try_collect().await.unwrap();
+        let framed: Vec<Bytes> = frame(9, chunks, None).try_collect().await.unwrap();
         let framed = framed.concat();
         let expected = "9\r\n123456789\r\n0\r\nx-amz-checksum-crc32c:4waSgw==\r\n\r\n";
         assert_eq!(String::from_utf8(framed.clone()).unwrap(), expected);
@@ -125,7 +130,7 @@ mod tests {
         for size in [CHUNK - 1, CHUNK, CHUNK + 1, 40 << 20] {
             let whole = Bytes::from(vec![7; size as usize]);
             let pieces: Vec<Result<Bytes>> = whole.chunks(3 << 20).map(|piece| Ok(whole.slice_ref(piece))).collect();
-            let framed: Vec<Bytes> = frame(size, stream::iter(pieces).boxed()).try_collect().await.unwrap();
+            let framed: Vec<Bytes> = frame(size, stream::iter(pieces).boxed(), None).try_collect().await.unwrap();
             let framed = framed.concat();
             assert_eq!(framed.len() as u64, length(size), "the length is known before");
             let (mut rest, mut decoded) = (&framed[..], 0);

@@ -133,7 +133,7 @@ impl Client {
         let (call, asked) = (complete.call.clone(), complete.asked);
         let answer = match self.send(complete).await {
             Ok(answer) => answer,
-            Err(error) => return Err(self.explained(at, expected, gone(error)).await),
+            Err(error) => return Err(Box::pin(self.explained(at, expected, gone(error))).await),
         };
         let headers = answer.headers.clone();
         let completed: Completed = self.document(&call, asked, answer).await.map_err(|error| gone(lost(error)))?;

@@ -49,16 +49,16 @@ impl Client {
         match looked {
             Ok(Some(object)) => Ok(Some(object)),
             Err(error) if error.kind == Kind::NotFound && absence == Absence::Believed => Ok(None),
-            Err(error) if error.kind == Kind::NotFound && !by_version(pin) => match self.absent(error).await {
+            Err(error) if error.kind == Kind::NotFound && !by_version(pin) => match Box::pin(self.absent(error)).await {
                 // Nobody may list here: then a GET has to say it.
-                Err(error) if error.kind == Kind::Denied => self.look_by_get(at, pin).await,
+                Err(error) if error.kind == Kind::Denied => Box::pin(self.look_by_get(at, pin)).await,
                 absent => absent,
             },
             // Refused credentials, a missing bucket, or this object? A GET's answer has words.
             Err(error) if !matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::Refused | Kind::WrongRegion) => {
                 Err(error)
             }
-            Ok(None) | Err(_) => self.look_by_get(at, pin).await,
+            Ok(None) | Err(_) => Box::pin(self.look_by_get(at, pin)).await,
         }
     }
 
@@ -91,7 +91,10 @@ impl Client {
                 }
             }
             let Some((call, answer, span)) = opened else { return Err(self.refused(at, "no encoding to accept")) };
-            self.opened(&call, answer, span, pin).await
+            match span.length.zip(span.size) {
+                Some((length, size)) => self.opened(&call, answer, length, size, pin),
+                None => Box::pin(self.opened_uncounted(&call, answer, span.size, pin)).await,
+            }
         })
         .await;
         match read {
@@ -99,7 +102,7 @@ impl Client {
             Err(error) if error.kind != Kind::NotFound => Err(error),
             // A state that is not there leaves open what the newest one is.
             Err(error) if matches!(pin, Pin::State { .. }) => Err(CopyError { kind: Kind::SourceChanged, ..error }),
-            Err(error) if absence == Absence::Confirmed && *pin == Pin::Newest => match self.absent(error).await {
+            Err(error) if absence == Absence::Confirmed && *pin == Pin::Newest => match Box::pin(self.absent(error)).await {
                 Err(error) if error.kind == Kind::Denied => Ok(None),
                 absent => absent,
             },
@@ -159,17 +162,22 @@ impl Client {
         Ok(read)
     }
 
-    async fn opened(&self, call: &Call, answer: Answer, span: length::Span, pin: &Pin) -> Result<Opened> {
+    /// The answer says how many bytes follow, and of how many.
+    fn opened(&self, call: &Call, answer: Answer, length: u64, size: u64, pin: &Pin) -> Result<Opened> {
+        let first = !matches!(pin, Pin::State { .. });
+        // With a range that is just one part, S3 answers with the part's checksum.
+        let object = self.describe(call, &answer.headers, size, length == size, first);
+        let object = object.map_err(|why| call.error(Kind::Nonsense, why))?;
+        Ok(Opened { object: pinned(call, object, pin)?, length, chunks: answer.chunks(length) })
+    }
+
+    /// It does not: of a small body it is counted.
+    async fn opened_uncounted(&self, call: &Call, answer: Answer, size: Option<u64>, pin: &Pin) -> Result<Opened> {
         let nonsense = |why: String| call.error(Kind::Nonsense, why);
         let first = !matches!(pin, Pin::State { .. });
-        if let length::Span { length: Some(length), size: Some(size) } = span {
-            // With a range that is just one part, S3 answers with the part's checksum.
-            let object = self.describe(call, &answer.headers, size, length == size, first).map_err(nonsense)?;
-            return Ok(Opened { object: pinned(call, object, pin)?, length, chunks: answer.chunks(length) });
-        }
         let headers = answer.headers.clone();
         let (head, rest) = answer.start(COUNTED).await?;
-        let size = match (span.size, &rest) {
+        let size = match (size, &rest) {
             (Some(size), _) => size,
             (None, None) if ends_by_itself(&headers) => head.len() as u64,
             (None, _) => self.listed_size(call, &headers).await?,

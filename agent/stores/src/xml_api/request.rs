@@ -95,12 +95,12 @@ impl Client {
         let mut body = match payload {
             None => Sendable::Whole(Bytes::new()),
             Some(Payload::Whole(bytes)) => Sendable::Whole(bytes),
-            Some(Payload::Stream { length, chunks }) if self.facts().trailers && length > 0 => {
+            Some(Payload::Stream { length, chunks, crc32c }) if self.facts().trailers && length > 0 => {
                 trailer = true;
                 chunked::describe(&mut headers, length);
-                Sendable::Once { length: chunked::length(length), chunks: chunked::frame(length, chunks) }
+                Sendable::Once { length: chunked::length(length), chunks: chunked::frame(length, chunks, crc32c) }
             }
-            Some(Payload::Stream { length, chunks }) => Sendable::Once { length, chunks },
+            Some(Payload::Stream { length, chunks, .. }) => Sendable::Once { length, chunks },
         };
         let effect = if asked.changes() { Effect::Write } else { Effect::Idempotent };
         let (mut moved, mut renewed, mut throttled) = (false, false, 0);
@@ -132,7 +132,8 @@ impl Client {
                 self.rate.passed(call.operation);
                 return Ok(answer);
             }
-            let refusal = refusal::read(&call, answer, asked).await;
+            // What is rare is boxed, here and around here: every request in flight keeps room for the largest of what it may do.
+            let refusal = Box::pin(refusal::read(&call, answer, asked)).await;
             let again = matches!(body, Sendable::Whole(_));
             match refusal.error.kind {
                 Kind::Throttled => {
@@ -148,7 +149,7 @@ impl Client {
                 }
                 Kind::Credentials => {
                     self.credentials.refused(&credentials);
-                    let newer = self.granted(&call).await;
+                    let newer = Box::pin(self.granted(&call)).await;
                     let newer = newer.ok().filter(|newer| again && !renewed && !Arc::ptr_eq(newer, &credentials));
                     credentials = newer.ok_or(refusal.error)?;
                     renewed = true;
@@ -188,9 +189,13 @@ impl Client {
     /// A success that needs no words. Some come with a body all the same: an error is one, a page of something else is not
     /// the service's answer.
     pub async fn settled(&self, call: &Call, asked: Asked, answer: Answer) -> Result<HeaderMap> {
-        if answer.is_empty() {
-            return Ok(answer.headers);
+        match answer.is_empty() {
+            true => Ok(answer.headers),
+            false => Box::pin(self.settled_with_words(call, asked, answer)).await,
         }
+    }
+
+    async fn settled_with_words(&self, call: &Call, asked: Asked, answer: Answer) -> Result<HeaderMap> {
         let headers = answer.headers.clone();
         let body = answer.read().await?;
         let page = document::root(&body).is_some_and(|root| root.eq_ignore_ascii_case("html"));

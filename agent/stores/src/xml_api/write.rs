@@ -25,7 +25,7 @@ impl Client {
         let (call, asked) = (put.call.clone(), put.asked);
         let answer = match self.send(put).await {
             Ok(answer) => answer,
-            Err(error) => return Err(self.explained(at, expected, error).await),
+            Err(error) => return Err(Box::pin(self.explained(at, expected, error)).await),
         };
         let headers = self.settled(&call, asked, answer).await.map_err(lost)?;
         let revision = self.dialect.revision(&headers, headers::etag(&headers));
@@ -45,7 +45,7 @@ impl Client {
             Ok(answer) => self.settled(&call, Asked::Delete, answer).await.map(drop).map_err(lost),
             // Gone already is what was wanted, if it is: a look and a listing have to agree.
             Err(error) if error.kind == Kind::NotFound => {
-                match self.look(at, &Pin::Newest, Absence::Confirmed).await? {
+                match Box::pin(self.look(at, &Pin::Newest, Absence::Confirmed)).await? {
                     None => Ok(()),
                     Some(_) => {
                         let answer = format!("it is still there: {}", error.answer);
@@ -53,7 +53,7 @@ impl Client {
                     }
                 }
             }
-            Err(error) => Err(self.explained(at, expected, error).await),
+            Err(error) => Err(Box::pin(self.explained(at, expected, error)).await),
         }
     }
 
