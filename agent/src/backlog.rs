@@ -43,7 +43,7 @@ enum BacklogError {
 
 /// What to publish where.
 #[derive(Clone)]
-pub struct Target {
+pub struct BacklogTarget {
     /// The metric's type.
     pub metric: String,
     /// Of Cloud Monitoring.
@@ -55,49 +55,53 @@ pub struct Target {
     pub period: Duration,
 }
 
-pub struct Backlog {
-    target: Target,
+pub struct BacklogPublisher {
+    target: BacklogTarget,
     queues: Vec<Arc<dyn Queue>>,
     leader: Leader,
     client: reqwest::Client,
 }
 
-impl Backlog {
-    pub fn new(target: Target, queues: Vec<Arc<dyn Queue>>, ledger: Arc<dyn Ledger>) -> Result<Backlog, String> {
+impl BacklogPublisher {
+    pub fn new(
+        target: BacklogTarget,
+        queues: Vec<Arc<dyn Queue>>,
+        ledger: Arc<dyn Ledger>,
+    ) -> Result<BacklogPublisher, String> {
         // A leader that misses two points has lost its place.
         let leader = Leader::new(ledger, NOTE, target.period * 5 / 2);
         let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(|error| error.to_string())?;
-        Ok(Backlog { target, queues, leader, client })
+        Ok(BacklogPublisher { target, queues, leader, client })
     }
 
     /// Publishes while this agent leads, until `end`.
-    pub async fn keep(self, end: CancellationToken) {
+    pub async fn run(self, end: CancellationToken) {
         let mut ticks = tokio::time::interval(self.target.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = String::new();
+        let mut reported = String::new();
         while end.run_until_cancelled(ticks.tick()).await.is_some() {
-            let now = match end.run_until_cancelled(self.turn()).await {
+            let now = match end.run_until_cancelled(self.publish_if_leader()).await {
                 None => break,
                 Some(Ok(true)) => "leads".to_owned(),
                 Some(Ok(false)) => "follows".to_owned(),
                 Some(Err(error)) => error.to_string(),
             };
-            if now != told {
+            if now != reported {
                 match now.as_str() {
                     "leads" => tracing::info!(metric = self.target.metric, "this agent publishes the backlog"),
                     "follows" => tracing::info!("another agent publishes the backlog"),
                     error => tracing::warn!(error, "the backlog is not published; trying again"),
                 }
-                told = now;
+                reported = now;
             }
         }
         self.resign().await;
     }
 
     /// Publishes if it is this agent's turn. Who cannot publish lets another one try.
-    async fn turn(&self) -> Result<bool, BacklogError> {
-        if !self.leader.leads().await? {
+    async fn publish_if_leader(&self) -> Result<bool, BacklogError> {
+        if !self.leader.try_lead().await? {
             return Ok(false);
         }
         let published = self.publish().await;
@@ -118,7 +122,7 @@ impl Backlog {
         let mut series = Vec::new();
         for queue in &self.queues {
             let depth = queue.depth().await?;
-            series.push(one_point(
+            series.push(time_series(
                 &self.target.metric,
                 &project,
                 queue.name(),
@@ -138,7 +142,7 @@ impl Backlog {
         let url = format!("{}/v3/projects/{project}/timeSeries", self.target.endpoint);
         let request = self.client.post(url).bearer_auth(token.expose()).json(&json!({ "timeSeries": series }));
         let away = "it is tried again; check the network";
-        let answer = request.send().await.map_err(|error| refused(said(&error), away))?;
+        let answer = request.send().await.map_err(|error| refused(error_text(&error), away))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -154,15 +158,16 @@ impl Backlog {
         let endpoint = &self.target.metadata;
         let unknown = |answer: String| BacklogError::Project { endpoint: endpoint.clone(), answer };
         let request = self.client.get(format!("{endpoint}/computeMetadata/v1/project/project-id"));
-        let answer = request.header("Metadata-Flavor", "Google").send().await.map_err(|error| unknown(said(&error)))?;
+        let answer =
+            request.header("Metadata-Flavor", "Google").send().await.map_err(|error| unknown(error_text(&error)))?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| unknown(said(&error)))?;
+        let text = answer.text().await.map_err(|error| unknown(error_text(&error)))?;
         let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || ":.-".contains(c));
         if status.is_success() && plain { Ok(text) } else { Err(unknown(format!("it answered {}", status.as_u16()))) }
     }
 }
 
-fn one_point(metric: &str, project: &str, queue: &str, messages: u64) -> Value {
+fn time_series(metric: &str, project: &str, queue: &str, messages: u64) -> Value {
     // A queue may be named by its URL.
     let name = queue.rsplit('/').next().unwrap_or(queue);
     json!({
@@ -181,7 +186,7 @@ fn one_point(metric: &str, project: &str, queue: &str, messages: u64) -> Value {
 }
 
 /// reqwest's errors say little by themselves, and name the URL: the last cause says what happened.
-fn said(error: &reqwest::Error) -> String {
+fn error_text(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;

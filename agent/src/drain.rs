@@ -4,7 +4,7 @@
 //! takes another with it. While the breaker is open a single message goes out at a time, to see whether the outage is
 //! over. The loop serves one queue; several are several drains that share a pace and a breaker.
 
-mod empty;
+mod idle;
 mod polls;
 mod probe;
 #[cfg(test)]
@@ -22,15 +22,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::lease::{Keeper, Lease};
-use crate::notice::Shutdown;
-use crate::pace::{Breaker, Channel, Pace, Slots};
-use crate::pause::Rest;
+use crate::lease::{LeaseKeeper, MessageLease};
+use crate::limits::{Breaker, Channel, Limiter, Slots};
+use crate::pause::PauseWatch;
+use crate::shutdown::Shutdown;
 use skyferry_core::metrics::Metrics;
 use skyferry_core::queue::{Message, Queue};
 
-use empty::Emptiness;
-use polls::{Polls, Receiving};
+use idle::IdleWatch;
+use polls::{PendingReceive, ReceivePool};
 use probe::Probe;
 
 /// The longest poll that SQS has, and the largest batch.
@@ -52,23 +52,23 @@ const FEWER: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Carries out one message: `job::run` with its context. `cancelled`, then `stop`, as there.
-pub type Work =
-    Arc<dyn Fn(Message, Lease, CancellationToken, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type JobRunner =
+    Arc<dyn Fn(Message, MessageLease, CancellationToken, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// When a drain ends by itself.
 #[derive(Clone, Debug)]
-pub enum Until {
+pub enum DrainUntil {
     /// Never: when it is told to.
     Stopped,
     /// When the queue has shown nothing for as long as `steady`, and no job runs.
     Empty { steady: Duration },
     /// The same, but not before whoever feeds the queue has said that this was all.
-    Fed { all: CancellationToken, steady: Duration },
+    AllSent { all: CancellationToken, steady: Duration },
 }
 
 /// What did not go as it should: for the exit code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
+pub struct DrainReport {
     pub panicked: usize,
     /// Jobs that were still running when the time was over.
     pub aborted: usize,
@@ -77,12 +77,12 @@ pub struct Drained {
 /// One queue's loop.
 pub struct Drain {
     queue: Arc<dyn Queue>,
-    pace: Arc<Pace>,
+    limiter: Arc<Limiter>,
     breaker: Arc<Breaker>,
-    rest: Rest,
+    rest: PauseWatch,
     metrics: Arc<Metrics>,
-    work: Work,
-    keeper: Keeper,
+    work: JobRunner,
+    keeper: LeaseKeeper,
     jobs: TaskTracker,
     /// Told to every job: checkpoint, then release.
     stop: CancellationToken,
@@ -101,47 +101,47 @@ impl Drain {
     /// Needs a runtime.
     pub fn new(
         queue: Arc<dyn Queue>,
-        pace: Arc<Pace>,
+        limiter: Arc<Limiter>,
         breaker: Arc<Breaker>,
-        rest: Rest,
+        rest: PauseWatch,
         metrics: Arc<Metrics>,
-        work: Work,
+        work: JobRunner,
     ) -> Drain {
-        let keeper = Keeper::new(queue.clone());
+        let keeper = LeaseKeeper::new(queue.clone());
         let (jobs, tally) = (TaskTracker::new(), Arc::default());
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        Drain { queue, pace, breaker, rest, metrics, work, keeper, jobs, stop, abandon, tally }
+        Drain { queue, limiter, breaker, rest, metrics, work, keeper, jobs, stop, abandon, tally }
     }
 
     /// Runs until the queue is empty (where that is asked for) or `shutdown`, and winds down within 25 s.
-    pub async fn run(self, until: Until, shutdown: Shutdown) -> Drained {
-        let looks = tokio::spawn(look(self.queue.clone(), self.metrics.clone()));
+    pub async fn run(self, until: DrainUntil, shutdown: Shutdown) -> DrainReport {
+        let looks = tokio::spawn(poll_depth(self.queue.clone(), self.metrics.clone()));
         let late = tokio::select! {
             biased;
             () = shutdown.now.cancelled() => Vec::new(),
             late = self.receive_until(until, &shutdown.stop) => late,
         };
-        self.wind_down(late, &shutdown).await;
+        self.shut_down(late, &shutdown).await;
         looks.abort();
         let _ = looks.await;
         let Drain { keeper, tally, .. } = self;
         let _ = tokio::time::timeout(STEP, keeper.end()).await;
-        Drained { panicked: tally.panicked.load(Relaxed), aborted: tally.aborted.load(Relaxed) }
+        DrainReport { panicked: tally.panicked.load(Relaxed), aborted: tally.aborted.load(Relaxed) }
     }
 
     /// The loop itself. Returns the receives that were in flight when `stop` came.
-    async fn receive_until(&self, until: Until, stop: &CancellationToken) -> Vec<Receiving> {
-        let mut emptiness = Emptiness::new(until);
+    async fn receive_until(&self, until: DrainUntil, stop: &CancellationToken) -> Vec<PendingReceive> {
+        let mut emptiness = IdleWatch::new(until);
         let mut probe = Probe::default();
-        let mut polls = Polls::new();
+        let mut polls = ReceivePool::new();
         loop {
             let not_before = polls.not_before();
-            let takes_another = polls.takes_another(self.pace.objects_at_once(), self.is_outage());
+            let takes_another = polls.takes_another(self.limiter.objects_at_once(), self.is_outage());
             let (mut slots, received) = tokio::select! {
                 biased;
-                () = stop.cancelled() => return polls.into_late(),
+                () = stop.cancelled() => return polls.into_pending(),
                 received = polls.next() => received,
-                slots = self.room(&mut probe, not_before), if takes_another => {
+                slots = self.wait_for_slots(&mut probe, not_before), if takes_another => {
                     polls.add(self.receive(slots, polls.wait(emptiness.poll())));
                     continue;
                 }
@@ -149,20 +149,20 @@ impl Drain {
             match received {
                 Ok(messages) => {
                     self.breaker.succeeded(Channel::Queue);
-                    polls.brought(slots.count(), messages.len());
+                    polls.on_received(slots.count(), messages.len());
                     let quiet = messages.is_empty() && polls.is_empty() && self.jobs.is_empty();
                     for message in messages {
                         let job = self.spawn(message, slots.split());
-                        probe.sent(job);
+                        probe.watch(job);
                     }
                     drop(slots);
-                    if emptiness.reached(quiet, &*self.queue).await && self.jobs.is_empty() {
+                    if emptiness.is_reached(quiet, &*self.queue).await && self.jobs.is_empty() {
                         return Vec::new();
                     }
                 }
                 Err(error) => {
                     drop(slots);
-                    if polls.failed() {
+                    if polls.on_failed() {
                         self.breaker.failed(Channel::Queue, "unavailable");
                         tracing::warn!(%error, "no messages could be received; trying again");
                     }
@@ -172,16 +172,16 @@ impl Drain {
     }
 
     /// Room for the next receive, when no pause stands: a batch, or in an outage one message after a while.
-    async fn room(&self, probe: &mut Probe, not_before: Instant) -> Slots {
+    async fn wait_for_slots(&self, probe: &mut Probe, not_before: Instant) -> Slots {
         tokio::time::sleep_until(not_before).await;
         loop {
-            self.rest.over().await;
-            while self.jobs.len() >= self.pace.objects_at_once().saturating_mul(JOBS) {
+            self.rest.wait_until_resumed().await;
+            while self.jobs.len() >= self.limiter.objects_at_once().saturating_mul(JOBS) {
                 tokio::time::sleep(FEWER).await;
             }
             probe.wait(&self.breaker).await;
-            let most = if self.is_outage() { 1 } else { Polls::batch(self.pace.objects_at_once()) };
-            let slots = self.pace.objects(most, PATIENCE).await;
+            let most = if self.is_outage() { 1 } else { ReceivePool::batch(self.limiter.objects_at_once()) };
+            let slots = self.limiter.objects(most, PATIENCE).await;
             // An outage may have begun meanwhile.
             if (slots.count() == 1 || !self.is_outage()) && self.rest.pause().is_none() {
                 return slots;
@@ -194,7 +194,7 @@ impl Drain {
         self.breaker.outage().is_some_and(|outage| outage.channel != Channel::Queue)
     }
 
-    fn receive(&self, slots: Slots, wait: Duration) -> Receiving {
+    fn receive(&self, slots: Slots, wait: Duration) -> PendingReceive {
         let queue = self.queue.clone();
         Box::pin(async move {
             let received = queue.receive(slots.count().min(BATCH), wait).await;
@@ -217,9 +217,9 @@ impl Drain {
                 biased;
                 ended = job => if let Err(panic) = ended {
                     tally.panicked.fetch_add(1, Relaxed);
-                    let panic = said(&*panic);
+                    let panic = panic_message(&*panic);
                     tracing::error!(message_id = %id, panic, "a job panicked; its message comes back by itself. Please report this");
-                    give_up(&*queue, &poison, panic).await;
+                    park_panicked(&*queue, &poison, panic).await;
                 },
                 () = abandon.cancelled() => {
                     tally.aborted.fetch_add(1, Relaxed);
@@ -230,7 +230,7 @@ impl Drain {
     }
 
     /// Tells the jobs to end, gives back what late receives bring, waits, and aborts what is left.
-    async fn wind_down(&self, late: Vec<Receiving>, shutdown: &Shutdown) {
+    async fn shut_down(&self, late: Vec<PendingReceive>, shutdown: &Shutdown) {
         self.stop.cancel();
         self.jobs.close();
         let ended = CancellationToken::new();
@@ -243,14 +243,14 @@ impl Drain {
             }
             ended.cancel();
         };
-        let give_back = late.into_iter().map(|late| self.give_back(late, &ended, shutdown));
+        let give_back = late.into_iter().map(|late| self.release_late(late, &ended, shutdown));
         tokio::join!(jobs, futures_util::future::join_all(give_back));
         self.abandon.cancel();
         let _ = tokio::time::timeout(STEP, self.jobs.wait()).await;
     }
 
     /// Releases what a receive still brings. Dropped at once, it might leave messages hidden for a whole visibility.
-    async fn give_back(&self, late: Receiving, ended: &CancellationToken, shutdown: &Shutdown) {
+    async fn release_late(&self, late: PendingReceive, ended: &CancellationToken, shutdown: &Shutdown) {
         let patience = async {
             ended.cancelled().await;
             tokio::select! {
@@ -275,7 +275,7 @@ impl Drain {
 
 /// Panics come from the message, and a message that is renewed for ever would panic for ever: after a few deliveries it is
 /// handed to the dead letters, where there are any.
-async fn give_up(queue: &dyn Queue, message: &Message, panic: &str) {
+async fn park_panicked(queue: &dyn Queue, message: &Message, panic: &str) {
     if message.received < PANICS || queue.traits().dead_letters.is_none() {
         return;
     }
@@ -290,7 +290,7 @@ async fn give_up(queue: &dyn Queue, message: &Message, panic: &str) {
 }
 
 /// Keeps the queue's gauges.
-async fn look(queue: Arc<dyn Queue>, metrics: Arc<Metrics>) {
+async fn poll_depth(queue: Arc<dyn Queue>, metrics: Arc<Metrics>) {
     loop {
         match queue.depth().await {
             Ok(depth) => {
@@ -304,7 +304,7 @@ async fn look(queue: Arc<dyn Queue>, metrics: Arc<Metrics>) {
 }
 
 /// What a panic said.
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("something that is no text")
 }

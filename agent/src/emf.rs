@@ -9,27 +9,27 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use skyferry_core::metrics::{Ages, Metrics, Summary};
+use skyferry_core::metrics::{MessageAges, Metrics, Summary};
 
 const EVERY: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "Skyferry";
 const DIMENSION: &str = "Queue";
 
 /// What was told so far: a counter goes out as what came since.
-pub struct Emf {
+pub struct EmfLogger {
     metrics: Arc<Metrics>,
     queue: Arc<str>,
     counts: Summary,
-    ages: Ages,
+    ages: MessageAges,
 }
 
-impl Emf {
-    pub fn new(metrics: Arc<Metrics>, queue: Arc<str>) -> Emf {
-        Emf { metrics, queue, counts: Summary::default(), ages: Ages::default() }
+impl EmfLogger {
+    pub fn new(metrics: Arc<Metrics>, queue: Arc<str>) -> EmfLogger {
+        EmfLogger { metrics, queue, counts: Summary::default(), ages: MessageAges::default() }
     }
 
     /// A line a minute, and one at the end for what is left.
-    pub async fn tell(mut self, end: CancellationToken) {
+    pub async fn run(mut self, end: CancellationToken) {
         while end.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
             self.write();
         }
@@ -75,32 +75,35 @@ impl Emf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyferry_core::metrics::{Cause, Outcome};
+    use skyferry_core::metrics::{Outcome, RetryCause};
 
     #[test]
     fn a_line_tells_what_came_since_the_one_before() {
         let metrics = Arc::new(Metrics::default());
-        let mut emf = Emf::new(metrics.clone(), "list".into());
-        metrics.outcome(Outcome::Copied);
-        metrics.bytes(5);
-        metrics.retry(Cause::Network);
-        metrics.message_age(Duration::from_secs(3));
-        metrics.message_age(Duration::from_secs(4));
+        let mut emf = EmfLogger::new(metrics.clone(), "list".into());
+        metrics.count_outcome(Outcome::Copied);
+        metrics.count_bytes(5);
+        metrics.count_retry(RetryCause::Network);
+        metrics.observe_message_age(Duration::from_secs(3));
+        metrics.observe_message_age(Duration::from_secs(4));
         let first = emf.line(1);
-        let told = |line: &Value, name: &str| line[name].as_f64();
+        let reported = |line: &Value, name: &str| line[name].as_f64();
         for (name, value) in [("copied", 1.0), ("bytes", 5.0), ("retries", 1.0), ("message_age_seconds", 3.5)] {
-            assert_eq!(told(&first, name), Some(value), "{name}");
+            assert_eq!(reported(&first, name), Some(value), "{name}");
         }
         let _held = metrics.inflight_objects.hold(2);
-        metrics.outcome(Outcome::Copied);
+        metrics.count_outcome(Outcome::Copied);
         let second = emf.line(2);
-        assert_eq!((told(&second, "copied"), told(&second, "bytes")), (Some(1.0), Some(0.0)));
-        assert_eq!((told(&second, "inflight_objects"), told(&second, "message_age_seconds")), (Some(2.0), None));
+        assert_eq!((reported(&second, "copied"), reported(&second, "bytes")), (Some(1.0), Some(0.0)));
+        assert_eq!(
+            (reported(&second, "inflight_objects"), reported(&second, "message_age_seconds")),
+            (Some(2.0), None)
+        );
     }
 
     #[test]
     fn every_metric_and_the_dimension_are_members_of_their_line() {
-        let line = Emf::new(Arc::default(), "list".into()).line(7);
+        let line = EmfLogger::new(Arc::default(), "list".into()).line(7);
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         for metric in directive["Metrics"].as_array().expect("metrics") {
             assert!(line[metric["Name"].as_str().expect("a name")].is_number(), "{metric}");

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::http_server::{self, ListenError};
-use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::event::{self, ParsedMessage, ParsedRecord};
 use skyferry_core::queue::Queue;
 
 /// Seconds until a sender should try again when the queue did not take an event.
@@ -132,15 +132,17 @@ fn from_query(query: &str) -> Option<Zeroizing<String>> {
 
 async fn receive(State(queue): State<Arc<dyn Queue>>, body: Bytes) -> Response {
     let records = match event::parse(&body) {
-        Parsed::Malformed(reason) => return refused(&reason),
-        Parsed::Nothing(why) => return Json(json!({ "accepted": 0, "reason": why.to_string() })).into_response(),
-        Parsed::Records(records) => records,
+        ParsedMessage::Malformed(reason) => return refused(&reason),
+        ParsedMessage::Nothing(why) => {
+            return Json(json!({ "accepted": 0, "reason": why.to_string() })).into_response();
+        }
+        ParsedMessage::Records(records) => records,
     };
     // One that can be read makes the message worth keeping: the agent parks the others by themselves.
-    let readable = records.iter().filter(|entry| matches!(entry, Entry::Record(_))).count();
+    let readable = records.iter().filter(|entry| matches!(entry, ParsedRecord::Record(_))).count();
     let first = records.iter().find_map(|entry| match entry {
-        Entry::Malformed(record) => Some(record.reason.clone()),
-        Entry::Record(_) => None,
+        ParsedRecord::Malformed(record) => Some(record.reason.clone()),
+        ParsedRecord::Record(_) => None,
     });
     if let (0, Some(reason)) = (readable, first) {
         return refused(&reason);

@@ -38,8 +38,8 @@ const ATTEMPTS: usize = 20;
 
 /// The note. Times are in seconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deletions {
-    pub blown: Option<Blown>,
+pub struct DeletionCounts {
+    pub blown: Option<BlownFuse>,
     /// Until then nothing is held back, because somebody decided so.
     #[serde(default)]
     let_go_until: i64,
@@ -53,40 +53,41 @@ pub struct Deletions {
 
 /// Since when deletions are held back, and what was counted then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blown {
+pub struct BlownFuse {
     pub since: i64,
     pub deletions: u64,
     pub ended: u64,
 }
 
-impl fmt::Display for Blown {
+impl fmt::Display for BlownFuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Blown { since, deletions, ended } = self;
+        let BlownFuse { since, deletions, ended } = self;
         let since = jiff::Timestamp::from_second(*since).unwrap_or_default();
         let minutes = WINDOW / 60;
         write!(f, "held back since {since}: {deletions} of {ended} objects within {minutes} minutes were deletions")
     }
 }
 
-impl Deletions {
-    fn parse(note: Option<&[u8]>) -> Deletions {
+impl DeletionCounts {
+    fn parse(note: Option<&[u8]>) -> DeletionCounts {
         note.and_then(|note| serde_json::from_slice(note).ok()).unwrap_or_default()
     }
 
     /// Whether deletions are held back.
-    pub async fn read(ledger: &dyn Ledger) -> Result<Option<Blown>, LedgerError> {
-        Ok(Deletions::parse(ledger.note(NOTE).await?.as_deref()).blown)
+    pub async fn read(ledger: &dyn Ledger) -> Result<Option<BlownFuse>, LedgerError> {
+        Ok(DeletionCounts::parse(ledger.note(NOTE).await?.as_deref()).blown)
     }
 
     /// Lets all deletions go through for an hour, and counts anew after that. Back comes what held them. `false` of the
     /// ledger again and again: others change the note at the same time.
-    pub async fn let_go(ledger: &dyn Ledger) -> Result<Option<Option<Blown>>, LedgerError> {
+    pub async fn allow_all(ledger: &dyn Ledger) -> Result<Option<Option<BlownFuse>>, LedgerError> {
         for _ in 0..ATTEMPTS {
             let old = ledger.note(NOTE).await?;
             let now = now();
-            let new = Deletions { let_go_until: now + LET_GO, change: rand::random(), ..Deletions::default() };
+            let new =
+                DeletionCounts { let_go_until: now + LET_GO, change: rand::random(), ..DeletionCounts::default() };
             if ledger.set_note(NOTE, old.as_deref(), Some(&new.to_bytes())).await? {
-                return Ok(Some(Deletions::parse(old.as_deref()).blown));
+                return Ok(Some(DeletionCounts::parse(old.as_deref()).blown));
             }
         }
         Ok(None)
@@ -115,7 +116,7 @@ impl Deletions {
         let room = (1..=BLOCK * BLOCK).take_while(fits).count() as u64;
         let granted = room.div_ceil(BLOCK);
         match granted {
-            0 => self.blown = Some(Blown { since: now, deletions: deletions + 1, ended: all + 1 }),
+            0 => self.blown = Some(BlownFuse { since: now, deletions: deletions + 1, ended: all + 1 }),
             _ => self.count(now, granted, granted),
         }
         granted
@@ -135,9 +136,9 @@ impl Deletions {
 
 /// Why a deletion is not carried over now.
 #[derive(Debug, thiserror::Error)]
-pub enum Held {
+pub enum DeletionHeld {
     #[error("too many deletions at once ({0}): deletions are stopped until `skyferry resume --deletes` is run")]
-    Blown(Blown),
+    Blown(BlownFuse),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("ledger {0} did not take the count of deletions: others change it at the same time")]
@@ -154,7 +155,7 @@ pub struct Fuse {
     ended: AtomicU64,
     state: Mutex<State>,
     /// Blown, as was seen then. Apart, because who shows it does not wait for the ledger.
-    seen: StdMutex<Option<(Blown, Instant)>>,
+    seen: StdMutex<Option<(BlownFuse, Instant)>>,
     look: Duration,
 }
 
@@ -175,12 +176,12 @@ impl Fuse {
     }
 
     /// Something ended that was no deletion.
-    pub fn ended(&self) {
+    pub fn count_ended(&self) {
         self.ended.fetch_add(1, Relaxed);
     }
 
     /// One deletion more, if it may be carried over.
-    pub async fn allow_deletion(&self) -> Result<(), Held> {
+    pub async fn allow_deletion(&self) -> Result<(), DeletionHeld> {
         if self.share >= 1.0 {
             return Ok(());
         }
@@ -190,15 +191,16 @@ impl Fuse {
             state.reserved = 0;
         }
         if state.reserved == 0 {
-            if let Some((blown, _)) = self.seen().filter(|(_, at)| now.saturating_duration_since(*at) < self.look) {
-                return Err(Held::Blown(blown));
+            if let Some((blown, _)) = self.last_seen().filter(|(_, at)| now.saturating_duration_since(*at) < self.look)
+            {
+                return Err(DeletionHeld::Blown(blown));
             }
             self.reserve(state, |counts, now, ended, share| counts.reserve(now, ended, share)).await?;
             state.until = Some(now + Duration::from_secs(WINDOW.unsigned_abs()));
         }
-        match (state.reserved.checked_sub(1), self.seen()) {
+        match (state.reserved.checked_sub(1), self.last_seen()) {
             (Some(left), _) => state.reserved = left,
-            (None, Some((blown, _))) => return Err(Held::Blown(blown)),
+            (None, Some((blown, _))) => return Err(DeletionHeld::Blown(blown)),
             (None, None) => {}
         }
         Ok(())
@@ -208,17 +210,17 @@ impl Fuse {
     async fn reserve(
         &self,
         state: &mut State,
-        take: impl Fn(&mut Deletions, i64, u64, f64) -> u64,
-    ) -> Result<(), Held> {
+        take: impl Fn(&mut DeletionCounts, i64, u64, f64) -> u64,
+    ) -> Result<(), DeletionHeld> {
         let ended = self.ended.load(Relaxed);
         for attempt in 0..ATTEMPTS {
             // What was seen last is most often what is there; a fuse that is blown may have been mended since.
             let old = match (&self.ledger, &state.known) {
                 (None, known) => known.clone(),
-                (Some(_), Some(known)) if attempt == 0 && self.seen().is_none() => Some(known.clone()),
+                (Some(_), Some(known)) if attempt == 0 && self.last_seen().is_none() => Some(known.clone()),
                 (Some(ledger), _) => ledger.note(NOTE).await?,
             };
-            let before = Deletions::parse(old.as_deref());
+            let before = DeletionCounts::parse(old.as_deref());
             let mut counts = before.clone();
             let granted = take(&mut counts, now(), ended, self.share);
             let stays_blown = before.blown.is_some() && counts.blown.is_some();
@@ -232,7 +234,7 @@ impl Fuse {
                 continue;
             }
             if counts.blown.is_some() && before.blown.is_none() {
-                say_that_it_blew(&counts);
+                log_blown(&counts);
             }
             if !stays_blown {
                 self.ended.fetch_sub(ended, Relaxed);
@@ -243,20 +245,20 @@ impl Fuse {
             state.known = Some(if stays_blown { old.unwrap_or_default() } else { new });
             return Ok(());
         }
-        Err(Held::NotTaken(self.ledger.as_ref().map_or("none", |ledger| ledger.name()).to_owned()))
+        Err(DeletionHeld::NotTaken(self.ledger.as_ref().map_or("none", |ledger| ledger.name()).to_owned()))
     }
 
     /// Since when deletions are held back, as far as this agent knows.
-    pub fn blown(&self) -> Option<Blown> {
-        self.seen().map(|(blown, _)| blown)
+    pub fn blown(&self) -> Option<BlownFuse> {
+        self.last_seen().map(|(blown, _)| blown)
     }
 
-    fn seen(&self) -> Option<(Blown, Instant)> {
+    fn last_seen(&self) -> Option<(BlownFuse, Instant)> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports what ended here, now and then until `end`: else agents that delete nothing would not count for those that do.
-    pub async fn keep(&self, end: CancellationToken) {
+    pub async fn run(&self, end: CancellationToken) {
         if self.share >= 1.0 || self.ledger.is_none() {
             return;
         }
@@ -266,10 +268,10 @@ impl Fuse {
                 () = tokio::time::sleep(REPORT.mul_f64(rand::random_range(0.8..1.2))) => {}
             }
             let state = &mut *self.state.lock().await;
-            if self.ended.load(Relaxed) == 0 && self.seen().is_none() {
+            if self.ended.load(Relaxed) == 0 && self.last_seen().is_none() {
                 continue;
             }
-            let report = |counts: &mut Deletions, now, ended, _| {
+            let report = |counts: &mut DeletionCounts, now, ended, _| {
                 counts.count(now, 0, ended);
                 0
             };
@@ -280,8 +282,8 @@ impl Fuse {
     }
 }
 
-fn say_that_it_blew(counts: &Deletions) {
-    let Some(Blown { deletions, ended, .. }) = counts.blown else { return };
+fn log_blown(counts: &DeletionCounts) {
+    let Some(BlownFuse { deletions, ended, .. }) = counts.blown else { return };
     tracing::error!(
         deletions,
         ended,

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use skyferry_core::ambient;
-use skyferry_core::error::{CopyError, Kind, Side};
+use skyferry_core::error::{CopyError, ErrorKind, Side};
 use skyferry_core::ledger::{Ledger, Subject};
-use skyferry_core::object::{Key, Location, UploadId};
-use skyferry_core::route::Routes;
+use skyferry_core::model::{Key, Location, UploadId};
+use skyferry_core::route::LiveRoutes;
 use skyferry_core::store::Sink;
 
 /// Beyond any lease, and within the day that is promised even where a sweep is missed.
@@ -23,36 +23,38 @@ const PERIOD: Duration = Duration::from_secs(3 * 3600);
 pub struct Janitor {
     pub sink: Arc<dyn Sink>,
     pub ledger: Arc<dyn Ledger>,
-    pub routes: Routes,
+    pub routes: LiveRoutes,
     /// Only finds out what it would end.
     pub dry: bool,
     /// Told of each upload before it is ended.
-    pub tell: Option<Tell>,
+    pub tell: Option<SweepLog>,
 }
 
-pub type Tell = Box<dyn Fn(&Location, &UploadId) + Send + Sync>;
+pub type SweepLog = Box<dyn Fn(&Location, &UploadId) + Send + Sync>;
 
 /// Which uploads a sweep looks at, by when they were begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub enum SweepScope {
     /// At least so long ago, so that nobody can be at work on them.
-    Ago(Duration),
+    OlderThan(Duration),
     /// Not before this time, in seconds since the epoch: for who knows that nobody else has worked here since.
     Since(i64),
 }
 
-impl Begun {
-    fn holds(self, initiated: i64, now: Duration) -> bool {
+impl SweepScope {
+    fn contains(self, initiated: i64, now: Duration) -> bool {
         match self {
-            Begun::Ago(age) => now.saturating_sub(Duration::from_secs(u64::try_from(initiated).unwrap_or(0))) >= age,
-            Begun::Since(time) => initiated >= time,
+            SweepScope::OlderThan(age) => {
+                now.saturating_sub(Duration::from_secs(u64::try_from(initiated).unwrap_or(0))) >= age
+            }
+            SweepScope::Since(time) => initiated >= time,
         }
     }
 }
 
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     /// Or, where it is dry, would be.
     pub aborted: usize,
     /// Recorded by an open writer, or outside of the time.
@@ -63,11 +65,11 @@ pub struct Swept {
 
 impl Janitor {
     /// Sweeps now and then until `end`; a sweep that fails is tried again at the next time.
-    pub async fn keep(self, end: CancellationToken) {
+    pub async fn run(self, end: CancellationToken) {
         // Agents that started together do not list together.
         let mut pause = PERIOD.mul_f64(ambient::uniform(0.05..0.3));
         loop {
-            match self.ledger.forget().await {
+            match self.ledger.expire_records().await {
                 Ok(0) => {}
                 Ok(forgotten) => tracing::info!(forgotten, "records that settled more than 30 days ago were forgotten"),
                 Err(error) => tracing::warn!(%error, "old records could not be forgotten; trying again later"),
@@ -77,8 +79,8 @@ impl Janitor {
                 () = end.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            match self.sweep(Begun::Ago(AGE)).await {
-                Ok(Swept { aborted: 0, .. }) => {}
+            match self.sweep(SweepScope::OlderThan(AGE)).await {
+                Ok(SweepReport { aborted: 0, .. }) => {}
                 Ok(swept) => {
                     tracing::info!(aborted = swept.aborted, "uploads that nobody would have finished were ended")
                 }
@@ -90,13 +92,13 @@ impl Janitor {
 
     /// Ends our leftover uploads. The ledger is asked only where there are any to ask about. One that cannot be ended keeps no
     /// other from it: the first such error comes back at the end.
-    pub async fn sweep(&self, begun: Begun) -> Result<Swept, CopyError> {
-        let (mut swept, mut failed) = (Swept::default(), Ok(()));
-        for (bucket, prefix) in self.places() {
+    pub async fn sweep(&self, begun: SweepScope) -> Result<SweepReport, CopyError> {
+        let (mut swept, mut failed) = (SweepReport::default(), Ok(()));
+        for (bucket, prefix) in self.destinations() {
             let found = self.sink.uploads(&bucket, &prefix).await?;
             let now = ambient::since_epoch();
             let (suspects, others): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|upload| begun.holds(upload.initiated, now));
+                found.into_iter().partition(|upload| begun.contains(upload.initiated, now));
             swept.live += others.len();
             if suspects.is_empty() {
                 continue;
@@ -131,8 +133,8 @@ impl Janitor {
     }
 
     /// Buckets and prefixes, none inside another.
-    fn places(&self) -> Vec<(Arc<str>, Key)> {
-        let router = self.routes.now();
+    fn destinations(&self) -> Vec<(Arc<str>, Key)> {
+        let router = self.routes.current();
         let routes = router.routes().iter().chain(router.pairs());
         let mut places: Vec<(Arc<str>, Key)> =
             routes.map(|route| (route.bucket.clone(), route.prefix.clone())).collect();
@@ -143,7 +145,7 @@ impl Janitor {
 
     /// Whether the ledger has a record of the key that is copied to this place.
     async fn is_ours(&self, destination: &Location) -> Result<bool, CopyError> {
-        let router = self.routes.now();
+        let router = self.routes.current();
         let Some(source) = router.source_of(destination) else { return Ok(false) };
         let subject = Subject::of(&router, source, destination.clone());
         let record = self.ledger.lookup(&subject).await;
@@ -152,5 +154,5 @@ impl Janitor {
 }
 
 fn unknown(at: &Location, why: &str) -> CopyError {
-    CopyError::new(Side::Ledger, Kind::Unavailable, "lookup", at, why)
+    CopyError::new(Side::Ledger, ErrorKind::Unavailable, "lookup", at, why)
 }

@@ -3,7 +3,7 @@
 //! Nothing is deleted before every record of it has ended in the ledger. What failed goes back alone, so that one
 //! record's trouble does not repeat its neighbours' work.
 
-mod drive;
+mod driver;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
@@ -13,19 +13,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::fuse::Fuse;
-use crate::lease::Lease;
-use crate::pace::{Breaker, Pace};
-use drive::{Drive, outcome_of};
+use crate::lease::MessageLease;
+use crate::limits::{Breaker, Limiter};
+use driver::{Driver, outcome_of};
 use skyferry_core::ambient;
-use skyferry_core::error::Kind;
-use skyferry_core::event::{self, Entry, Parsed, Record};
-use skyferry_core::ledger::{Ending, Ledger, LedgerError, Left, Subject};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::event::{self, EventRecord, ParsedMessage, ParsedRecord};
+use skyferry_core::ledger::{Ledger, LedgerError, Leftover, Subject, WriterEnd};
 use skyferry_core::metrics::{Metrics, Outcome};
-use skyferry_core::object::Writer;
-use skyferry_core::plan::Cut;
-use skyferry_core::protocol::{End, is_last_chance};
+use skyferry_core::model::Writer;
+use skyferry_core::plan::PartSettings;
+use skyferry_core::protocol::{Disposition, is_last_chance};
 use skyferry_core::queue::{Message, Queue, QueueError};
-use skyferry_core::route::{Decision, Routes};
+use skyferry_core::route::{LiveRoutes, RouteDecision};
 use skyferry_core::store::{Sink, Source};
 
 /// The object's own failures after which it is parked.
@@ -35,13 +35,13 @@ const MALFORMED: &str = "malformed message";
 const NOT_ROUTED: &str = "no route";
 
 /// What all jobs of a queue share; those of several queues share all but the queue.
-pub struct Context {
+pub struct JobContext {
     pub source: Arc<dyn Source>,
     pub sink: Arc<dyn Sink>,
     pub queue: Arc<dyn Queue>,
     pub ledger: Arc<dyn Ledger>,
-    pub routes: Routes,
-    pub cut: Cut,
+    pub routes: LiveRoutes,
+    pub cut: PartSettings,
     /// Deletions at the source are carried over.
     pub deletes: bool,
     /// Content headers and user metadata go along.
@@ -56,12 +56,12 @@ pub struct Context {
     pub restore: bool,
     /// How long a writer that was fenced may still land something.
     pub hold: Duration,
-    pub pace: Arc<Pace>,
+    pub limiter: Arc<Limiter>,
     pub breaker: Arc<Breaker>,
     pub fuse: Arc<Fuse>,
     pub metrics: Arc<Metrics>,
     /// One job at a time on a key of this process: it would only fence itself.
-    pub keys: Keys,
+    pub keys: KeyLocks,
     /// Whether it was reported that nothing can be sent to the queue.
     pub unsendable: Once,
 }
@@ -69,9 +69,9 @@ pub struct Context {
 /// Locks by source and destination; an entry lives as long as somebody holds or awaits it.
 /// Clones are the same locks.
 #[derive(Clone, Default)]
-pub struct Keys(Arc<Mutex<HashMap<Subject, Weak<tokio::sync::Mutex<()>>>>>);
+pub struct KeyLocks(Arc<Mutex<HashMap<Subject, Weak<tokio::sync::Mutex<()>>>>>);
 
-impl Keys {
+impl KeyLocks {
     async fn lock(&self, key: &Subject) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
             let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,9 +115,9 @@ const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 /// Works on one message. When this returns the message has been deleted, released, renewed, parked or abandoned.
 /// `cancelled` is set when the lease is lost (touch nothing more), `stop` when the agent drains (checkpoint, release).
 pub async fn run(
-    context: &Context,
+    context: &JobContext,
     message: Message,
-    mut lease: Lease,
+    mut lease: MessageLease,
     cancelled: CancellationToken,
     stop: CancellationToken,
 ) {
@@ -156,7 +156,7 @@ pub async fn run(
 /// Whether a message came so often that the queue would take the next delivery for the last. What ended its jobs before may
 /// have been kills alone, which say nothing about it: a copy with a fresh count takes its place before anything is tried.
 /// The first delivery is always worked on.
-fn is_renewed_first(context: &Context, message: &Message) -> bool {
+fn is_renewed_first(context: &JobContext, message: &Message) -> bool {
     let most = context.queue.traits().max_receives;
     message.received > 1 && is_last_chance(message.received, most)
 }
@@ -167,7 +167,7 @@ struct Work {
     /// For the dead letters.
     parked: Vec<Parked>,
     /// Records that are looked at again, and when.
-    left: Vec<Record>,
+    left: Vec<EventRecord>,
     again: Duration,
     ended: usize,
     abandoned: bool,
@@ -180,27 +180,33 @@ struct Parked {
     why: &'static str,
 }
 
-async fn work(context: &Context, message: &Message, stop: &CancellationToken) -> Work {
+async fn work(context: &JobContext, message: &Message, stop: &CancellationToken) -> Work {
     let mut work = Work::default();
     match event::parse(message.body.as_bytes()) {
-        Parsed::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
-        Parsed::Malformed(reason) => {
+        ParsedMessage::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
+        ParsedMessage::Malformed(reason) => {
             error!(message_id = %message.id, %reason, "malformed message, parked");
             work.parked.push(Parked { body: message.body.to_string(), reason, why: MALFORMED });
         }
-        Parsed::Records(entries) => {
+        ParsedMessage::Records(entries) => {
             for entry in entries {
-                one(context, message, entry, stop, &mut work).await;
+                process_record(context, message, entry, stop, &mut work).await;
             }
         }
     }
     work
 }
 
-async fn one(context: &Context, message: &Message, entry: Entry, stop: &CancellationToken, work: &mut Work) {
+async fn process_record(
+    context: &JobContext,
+    message: &Message,
+    entry: ParsedRecord,
+    stop: &CancellationToken,
+    work: &mut Work,
+) {
     let record = match entry {
-        Entry::Record(record) => record,
-        Entry::Malformed(bad) => {
+        ParsedRecord::Record(record) => record,
+        ParsedRecord::Malformed(bad) => {
             error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
             work.parked.push(Parked { body: bad.body, reason: bad.reason, why: MALFORMED });
             return;
@@ -225,79 +231,79 @@ async fn one(context: &Context, message: &Message, entry: Entry, stop: &Cancella
     };
     work.ended += 1;
     if outcome != Outcome::Deleted {
-        context.fuse.ended();
+        context.fuse.count_ended();
     }
     info!(object = %record.source, %outcome, "ended");
     if outcome != Outcome::Parked {
-        context.metrics.outcome(outcome);
+        context.metrics.count_outcome(outcome);
     }
-    context.metrics.message_age(ambient::now().duration_since(message.sent).unwrap_or_default());
+    context.metrics.observe_message_age(ambient::now().duration_since(message.sent).unwrap_or_default());
 }
 
 /// Makes the destination equal the source for one record's key.
-async fn reconcile(context: &Context, message: &Message, record: &Record, stop: &CancellationToken) -> Fate {
-    let router = context.routes.now();
+async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord, stop: &CancellationToken) -> Fate {
+    let router = context.routes.current();
     let (destination, storage_class) = match router.decide(&record.source, record.destination.as_ref()) {
-        Decision::Go { destination, storage_class } => (destination, storage_class),
-        Decision::Ignored { rule, destination } => {
+        RouteDecision::Copy { destination, storage_class } => (destination, storage_class),
+        RouteDecision::Ignored { rule, destination } => {
             debug!(object = %record.source, %rule, "skipped by the ignore list");
             let subject = Subject::of(&router, record.source.clone(), destination);
-            return settle_without_looking(context, &subject, None).await;
+            return settle_by_rule(context, &subject, None).await;
         }
-        Decision::NotRouted(why) => {
-            let subject = Subject::refused(record.source.clone(), record.destination.clone());
-            return settle_without_looking(context, &subject, Some((NOT_ROUTED, why.to_string()))).await;
+        RouteDecision::NotRouted(why) => {
+            let subject = Subject::unrouted(record.source.clone(), record.destination.clone());
+            return settle_by_rule(context, &subject, Some((NOT_ROUTED, why.to_string()))).await;
         }
-        Decision::Waits => return Fate::Again(PAIRS_AGAIN),
+        RouteDecision::Pending => return Fate::Again(PAIRS_AGAIN),
     };
     let subject = Subject::of(&router, record.source.clone(), destination);
-    if !context.sink.limits().takes_key(&subject.destination.key) {
+    if !context.sink.limits().accepts_key(&subject.destination.key) {
         let length = subject.destination.key.as_bytes().len();
         let reason = format!("the destination takes no key of {length} bytes");
-        let parked = Some((Kind::CannotHold.words(), reason));
-        return settle_without_looking(context, &subject, parked).await;
+        let parked = Some((ErrorKind::CannotHold.as_str(), reason));
+        return settle_by_rule(context, &subject, parked).await;
     }
     let _alone = context.keys.lock(&subject).await;
-    let mut drive = Drive::new(context, &subject, record, storage_class.as_deref(), stop);
-    let end = drive.run(message.received > 1).await;
-    if end == End::Parked && context.restore {
-        drive.ask_for_restore().await;
+    let mut driver = Driver::new(context, &subject, record, storage_class.as_deref(), stop);
+    let end = driver.run(message.received > 1).await;
+    if end == Disposition::Parked && context.restore {
+        driver.ask_for_restore().await;
     }
-    fate(context, message, end, drive)
+    fate(context, message, end, driver)
 }
 
-fn fate(context: &Context, message: &Message, end: End, drive: Drive<'_>) -> Fate {
+fn fate(context: &JobContext, message: &Message, end: Disposition, driver: Driver<'_>) -> Fate {
     match end {
-        End::Settled(settled) => Fate::Done(outcome_of(settled)),
-        End::Parked => Fate::Park { why: drive.why(), reason: drive.reason() },
-        End::Hold => Fate::Again(context.hold + WHOLE_SECONDS),
-        End::Fenced => Fate::Again(context.hold.mul_f64(ambient::uniform(0.5..1.0))),
-        End::Again { .. } => Fate::Again(drive.wait(message.received)),
-        End::Abandon => Fate::Abandon,
+        Disposition::Settled(settled) => Fate::Done(outcome_of(settled)),
+        Disposition::Parked => Fate::Park { why: driver.reason_class(), reason: driver.reason() },
+        Disposition::Hold => Fate::Again(context.hold + WHOLE_SECONDS),
+        Disposition::Fenced => Fate::Again(context.hold.mul_f64(ambient::uniform(0.5..1.0))),
+        Disposition::Retry { .. } => Fate::Again(driver.wait(message.received)),
+        Disposition::Abandon => Fate::Abandon,
     }
 }
 
 /// What a rule decides, to park or to skip, needs no look at either side, but a line in the ledger like everything else.
-async fn settle_without_looking(context: &Context, subject: &Subject, parked: Option<(&'static str, String)>) -> Fate {
+async fn settle_by_rule(context: &JobContext, subject: &Subject, parked: Option<(&'static str, String)>) -> Fate {
     let _alone = context.keys.lock(subject).await;
     let writer = Writer::random();
     let recorded = match context.ledger.begin(subject, writer).await {
         Ok(begun) => {
             let ending = match &parked {
-                Some((_, reason)) => Ending::Parked { reason: reason.clone() },
+                Some((_, reason)) => WriterEnd::Parked { reason: reason.clone() },
                 // A copy that was made before the rule is still there.
                 None => {
                     let (outcome, published) = (Outcome::Skipped, begun.published);
-                    Ending::Settled { outcome, published, digests: None, grade: None }
+                    WriterEnd::Settled { outcome, published, digests: None, grade: None }
                 }
             };
-            context.ledger.finish(subject, writer, &ending, Left::Nothing, &[]).await
+            context.ledger.finish(subject, writer, &ending, Leftover::Nothing, &[]).await
         }
         Err(error) => Err(error),
     };
     match (recorded, parked) {
         (Err(error @ LedgerError::Record { .. }), _) => {
-            Fate::Park { why: Kind::Refused.words(), reason: error.to_string() }
+            Fate::Park { why: ErrorKind::Refused.as_str(), reason: error.to_string() }
         }
         (Err(error), _) => {
             warn!(object = %subject.source, %error, "the ledger did not take it");
@@ -310,7 +316,7 @@ async fn settle_without_looking(context: &Context, subject: &Subject, parked: Op
 
 /// Hands on, gives back or deletes. What is parked is counted when that is done, for until then the message comes back and
 /// is parked again.
-async fn conclude(context: &Context, message: &Message, work: Work) -> Result<(), QueueError> {
+async fn conclude(context: &JobContext, message: &Message, work: Work) -> Result<(), QueueError> {
     if work.abandoned {
         return Ok(());
     }
@@ -325,11 +331,11 @@ async fn conclude(context: &Context, message: &Message, work: Work) -> Result<()
         }
     }
     end_message(context, message, &work).await?;
-    work.parked.iter().for_each(|parked| context.metrics.parked(parked.why));
+    work.parked.iter().for_each(|parked| context.metrics.count_parked(parked.why));
     Ok(())
 }
 
-async fn end_message(context: &Context, message: &Message, work: &Work) -> Result<(), QueueError> {
+async fn end_message(context: &JobContext, message: &Message, work: &Work) -> Result<(), QueueError> {
     let Some((last, others)) = work.left.split_last() else {
         return context.queue.delete(&message.receipt).await;
     };
@@ -339,7 +345,7 @@ async fn end_message(context: &Context, message: &Message, work: &Work) -> Resul
     if alone && !last_chance && !old {
         return context.queue.release(&message.receipt, work.again).await;
     }
-    match go_on(context, message, last, others, work.again).await {
+    match requeue(context, message, last, others, work.again).await {
         // It comes again as it is, all of its records.
         Err(error @ QueueError::Unusable { .. }) => {
             cannot_send(context, &error);
@@ -350,14 +356,14 @@ async fn end_message(context: &Context, message: &Message, work: &Work) -> Resul
 }
 
 /// Each goes on by itself, with a fresh count and age: first the others, then the last in this one's place.
-async fn go_on(
-    context: &Context,
+async fn requeue(
+    context: &JobContext,
     message: &Message,
-    last: &Record,
-    others: &[Record],
+    last: &EventRecord,
+    others: &[EventRecord],
     again: Duration,
 ) -> Result<(), QueueError> {
-    let others: Vec<String> = others.iter().map(Record::to_message).collect();
+    let others: Vec<String> = others.iter().map(EventRecord::to_message).collect();
     if !others.is_empty() {
         context.queue.send(&others).await?;
     }
@@ -366,7 +372,7 @@ async fn go_on(
 
 /// The predecessors' roles may not send: then messages are left to the queue's own redrive policy. That is reported once for
 /// each queue.
-fn cannot_send(context: &Context, error: &QueueError) {
+fn cannot_send(context: &JobContext, error: &QueueError) {
     let queue = context.queue.name();
     context.unsendable.call_once(|| {
         warn!(%queue, %error, "nothing can be sent to this queue or its dead-letter queue: parked records are in the ledger only, and their messages are left to the queue's own redrive policy");

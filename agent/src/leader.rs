@@ -35,7 +35,7 @@ impl Leader {
     }
 
     /// Whether this agent leads for another term: it renews its note, or takes one that nobody holds any more.
-    pub async fn leads(&self) -> Result<bool, LedgerError> {
+    pub async fn try_lead(&self) -> Result<bool, LedgerError> {
         let old = self.ledger.note(self.note).await?;
         let now = ambient::since_epoch();
         // What cannot be read holds nothing.
@@ -62,11 +62,11 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyferry_sqlite::Embedded;
+    use skyferry_sqlite::SqliteFile;
 
     fn candidates(term: Duration) -> (tempfile::TempDir, [Leader; 2]) {
         let folder = tempfile::tempdir().unwrap();
-        let file = Embedded::open(&folder.path().join("ledger.db")).unwrap();
+        let file = SqliteFile::open(&folder.path().join("ledger.db")).unwrap();
         let candidate = || Leader::new(Arc::new(file.ledger()), "leader", term);
         (folder, [candidate(), candidate()])
     }
@@ -74,29 +74,29 @@ mod tests {
     #[tokio::test]
     async fn one_leads_until_it_resigns() {
         let (_folder, [first, second]) = candidates(Duration::from_secs(60));
-        assert!(first.leads().await.unwrap() && first.leads().await.unwrap());
-        assert!(!second.leads().await.unwrap());
+        assert!(first.try_lead().await.unwrap() && first.try_lead().await.unwrap());
+        assert!(!second.try_lead().await.unwrap());
         second.resign().await.unwrap();
-        assert!(!second.leads().await.unwrap(), "only the holder gives it up");
+        assert!(!second.try_lead().await.unwrap(), "only the holder gives it up");
         first.resign().await.unwrap();
-        assert!(second.leads().await.unwrap());
-        assert!(!first.leads().await.unwrap());
+        assert!(second.try_lead().await.unwrap());
+        assert!(!first.try_lead().await.unwrap());
     }
 
     #[tokio::test]
     async fn an_expired_note_and_one_that_means_nothing_are_taken_over() {
         let (_folder, [first, second]) = candidates(Duration::ZERO);
-        assert!(first.leads().await.unwrap());
-        assert!(second.leads().await.unwrap(), "its term has ended");
+        assert!(first.try_lead().await.unwrap());
+        assert!(second.try_lead().await.unwrap(), "its term has ended");
         let (_folder, [first, _]) = candidates(Duration::from_secs(60));
         assert!(first.ledger.set_note("leader", None, Some(b"nonsense")).await.unwrap());
-        assert!(first.leads().await.unwrap());
+        assert!(first.try_lead().await.unwrap());
     }
 
     #[tokio::test]
     async fn of_two_that_find_it_free_one_leads() {
         let (_folder, [first, second]) = candidates(Duration::from_secs(60));
-        let (first, second) = tokio::join!(first.leads(), second.leads());
+        let (first, second) = tokio::join!(first.try_lead(), second.try_lead());
         assert_eq!(usize::from(first.unwrap()) + usize::from(second.unwrap()), 1);
     }
 }

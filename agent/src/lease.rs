@@ -6,7 +6,7 @@
 //!
 //! Ten thousand small jobs a second must cost nothing here: one keeper task serves all leases of a queue, a lease is an
 //! entry in an ordered map, and the task sleeps until the oldest one has used a third of its visibility. What is to be
-//! done when is decided by `Book`, which knows no clock and no queue.
+//! done when is decided by `BreakerState`, which knows no clock and no queue.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,16 +17,16 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::pace::Slots;
-use skyferry_core::metrics::Held;
+use crate::limits::Slots;
+use skyferry_core::metrics::GaugeGuard;
 use skyferry_core::queue::{Queue, QueueError, Receipt};
 
-/// How long one extension may take: `Lease::end` waits for it, and a drain has no more than 25 s.
+/// How long one extension may take: `MessageLease::end` waits for it, and a drain has no more than 25 s.
 const CALL: Duration = Duration::from_secs(5);
 
 /// Serves the leases of one queue. The last clone ends its task, once no lease is left.
 #[derive(Clone)]
-pub struct Keeper {
+pub struct LeaseKeeper {
     shared: Arc<Shared>,
     _task: Arc<DropGuard>,
 }
@@ -41,41 +41,41 @@ struct Shared {
 }
 
 impl Shared {
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn leases(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a message takes up while somebody works on it: its slot, and its count among those in flight.
-type Room = (Option<Slots>, Held);
+type Room = (Option<Slots>, GaugeGuard);
 
 /// One message in hand. Dropped, the message is left to its visibility; `end` it before releasing or deleting.
-pub struct Lease {
+pub struct MessageLease {
     id: u64,
-    keeper: Keeper,
+    keeper: LeaseKeeper,
     calls: Arc<tokio::sync::Mutex<()>>,
     room: Option<Room>,
 }
 
-impl Keeper {
+impl LeaseKeeper {
     /// Starts the task; needs a runtime.
-    pub fn new(queue: Arc<dyn Queue>) -> Keeper {
+    pub fn new(queue: Arc<dyn Queue>) -> LeaseKeeper {
         let book = Mutex::new(Book::new(queue.traits().visibility));
         let tasks = TaskTracker::new();
         let shared = Arc::new(Shared { queue, book, earlier: Notify::new(), tasks: tasks.clone() });
         let stop = CancellationToken::new();
-        tasks.spawn(keep(shared.clone(), stop.clone()));
-        Keeper { shared, _task: Arc::new(stop.drop_guard()) }
+        tasks.spawn(run(shared.clone(), stop.clone()));
+        LeaseKeeper { shared, _task: Arc::new(stop.drop_guard()) }
     }
 
     /// Holds a delivery that was received at `received`; cancels `job` if it cannot be held any longer.
-    pub fn hold(&self, receipt: &Receipt, received: Instant, job: CancellationToken) -> Lease {
+    pub fn hold(&self, receipt: &Receipt, received: Instant, job: CancellationToken) -> MessageLease {
         let calls = Arc::new(tokio::sync::Mutex::new(()));
-        let (id, earlier) = self.shared.book().insert(receipt.clone(), received, job, calls.clone());
+        let (id, earlier) = self.shared.leases().insert(receipt.clone(), received, job, calls.clone());
         if earlier {
             self.shared.earlier.notify_one();
         }
-        Lease { id, keeper: self.clone(), calls, room: None }
+        MessageLease { id, keeper: self.clone(), calls, room: None }
     }
 
     /// Waits until no lease is left and nothing here holds the queue any more: an embedded file can be opened again only
@@ -88,15 +88,15 @@ impl Keeper {
     }
 }
 
-impl Lease {
+impl MessageLease {
     /// Whether the message is still this job's. What must not happen twice asks just before.
     pub fn is_held(&self) -> bool {
-        self.keeper.shared.book().is_held(self.id)
+        self.keeper.shared.leases().is_held(self.id)
     }
 
     /// Keeps this for as long as the message is worked on: whoever waits for the answer to its deletion takes up no room.
     #[must_use]
-    pub fn with_room(mut self, room: Room) -> Lease {
+    pub fn with_room(mut self, room: Room) -> MessageLease {
         self.room = Some(room);
         self
     }
@@ -104,29 +104,29 @@ impl Lease {
     /// The job did not do what it was asked: how long it took says nothing about how many there should be.
     pub fn failed(&mut self) {
         if let Some((Some(slot), _)) = &mut self.room {
-            slot.does_not_count();
+            slot.exclude_from_statistics();
         }
     }
 
     /// Ends the lease and waits for an extension on its way: landing after a release, it would hide the message again.
     pub async fn end(mut self) {
         drop(self.room.take());
-        self.keeper.shared.book().remove(self.id);
+        self.keeper.shared.leases().remove(self.id);
         drop(self.calls.lock().await);
     }
 }
 
-impl Drop for Lease {
+impl Drop for MessageLease {
     fn drop(&mut self) {
-        self.keeper.shared.book().remove(self.id);
+        self.keeper.shared.leases().remove(self.id);
     }
 }
 
 /// The keeper's task: sleeps until something is due, and does it.
-async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
+async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         let (due, next) = {
-            let mut book = shared.book();
+            let mut book = shared.leases();
             (book.due(Instant::now()), book.plan())
         };
         for action in due {
@@ -155,7 +155,7 @@ async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
 /// One extension, bounded in time, so that one that hangs is tried again while there is time.
 async fn extend(shared: Arc<Shared>, id: u64, receipt: Receipt, calls: Arc<tokio::sync::Mutex<()>>) {
     let Ok(_alone) = calls.try_lock() else { return };
-    if !shared.book().is_held(id) {
+    if !shared.leases().is_held(id) {
         return;
     }
     let asked = Instant::now();
@@ -163,10 +163,10 @@ async fn extend(shared: Arc<Shared>, id: u64, receipt: Receipt, calls: Arc<tokio
     let answer = tokio::time::timeout(CALL.min(visibility / 10), shared.queue.extend(&receipt, visibility)).await;
     let job = match answer {
         Ok(Ok(())) => {
-            shared.book().extended(id, asked);
+            shared.leases().mark_extended(id, asked);
             None
         }
-        Ok(Err(QueueError::LeaseLost)) => shared.book().lost(id),
+        Ok(Err(QueueError::LeaseLost)) => shared.leases().mark_lost(id),
         Ok(Err(error)) => {
             tracing::warn!(%error, "a message's visibility could not be extended; trying again");
             None
@@ -245,12 +245,12 @@ impl Book {
     }
 
     /// The job to cancel, if the lease is still there.
-    fn lost(&mut self, id: u64) -> Option<CancellationToken> {
+    fn mark_lost(&mut self, id: u64) -> Option<CancellationToken> {
         self.remove(id).map(|held| held.job)
     }
 
     /// An extension that was asked for at `asked` has succeeded: counted from the asking, to be safe.
-    fn extended(&mut self, id: u64, asked: Instant) {
+    fn mark_extended(&mut self, id: u64, asked: Instant) {
         let visibility = self.visibility;
         if let Some(held) = self.leases.get_mut(&id) {
             self.order.remove(&(held.next, id));

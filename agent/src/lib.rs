@@ -27,19 +27,19 @@
 //! | | [`job`] | one message's life |
 //! | | [`copy`] | one object's bytes, source to sink: plan, stream, verify |
 //! | | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
-//! | | [`pace`] | how much at once: bytes, objects, bandwidth; the breaker |
+//! | | [`limits`] | how much at once: bytes, objects, bandwidth; the breaker |
 //! | | [`fuse`] | too many deletions at once, counted by the whole fleet |
 //! | | [`pause`] | a fleet that rests, by a note in the ledger |
 //! | | [`leader`] | one of the fleet at a time |
 //! | | [`janitor`] | ends uploads that nobody will finish |
-//! | host | [`process`] | no cores, small pages, few threads; what is logged |
-//! | | [`notice`] | signals, spot and preemption notices → shutdown |
+//! | host | [`hardening`] | no cores, small pages, few threads; what is logged |
+//! | | [`shutdown`] | signals, spot and preemption notices → shutdown |
 //! | | [`http_server`] | HTTP for strangers: time limits, a bounded number of connections |
 //! | | [`event_listener`] | events that come by HTTP, into an embedded queue |
 //! | | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
 //! | | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | | [`emf`] | the metrics as lines of the log, for CloudWatch |
-//! | | [`predecessor`] | the log as the predecessors wrote it |
+//! | | [`legacy_log`] | the log as the predecessors wrote it |
 //! | | [`log_file`] | the log in a file beside stderr |
 //! | | [`wiring`] | the only place that names implementations |
 
@@ -50,17 +50,17 @@ pub mod janitor;
 pub mod job;
 pub mod leader;
 pub mod lease;
-pub mod pace;
+pub mod limits;
 pub mod pause;
 
 pub mod backlog;
 pub mod emf;
 pub mod event_listener;
+pub mod hardening;
 pub mod http_server;
+pub mod legacy_log;
 pub mod log_file;
-pub mod notice;
-pub mod predecessor;
-pub mod process;
+pub mod shutdown;
 pub mod status;
 
 pub mod wiring;

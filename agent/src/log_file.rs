@@ -36,7 +36,7 @@ fn append(path: &Path) -> io::Result<File> {
 
 impl Open {
     /// Whether the open file still stands under its name.
-    fn stands(&self) -> bool {
+    fn is_current(&self) -> bool {
         let id = |about: &std::fs::Metadata| (about.dev(), about.ino());
         let (there, open) = (std::fs::metadata(&self.path), self.file.metadata());
         matches!((&there, &open), (Ok(there), Ok(open)) if id(there) == id(open))
@@ -49,7 +49,7 @@ impl Write for LogFile {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.looked.elapsed() >= LOOK {
             open.looked = Instant::now();
-            if !open.stands()
+            if !open.is_current()
                 && let Ok(file) = append(&open.path)
             {
                 open.file = file;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use skyferry_agent::log_file::LogFile;
-use skyferry_agent::notice::Shutdown;
+use skyferry_agent::shutdown::Shutdown;
 use skyferry_agent::status::Recent;
-use skyferry_agent::wiring::{Agent, Report, Until};
-use skyferry_agent::{predecessor, process};
+use skyferry_agent::wiring::{Agent, RunReport, RunUntil};
+use skyferry_agent::{hardening, legacy_log};
 use skyferry_config as config;
 use skyferry_config::{LogFormat, Settings};
 use tracing_subscriber::fmt;
@@ -58,7 +58,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    process::settle("skyferry-agent");
+    hardening::harden("skyferry-agent");
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -79,11 +79,11 @@ fn main() -> ExitCode {
 fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
     let settings = Settings::load(&arguments.config, std::env::vars_os())?;
     if arguments.print_config {
-        say(&settings.to_toml())?;
+        print_line(&settings.to_toml())?;
         return Ok(DONE);
     }
     let recent = log(&settings.log)?;
-    let runtime = process::runtime()?;
+    let runtime = hardening::runtime()?;
     let code = runtime.block_on(async {
         let agent = Agent::build(&settings).await?.with_recent(recent);
         if arguments.validate { validate(&agent).await } else { run(agent, arguments).await }
@@ -95,27 +95,27 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
 
 async fn validate(agent: &Agent) -> anyhow::Result<u8> {
     let queue = agent.check().await?;
-    say(&format!("{}\n{queue}\nThe settings are fine.\n", agent.description().join("\n")))?;
+    print_line(&format!("{}\n{queue}\nThe settings are fine.\n", agent.description().join("\n")))?;
     Ok(DONE)
 }
 
 async fn run(agent: Agent, arguments: &Arguments) -> anyhow::Result<u8> {
     let shutdown = Shutdown::default();
     shutdown.listen()?;
-    let until = if arguments.until_empty { Until::Empty } else { Until::Stopped };
+    let until = if arguments.until_empty { RunUntil::Empty } else { RunUntil::Stopped };
     let report = agent.run(until, shutdown.clone()).await?;
-    say(&if arguments.json { report.summary.to_json(report.elapsed) + "\n" } else { table(&report) })?;
-    let ended = if report.failed() { FAILED } else { DONE };
+    print_line(&if arguments.json { report.summary.to_json(report.elapsed) + "\n" } else { table(&report) })?;
+    let ended = if report.has_failures() { FAILED } else { DONE };
     Ok(shutdown.reason().map_or(ended, |reason| reason.exit_code()))
 }
 
 /// The one place that writes to stdout.
-fn say(text: &str) -> std::io::Result<()> {
+fn print_line(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &RunReport) -> String {
     let (s, seconds) = (report.summary, report.elapsed.as_secs_f64());
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     let grades: Vec<String> = report.grades.iter().map(|(grade, count)| format!("{grade} {count}")).collect();
@@ -135,7 +135,7 @@ fn table(report: &Report) -> String {
 }
 
 /// To stderr, to a file where one is named, and the last warnings to the status page.
-fn log(settings: &config::Log) -> anyhow::Result<Recent> {
+fn log(settings: &config::LogSettings) -> anyhow::Result<Recent> {
     let writer = match &settings.file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
@@ -145,11 +145,11 @@ fn log(settings: &config::Log) -> anyhow::Result<Recent> {
         }
     };
     let lines = match settings.format {
-        LogFormat::Predecessor => predecessor::lines(writer).boxed(),
+        LogFormat::Predecessor => legacy_log::lines(writer).boxed(),
         LogFormat::Json => fmt::layer().with_writer(writer).with_ansi(false).json().flatten_event(true).boxed(),
         LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
     };
     let recent = Recent::default();
-    tracing_subscriber::registry().with(process::log_filter(settings, &[])).with(lines).with(recent.clone()).init();
+    tracing_subscriber::registry().with(hardening::log_filter(settings, &[])).with(lines).with(recent.clone()).init();
     Ok(recent)
 }

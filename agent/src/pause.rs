@@ -49,7 +49,7 @@ impl Pause {
         Pause { since, until, reason }
     }
 
-    pub fn stands(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         self.until.is_none_or(|until| now() < until)
     }
 
@@ -60,7 +60,7 @@ impl Pause {
             let (ledger, problem) = (ledger.name().to_owned(), error.to_string());
             PauseError::Unreadable { ledger, problem }
         })?;
-        Ok(Some(pause).filter(Pause::stands))
+        Ok(Some(pause).filter(Pause::is_active))
     }
 
     /// Puts it in the place of what is there, or takes that away; back comes what stood.
@@ -71,7 +71,7 @@ impl Pause {
             let old = ledger.note(NOTE).await?;
             if ledger.set_note(NOTE, old.as_deref(), new.as_deref()).await? {
                 let stood = old.and_then(|old| serde_json::from_slice(&old).ok());
-                return Ok(stood.filter(Pause::stands));
+                return Ok(stood.filter(Pause::is_active));
             }
         }
         Err(PauseError::NotTaken(ledger.name().to_owned()))
@@ -92,20 +92,20 @@ impl fmt::Display for Pause {
 
 /// Whether this agent rests. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Rest(Arc<watch::Sender<Option<Pause>>>);
+pub struct PauseWatch(Arc<watch::Sender<Option<Pause>>>);
 
-impl Rest {
+impl PauseWatch {
     /// The pause that stands, as far as is known.
     pub fn pause(&self) -> Option<Pause> {
-        self.0.borrow().clone().filter(Pause::stands)
+        self.0.borrow().clone().filter(Pause::is_active)
     }
 
     /// Waits until no pause stands.
-    pub async fn over(&self) {
+    pub async fn wait_until_resumed(&self) {
         let mut changes = self.0.subscribe();
         loop {
             let known = changes.borrow_and_update().clone();
-            let Some(pause) = known.filter(Pause::stands) else { return };
+            let Some(pause) = known.filter(Pause::is_active) else { return };
             // By looks of its own: the clock of the machine may be stepped meanwhile.
             let left = pause.until.map_or(PERIOD, |until| Duration::from_secs(until.abs_diff(now())).min(PERIOD));
             let _ = tokio::time::timeout(left, changes.changed()).await;
@@ -113,19 +113,19 @@ impl Rest {
     }
 
     /// Looks at once, and then now and then until `end`.
-    pub async fn first_look(&self, ledger: &Arc<dyn Ledger>, end: &CancellationToken) {
-        if tokio::time::timeout(FIRST_LOOK, self.look(&**ledger)).await.is_err() {
+    pub async fn start(&self, ledger: &Arc<dyn Ledger>, end: &CancellationToken) {
+        if tokio::time::timeout(FIRST_LOOK, self.refresh(&**ledger)).await.is_err() {
             tracing::warn!(ledger = ledger.name(), "whether the fleet is paused is not known yet; working");
         }
         let (rest, ledger, end) = (self.clone(), ledger.clone(), end.clone());
-        tokio::spawn(async move { end.run_until_cancelled(rest.keep(&*ledger)).await });
+        tokio::spawn(async move { end.run_until_cancelled(rest.run(&*ledger)).await });
     }
 
-    async fn keep(&self, ledger: &dyn Ledger) {
+    async fn run(&self, ledger: &dyn Ledger) {
         let mut rests = self.pause().is_some();
         loop {
             tokio::time::sleep(PERIOD.mul_f64(ambient::uniform(0.8..1.2))).await;
-            self.look(ledger).await;
+            self.refresh(ledger).await;
             let over = rests && self.pause().is_none();
             rests = self.pause().is_some();
             if over {
@@ -134,7 +134,7 @@ impl Rest {
         }
     }
 
-    async fn look(&self, ledger: &dyn Ledger) {
+    async fn refresh(&self, ledger: &dyn Ledger) {
         match Pause::read(ledger).await {
             Ok(found) => {
                 let news = self.0.send_if_modified(|known| {
@@ -167,11 +167,11 @@ mod tests {
 
     use super::*;
     use skyferry_core::ledger::none::NoLedger;
-    use skyferry_sqlite::Embedded;
+    use skyferry_sqlite::SqliteFile;
 
     fn ledger() -> (tempfile::TempDir, Arc<dyn Ledger>) {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = Embedded::open(&dir.path().join("state")).expect("opened");
+        let file = SqliteFile::open(&dir.path().join("state")).expect("opened");
         (dir, Arc::new(file.ledger()))
     }
 
@@ -182,19 +182,19 @@ mod tests {
     #[tokio::test]
     async fn an_agent_rests_while_a_pause_stands_and_no_longer() {
         let (_dir, ledger) = ledger();
-        let rest = Rest::default();
-        rest.look(&*ledger).await;
-        assert_eq!((rest.pause(), rest.over().now_or_never()), (None, Some(())));
+        let rest = PauseWatch::default();
+        rest.refresh(&*ledger).await;
+        assert_eq!((rest.pause(), rest.wait_until_resumed().now_or_never()), (None, Some(())));
         let pause = Pause::new(None, because("moving house"));
         assert_eq!(Pause::write(&*ledger, Some(&pause)).await.expect("written"), None);
-        rest.look(&*ledger).await;
-        assert_eq!((rest.pause(), rest.over().now_or_never()), (Some(pause.clone()), None));
+        rest.refresh(&*ledger).await;
+        assert_eq!((rest.pause(), rest.wait_until_resumed().now_or_never()), (Some(pause.clone()), None));
         let going_on = tokio::spawn({
             let rest = rest.clone();
-            async move { rest.over().await }
+            async move { rest.wait_until_resumed().await }
         });
         assert_eq!(Pause::write(&*ledger, None).await.expect("written"), Some(pause));
-        rest.look(&*ledger).await;
+        rest.refresh(&*ledger).await;
         going_on.await.expect("at once");
         assert_eq!(rest.pause(), None);
     }
@@ -216,8 +216,8 @@ mod tests {
     async fn what_cannot_be_read_pauses_nobody_and_is_taken_away_by_resuming() {
         let (_dir, ledger) = ledger();
         assert!(ledger.set_note(NOTE, None, Some(b"tomorrow")).await.expect("set"));
-        let rest = Rest::default();
-        rest.look(&*ledger).await;
+        let rest = PauseWatch::default();
+        rest.refresh(&*ledger).await;
         assert_eq!(rest.pause(), None);
         assert!(matches!(Pause::read(&*ledger).await, Err(PauseError::Unreadable { .. })));
         assert_eq!(Pause::write(&*ledger, None).await.expect("written"), None);
@@ -227,10 +227,10 @@ mod tests {
     #[tokio::test]
     async fn without_a_ledger_nobody_can_be_paused() {
         let ledger = NoLedger::default();
-        let told = Pause::write(&ledger, Some(&Pause::new(None, None))).await;
-        assert!(matches!(told, Err(PauseError::NotTaken(_))));
-        let rest = Rest::default();
-        rest.look(&ledger).await;
+        let reported = Pause::write(&ledger, Some(&Pause::new(None, None))).await;
+        assert!(matches!(reported, Err(PauseError::NotTaken(_))));
+        let rest = PauseWatch::default();
+        rest.refresh(&ledger).await;
         assert_eq!(rest.pause(), None);
     }
 

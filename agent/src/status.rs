@@ -21,11 +21,11 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::fuse::{Blown, Fuse};
+use crate::fuse::{BlownFuse, Fuse};
 use crate::http_server::{self, ListenError};
-use crate::notice::Shutdown;
-use crate::pace::Breaker;
-use crate::pause::{Pause, Rest};
+use crate::limits::Breaker;
+use crate::pause::{Pause, PauseWatch};
+use crate::shutdown::Shutdown;
 use skyferry_core::metrics::{Metrics, Summary};
 
 pub use recent::{Recent, RecentError};
@@ -36,11 +36,11 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 /// What the pages are made from.
 #[derive(Clone)]
-pub struct View {
+pub struct StatusView {
     pub metrics: Arc<Metrics>,
     pub breaker: Arc<Breaker>,
     pub fuse: Arc<Fuse>,
-    pub rest: Rest,
+    pub rest: PauseWatch,
     pub shutdown: Shutdown,
     pub recent: Recent,
     pub queue: Arc<str>,
@@ -67,12 +67,12 @@ impl Status {
     }
 
     /// Serves until `end`.
-    pub async fn serve(self, view: View, end: CancellationToken) {
+    pub async fn serve(self, view: StatusView, end: CancellationToken) {
         http_server::serve(self.listener, router(view, self.address.ip()), end).await;
     }
 }
 
-fn router(view: View, at: IpAddr) -> Router {
+fn router(view: StatusView, at: IpAddr) -> Router {
     let router = Router::new()
         .route("/", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -108,7 +108,7 @@ async fn page() -> impl IntoResponse {
 }
 
 /// Nothing is served before the wiring is done: what is left to say is whether the agent drains.
-async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
+async fn ready(State(view): State<Arc<StatusView>>) -> impl IntoResponse {
     match (view.shutdown.stop.is_cancelled(), view.rest.pause()) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
         (false, Some(pause)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{pause}\n")),
@@ -116,11 +116,11 @@ async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(view): State<Arc<View>>) -> impl IntoResponse {
+async fn metrics(State(view): State<Arc<StatusView>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], view.metrics.render())
 }
 
-async fn status(State(view): State<Arc<View>>) -> impl IntoResponse {
+async fn status(State(view): State<Arc<StatusView>>) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "no-store")], Json(Report::of(&view)))
 }
 
@@ -132,7 +132,7 @@ struct Report {
     draining: bool,
     paused: Option<Pause>,
     /// Too many at once, as far as this agent knows.
-    deletions_held: Option<Blown>,
+    deletions_held: Option<BlownFuse>,
     #[serde(flatten)]
     summary: Summary,
     /// These move while a large object does; what is tried again counts again.
@@ -165,7 +165,7 @@ struct Storm {
 }
 
 impl Report {
-    fn of(view: &View) -> Report {
+    fn of(view: &StatusView) -> Report {
         let metrics = &view.metrics;
         Report {
             version: env!("CARGO_PKG_VERSION"),

@@ -1,17 +1,17 @@
 //! The only file that names concrete types: from settings to an agent that runs. Everything else knows traits, so what
 //! stands behind what, and in which order decorators are stacked, is to be read here and nowhere else.
 
-mod apart;
+mod admin;
 mod batch;
-mod circles;
+mod components;
+mod copy_loops;
+mod describe;
 mod keys;
 mod lists;
-mod operator;
 mod queues;
 mod stores;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
@@ -24,39 +24,39 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backlog::{Backlog, Target};
-use crate::drain::{self, Drain, Drained, Work};
-use crate::emf::Emf;
+use crate::backlog::{BacklogPublisher, BacklogTarget};
+use crate::drain::{self, Drain, DrainReport, JobRunner};
+use crate::emf::EmfLogger;
 use crate::event_listener::{EventListener, EventListenerError, Token};
 use crate::fuse::Fuse;
+use crate::hardening;
 use crate::http_server::ListenError;
 use crate::janitor::Janitor;
-use crate::job::{self, Context};
-use crate::notice::{Shutdown, Watched};
-use crate::pace::{Breaker, Pace};
-use crate::pause::Rest;
-use crate::process;
-use crate::status::{Recent, Status, View};
-pub use apart::{Apart, Identity, LedgerApart, QueueApart, open_queues};
+use crate::job::{self, JobContext};
+use crate::limits::{Breaker, Limiter};
+use crate::pause::PauseWatch;
+use crate::shutdown::{NoticeSources, Shutdown};
+use crate::status::{Recent, Status, StatusView};
+pub use admin::{dead_letters, queue_policy, source_s3};
+pub use components::{Components, LedgerComponent, QueueComponent, RoleIdentity, open_queues};
 pub use keys::cached;
-use keys::{KeyRing, Keys};
-use lists::Lists;
+use keys::{AllCredentials, RoleCredentials};
+use lists::RouteLists;
 pub use lists::{ALLOW, DENIED, bucket_pairs};
-pub use operator::{dead_letters, owned_queue, source_s3};
 pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
-use queues::{Opened, queues_and_ledger, steady};
+use queues::{OpenedQueues, queues_and_ledger, steady};
 use skyferry_config as config;
-use skyferry_config::{LogMetrics, Settings, Verify, Versions};
+use skyferry_config::{LogMetrics, Settings, VerifyMode, VersionMode};
 use skyferry_core::error::Side;
 use skyferry_core::ledger::{Ledger, LedgerError};
 use skyferry_core::metrics::{Metrics, Summary};
-use skyferry_core::plan::Cut;
+use skyferry_core::plan::PartSettings;
 use skyferry_core::queue::{Depth, Queue, QueueError};
-use skyferry_core::route::{RouteError, Router, Routes};
+use skyferry_core::route::{LiveRoutes, RouteError, Router};
 use skyferry_core::store::{Sink, Source};
 use skyferry_sqlite::OpenError;
-use skyferry_sqlite::queue::EmbeddedQueue;
-use skyferry_stores::http::RootsError;
+use skyferry_sqlite::queue::SqliteQueue;
+use skyferry_stores::http::CaRootsError;
 use stores::transport;
 
 /// What giving up the backlog's place may take at the end.
@@ -82,7 +82,7 @@ pub enum WiringError {
     #[error("[source] path and [destination] path are the same directory, or one is in the other")]
     NestedDirectories,
     #[error(transparent)]
-    Roots(#[from] RootsError),
+    Roots(#[from] CaRootsError),
     #[error(transparent)]
     Embedded(#[from] OpenError),
     #[error(transparent)]
@@ -97,48 +97,48 @@ pub enum WiringError {
 
 /// When a run ends.
 #[derive(Clone, Debug)]
-pub enum Until {
+pub enum RunUntil {
     Stopped,
     /// When the queue is empty.
     Empty,
     /// When this is set and the queue is empty.
-    Fed(CancellationToken),
+    AllSent(CancellationToken),
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct RunReport {
     pub summary: Summary,
     /// Copies by how much was proven of them.
     pub grades: Vec<(&'static str, u64)>,
     pub elapsed: Duration,
-    pub drained: Drained,
+    pub drained: DrainReport,
 }
 
-impl Report {
+impl RunReport {
     /// Something was parked, or did not end as it should.
-    pub fn failed(&self) -> bool {
-        self.summary.parked > 0 || self.drained != Drained::default()
+    pub fn has_failures(&self) -> bool {
+        self.summary.parked > 0 || self.drained != DrainReport::default()
     }
 }
 
 /// Everything that one process needs, and nothing received yet.
 pub struct Agent {
     /// One for each queue, the first first; they share all but the queue.
-    contexts: Vec<Arc<Context>>,
-    lists: Lists,
+    contexts: Vec<Arc<JobContext>>,
+    lists: RouteLists,
     listen: Option<SocketAddr>,
     /// Where events come over HTTP, and the place of their queue.
-    listeners: Vec<(config::EventListener, usize)>,
-    embedded: Option<Arc<EmbeddedQueue>>,
+    listeners: Vec<(config::EventListenerSettings, usize)>,
+    embedded: Option<Arc<SqliteQueue>>,
     steady: Duration,
     recent: Recent,
-    rest: Rest,
+    rest: PauseWatch,
     description: Vec<String>,
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
-    watched: Watched,
-    backlog: Option<Target>,
+    watched: NoticeSources,
+    backlog: Option<BacklogTarget>,
     emf: bool,
 }
 
@@ -153,29 +153,29 @@ impl Agent {
         settings: &Settings,
         decorate: impl FnMut(Arc<dyn Queue>) -> Arc<dyn Queue>,
     ) -> Result<Agent, WiringError> {
-        let keys = KeyRing::open(settings).await?;
-        let lists = Lists::of(settings, &keys);
+        let keys = AllCredentials::open(settings).await?;
+        let lists = RouteLists::of(settings, &keys);
         let router = lists.read().await?;
-        let mut description = words::describe(settings, &router, &keys);
+        let mut description = describe::describe(settings, &router, &keys);
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
         let missing = keys.missing();
-        let Opened { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
+        let OpenedQueues { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
         let queues = queues.into_iter().map(decorate).collect();
         let source = stores::open(settings, Side::Source, keys.source, &transport)?.source();
         let sink = stores::open(settings, Side::Destination, keys.destination, &transport)?.sink();
         Ok(Agent {
-            contexts: contexts(settings, source, sink, queues, ledger, Routes::new(router)),
+            contexts: contexts(settings, source, sink, queues, ledger, LiveRoutes::new(router)),
             lists,
             listen: settings.listen,
             listeners: queues::listeners(settings),
             embedded,
             steady: steady(&settings.queues),
             recent: Recent::default(),
-            rest: Rest::default(),
+            rest: PauseWatch::default(),
             description,
             missing,
-            watched: words::watched(settings),
+            watched: describe::watched(settings),
             backlog: keys::backlog(settings),
             emf: settings.log.metrics == LogMetrics::Emf,
         })
@@ -204,7 +204,7 @@ impl Agent {
     }
 
     /// For what all queues have in common. Settings have at least one.
-    fn shared(&self) -> &Context {
+    fn shared(&self) -> &JobContext {
         &self.contexts[0]
     }
 
@@ -222,11 +222,11 @@ impl Agent {
 
     /// As it is now: its lists are read again while the agent runs.
     pub fn router(&self) -> Arc<Router> {
-        self.shared().routes.now()
+        self.shared().routes.current()
     }
 
     /// The queue's own face where it is embedded: what a listing feeds.
-    pub fn embedded(&self) -> Option<&Arc<EmbeddedQueue>> {
+    pub fn embedded(&self) -> Option<&Arc<SqliteQueue>> {
         self.embedded.as_ref()
     }
 
@@ -246,7 +246,7 @@ impl Agent {
         if let Some((role, error)) = self.missing.clone() {
             return Err(WiringError::Credentials { role, error });
         }
-        self.lists.trouble().await?;
+        self.lists.check_pairs().await?;
         let mut lines = Vec::new();
         for context in &self.contexts {
             let (name, depth) = (context.queue.name(), context.queue.depth().await?);
@@ -256,7 +256,7 @@ impl Agent {
     }
 
     /// Takes the port and drains the queue until `until` or `shutdown`.
-    pub async fn run(self, until: Until, shutdown: Shutdown) -> Result<Report, WiringError> {
+    pub async fn run(self, until: RunUntil, shutdown: Shutdown) -> Result<RunReport, WiringError> {
         let started = Instant::now();
         let end = CancellationToken::new();
         let _end = end.clone().drop_guard();
@@ -268,28 +268,28 @@ impl Agent {
         shutdown.watch(&self.watched, &end);
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         let mut beside = JoinSet::new();
-        beside.spawn(self.janitor().keep(end.clone()));
-        beside.spawn(self.lists.clone().keep(self.shared().routes.clone(), end.clone()));
+        beside.spawn(self.janitor().run(end.clone()));
+        beside.spawn(self.lists.clone().run(self.shared().routes.clone(), end.clone()));
         if self.shared().deletes {
             let (fuse, end) = (self.shared().fuse.clone(), end.clone());
-            beside.spawn(async move { fuse.keep(end).await });
+            beside.spawn(async move { fuse.run(end).await });
         }
         let publishing = shutdown.stop.child_token();
         let _publishing = publishing.clone().drop_guard();
         let publisher = self.publish(&publishing)?;
         let emf = self.emf.then(|| {
-            let emf = Emf::new(self.metrics().clone(), self.names());
-            tokio::spawn(emf.tell(end.clone()))
+            let emf = EmfLogger::new(self.metrics().clone(), self.names());
+            tokio::spawn(emf.run(end.clone()))
         });
-        self.rest.first_look(self.ledger(), &end).await;
+        self.rest.start(self.ledger(), &end).await;
         let until = match until {
-            Until::Stopped => drain::Until::Stopped,
-            Until::Empty => drain::Until::Empty { steady: self.steady },
-            Until::Fed(all) => drain::Until::Fed { all, steady: self.steady },
+            RunUntil::Stopped => drain::DrainUntil::Stopped,
+            RunUntil::Empty => drain::DrainUntil::Empty { steady: self.steady },
+            RunUntil::AllSent(all) => drain::DrainUntil::AllSent { all, steady: self.steady },
         };
         let drained = self.drain_all(until, shutdown.clone()).await;
         if shutdown.reason().is_some() {
-            words::repeat_failures(self.breaker());
+            describe::repeat_failures(self.breaker());
         }
         end.cancel();
         // They hold the ledger, and an embedded one is opened again only when nobody does.
@@ -303,7 +303,7 @@ impl Agent {
             // Its last line; it cannot fail.
             let _ = emf.await;
         }
-        Ok(Report {
+        Ok(RunReport {
             summary: self.metrics().summary(),
             grades: self.metrics().grades(),
             elapsed: started.elapsed(),
@@ -326,20 +326,20 @@ impl Agent {
         let Some(target) = self.backlog.clone() else { return Ok(None) };
         let queues = self.contexts.iter().map(|context| context.queue.clone()).collect();
         let wrong = |reason| WiringError::Section { section: "[status]", reason };
-        let backlog = Backlog::new(target, queues, self.ledger().clone()).map_err(wrong)?;
-        Ok(Some(tokio::spawn(backlog.keep(end.clone()))))
+        let backlog = BacklogPublisher::new(target, queues, self.ledger().clone()).map_err(wrong)?;
+        Ok(Some(tokio::spawn(backlog.run(end.clone()))))
     }
 
     /// Of the destinations that the routes lead to.
     pub fn janitor(&self) -> Janitor {
-        let Context { sink, ledger, routes, .. } = self.shared();
+        let JobContext { sink, ledger, routes, .. } = self.shared();
         Janitor { sink: sink.clone(), ledger: ledger.clone(), routes: routes.clone(), dry: false, tell: None }
     }
 
     /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one
     /// that was empty first may have been sent something since.
-    async fn drain_all(&self, until: drain::Until, shutdown: Shutdown) -> Drained {
-        let mut total = Drained::default();
+    async fn drain_all(&self, until: drain::DrainUntil, shutdown: Shutdown) -> DrainReport {
+        let mut total = DrainReport::default();
         loop {
             let drains =
                 self.contexts.iter().map(|context| drain(context, &self.rest).run(until.clone(), shutdown.clone()));
@@ -347,7 +347,7 @@ impl Agent {
                 total.panicked += drained.panicked;
                 total.aborted += drained.aborted;
             }
-            let one = self.contexts.len() == 1 || matches!(until, drain::Until::Stopped);
+            let one = self.contexts.len() == 1 || matches!(until, drain::DrainUntil::Stopped);
             if one || shutdown.stop.is_cancelled() || self.all_are_empty().await {
                 return total;
             }
@@ -359,8 +359,8 @@ impl Agent {
         depths.iter().all(|depth| depth.as_ref().is_ok_and(Depth::is_empty))
     }
 
-    fn view(&self, shutdown: &Shutdown, started: Instant) -> View {
-        View {
+    fn view(&self, shutdown: &Shutdown, started: Instant) -> StatusView {
+        StatusView {
             metrics: self.shared().metrics.clone(),
             breaker: self.shared().breaker.clone(),
             fuse: self.shared().fuse.clone(),
@@ -378,14 +378,14 @@ impl Agent {
     }
 }
 
-fn drain(context: &Arc<Context>, rest: &Rest) -> Drain {
+fn drain(context: &Arc<JobContext>, rest: &PauseWatch) -> Drain {
     let shared = context.clone();
-    let work: Work = Arc::new(move |message, lease, cancelled, stop| {
+    let work: JobRunner = Arc::new(move |message, lease, cancelled, stop| {
         let context = shared.clone();
         async move { job::run(&context, message, lease, cancelled, stop).await }.boxed()
     });
-    let Context { queue, pace, breaker, metrics, .. } = &**context;
-    Drain::new(queue.clone(), pace.clone(), breaker.clone(), rest.clone(), metrics.clone(), work)
+    let JobContext { queue, limiter, breaker, metrics, .. } = &**context;
+    Drain::new(queue.clone(), limiter.clone(), breaker.clone(), rest.clone(), metrics.clone(), work)
 }
 
 fn contexts(
@@ -394,39 +394,39 @@ fn contexts(
     sink: Arc<dyn Sink>,
     queues: Vec<Arc<dyn Queue>>,
     ledger: Arc<dyn Ledger>,
-    routes: Routes,
-) -> Vec<Arc<Context>> {
+    routes: LiveRoutes,
+) -> Vec<Arc<JobContext>> {
     let transfer = &settings.transfer;
     let metrics = Arc::new(Metrics::default());
-    let mut pace = Pace::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
-        .with_objects(process::objects())
+    let mut limiter = Limiter::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
+        .with_objects(hardening::max_objects())
         .counted_by(metrics.inflight_bytes.clone());
     if let Some(at_once) = transfer.max_objects {
-        pace = pace.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
+        limiter = limiter.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
-    pace = pace.limit_shown_by(metrics.objects_limit.clone());
-    source.show_rate(metrics.source_rate.clone());
-    sink.show_rate(metrics.destination_rate.clone());
-    let hold = queues::hold(&settings.ledger, &queues);
-    let (pace, breaker, keys) = (Arc::new(pace), Arc::new(Breaker::default()), job::Keys::default());
+    limiter = limiter.limit_shown_by(metrics.objects_limit.clone());
+    source.report_rate(metrics.source_rate.clone());
+    sink.report_rate(metrics.destination_rate.clone());
+    let hold = queues::hold_time(&settings.ledger, &queues);
+    let (limiter, breaker, keys) = (Arc::new(limiter), Arc::new(Breaker::default()), job::KeyLocks::default());
     // Nobody keeps a note without a ledger.
-    let shared = (!matches!(settings.ledger, config::Ledger::None)).then(|| ledger.clone());
+    let shared = (!matches!(settings.ledger, config::LedgerSettings::None)).then(|| ledger.clone());
     let fuse = Arc::new(Fuse::new(f64::from(transfer.max_delete_share) / 100.0, shared));
-    let of = |queue| Context {
+    let of = |queue| JobContext {
         source: source.clone(),
         sink: sink.clone(),
         queue,
         ledger: ledger.clone(),
         routes: routes.clone(),
-        cut: Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
+        cut: PartSettings { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size },
         deletes: transfer.deletes,
         metadata: transfer.metadata,
-        md5: transfer.verify == Verify::Md5,
+        md5: transfer.verify == VerifyMode::Md5,
         tags: transfer.tags,
-        exact: transfer.versions == Versions::Exact,
+        exact: transfer.versions == VersionMode::Exact,
         restore: transfer.restore,
         hold,
-        pace: pace.clone(),
+        limiter: limiter.clone(),
         breaker: breaker.clone(),
         fuse: fuse.clone(),
         metrics: metrics.clone(),

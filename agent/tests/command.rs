@@ -19,18 +19,18 @@ fn folder(file: &str, text: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn museum_16_a_fatal_error_is_no_success() {
+fn regression_16_a_fatal_error_is_no_success() {
     let local = "[queue]\nkind = \"embedded\"\n[ledger]\nkind = \"embedded\"\n[destination]\nbucket = \"b\"\n";
-    for (text, said) in [
+    for (text, expected) in [
         ("mode = \"give\"", "mode = \"give\""),
         (&format!("{local}[credentials]\nsource = \"file:no.json\"\ndestination = \"file:no.json\"\n"), "no.json"),
         (&format!("{local}[credentials]\nsource = \"environment:NO_\"\n"), "projects/P/secrets/S/versions/latest"),
     ] {
         let folder = folder("agent.toml", text);
         let out = agent(folder.path(), "agent.toml", &[]);
-        let told = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert_eq!(out.status.code(), Some(2), "{told}");
-        assert!(told.contains(said), "{told}");
+        let reported = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{reported}");
+        assert!(reported.contains(expected), "{reported}");
     }
     let missing = tempfile::tempdir().expect("a folder");
     assert_eq!(agent(missing.path(), "agent.toml", &[]).status.code(), Some(2));
@@ -61,14 +61,14 @@ fn a_running_agent_tells_its_metrics_as_cloudwatch_s_embedded_format_wants_them(
         std::fs::create_dir(folder.path().join(name)).expect("a directory");
     }
     let out = agent(folder.path(), "agent.toml", &["--until-empty"]);
-    let told = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(0), "{told}");
-    let lines: Vec<serde_json::Value> = told
+    let reported = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(0), "{reported}");
+    let lines: Vec<serde_json::Value> = reported
         .lines()
         .filter(|line| line.contains("CloudWatchMetrics"))
         .map(|line| serde_json::from_str(line).expect("one object a line"))
         .collect();
-    assert_eq!(lines.len(), 1, "an agent that ends within a minute tells once: {told}");
+    assert_eq!(lines.len(), 1, "an agent that ends within a minute tells once: {reported}");
     embedded_metric_format(&lines[0]);
 }
 

@@ -8,7 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::Credentials as Pair;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 
-use crate::{Credentials, Grant, Provider, ProviderError, Secret, because};
+use crate::{Credentials, Grant, Provider, ProviderError, Secret, error_chain};
 
 /// A service that is away is told within this.
 pub(crate) fn timeouts() -> TimeoutConfig {
@@ -24,7 +24,7 @@ pub(crate) fn retries() -> RetryConfig {
 }
 
 /// Ours, from Amazon's.
-pub(crate) fn ours(pair: &Pair, region: Option<String>) -> Credentials {
+pub(crate) fn from_sdk(pair: &Pair, region: Option<String>) -> Credentials {
     let grant = Grant::Keys {
         access_key_id: pair.access_key_id().into(),
         secret_access_key: Secret::new(pair.secret_access_key()),
@@ -34,7 +34,7 @@ pub(crate) fn ours(pair: &Pair, region: Option<String>) -> Credentials {
 }
 
 /// Amazon's, from ours; `None` for a Bearer token, which Amazon has no use for.
-pub(crate) fn pair(credentials: &Credentials) -> Option<Pair> {
+pub(crate) fn to_sdk(credentials: &Credentials) -> Option<Pair> {
     let Grant::Keys { access_key_id, secret_access_key, session_token } = &credentials.grant else { return None };
     let token = session_token.as_ref().map(|token| token.expose().to_owned());
     Some(Pair::new(access_key_id, secret_access_key.expose(), token, credentials.expires, "skyferry"))
@@ -61,21 +61,21 @@ where
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let (code, message) = (error.code().unwrap_or("no code"), error.message().unwrap_or_default());
-            let said = if message.is_empty() { String::new() } else { format!(": {message}") };
-            let problem = format!("{service} answered {status} {code}{said}");
+            let detail = if message.is_empty() { String::new() } else { format!(": {message}") };
+            let problem = format!("{service} answered {status} {code}{detail}");
             if status >= 500 || code.contains("Throttl") || code == "IDPCommunicationError" {
-                ProviderError::passing(from, problem, AWAY)
+                ProviderError::temporary(from, problem, AWAY)
             } else {
-                ProviderError::lasting(from, problem, advice(code))
+                ProviderError::permanent(from, problem, advice(code))
             }
         }
         SdkError::ConstructionFailure(_) => {
-            ProviderError::lasting(from, because(error), "check the provider's region and endpoint")
+            ProviderError::permanent(from, error_chain(error), "check the provider's region and endpoint")
         }
         SdkError::ResponseError(answer) if answer.raw().status().as_u16() < 500 => {
             let status = answer.raw().status().as_u16();
-            ProviderError::lasting(from, format!("{service} answered {status} and nothing that can be read"), AWAY)
+            ProviderError::permanent(from, format!("{service} answered {status} and nothing that can be read"), AWAY)
         }
-        _ => ProviderError::passing(from, format!("{service} does not answer: {}", because(error)), AWAY),
+        _ => ProviderError::temporary(from, format!("{service} does not answer: {}", error_chain(error)), AWAY),
     }
 }

@@ -31,7 +31,7 @@ struct Held {
 
 /// What to do with what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum Freshness {
     Fresh,
     /// Good, and time to ask for newer ones.
     Stale,
@@ -41,14 +41,14 @@ enum Look {
 }
 
 impl Held {
-    fn look(&self, now: Instant, clock: SystemTime, period: Duration) -> Look {
+    fn freshness(&self, now: Instant, clock: SystemTime, period: Duration) -> Freshness {
         let age = now.saturating_duration_since(self.loaded);
         let expired = self.credentials.expires.is_some_and(|expires| expires <= clock);
         if expired {
-            return Look::Expired;
+            return Freshness::Expired;
         }
         if self.refused {
-            return if age < AFTER_REFUSAL { Look::Fresh } else { Look::Refused };
+            return if age < AFTER_REFUSAL { Freshness::Fresh } else { Freshness::Refused };
         }
         let fresh = match self.credentials.expires {
             Some(expires) => {
@@ -57,7 +57,7 @@ impl Held {
             }
             None => age < period,
         };
-        if fresh { Look::Fresh } else { Look::Stale }
+        if fresh { Freshness::Fresh } else { Freshness::Stale }
     }
 }
 
@@ -76,10 +76,10 @@ pub struct Cached(Arc<Inner>);
 
 impl Cached {
     pub fn new(provider: impl Provider + 'static) -> Self {
-        Cached::patient(provider, PATIENCE)
+        Cached::with_patience(provider, PATIENCE)
     }
 
-    fn patient(provider: impl Provider + 'static, patience: Duration) -> Self {
+    fn with_patience(provider: impl Provider + 'static, patience: Duration) -> Self {
         Cached(Arc::new(Inner {
             provider: Box::new(provider),
             held: RwLock::new(None),
@@ -99,22 +99,22 @@ impl Cached {
 
     /// The credentials that hold now. If a refresh fails while the old ones still hold, those are used.
     pub async fn get(&self) -> Result<Arc<Credentials>, ProviderError> {
-        match self.0.look() {
-            Some((credentials, Look::Fresh)) => Ok(credentials),
-            Some((credentials, Look::Stale)) => {
+        match self.0.freshness() {
+            Some((credentials, Freshness::Fresh)) => Ok(credentials),
+            Some((credentials, Freshness::Stale)) => {
                 self.0.refresh(AFTER_FAILURE);
                 Ok(credentials)
             }
-            Some((credentials, Look::Refused)) => {
+            Some((credentials, Freshness::Refused)) => {
                 // A wait that ends without newer ones ends with the old ones.
                 let _ = tokio::time::timeout(WHILE_REFUSED, self.0.refreshed(AFTER_REFUSAL)).await;
-                Ok(self.0.look().map_or(credentials, |(newest, _)| newest))
+                Ok(self.0.freshness().map_or(credentials, |(newest, _)| newest))
             }
-            None | Some((_, Look::Expired)) => {
+            None | Some((_, Freshness::Expired)) => {
                 self.0.refreshed(WITHOUT_ANY).await;
-                match self.0.look() {
-                    Some((credentials, look)) if look != Look::Expired => Ok(credentials),
-                    _ => Err(self.0.why()),
+                match self.0.freshness() {
+                    Some((credentials, look)) if look != Freshness::Expired => Ok(credentials),
+                    _ => Err(self.0.last_error()),
                 }
             }
         }
@@ -130,16 +130,16 @@ impl Cached {
 }
 
 impl Inner {
-    fn look(&self) -> Option<(Arc<Credentials>, Look)> {
+    fn freshness(&self) -> Option<(Arc<Credentials>, Freshness)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_ref()?;
-        Some((held.credentials.clone(), held.look(Instant::now(), SystemTime::now(), self.provider.period())))
+        Some((held.credentials.clone(), held.freshness(Instant::now(), SystemTime::now(), self.provider.period())))
     }
 
-    fn why(&self) -> ProviderError {
+    fn last_error(&self) -> ProviderError {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.as_ref().map_or_else(
-            || ProviderError::passing(&*self.provider, "what it gave has expired", "check this machine's clock"),
+            || ProviderError::temporary(&*self.provider, "what it gave has expired", "check this machine's clock"),
             |(_, error)| error.clone(),
         )
     }
@@ -173,13 +173,13 @@ impl Inner {
         let asked = asked.map(|loaded| {
             let clean = |credentials: Credentials| {
                 let advice = "store it again: a copy from a page or a terminal can carry such characters";
-                credentials.clean().map_err(|problem| ProviderError::lasting(&*self.provider, problem, advice))
+                credentials.clean().map_err(|problem| ProviderError::permanent(&*self.provider, problem, advice))
             };
             loaded.and_then(clean)
         });
         let loaded = asked.unwrap_or_else(|_| {
             let problem = format!("no answer within {} seconds", self.patience.as_secs_f32());
-            Err(ProviderError::passing(&*self.provider, problem, "it is asked again; check the network"))
+            Err(ProviderError::temporary(&*self.provider, problem, "it is asked again; check the network"))
         });
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {

@@ -10,7 +10,7 @@ impl Cached {
     /// the region's own.
     pub async fn caller(&self, region: &str, endpoint: Option<String>) -> Result<Option<String>, ProviderError> {
         let held = self.get().await?;
-        let Some(pair) = aws::pair(&held) else { return Ok(None) };
+        let Some(pair) = aws::to_sdk(&held) else { return Ok(None) };
         let mut config = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
@@ -19,8 +19,8 @@ impl Cached {
             .timeout_config(aws::timeouts());
         config.set_endpoint_url(endpoint);
         let asked = aws_sdk_sts::Client::from_conf(config.build()).get_caller_identity().send().await;
-        let told = asked.map_err(|error| aws::failure(self.provider(), "STS", &error, advice))?;
-        Ok(told.arn)
+        let reported = asked.map_err(|error| aws::failure(self.provider(), "STS", &error, advice))?;
+        Ok(reported.arn)
     }
 }
 

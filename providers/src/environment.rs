@@ -16,10 +16,10 @@ impl Environment {
         std::env::var(format!("{}{name}", self.prefix)).ok().filter(|value| !value.trim().is_empty())
     }
 
-    fn demand(&self, name: &str) -> Result<String, ProviderError> {
+    fn required(&self, name: &str) -> Result<String, ProviderError> {
         self.read(name).ok_or_else(|| {
             let problem = format!("{}{name} is not set", self.prefix);
-            ProviderError::lasting(self, problem, "export it, or name another provider")
+            ProviderError::permanent(self, problem, "export it, or name another provider")
         })
     }
 
@@ -36,8 +36,8 @@ impl Provider for Environment {
     }
 
     async fn load(&self) -> Result<Credentials, ProviderError> {
-        let access_key_id = self.demand("AWS_ACCESS_KEY_ID")?;
-        let secret_access_key = Secret::new(self.demand("AWS_SECRET_ACCESS_KEY")?);
+        let access_key_id = self.required("AWS_ACCESS_KEY_ID")?;
+        let secret_access_key = Secret::new(self.required("AWS_SECRET_ACCESS_KEY")?);
         let session_token = self.read("AWS_SESSION_TOKEN").map(Secret::new);
         let grant = Grant::Keys { access_key_id, secret_access_key, session_token };
         let region = self.read("AWS_REGION").or_else(|| self.read("AWS_DEFAULT_REGION"));

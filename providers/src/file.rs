@@ -31,12 +31,12 @@ impl Provider for File {
         let read = tokio::fs::read(&self.path).await;
         let text = read
             .map(Zeroizing::new)
-            .map_err(|e| ProviderError::lasting(self, e.to_string(), "check the path and its permissions"))?;
+            .map_err(|e| ProviderError::permanent(self, e.to_string(), "check the path and its permissions"))?;
         if self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ini")) {
             let section = self.field.as_deref().unwrap_or("default");
-            return in_ini(&text, section).map_err(|problem| ProviderError::lasting(self, problem, INI));
+            return in_ini(&text, section).map_err(|problem| ProviderError::permanent(self, problem, INI));
         }
-        parse(&text, self.field.as_deref()).map_err(|problem| ProviderError::lasting(self, problem, SHAPE))
+        parse(&text, self.field.as_deref()).map_err(|problem| ProviderError::permanent(self, problem, SHAPE))
     }
 }
 

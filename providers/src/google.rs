@@ -8,7 +8,7 @@ use google_cloud_auth::credentials::{AccessTokenCredentials, Builder, external_a
 use google_cloud_auth::errors::CredentialsError;
 use serde_json::json;
 
-use crate::{Credentials, Grant, Provider, ProviderError, Secret, because};
+use crate::{Credentials, Grant, Provider, ProviderError, Secret, error_chain};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const EXCHANGE: &str = "https://sts.googleapis.com";
@@ -37,7 +37,11 @@ impl Google {
             (None, _) => Builder::default().with_scopes([SCOPE]).build_access_token_credentials(),
         };
         built.map_err(|error| {
-            ProviderError::lasting(self, because(&error), "correct the file that GOOGLE_APPLICATION_CREDENTIALS names")
+            ProviderError::permanent(
+                self,
+                error_chain(&error),
+                "correct the file that GOOGLE_APPLICATION_CREDENTIALS names",
+            )
         })
     }
 
@@ -61,24 +65,24 @@ impl Google {
     }
 
     pub(crate) fn failure(&self, from: &dyn Provider, error: &CredentialsError) -> ProviderError {
-        let problem = because(error);
+        let problem = error_chain(error);
         match (error.is_transient(), &self.audience) {
-            (true, None) => ProviderError::passing(
+            (true, None) => ProviderError::temporary(
                 from,
                 format!("Google's identity of this machine is not to be had: {problem}"),
                 "run on Google Cloud with a service account, or name a credentials file with GOOGLE_APPLICATION_CREDENTIALS",
             ),
-            (true, Some(_)) => ProviderError::passing(
+            (true, Some(_)) => ProviderError::temporary(
                 from,
                 format!("the token exchange does not answer: {problem}"),
                 "it is asked again; check the network",
             ),
-            (false, None) => ProviderError::lasting(
+            (false, None) => ProviderError::permanent(
                 from,
                 format!("Google's identity of this machine is refused: {problem}"),
                 "see that the machine has a service account, or name a credentials file with GOOGLE_APPLICATION_CREDENTIALS",
             ),
-            (false, Some(_)) => ProviderError::lasting(
+            (false, Some(_)) => ProviderError::permanent(
                 from,
                 format!("the token exchange is refused: {problem}"),
                 "check `audience`, and that the pool's provider trusts this machine's Amazon account and role",

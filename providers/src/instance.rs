@@ -12,7 +12,7 @@ use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 
-use crate::{Credentials, Environment, Provider, ProviderError, aws, because};
+use crate::{Credentials, Environment, Provider, ProviderError, aws, error_chain};
 
 /// The machine's role.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ impl Instance {
         let builder = match &self.endpoint {
             Some(endpoint) => builder
                 .endpoint(endpoint)
-                .map_err(|e| ProviderError::lasting(self, e.to_string(), "correct the endpoint"))?,
+                .map_err(|e| ProviderError::permanent(self, e.to_string(), "correct the endpoint"))?,
             None => builder,
         };
         Ok(builder.build())
@@ -50,36 +50,36 @@ impl Instance {
         let role = ImdsCredentialsProvider::builder().imds_client(metadata.clone()).build();
         let mut without = Vec::new();
         let mut found = None;
-        for (place, provider) in self.places(role).await {
+        for (place, provider) in self.candidates(role).await {
             match provider.provide_credentials().await {
                 Ok(pair) => {
                     found = Some(pair);
                     break;
                 }
-                Err(error @ CredentialsError::CredentialsNotLoaded(_)) => without.push((place, because(&error))),
+                Err(error @ CredentialsError::CredentialsNotLoaded(_)) => without.push((place, error_chain(&error))),
                 Err(error @ CredentialsError::InvalidConfiguration(_)) => {
-                    return Err(ProviderError::lasting(self, format!("{place}: {}", because(&error)), ADVICE));
+                    return Err(ProviderError::permanent(self, format!("{place}: {}", error_chain(&error)), ADVICE));
                 }
                 Err(error) => {
-                    return Err(ProviderError::passing(self, format!("{place}: {}", because(&error)), ADVICE));
+                    return Err(ProviderError::temporary(self, format!("{place}: {}", error_chain(&error)), ADVICE));
                 }
             }
         }
         let Some(pair) = found else {
             // The last place is the machine itself: the others are there only where variables name them.
-            let said = without.pop().map(|(place, said)| format!("{place}: {said}")).unwrap_or_default();
-            let no_role = said.contains("404") || said.contains("disabled");
-            let problem = format!("this machine has no role ({said})");
-            return Err(ProviderError { passing: !no_role, ..ProviderError::lasting(self, problem, ADVICE) });
+            let message = without.pop().map(|(place, message)| format!("{place}: {message}")).unwrap_or_default();
+            let no_role = message.contains("404") || message.contains("disabled");
+            let problem = format!("this machine has no role ({message})");
+            return Err(ProviderError { passing: !no_role, ..ProviderError::permanent(self, problem, ADVICE) });
         };
         let region = match aws::region_of_environment().filter(|_| self.endpoint.is_none()) {
             Some(region) => Some(region),
             None => metadata.get("/latest/meta-data/placement/region").await.ok().map(|text| text.as_ref().to_owned()),
         };
-        Ok(aws::ours(&pair, region.filter(|region| !region.is_empty())))
+        Ok(aws::from_sdk(&pair, region.filter(|region| !region.is_empty())))
     }
 
-    async fn places(&self, role: ImdsCredentialsProvider) -> Vec<(&'static str, Box<dyn ProvideCredentials>)> {
+    async fn candidates(&self, role: ImdsCredentialsProvider) -> Vec<(&'static str, Box<dyn ProvideCredentials>)> {
         let mut places: Vec<(_, Box<dyn ProvideCredentials>)> = Vec::new();
         if self.endpoint.is_none() {
             let config = ProviderConfig::with_default_region()

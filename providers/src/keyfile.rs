@@ -127,7 +127,7 @@ mod tests {
     const BOTH: &str = r#"{"source":{"aws_access_key_id":"A","aws_secret_access_key":"S","region":"us-west-2"},
                            "destination":{"aws_access_key_id":"B","aws_secret_access_key":7}}"#;
 
-    fn refused(text: &str, field: Option<&str>) -> String {
+    fn rejection(text: &str, field: Option<&str>) -> String {
         parse(text.as_bytes(), field).unwrap_err()
     }
 
@@ -140,19 +140,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_without_the_secret() {
         assert_eq!(
-            refused(BOTH, Some("destination")),
+            rejection(BOTH, Some("destination")),
             r#"it has no text field "aws_secret_access_key" in "destination""#
         );
         assert!(
-            refused(BOTH, Some("elsewhere")).contains(r#"no field "elsewhere" (it has "source" and "destination""#)
+            rejection(BOTH, Some("elsewhere")).contains(r#"no field "elsewhere" (it has "source" and "destination""#)
         );
-        assert!(refused(BOTH, None).contains(r#"(it has "source" and "destination": name one with `field`)"#));
-        assert!(refused("hunter2", None).starts_with("it is not JSON"));
-        assert!(refused(r#"["hunter2", 1, null, true, 1.5]"#, None).starts_with("it has no text field"));
-        assert!(!refused(r#"{"aws_access_key_id":"hunter2"}"#, None).contains("hunter2"));
-        assert!(refused(" \n", None).contains("empty"));
+        assert!(rejection(BOTH, None).contains(r#"(it has "source" and "destination": name one with `field`)"#));
+        assert!(rejection("hunter2", None).starts_with("it is not JSON"));
+        assert!(rejection(r#"["hunter2", 1, null, true, 1.5]"#, None).starts_with("it has no text field"));
+        assert!(!rejection(r#"{"aws_access_key_id":"hunter2"}"#, None).contains("hunter2"));
+        assert!(rejection(" \n", None).contains("empty"));
         let flat = r#"{"aws_access_key_id":"hunter2","aws_secret_access_key":"hunter3"}"#;
-        assert!(refused(flat, Some("source")).contains("take `field` out"));
+        assert!(rejection(flat, Some("source")).contains("take `field` out"));
     }
 
     #[test]

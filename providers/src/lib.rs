@@ -111,14 +111,14 @@ pub struct ProviderError {
 
 impl ProviderError {
     /// Somebody has to change something.
-    pub fn lasting(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
+    pub fn permanent(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
         let from = from.describe();
         ProviderError { from, problem: problem.into(), advice: advice.into(), passing: false, denied: false }
     }
 
     /// An outage: time heals it.
-    pub fn passing(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
-        ProviderError { passing: true, ..ProviderError::lasting(from, problem, advice) }
+    pub fn temporary(from: &dyn Provider, problem: impl Into<String>, advice: &str) -> Self {
+        ProviderError { passing: true, ..ProviderError::permanent(from, problem, advice) }
     }
 }
 
@@ -146,14 +146,14 @@ fn without_dump(text: &str) -> &str {
 }
 
 /// An error and what caused it, once each, on one line, for people: never a debug dump or an answer's body.
-pub fn because(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = without_dump(&error.to_string()).to_owned();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
-        let said = without_dump(&said);
-        if !text.contains(said) {
-            text = format!("{text}: {said}");
+        let message = cause.to_string();
+        let message = without_dump(&message);
+        if !text.contains(message) {
+            text = format!("{text}: {message}");
         }
         next = cause.source();
     }

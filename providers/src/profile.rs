@@ -7,7 +7,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 
-use crate::{Credentials, Provider, ProviderError, aws, because};
+use crate::{Credentials, Provider, ProviderError, aws, error_chain};
 
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -29,12 +29,12 @@ impl Provider for Profile {
         let keys = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(&self.name).build();
         let pair = keys.provide_credentials().await.map_err(|error| ProviderError {
             passing: matches!(error, CredentialsError::ProviderTimedOut(_)),
-            ..ProviderError::lasting(
+            ..ProviderError::permanent(
                 self,
-                because(&error),
+                error_chain(&error),
                 "check ~/.aws/config and ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE); with single sign-on run `aws sso login` first",
             )
         })?;
-        Ok(aws::ours(&pair, region.map(|region| region.to_string())))
+        Ok(aws::from_sdk(&pair, region.map(|region| region.to_string())))
     }
 }

@@ -12,7 +12,7 @@ use google_cloud_secretmanager_v1::client::SecretManagerService;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::keyfile::{SHAPE, parse};
-use crate::{Credentials, Google, Provider, ProviderError, because};
+use crate::{Credentials, Google, Provider, ProviderError, error_chain};
 
 /// What a secret's version is called.
 const NAME: &str = "name a version: projects/P/secrets/S/versions/latest";
@@ -34,7 +34,7 @@ impl SecretManager {
         let named = matches!(parts[..], ["projects", _, "secrets", _, "versions", _])
             || matches!(parts[..], ["projects", _, "locations", _, "secrets", _, "versions", _]);
         if !named || parts.iter().any(|part| part.is_empty()) {
-            return Err(ProviderError::lasting(self, "this is not the name of a secret's version", NAME));
+            return Err(ProviderError::permanent(self, "this is not the name of a secret's version", NAME));
         }
         // Asked first and by itself, so that its absence is not taken for the service's.
         let identity = self.reader.source()?;
@@ -49,9 +49,9 @@ impl SecretManager {
         }
         // Whoever answers in its place is not asked for keys.
         let client = with_follow_redirects(client, false).build().await.map_err(|error| {
-            ProviderError::lasting(
+            ProviderError::permanent(
                 self,
-                because(&error),
+                error_chain(&error),
                 "check the provider's endpoint and the certificates of this machine",
             )
         })?;
@@ -62,10 +62,10 @@ impl SecretManager {
             .await
             .map_err(|error| self.failure(&error))?;
         let payload =
-            answer.payload.ok_or_else(|| ProviderError::lasting(self, "the version has no payload", SHAPE))?;
+            answer.payload.ok_or_else(|| ProviderError::permanent(self, "the version has no payload", SHAPE))?;
         let sum = i64::from(crc32c::crc32c(&payload.data));
         match payload.data_crc32c {
-            Some(stored) if stored != sum => Err(ProviderError::passing(
+            Some(stored) if stored != sum => Err(ProviderError::temporary(
                 self,
                 format!("its {} bytes arrived damaged: CRC32C {sum}, stored is {stored}", payload.data.len()),
                 "it is asked again; if it stays so, add the secret as a new version",
@@ -87,42 +87,42 @@ impl SecretManager {
             let code = error.http_status_code();
             let problem = match code {
                 Some(code) => format!("Secret Manager answered {code} and nothing that can be read"),
-                None => format!("Secret Manager does not answer: {}", because(error)),
+                None => format!("Secret Manager does not answer: {}", error_chain(error)),
             };
             return ProviderError {
                 passing: code.is_none_or(|code| code >= 500 || code == 429) && !error.is_deserialization(),
-                ..ProviderError::lasting(self, problem, AWAY)
+                ..ProviderError::permanent(self, problem, AWAY)
             };
         };
         let problem = format!("Secret Manager answered {}: {}", status.code.name(), status.message);
         match status.code.name() {
             "NOT_FOUND" => {
-                ProviderError::lasting(self, problem, "create the secret and a version of it, or correct the name")
+                ProviderError::permanent(self, problem, "create the secret and a version of it, or correct the name")
             }
             "PERMISSION_DENIED" if status.message.contains("has not been used in project") => {
-                ProviderError::lasting(self, problem, "enable secretmanager.googleapis.com in that project")
+                ProviderError::permanent(self, problem, "enable secretmanager.googleapis.com in that project")
             }
             // Of a project that does not exist Google says no more than this.
             "PERMISSION_DENIED" if status.message.contains("Permission denied on resource project") => {
-                ProviderError::lasting(
+                ProviderError::permanent(
                     self,
                     problem,
                     "correct the project in the name, projects/P/secrets/S/versions/V",
                 )
             }
-            "PERMISSION_DENIED" => ProviderError::lasting(
+            "PERMISSION_DENIED" => ProviderError::permanent(
                 self,
                 problem,
                 "grant roles/secretmanager.secretAccessor on the secret to this machine's service account, and give the machine the scope cloud-platform",
             ),
             "UNAUTHENTICATED" => {
-                ProviderError::lasting(self, problem, "check this machine's service account and its clock")
+                ProviderError::permanent(self, problem, "check this machine's service account and its clock")
             }
             "FAILED_PRECONDITION" => {
-                ProviderError::lasting(self, problem, "enable the version, or add a new one and name `latest`")
+                ProviderError::permanent(self, problem, "enable the version, or add a new one and name `latest`")
             }
-            "INVALID_ARGUMENT" => ProviderError::lasting(self, problem, NAME),
-            _ => ProviderError::passing(self, problem, AWAY),
+            "INVALID_ARGUMENT" => ProviderError::permanent(self, problem, NAME),
+            _ => ProviderError::temporary(self, problem, AWAY),
         }
     }
 }
@@ -137,6 +137,6 @@ impl Provider for SecretManager {
 
     async fn load(&self) -> Result<Credentials, ProviderError> {
         let payload = self.payload().await?;
-        parse(&payload, self.field.as_deref()).map_err(|problem| ProviderError::lasting(self, problem, SHAPE))
+        parse(&payload, self.field.as_deref()).map_err(|problem| ProviderError::permanent(self, problem, SHAPE))
     }
 }

@@ -23,8 +23,8 @@ impl Ssm {
     /// The parameter's text, decrypted.
     pub async fn text(&self) -> Result<Zeroizing<String>, ProviderError> {
         let reader = self.reader.get().await.map_err(|error| ProviderError { from: self.describe(), ..error })?;
-        let pair = aws::pair(&reader).ok_or_else(|| {
-            ProviderError::lasting(
+        let pair = aws::to_sdk(&reader).ok_or_else(|| {
+            ProviderError::permanent(
                 self,
                 "its reader has a Bearer token and no key pair",
                 "let an Amazon identity read it",
@@ -32,7 +32,7 @@ impl Ssm {
         })?;
         let region = self.region.clone().or_else(|| reader.region.clone()).or_else(aws::region_of_environment);
         let region = region.ok_or_else(|| {
-            ProviderError::lasting(
+            ProviderError::permanent(
                 self,
                 "its region is not known",
                 "give the provider's table a region, or set AWS_REGION",
@@ -55,7 +55,7 @@ impl Ssm {
             failure
         })?;
         let value = answer.parameter.and_then(|parameter| parameter.value);
-        value.map(Zeroizing::new).ok_or_else(|| ProviderError::lasting(self, "the parameter has no value", SHAPE))
+        value.map(Zeroizing::new).ok_or_else(|| ProviderError::permanent(self, "the parameter has no value", SHAPE))
     }
 }
 
@@ -80,6 +80,6 @@ impl Provider for Ssm {
 
     async fn load(&self) -> Result<Credentials, ProviderError> {
         let value = self.text().await?;
-        parse(value.as_bytes(), None).map_err(|problem| ProviderError::lasting(self, problem, SHAPE))
+        parse(value.as_bytes(), None).map_err(|problem| ProviderError::permanent(self, problem, SHAPE))
     }
 }

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use google_cloud_auth::credentials::idtoken::mds::{Builder, Format};
 use zeroize::Zeroizing;
 
-use crate::{Credentials, Provider, ProviderError, aws, because};
+use crate::{Credentials, Provider, ProviderError, aws, error_chain};
 
 /// What the token is for, where the settings do not say.
 const AUDIENCE: &str = "skyferry";
@@ -36,12 +36,12 @@ impl WebIdentity {
             builder = builder.with_endpoint(endpoint);
         }
         let unbuilt =
-            |error: &dyn std::error::Error| ProviderError::lasting(self, because(error), "correct the audience");
+            |error: &dyn std::error::Error| ProviderError::permanent(self, error_chain(error), "correct the audience");
         let tokens = builder.build().map_err(|error| unbuilt(&error))?;
         tokens.id_token().await.map(Zeroizing::new).map_err(|error| {
-            let problem = format!("Google's identity of this machine is not to be had: {}", because(&error));
+            let problem = format!("Google's identity of this machine is not to be had: {}", error_chain(&error));
             let advice = "run on Google Cloud with a service account, or name another provider";
-            ProviderError { passing: error.is_transient(), ..ProviderError::lasting(self, problem, advice) }
+            ProviderError { passing: error.is_transient(), ..ProviderError::permanent(self, problem, advice) }
         })
     }
 
@@ -52,7 +52,7 @@ impl WebIdentity {
 }
 
 /// Whose token it is, which a trust policy has to name: told with every refusal, because it can be read nowhere else.
-fn whose(token: &str) -> String {
+fn token_subject(token: &str) -> String {
     let claims = token.split('.').nth(1).and_then(|claims| BASE64_URL_SAFE_NO_PAD.decode(claims).ok());
     let claims: serde_json::Value = claims.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let claim = |name: &str| claims[name].as_str().unwrap_or("unknown").to_owned();
@@ -92,13 +92,13 @@ impl Provider for WebIdentity {
             .web_identity_token(token.as_str());
         let answer = request.send().await.map_err(|error| {
             let failure = aws::failure(self, "STS", &error, advice);
-            ProviderError { problem: format!("{} ({})", failure.problem, whose(&token)), ..failure }
+            ProviderError { problem: format!("{} ({})", failure.problem, token_subject(&token)), ..failure }
         })?;
         let given = answer
             .credentials
-            .ok_or_else(|| ProviderError::passing(self, "STS answered without credentials", "it is asked again"))?;
+            .ok_or_else(|| ProviderError::temporary(self, "STS answered without credentials", "it is asked again"))?;
         let expires = std::time::SystemTime::try_from(given.expiration).ok();
         let pair = Pair::new(given.access_key_id, given.secret_access_key, Some(given.session_token), expires, "STS");
-        Ok(aws::ours(&pair, self.region.clone()))
+        Ok(aws::from_sdk(&pair, self.region.clone()))
     }
 }

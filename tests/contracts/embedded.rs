@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skyferry_core::queue::QueueTraits;
-use skyferry_sqlite::Embedded;
-use skyferry_sqlite::queue::EmbeddedLetters;
+use skyferry_sqlite::SqliteFile;
+use skyferry_sqlite::queue::SqliteDeadLetters;
 
 use crate::{ledger, letters, queue};
 
-fn open() -> (tempfile::TempDir, Embedded) {
+fn open() -> (tempfile::TempDir, SqliteFile) {
     let dir = tempfile::tempdir().expect("a directory");
-    let file = Embedded::open(&dir.path().join("state")).expect("opened");
+    let file = SqliteFile::open(&dir.path().join("state")).expect("opened");
     (dir, file)
 }
 
@@ -28,7 +28,7 @@ fn traits() -> QueueTraits {
 
 pub async fn letters() -> letters::Subject {
     let (dir, file) = open();
-    let letters = EmbeddedLetters::new(file.queue("q", traits()).await.expect("a queue"));
+    let letters = SqliteDeadLetters::new(file.queue("q", traits()).await.expect("a queue"));
     let queue = Arc::new(file.queue("q", traits()).await.expect("the same queue"));
     letters::Subject { queue, letters: Arc::new(letters), _keep: Box::new(dir) }
 }

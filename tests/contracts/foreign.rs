@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sandbox::{Juice, Moto, Rclone, S3Files, Weed};
+use sandbox::{JuiceFs, Moto, Rclone, S3Files, SeaweedFs};
 use skyferry_core::store::Capabilities;
 
 use crate::remote::{S3_CAN, s3};
@@ -27,15 +27,15 @@ pub trait Server: Send + Sized {
 }
 
 /// A server, and what was found so far.
-pub struct Bench<S> {
+pub struct ForeignFixture<S> {
     server: S,
     buckets: usize,
     findings: Vec<String>,
 }
 
-impl<S: Server> Bench<S> {
+impl<S: Server> ForeignFixture<S> {
     pub async fn start() -> Self {
-        Bench { server: S::begin().await, buckets: 0, findings: Vec::new() }
+        ForeignFixture { server: S::begin().await, buckets: 0, findings: Vec::new() }
     }
 
     /// Tries one fact on a fresh bucket.
@@ -52,10 +52,11 @@ impl<S: Server> Bench<S> {
             (Ok(()), None) => {}
             (Ok(()), Some(_)) => self.findings.push(format!("{name} holds: take it out of the table")),
             (Err(failed), row) => {
-                let said = failed.downcast_ref::<String>().cloned();
-                let said = said.or_else(|| failed.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
-                if !row.is_some_and(|words| said.contains(words)) {
-                    self.findings.push(format!("{name}: {said}"));
+                let output = failed.downcast_ref::<String>().cloned();
+                let output =
+                    output.or_else(|| failed.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+                if !row.is_some_and(|words| output.contains(words)) {
+                    self.findings.push(format!("{name}: {output}"));
                 }
             }
         }
@@ -67,9 +68,9 @@ impl<S: Server> Bench<S> {
 }
 
 #[async_trait]
-impl Server for Weed {
+impl Server for SeaweedFs {
     const PROFILE: &'static str = "aws";
-    const KEYS: (&'static str, &'static str) = (Weed::ACCESS_ID, Weed::SECRET);
+    const KEYS: (&'static str, &'static str) = (SeaweedFs::ACCESS_ID, SeaweedFs::SECRET);
     const CANNOT: &'static [(&'static str, &'static str)] = &[
         // Keys are paths: what a path cannot say becomes another key.
         ("objects::odd_keys_are_kept_byte_for_byte", "[\"a/b\"]"),
@@ -86,10 +87,10 @@ impl Server for Weed {
         S3_CAN
     }
     async fn begin() -> Self {
-        Weed::start(&[]).await.expect("SeaweedFS")
+        SeaweedFs::start(&[]).await.expect("SeaweedFS")
     }
     fn endpoint(&self) -> String {
-        Weed::endpoint(self)
+        SeaweedFs::endpoint(self)
     }
     async fn bucket(&self, name: &str) {
         self.create_bucket(name).await.expect("a bucket");
@@ -106,9 +107,9 @@ const GENERIC: Capabilities = Capabilities {
 };
 
 #[async_trait]
-impl Server for Juice {
+impl Server for JuiceFs {
     const PROFILE: &'static str = "generic";
-    const KEYS: (&'static str, &'static str) = (Juice::ACCESS_ID, Juice::SECRET);
+    const KEYS: (&'static str, &'static str) = (JuiceFs::ACCESS_ID, JuiceFs::SECRET);
     const CANNOT: &'static [(&'static str, &'static str)] = &[
         // Keys are paths: what a path cannot say becomes another key.
         ("objects::odd_keys_are_kept_byte_for_byte", "[\"a/b\"]"),
@@ -125,10 +126,10 @@ impl Server for Juice {
         Can { capabilities: GENERIC, checks_whole: false, all_headers: false, ..S3_CAN }
     }
     async fn begin() -> Self {
-        Juice::start().await.expect("JuiceFS")
+        JuiceFs::start().await.expect("JuiceFS")
     }
     fn endpoint(&self) -> String {
-        Juice::endpoint(self)
+        JuiceFs::endpoint(self)
     }
     async fn bucket(&self, name: &str) {
         self.create_bucket(name).await.expect("a bucket");

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use skyferry_core::digest::{Digests, Grade};
 use skyferry_core::ledger::{
-    Begun, Ending, LastPublished, Ledger, LedgerError, Left, PartRecord, Record, Subject, UploadRecord,
+    BeginResult, LastPublished, Ledger, LedgerError, LedgerRecord, Leftover, PartRecord, Subject, UploadRecord,
+    WriterEnd,
 };
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+use skyferry_core::model::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 
 pub struct Under {
     pub ledger: Arc<dyn Ledger>,
@@ -43,17 +44,17 @@ fn published(etag: &str, revision: &str) -> LastPublished {
     LastPublished { identity: identity(etag), revision: Revision(revision.into()) }
 }
 
-fn settled(published: Option<LastPublished>) -> Ending {
-    Ending::Settled { outcome: Outcome::Copied, published, digests: None, grade: None }
+fn settled(published: Option<LastPublished>) -> WriterEnd {
+    WriterEnd::Settled { outcome: Outcome::Copied, published, digests: None, grade: None }
 }
 
 impl Under {
-    async fn begin(&self, on: &Subject) -> (Writer, Begun) {
+    async fn begin(&self, on: &Subject) -> (Writer, BeginResult) {
         let writer = Writer::random();
         (writer, self.ledger.begin(on, writer).await.expect("begun"))
     }
-    async fn finish(&self, on: &Subject, writer: Writer, ending: Ending, closed: &[Writer]) -> bool {
-        let left = if matches!(ending, Ending::Released { .. }) { Left::Upload } else { Left::Nothing };
+    async fn finish(&self, on: &Subject, writer: Writer, ending: WriterEnd, closed: &[Writer]) -> bool {
+        let left = if matches!(ending, WriterEnd::Released { .. }) { Leftover::Upload } else { Leftover::Nothing };
         self.ledger.finish(on, writer, &ending, left, closed).await.expect("finished").others_open
     }
 }
@@ -65,7 +66,7 @@ fn is_fenced<T>(answer: Result<T, LedgerError>) -> bool {
 pub async fn an_unknown_key_is_not_known_and_has_no_past(on: Under) {
     let key = subject("a");
     assert_eq!(on.ledger.lookup(&key).await.expect("looked up"), None);
-    assert_eq!(on.begin(&key).await.1, Begun::default());
+    assert_eq!(on.begin(&key).await.1, BeginResult::default());
 }
 
 pub async fn what_was_published_is_told_to_the_next_writer(on: Under) {
@@ -83,7 +84,7 @@ pub async fn beginning_makes_a_record_live_and_settling_ends_it(on: Under) {
     let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
     assert_eq!((record.open_writers, record.ended, record.outcome), (1, false, None));
     let digests = Digests { length: 9, crc32c: 7, crc64nvme: Some(8), md5: Some([1; 16]), ..Default::default() };
-    let ending = Ending::Settled {
+    let ending = WriterEnd::Settled {
         outcome: Outcome::Copied,
         published: Some(published("e", "r")),
         digests: Some(digests),
@@ -105,7 +106,7 @@ pub async fn finding_the_same_state_again_keeps_its_digests(on: Under) {
     let (writer, _) = on.begin(&key).await;
     let digests = Digests { length: 9, crc32c: 7, ..Default::default() };
     let state = Some(published("e", "r"));
-    let ending = Ending::Settled {
+    let ending = WriterEnd::Settled {
         outcome: Outcome::Copied,
         published: state.clone(),
         digests: Some(digests),
@@ -113,7 +114,7 @@ pub async fn finding_the_same_state_again_keeps_its_digests(on: Under) {
     };
     on.finish(&key, writer, ending, &[]).await;
     let (writer, _) = on.begin(&key).await;
-    let unchanged = Ending::Settled { outcome: Outcome::Unchanged, published: state, digests: None, grade: None };
+    let unchanged = WriterEnd::Settled { outcome: Outcome::Unchanged, published: state, digests: None, grade: None };
     on.finish(&key, writer, unchanged, &[]).await;
     let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
     assert_eq!((record.digests, record.grade), (Some(digests), Some(Grade::InTransit)));
@@ -131,9 +132,9 @@ pub async fn beginning_fences_every_earlier_writer(on: Under) {
     assert!(begun.earlier[1].fenced_for < Duration::from_millis(20), "fenced just now");
     for writer in [first, second] {
         assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 0))).await));
-        assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Left::Doubt, &[]).await));
+        assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Leftover::Uncertain, &[]).await));
         assert!(is_fenced(
-            on.ledger.finish(&key, writer, &Ending::Released { counted: false }, Left::Doubt, &[]).await
+            on.ledger.finish(&key, writer, &WriterEnd::Released { counted: false }, Leftover::Uncertain, &[]).await
         ));
     }
     on.ledger.checkpoint(&key, third, Some(&upload("u3", 0))).await.expect("the last writer is not fenced");
@@ -158,7 +159,7 @@ pub async fn a_finished_writer_can_do_no_more(on: Under) {
     let (writer, _) = on.begin(&key).await;
     on.finish(&key, writer, settled(None), &[]).await;
     assert!(is_fenced(on.ledger.checkpoint(&key, writer, Some(&upload("u", 1))).await));
-    assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Left::Nothing, &[]).await));
+    assert!(is_fenced(on.ledger.finish(&key, writer, &settled(None), Leftover::Nothing, &[]).await));
 }
 
 pub async fn a_fenced_writer_that_ends_is_closed_but_settles_nothing(on: Under) {
@@ -166,7 +167,9 @@ pub async fn a_fenced_writer_that_ends_is_closed_but_settles_nothing(on: Under) 
     let (first, _) = on.begin(&key).await;
     let (second, begun) = on.begin(&key).await;
     assert_eq!(begun.earlier.len(), 1);
-    assert!(is_fenced(on.ledger.finish(&key, first, &settled(Some(published("e", "r"))), Left::Nothing, &[]).await));
+    assert!(is_fenced(
+        on.ledger.finish(&key, first, &settled(Some(published("e", "r"))), Leftover::Nothing, &[]).await
+    ));
     assert_eq!(on.ledger.lookup(&key).await.expect("looked up").expect("there").published, None);
     assert!(!on.finish(&key, second, settled(None), &[]).await, "nobody else is open any more");
 }
@@ -175,7 +178,7 @@ pub async fn a_writer_in_doubt_stays_open_until_it_is_closed(on: Under) {
     let key = subject("a");
     let (first, _) = on.begin(&key).await;
     let settled = settled(Some(published("e", "r")));
-    let finished = on.ledger.finish(&key, first, &settled, Left::Doubt, &[]).await.expect("finished");
+    let finished = on.ledger.finish(&key, first, &settled, Leftover::Uncertain, &[]).await.expect("finished");
     assert!(finished.others_open, "it is open itself");
     let (second, begun) = on.begin(&key).await;
     assert_eq!(begun.earlier[0].writer, first);
@@ -189,8 +192,8 @@ pub async fn fault_b2_very_many_open_writers_are_closed_at_once(on: Under) {
     let mut writers = Vec::new();
     for _ in 0..220 {
         let (writer, _) = on.begin(&key).await;
-        let released = Ending::Released { counted: false };
-        on.ledger.finish(&key, writer, &released, Left::Doubt, &[]).await.expect("released");
+        let released = WriterEnd::Released { counted: false };
+        on.ledger.finish(&key, writer, &released, Leftover::Uncertain, &[]).await.expect("released");
         writers.push(writer);
     }
     let (last, begun) = on.begin(&key).await;
@@ -204,7 +207,7 @@ pub async fn fault_b2_a_writer_that_is_released_closes_others(on: Under) {
     let key = subject("a");
     let (first, _) = on.begin(&key).await;
     let (second, _) = on.begin(&key).await;
-    on.finish(&key, second, Ending::Released { counted: false }, &[first]).await;
+    on.finish(&key, second, WriterEnd::Released { counted: false }, &[first]).await;
     assert!(on.begin(&key).await.1.earlier.is_empty());
 }
 
@@ -239,10 +242,10 @@ pub async fn a_released_writer_leaves_only_its_upload(on: Under) {
     let key = subject("a");
     let (first, _) = on.begin(&key).await;
     on.ledger.checkpoint(&key, first, Some(&upload("u", 2))).await.expect("recorded");
-    assert!(!on.finish(&key, first, Ending::Released { counted: false }, &[]).await);
+    assert!(!on.finish(&key, first, WriterEnd::Released { counted: false }, &[]).await);
     let (second, begun) = on.begin(&key).await;
     assert!(begun.earlier[0].stopped && begun.earlier[0].upload.is_some());
-    assert!(on.finish(&key, second, Ending::Released { counted: false }, &[]).await, "the first is still open");
+    assert!(on.finish(&key, second, WriterEnd::Released { counted: false }, &[]).await, "the first is still open");
     let (_, begun) = on.begin(&key).await;
     assert_eq!(begun.earlier.len(), 1, "the second had no upload and left nothing");
 }
@@ -252,7 +255,7 @@ pub async fn failures_are_counted_until_something_settles(on: Under) {
     for (counted, before) in [(true, 0), (false, 1), (true, 1)] {
         let (writer, begun) = on.begin(&key).await;
         assert_eq!(begun.failures, before);
-        on.finish(&key, writer, Ending::Released { counted }, &[]).await;
+        on.finish(&key, writer, WriterEnd::Released { counted }, &[]).await;
     }
     let (writer, begun) = on.begin(&key).await;
     assert_eq!(begun.failures, 2);
@@ -265,11 +268,11 @@ pub async fn an_object_that_was_parked_has_all_its_attempts_again(on: Under) {
     let key = subject("a");
     for _ in 0..2 {
         let (writer, _) = on.begin(&key).await;
-        on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+        on.finish(&key, writer, WriterEnd::Released { counted: true }, &[]).await;
     }
     let (writer, begun) = on.begin(&key).await;
     assert_eq!(begun.failures, 2);
-    on.finish(&key, writer, Ending::Parked { reason: "always refused".into() }, &[]).await;
+    on.finish(&key, writer, WriterEnd::Parked { reason: "always refused".into() }, &[]).await;
     assert_eq!(on.ledger.lookup(&key).await.expect("looked up").expect("there").failures, 0);
     assert_eq!(on.begin(&key).await.1.failures, 0);
 }
@@ -281,16 +284,16 @@ const TICK: Duration = Duration::from_millis(2);
 pub async fn when_it_last_ended_is_told_to_everybody_who_begins(on: Under) {
     let key = subject("a");
     let mut ended = None;
-    for ending in [settled(Some(published("e", "r"))), Ending::Parked { reason: "refused".into() }, settled(None)] {
+    for ending in [settled(Some(published("e", "r"))), WriterEnd::Parked { reason: "refused".into() }, settled(None)] {
         for _ in 0..2 {
             let asked = Instant::now();
             let (writer, begun) = on.begin(&key).await;
             assert_eq!(begun.ended_for.is_some(), ended.is_some());
-            if let (Some(told), Some((before, after))) = (begun.ended_for, ended) {
-                assert!(told <= Instant::now() - before + TICK, "{told:?}");
-                assert!(told + on.slack + TICK >= asked - after, "{told:?}: a release ends nothing");
+            if let (Some(reported), Some((before, after))) = (begun.ended_for, ended) {
+                assert!(reported <= Instant::now() - before + TICK, "{reported:?}");
+                assert!(reported + on.slack + TICK >= asked - after, "{reported:?}: a release ends nothing");
             }
-            on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+            on.finish(&key, writer, WriterEnd::Released { counted: true }, &[]).await;
             tokio::time::sleep(Duration::from_millis(30) + on.slack).await;
         }
         let (writer, _) = on.begin(&key).await;
@@ -304,7 +307,7 @@ pub async fn when_it_last_ended_is_told_to_everybody_who_begins(on: Under) {
 pub async fn a_parked_record_keeps_its_reason_and_is_never_ended(on: Under) {
     let key = subject("a");
     let (writer, _) = on.begin(&key).await;
-    on.finish(&key, writer, Ending::Parked { reason: "the key has a line feed".into() }, &[]).await;
+    on.finish(&key, writer, WriterEnd::Parked { reason: "the key has a line feed".into() }, &[]).await;
     let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
     assert_eq!((record.outcome, record.reason.as_deref()), (Some(Outcome::Parked), Some("the key has a line feed")));
     assert!(!record.ended && record.open_writers == 0);
@@ -319,7 +322,7 @@ pub async fn open_uploads_are_told_by_destination_bucket(on: Under) {
         let key = Subject { destination: Location::new(bucket, "k"), ..subject(id) };
         let (writer, _) = on.begin(&key).await;
         on.ledger.checkpoint(&key, writer, Some(&upload(id, 0))).await.expect("recorded");
-        on.finish(&key, writer, Ending::Released { counted: false }, &[]).await;
+        on.finish(&key, writer, WriterEnd::Released { counted: false }, &[]).await;
     }
     let (writer, _) = on.begin(&subject("a")).await;
     on.finish(&subject("a"), writer, settled(None), &[]).await;
@@ -329,27 +332,27 @@ pub async fn open_uploads_are_told_by_destination_bucket(on: Under) {
 /// The last writer's, in doubt, and one that was left to it.
 pub async fn the_uploads_of_a_parked_object_are_nobodys_until_they_are_taken_over(on: Under) {
     let key = subject("a");
-    let told = async || on.ledger.open_uploads("sink").await.expect("told");
+    let reported = async || on.ledger.open_uploads("sink").await.expect("told");
     let record = async |writer, upload: &UploadRecord| {
         on.ledger.checkpoint(&key, writer, Some(upload)).await.expect("recorded");
     };
     let (first, second) = (upload("u1", 0), upload("u2", 0));
     let (writer, _) = on.begin(&key).await;
     record(writer, &first).await;
-    on.finish(&key, writer, Ending::Released { counted: true }, &[]).await;
+    on.finish(&key, writer, WriterEnd::Released { counted: true }, &[]).await;
     let (writer, _) = on.begin(&key).await;
     record(writer, &second).await;
-    assert_eq!(told().await.len(), 2);
-    let parked = Ending::Parked { reason: "no abort is taken".into() };
-    on.ledger.finish(&key, writer, &parked, Left::Doubt, &[]).await.expect("parked");
-    assert!(told().await.is_empty(), "its message is gone");
+    assert_eq!(reported().await.len(), 2);
+    let parked = WriterEnd::Parked { reason: "no abort is taken".into() };
+    on.ledger.finish(&key, writer, &parked, Leftover::Uncertain, &[]).await.expect("parked");
+    assert!(reported().await.is_empty(), "its message is gone");
     let (writer, begun) = on.begin(&key).await;
     let known = begun.earlier.iter().filter_map(|earlier| earlier.upload.as_ref()).map(|upload| upload.id.clone());
     assert_eq!(known.collect::<Vec<_>>(), [first.id.clone(), second.id], "whoever asks again ends them");
     record(writer, &first).await;
-    assert!(told().await.contains(&first.id), "taken over");
-    on.finish(&key, writer, Ending::Released { counted: false }, &[]).await;
-    assert!(told().await.contains(&first.id), "and left to the next");
+    assert!(reported().await.contains(&first.id), "taken over");
+    on.finish(&key, writer, WriterEnd::Released { counted: false }, &[]).await;
+    assert!(reported().await.contains(&first.id), "and left to the next");
 }
 
 pub async fn records_of_different_keys_and_destinations_are_apart(on: Under) {
@@ -358,7 +361,7 @@ pub async fn records_of_different_keys_and_destinations_are_apart(on: Under) {
     let (writer, _) = on.begin(&here).await;
     on.finish(&here, writer, settled(Some(published("e", "r"))), &[]).await;
     for other in [there, subject("a/"), subject("A"), subject("a\n"), subject("é")] {
-        assert_eq!(on.begin(&other).await.1, Begun::default(), "{other:?}");
+        assert_eq!(on.begin(&other).await.1, BeginResult::default(), "{other:?}");
     }
 }
 
@@ -379,8 +382,8 @@ pub async fn two_destinations_of_one_source_neither_fence_nor_close_each_other(o
 }
 
 /// Time goes on.
-fn ageless(record: Record) -> Record {
-    Record { ended_for: None, ..record }
+fn ageless(record: LedgerRecord) -> LedgerRecord {
+    LedgerRecord { ended_for: None, ..record }
 }
 
 /// A message that is refused may ask for a destination, or name none.
@@ -390,9 +393,9 @@ pub async fn fault_c10_what_is_refused_leaves_the_record_of_a_good_copy_alone(on
     on.finish(&good, writer, settled(Some(published("e", "r"))), &[]).await;
     let before = on.ledger.lookup(&good).await.expect("looked up");
     for wanted in [None, Some(Location::new("victim", "a"))] {
-        let refused = Subject::refused(good.source.clone(), wanted);
+        let refused = Subject::unrouted(good.source.clone(), wanted);
         let (writer, _) = on.begin(&refused).await;
-        on.finish(&refused, writer, Ending::Parked { reason: "no route".into() }, &[]).await;
+        on.finish(&refused, writer, WriterEnd::Parked { reason: "no route".into() }, &[]).await;
         let record = on.ledger.lookup(&refused).await.expect("looked up").expect("there");
         assert_eq!((record.outcome, record.reason.as_deref()), (Some(Outcome::Parked), Some("no route")));
         let after = on.ledger.lookup(&good).await.expect("looked up");
@@ -444,7 +447,7 @@ pub async fn of_many_that_set_a_note_at_once_one_does(on: Under) {
 pub async fn notes_are_no_records(on: Under) {
     let key = Subject { source: Location::new("note", "pause"), ..subject("") };
     assert!(on.ledger.set_note("pause", None, Some(b"now")).await.expect("set"));
-    assert_eq!(on.begin(&key).await.1, Begun::default());
+    assert_eq!(on.begin(&key).await.1, BeginResult::default());
     assert!(on.ledger.open_uploads("sink").await.expect("told").is_empty());
     assert_eq!(on.ledger.note("pause").await.expect("read").as_deref(), Some(&b"now"[..]));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_core::queue::{DeadLetters, Letter, Queue, Receipt};
+use skyferry_core::queue::{DeadLetter, DeadLetters, Queue, Receipt};
 
 /// A queue and its dead letters: fresh and empty.
 pub struct Subject {
@@ -21,12 +21,12 @@ impl Subject {
     }
 
     /// All that can be taken now, by their bodies.
-    async fn taken(&self) -> Vec<Letter> {
+    async fn taken(&self) -> Vec<DeadLetter> {
         let mut all = Vec::new();
         loop {
-            let letters = self.letters.take(10).await.expect("taken");
+            let letters = self.letters.receive_letters(10).await.expect("taken");
             if letters.is_empty() {
-                all.sort_by(|a: &Letter, b| a.body.cmp(&b.body));
+                all.sort_by(|a: &DeadLetter, b| a.body.cmp(&b.body));
                 return all;
             }
             all.extend(letters);
@@ -38,7 +38,7 @@ impl Subject {
     }
 }
 
-fn bodies(letters: &[Letter]) -> Vec<&str> {
+fn bodies(letters: &[DeadLetter]) -> Vec<&str> {
     letters.iter().map(|letter| &*letter.body).collect()
 }
 
@@ -55,7 +55,7 @@ pub async fn a_parked_message_is_taken_once_with_its_reason(on: Subject) {
 pub async fn a_letter_that_is_given_back_can_be_taken_again_at_once(on: Subject) {
     on.park(&["a", "b"]).await;
     let receipts: Vec<Receipt> = on.taken().await.into_iter().map(|letter| letter.receipt).collect();
-    on.letters.give_back(&receipts).await.expect("given back");
+    on.letters.release_letters(&receipts).await.expect("given back");
     assert_eq!(on.visible().await, 2);
     assert_eq!(bodies(&on.taken().await), ["a", "b"]);
 }
@@ -63,7 +63,7 @@ pub async fn a_letter_that_is_given_back_can_be_taken_again_at_once(on: Subject)
 pub async fn a_redriven_letter_is_a_message_again_and_the_others_stay_letters(on: Subject) {
     on.park(&["a", "b", "c"]).await;
     let letters = on.taken().await;
-    on.letters.redrive(&letters[..2]).await.expect("redriven");
+    on.letters.redrive_letters(&letters[..2]).await.expect("redriven");
     let mut messages = on.queue.receive(10, Duration::from_secs(5)).await.expect("received");
     if messages.len() < 2 {
         messages.extend(on.queue.receive(10, Duration::from_secs(5)).await.expect("received"));
@@ -71,15 +71,15 @@ pub async fn a_redriven_letter_is_a_message_again_and_the_others_stay_letters(on
     let mut got: Vec<&str> = messages.iter().map(|message| &*message.body).collect();
     got.sort_unstable();
     assert_eq!(got, ["a", "b"]);
-    on.letters.give_back(&[letters[2].receipt.clone()]).await.expect("given back");
+    on.letters.release_letters(&[letters[2].receipt.clone()]).await.expect("given back");
     assert_eq!(bodies(&on.taken().await), ["c"]);
 }
 
 pub async fn a_discarded_letter_is_gone(on: Subject) {
     on.park(&["a", "b"]).await;
     let letters = on.taken().await;
-    on.letters.discard(&letters[..1]).await.expect("discarded");
-    on.letters.give_back(&[letters[1].receipt.clone()]).await.expect("given back");
+    on.letters.delete_letters(&letters[..1]).await.expect("discarded");
+    on.letters.release_letters(&[letters[1].receipt.clone()]).await.expect("given back");
     assert_eq!(bodies(&on.taken().await), ["b"]);
     assert!(on.queue.depth().await.expect("a depth").is_empty());
 }

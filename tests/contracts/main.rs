@@ -167,9 +167,9 @@ macro_rules! all_on_one {
     (($name:ident, $server:path) $($group:ident { $($fact:ident)* })*) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let mut bench = crate::foreign::Bench::<$server>::start().await;
-            $($(bench.hold(stringify!($group::$fact), crate::store::$group::$fact).await;)*)*
-            bench.end();
+            let mut fixture = crate::foreign::ForeignFixture::<$server>::start().await;
+            $($(fixture.hold(stringify!($group::$fact), crate::store::$group::$fact).await;)*)*
+            fixture.end();
         }
     };
 }
@@ -178,8 +178,8 @@ mod stores {
     store_facts! { each_alone (directory, crate::directory::store) }
     store_facts! { each_alone (gcs, crate::remote::gcs) }
     store_facts! { each_alone (s3, crate::remote::s3_peer) }
-    store_facts! { all_on_one (seaweedfs, sandbox::Weed) }
-    store_facts! { all_on_one (juicefs, sandbox::Juice) }
+    store_facts! { all_on_one (seaweedfs, sandbox::SeaweedFs) }
+    store_facts! { all_on_one (juicefs, sandbox::JuiceFs) }
     store_facts! { all_on_one (rclone_serve_s3, sandbox::Rclone) }
     store_facts! { all_on_one (moto, sandbox::Moto) }
     store_facts! { all_on_one (s3s_fs, crate::foreign::Files) }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fixture::CLOUD_KEYS;
-use sandbox::{DynamoFront, Ministack};
+use sandbox::{DynamoProxy, Ministack};
 use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions};
-use skyferry_aws::sqs::{QueueName, Sqs, SqsLetters, SqsOptions};
+use skyferry_aws::sqs::{QueueName, Sqs, SqsDeadLetters, SqsOptions};
 use skyferry_core::queue::QueueError;
 use skyferry_providers::Cached;
 
@@ -35,7 +35,7 @@ pub async fn letters() -> letters::Subject {
     stack.create_queue_with_dead_letters("list", 4, 100).await.expect("a queue");
     let name = || QueueName::Name("list".into());
     let options = SqsOptions { queue: name(), region: None, endpoint: Some(stack.endpoint()) };
-    let letters = SqsLetters::open(options, Arc::new(Cached::new(CLOUD_KEYS))).await.expect("opened");
+    let letters = SqsDeadLetters::open(options, Arc::new(Cached::new(CLOUD_KEYS))).await.expect("opened");
     let queue = Arc::new(open(&stack, name()).await.expect("opened"));
     letters::Subject { queue, letters: Arc::new(letters), _keep: Box::new(stack) }
 }
@@ -52,7 +52,7 @@ pub async fn open_ledger(endpoint: String) -> DynamoLedger {
 
 pub async fn ledger() -> ledger::Under {
     let stack = Ministack::start().await.expect("ministack");
-    let limits = DynamoFront::start(stack.address()).expect("a front");
+    let limits = DynamoProxy::start(stack.address()).expect("a front");
     let ledger = Arc::new(open_ledger(limits.endpoint()).await);
     // The service's dates have whole seconds, and are all that two machines have in common.
     ledger::Under { ledger, slack: Duration::from_millis(2100), _keep: Box::new((stack, limits)) }

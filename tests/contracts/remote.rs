@@ -10,7 +10,7 @@ use skyferry_core::store::{Capabilities, Sink, Source};
 use skyferry_providers::Cached;
 use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
-use skyferry_stores::s3::{Profile, S3, S3Options};
+use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
 use crate::store::{Can, Subject};
 
@@ -59,7 +59,7 @@ pub async fn gcs() -> Subject {
 pub fn s3(endpoint: &str, profile: &str, keys: (&'static str, &'static str)) -> (Arc<dyn Source>, Arc<dyn Sink>) {
     both(|side| {
         let options = S3Options {
-            profile: Profile::named(profile).expect("a profile"),
+            profile: S3Profile::named(profile).expect("a profile"),
             endpoint: Some(endpoint.into()),
             ..S3Options::default()
         };

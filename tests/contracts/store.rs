@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use skyferry_core::digest::{Digests, Select};
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::{Expected, Key, Location, SourceIdentity, Token};
+use skyferry_core::digest::{DigestSelection, Digests};
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location, SourceIdentity, Token};
 use skyferry_core::store::{
-    Attributes, Capabilities, Chunks, ListFrom, Metadata, Object, Opened, Payload, Pin, Provenance, Published, Sink,
-    Source,
+    Capabilities, Chunks, ListFrom, Metadata, Object, OpenedObject, Payload, Pin, Provenance, Sink, Source,
+    WriteAttributes, WriteResult,
 };
 
 /// One row of what this server can do.
@@ -90,12 +90,12 @@ pub fn chunks(bytes: &Bytes) -> Chunks {
 /// Gives these bytes and then breaks.
 pub fn breaking(bytes: &Bytes, length: u64) -> Payload {
     let at = Location::new("source", "key");
-    let error = CopyError::new(Side::Source, Kind::Unavailable, "GetObject", &at, "cut off on purpose");
+    let error = CopyError::new(Side::Source, ErrorKind::Unavailable, "GetObject", &at, "cut off on purpose");
     let chunks = chunks(bytes).chain(stream::once(async { Err(error) })).boxed();
     Payload::Stream { length, chunks, crc32c: None }
 }
 
-pub fn attributes(size: usize) -> Attributes {
+pub fn attributes(size: usize) -> WriteAttributes {
     let identity = SourceIdentity {
         etag: "0123456789abcdef-2".into(),
         size: size as u64,
@@ -103,7 +103,7 @@ pub fn attributes(size: usize) -> Attributes {
         version: Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY".into()),
     };
     let source = Location::new("source-bucket", "some/key \u{e9}+%");
-    Attributes {
+    WriteAttributes {
         metadata: Metadata { content_type: Some("text/plain; charset=utf-8".into()), ..Metadata::default() },
         provenance: Provenance { source, identity, token: Token::random(), crc32c: None, headers: None },
         size: size as u64,
@@ -115,12 +115,12 @@ impl Subject {
         Location::new(self.bucket.clone(), key)
     }
 
-    pub async fn try_put(&self, key: &str, payload: Payload, expected: &Expected) -> Result<Published, CopyError> {
+    pub async fn try_put(&self, key: &str, payload: Payload, expected: &Expected) -> Result<WriteResult, CopyError> {
         let with = attributes(payload.length() as usize);
         self.sink.put(&self.at(key), payload, &with, expected).await
     }
 
-    pub async fn put(&self, key: &str, bytes: &Bytes) -> Published {
+    pub async fn put(&self, key: &str, bytes: &Bytes) -> WriteResult {
         self.try_put(key, Payload::Whole(bytes.clone()), &Expected::Any).await.expect("written")
     }
 
@@ -152,14 +152,14 @@ impl Subject {
     }
 }
 
-pub async fn collect(opened: Option<Opened>) -> Option<Bytes> {
+pub async fn collect(opened: Option<OpenedObject>) -> Option<Bytes> {
     let opened = opened?;
     let bytes = opened.chunks.try_collect::<Vec<Bytes>>().await.expect("read").concat();
     assert_eq!(bytes.len() as u64, opened.length);
     Some(bytes.into())
 }
 
-pub fn kind<T>(answer: Result<T, CopyError>) -> Kind {
+pub fn kind<T>(answer: Result<T, CopyError>) -> ErrorKind {
     match answer {
         Ok(_) => panic!("this must fail"),
         Err(error) => error.kind,
@@ -168,5 +168,5 @@ pub fn kind<T>(answer: Result<T, CopyError>) -> Kind {
 
 /// All digests, to hold against whatever is told.
 pub fn digests(bytes: &Bytes) -> Digests {
-    Digests::of(bytes, Select { crc64nvme: true, crc32: true, sha256: true, md5: true })
+    Digests::of(bytes, DigestSelection { crc64nvme: true, crc32: true, sha256: true, md5: true })
 }

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sandbox::{Authority, Direction, GcsOptions, GcsPeer, Inside, Proxy, S3Options, S3Peer, Wire};
+use sandbox::{Authority, Direction, GcsOptions, GcsPeer, Proxy, S3Options, S3Peer, StorePeer, Wire};
 use serde_json::json;
 
 #[derive(Default)]
@@ -48,7 +48,8 @@ fn main() -> anyhow::Result<()> {
     }
 
     let authorities = tempfile::NamedTempFile::new()?;
-    let pem: String = [&*source, &*gcs, &*s3].into_iter().filter_map(Inside::authority).map(Authority::pem).collect();
+    let pem: String =
+        [&*source, &*gcs, &*s3].into_iter().filter_map(StorePeer::authority).map(Authority::pem).collect();
     std::fs::write(authorities.path(), &pem)?;
     let through = |proxy: &Option<Proxy>, own: String| proxy.as_ref().map_or(own, Proxy::endpoint);
     let of_s3 = |endpoint: String| json!({"endpoint": endpoint, "access_key_id": S3Peer::ACCESS_ID, "secret_access_key": S3Peer::SECRET});
@@ -162,7 +163,7 @@ fn fill(source: &S3Peer, at: &str, count: Option<u32>, size: u64) -> anyhow::Res
     Ok(())
 }
 
-fn compare(source: &S3Peer, from: &str, prefix: &str, sink: &Inside, bucket: &str) -> (usize, u64) {
+fn compare(source: &S3Peer, from: &str, prefix: &str, sink: &StorePeer, bucket: &str) -> (usize, u64) {
     let wanted = source.objects(from).into_iter().filter(|object| object.key.starts_with(prefix));
     let equal = wanted.filter(|object| {
         sink.object(bucket, &object.key).is_some_and(|there| (there.size, there.crc32c) == (object.size, object.crc32c))

@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde_json::json;
 use skyferry_agent::wiring::EMBEDDED_QUEUE;
 use skyferry_core::queue::{Queue, QueueTraits};
-use skyferry_sqlite::Embedded;
+use skyferry_sqlite::SqliteFile;
 
 fn main() -> anyhow::Result<()> {
     let file = std::env::args_os().nth(1).context("send FILE")?;
@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
     });
     let bodies = bodies.collect::<anyhow::Result<Vec<_>>>()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let file = Embedded::open(file.as_ref())?;
+        let file = SqliteFile::open(file.as_ref())?;
         let minute = Duration::from_secs(60);
         let traits = QueueTraits { visibility: minute, retention: minute, max_receives: None, dead_letters: None };
         file.queue(EMBEDDED_QUEUE, traits).await?.send(&bodies).await?;

@@ -25,9 +25,9 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 use skyferry_core::error::Side;
-use skyferry_core::object::{Expected, Location, Token};
-use skyferry_core::store::{Attributes, Object, Payload, Pin, Provenance, Sink, Source};
-use skyferry_stores::http::{Answer, Body, Call, Effect, Transport, TransportOptions, encode_path};
+use skyferry_core::model::{Expected, Location, Token};
+use skyferry_core::store::{Object, Payload, Pin, Provenance, Sink, Source, WriteAttributes};
+use skyferry_stores::http::{Call, HttpBody, HttpResponse, RequestEffect, Transport, TransportOptions, encode_path};
 use skyferry_stores::s3::{S3, S3Options};
 
 const OBJECTS: usize = 10_000;
@@ -149,7 +149,7 @@ async fn store(address: SocketAddr) -> anyhow::Result<()> {
             let Object { identity, metadata, .. } = opened.object;
             let provenance =
                 Provenance { source: from.clone(), identity, token: Token::random(), crc32c: None, headers: None };
-            let with = Attributes { metadata, provenance, size: SIZE as u64 };
+            let with = WriteAttributes { metadata, provenance, size: SIZE as u64 };
             let to = Location::new("destination", from.key);
             sink.put(&to, Payload::Whole(body), &with, &Expected::Absent).await?;
             anyhow::Ok(())
@@ -218,13 +218,13 @@ async fn lean(address: SocketAddr, signer: Signer) -> anyhow::Result<()> {
         let (transport, signer) = (transport.clone(), signer.clone());
         tokio::spawn(async move {
             let key = format!("some/prefix/object-{n}");
-            let get = request(&signer, Method::GET, address, "source", &key, Body::empty(), None)?;
-            let got = send(&transport, "GetObject", &key, get, Effect::Idempotent).await?;
+            let get = request(&signer, Method::GET, address, "source", &key, HttpBody::empty(), None)?;
+            let got = send(&transport, "GetObject", &key, get, RequestEffect::Idempotent).await?;
             let body = got.read().await?;
             anyhow::ensure!(body.len() == SIZE);
             let crc = base64::engine::general_purpose::STANDARD.encode(crc32c::crc32c(&body).to_be_bytes());
-            let put = request(&signer, Method::PUT, address, "destination", &key, Body::whole(body), Some(&crc))?;
-            send(&transport, "PutObject", &key, put, Effect::Write).await?.read().await?;
+            let put = request(&signer, Method::PUT, address, "destination", &key, HttpBody::whole(body), Some(&crc))?;
+            send(&transport, "PutObject", &key, put, RequestEffect::Write).await?.read().await?;
             anyhow::Ok(())
         })
     });
@@ -235,9 +235,9 @@ async fn send(
     transport: &Transport,
     verb: &'static str,
     key: &str,
-    request: Request<Body>,
-    effect: Effect,
-) -> anyhow::Result<Answer> {
+    request: Request<HttpBody>,
+    effect: RequestEffect,
+) -> anyhow::Result<HttpResponse> {
     let call = Call::new(Side::Source, verb, &Location::new("source", key));
     let answer = transport.send(&call, request, effect).await?;
     anyhow::ensure!(answer.status.is_success(), "{}", answer.status);
@@ -250,9 +250,9 @@ fn request(
     address: SocketAddr,
     bucket: &str,
     key: &str,
-    body: Body,
+    body: HttpBody,
     crc: Option<&str>,
-) -> anyhow::Result<Request<Body>> {
+) -> anyhow::Result<Request<HttpBody>> {
     let host = address.to_string();
     let mut path = format!("/{bucket}/");
     encode_path(key.as_bytes(), &mut path);
@@ -280,7 +280,7 @@ fn identity() -> aws_smithy_runtime_api::client::identity::Identity {
 }
 
 impl Signer {
-    fn sign(&self, request: &mut Request<Body>) -> anyhow::Result<()> {
+    fn sign(&self, request: &mut Request<HttpBody>) -> anyhow::Result<()> {
         match self {
             Signer::None => Ok(()),
             Signer::Cached(cached) => cached.sign(request),
@@ -291,7 +291,7 @@ impl Signer {
 
 fn library(
     identity: &aws_smithy_runtime_api::client::identity::Identity,
-    request: &mut Request<Body>,
+    request: &mut Request<HttpBody>,
 ) -> anyhow::Result<()> {
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
@@ -332,7 +332,7 @@ impl Cached {
         Cached { key, scope: format!("{today}/us-west-2/s3/aws4_request") }
     }
 
-    fn sign(&self, request: &mut Request<Body>) -> anyhow::Result<()> {
+    fn sign(&self, request: &mut Request<HttpBody>) -> anyhow::Result<()> {
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         request.headers_mut().insert("x-amz-date", HeaderValue::from_str(&now)?);
         request.headers_mut().insert("x-amz-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
@@ -371,7 +371,7 @@ fn sign_only() {
     ] {
         let start = Instant::now();
         for _ in 0..20_000 {
-            request(&signer, Method::PUT, address, "bucket", "some/prefix/object", Body::empty(), Some("AAAAAA=="))
+            request(&signer, Method::PUT, address, "bucket", "some/prefix/object", HttpBody::empty(), Some("AAAAAA=="))
                 .expect("well formed");
         }
         println!("building a request, {name}: {:.2} µs", start.elapsed().as_secs_f64() * 1e6 / 20_000.0);

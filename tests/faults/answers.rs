@@ -6,19 +6,19 @@ use bytes::Bytes;
 use fixture::PeerKeys;
 use futures_util::TryStreamExt;
 use sandbox::{Received, Scripted, ScriptedPeer};
-use skyferry_core::digest::{Digests, Select};
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
+use skyferry_core::digest::{DigestSelection, Digests};
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use skyferry_core::store::{
-    Attributes, FinishedPart, ListFrom, Metadata, Object, Payload, Pin, Provenance, Published, Sink, Source,
+    CompletedPart, ListFrom, Metadata, Object, Payload, Pin, Provenance, Sink, Source, WriteAttributes, WriteResult,
 };
 use skyferry_providers::Cached;
 use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
-use skyferry_stores::s3::{Profile, S3, S3Options};
+use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
 fn s3(endpoint: String, profile: &str) -> S3 {
-    let profile = Profile::named(profile).expect("a profile");
+    let profile = S3Profile::named(profile).expect("a profile");
     let options = S3Options { profile, endpoint: Some(endpoint), ..Default::default() };
     S3::new(options, Arc::new(Cached::new(PeerKeys::new("AKID", "secret"))), Side::Source, transport())
         .expect("a client")
@@ -61,21 +61,21 @@ fn at() -> Location {
     Location::new("bucket", "k")
 }
 
-fn attributes(metadata: Metadata) -> Attributes {
+fn attributes(metadata: Metadata) -> WriteAttributes {
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
     let source = Location::new("photos", "k");
-    Attributes {
+    WriteAttributes {
         metadata,
         provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
         size: 3,
     }
 }
 
-async fn put(sink: &dyn Sink, metadata: Metadata, expected: &Expected) -> Result<Published, CopyError> {
+async fn put(sink: &dyn Sink, metadata: Metadata, expected: &Expected) -> Result<WriteResult, CopyError> {
     sink.put(&at(), Payload::Whole("abc".into()), &attributes(metadata), expected).await
 }
 
-fn kind<T>(result: Result<T, CopyError>) -> Option<Kind> {
+fn kind<T>(result: Result<T, CopyError>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind)
 }
 
@@ -99,18 +99,26 @@ async fn fault_a1_what_is_no_listing_is_never_an_empty_one_nor_the_end_of_one() 
         for (service, source, sink) in both(&peer) {
             for from in [ListFrom::Start, ListFrom::Token("00000000t")] {
                 let listed = source.list("bucket", &Key::default(), from).await;
-                assert_eq!(kind(listed), Some(Kind::Nonsense), "{service}: {body}");
+                assert_eq!(kind(listed), Some(ErrorKind::InvalidAnswer), "{service}: {body}");
                 assert_eq!(peer.received().len(), 3, "tried again: {body}");
             }
-            assert_eq!(kind(sink.uploads("bucket", &Key::default()).await), Some(Kind::Nonsense), "{service}: {body}");
+            assert_eq!(
+                kind(sink.uploads("bucket", &Key::default()).await),
+                Some(ErrorKind::InvalidAnswer),
+                "{service}: {body}"
+            );
             let upload = UploadId("u".into());
-            assert_eq!(kind(sink.parts(&at(), &upload).await), Some(Kind::Nonsense), "{service}: {body}");
-            assert_eq!(kind(sink.begin(&at(), &attributes(Metadata::default())).await), Some(Kind::Nonsense), "{body}");
+            assert_eq!(kind(sink.parts(&at(), &upload).await), Some(ErrorKind::InvalidAnswer), "{service}: {body}");
+            assert_eq!(
+                kind(sink.begin(&at(), &attributes(Metadata::default())).await),
+                Some(ErrorKind::InvalidAnswer),
+                "{body}"
+            );
             peer.received();
         }
     });
     futures_util::future::join_all(each).await;
-    for (code, expected) in [("SlowDown", Kind::Throttled), ("SomethingNew", Kind::Unavailable)] {
+    for (code, expected) in [("SlowDown", ErrorKind::Throttled), ("SomethingNew", ErrorKind::Unavailable)] {
         let peer = always(Scripted::error(200, code));
         for (service, source, _) in both(&peer) {
             let listed = source.list("bucket", &Key::default(), ListFrom::Start).await;
@@ -123,10 +131,10 @@ async fn fault_a1_what_is_no_listing_is_never_an_empty_one_nor_the_end_of_one() 
 async fn fault_a1_an_error_or_a_page_in_place_of_a_write_s_answer_is_no_success() {
     let (upload, small) = (UploadId("u".into()), || Payload::Whole("abc".into()));
     for (answer, written, controlled) in [
-        (object("\"e\"", "<html>login</html>"), Kind::LostAnswer, Kind::Nonsense),
-        (Scripted::error(200, "InternalError"), Kind::LostAnswer, Kind::Unavailable),
-        (Scripted::error(200, "SlowDown"), Kind::Throttled, Kind::Throttled),
-        (Scripted::error(200, "AccessDenied"), Kind::Denied, Kind::Denied),
+        (object("\"e\"", "<html>login</html>"), ErrorKind::LostAnswer, ErrorKind::InvalidAnswer),
+        (Scripted::error(200, "InternalError"), ErrorKind::LostAnswer, ErrorKind::Unavailable),
+        (Scripted::error(200, "SlowDown"), ErrorKind::Throttled, ErrorKind::Throttled),
+        (Scripted::error(200, "AccessDenied"), ErrorKind::Denied, ErrorKind::Denied),
     ] {
         let peer = always(answer);
         for (service, _, sink) in both(&peer) {
@@ -143,9 +151,21 @@ async fn fault_a2_a_404_without_the_service_s_word_is_no_absence() {
     let each = ["<html><body>404</body></html>", "{\"message\":\"Not Found\"}", ""].map(|page| async move {
         let peer = always(Scripted::new(404, page));
         for (service, source, sink) in both(&peer) {
-            assert_eq!(kind(source.head(&at(), &Pin::Newest).await), Some(Kind::Nonsense), "{service}: {page}");
-            assert_eq!(kind(source.open(&at(), &Pin::Newest, None).await.map(drop)), Some(Kind::Nonsense), "{page}");
-            assert_eq!(kind(sink.delete(&at(), &Expected::Any).await), Some(Kind::Nonsense), "{service}: {page}");
+            assert_eq!(
+                kind(source.head(&at(), &Pin::Newest).await),
+                Some(ErrorKind::InvalidAnswer),
+                "{service}: {page}"
+            );
+            assert_eq!(
+                kind(source.open(&at(), &Pin::Newest, None).await.map(drop)),
+                Some(ErrorKind::InvalidAnswer),
+                "{page}"
+            );
+            assert_eq!(
+                kind(sink.delete(&at(), &Expected::Any).await),
+                Some(ErrorKind::InvalidAnswer),
+                "{service}: {page}"
+            );
         }
     });
     futures_util::future::join_all(each).await;
@@ -153,9 +173,10 @@ async fn fault_a2_a_404_without_the_service_s_word_is_no_absence() {
 
 #[tokio::test]
 async fn fault_a2_what_is_listed_is_not_gone() {
-    for (service, listing, expected) in
-        [("s3", Scripted::listing(&[("k", 3)]), Some(Kind::Nonsense)), ("gcs", Scripted::listing(&[("k/x", 3)]), None)]
-    {
+    for (service, listing, expected) in [
+        ("s3", Scripted::listing(&[("k", 3)]), Some(ErrorKind::InvalidAnswer)),
+        ("gcs", Scripted::listing(&[("k/x", 3)]), None),
+    ] {
         let gone = Scripted::error(404, "NoSuchKey");
         let peer = by(vec![("HEAD", "", Scripted::new(404, "")), ("GET", "list-type", listing), ("GET", "", gone)]);
         for (_, source, _) in both(&peer) {
@@ -168,8 +189,8 @@ async fn fault_a2_what_is_listed_is_not_gone() {
 
 #[tokio::test]
 async fn fault_a3_a_complete_without_an_etag_names_no_revision_and_one_without_a_document_is_lost() {
-    let (upload, whole) = (UploadId("u".into()), Digests::of(b"abc", Select::default()));
-    let parts = [FinishedPart { number: 1, etag: "p".into(), crc32c: whole.crc32c }];
+    let (upload, whole) = (UploadId("u".into()), Digests::of(b"abc", DigestSelection::default()));
+    let parts = [CompletedPart { number: 1, etag: "p".into(), crc32c: whole.crc32c }];
     for body in ["<ETag></ETag>", ""] {
         let document = format!("<CompleteMultipartUploadResult>{body}</CompleteMultipartUploadResult>");
         let peer = always(Scripted::new(200, document));
@@ -182,14 +203,14 @@ async fn fault_a3_a_complete_without_an_etag_names_no_revision_and_one_without_a
         let peer = always(Scripted::new(200, body));
         for (service, _, sink) in both(&peer) {
             let done = sink.finish(&at(), &upload, &parts, &whole, &Expected::Any).await;
-            assert_eq!(kind(done), Some(Kind::LostAnswer), "{service}: {body}");
+            assert_eq!(kind(done), Some(ErrorKind::LostAnswer), "{service}: {body}");
         }
     }
     let peer = always(Scripted::new(200, "").header("etag", "\"\""));
     let sink = s3(peer.endpoint(), "aws");
     assert_eq!(put(&sink, Metadata::default(), &Expected::Any).await.expect("published").revision, None);
     let part = sink.part(&at(), &upload, 1, Payload::Whole("abc".into())).await;
-    assert_eq!(kind(part), Some(Kind::Nonsense), "a part without an ETag cannot be named");
+    assert_eq!(kind(part), Some(ErrorKind::InvalidAnswer), "a part without an ETag cannot be named");
 }
 
 #[tokio::test]
@@ -200,7 +221,7 @@ async fn fault_a9_a_far_side_hides_nothing_for_longer_than_a_quarter_of_an_hour(
             let error = put(&*sink, Metadata::default(), &Expected::Any).await.expect_err("throttled");
             assert_eq!(
                 (error.kind, error.retry_after.map(|wait| wait.as_secs())),
-                (Kind::Throttled, Some(900)),
+                (ErrorKind::Throttled, Some(900)),
                 "{service}"
             );
         }
@@ -221,14 +242,18 @@ async fn fault_a10_a_listing_that_does_not_move_fails_at_its_second_page() {
             let page = source.list("bucket", &Key::default(), ListFrom::Start).await.expect("the first page");
             let next = page.next.expect("more");
             let page = source.list("bucket", &Key::default(), ListFrom::Token(&next)).await;
-            assert_eq!(kind(page), Some(Kind::Nonsense), "{service}");
+            assert_eq!(kind(page), Some(ErrorKind::InvalidAnswer), "{service}");
         }
     }
     let peer = always(Scripted::listing(&[("a", 1), ("b", 1)]));
     for (service, source, _) in both(&peer) {
-        assert_eq!(kind(source.list("bucket", &"b".into(), ListFrom::Start).await), Some(Kind::Nonsense), "{service}");
+        assert_eq!(
+            kind(source.list("bucket", &"b".into(), ListFrom::Start).await),
+            Some(ErrorKind::InvalidAnswer),
+            "{service}"
+        );
         let after = source.list("bucket", &Key::default(), ListFrom::After(&"c".into())).await;
-        assert_eq!(kind(after), Some(Kind::Nonsense), "{service}");
+        assert_eq!(kind(after), Some(ErrorKind::InvalidAnswer), "{service}");
     }
 }
 
@@ -285,7 +310,7 @@ async fn fault_a13_a_range_answered_with_200_is_what_content_range_says() {
         let opened = source.open(&at(), &Pin::Newest, Some(5..10)).await.expect("opened").expect("there");
         assert_eq!((opened.length, opened.object.identity.size), (5, 20), "{service}");
         let other = source.open(&at(), &Pin::Newest, Some(6..10)).await.map(drop);
-        assert_eq!(kind(other), Some(Kind::Nonsense), "{service}");
+        assert_eq!(kind(other), Some(ErrorKind::InvalidAnswer), "{service}");
     }
 }
 
@@ -376,7 +401,10 @@ async fn fault_a18_an_object_that_shows_no_etag_can_be_read_and_pinned() {
     assert!(Source::open(&source, &at(), &pin(&identity), None).await.expect("opened").is_some());
     assert!(!peer.received()[0].headers.contains_key("if-match"));
     identity.last_modified += 1;
-    assert_eq!(kind(Source::open(&source, &at(), &pin(&identity), None).await.map(drop)), Some(Kind::SourceChanged));
+    assert_eq!(
+        kind(Source::open(&source, &at(), &pin(&identity), None).await.map(drop)),
+        Some(ErrorKind::SourceChanged)
+    );
     let arrived = put(&source, Metadata::default(), &Expected::Absent).await;
     assert_eq!(arrived.expect("arrived").revision, None);
 }
@@ -394,12 +422,12 @@ async fn fault_a19_no_such_upload_is_a_listing_of_none() {
 #[tokio::test]
 async fn a_condition_that_is_refused_though_it_holds_is_told_with_its_remedy() {
     let revision = Expected::Revision(Revision("e".into()));
-    for (etag, expected) in [("\"e\"", Kind::Refused), ("\"other\"", Kind::Precondition)] {
+    for (etag, expected) in [("\"e\"", ErrorKind::Refused), ("\"other\"", ErrorKind::Precondition)] {
         let peer = by(vec![("PUT", "", Scripted::error(412, "PreconditionFailed")), ("HEAD", "", object(etag, "abc"))]);
         let sink = s3(peer.endpoint(), "aws");
         let error = put(&sink, Metadata::default(), &revision).await.expect_err("refused");
         assert_eq!(error.kind, expected);
-        assert_eq!(error.to_string().contains("set profile = \"generic\""), expected == Kind::Refused, "{error}");
+        assert_eq!(error.to_string().contains("set profile = \"generic\""), expected == ErrorKind::Refused, "{error}");
     }
 }
 

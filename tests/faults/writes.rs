@@ -5,35 +5,35 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::stage::{LARGE, SOURCE, Stage};
+use crate::fixture::{Fixture, LARGE, SOURCE};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn fault_b3_a_complete_on_s3_that_takes_longer_than_the_stall_timeout_is_waited_for() {
-    let mut stage = Stage::new("generic", |request, right| {
+    let mut fixture = Fixture::new("generic", |request, right| {
         if request.method == Method::POST && request.target.contains("uploadId") {
             std::thread::sleep(Duration::from_secs(3));
         }
         right()
     });
-    stage.transfer = "stall_timeout = \"1s\"";
+    fixture.transfer = "stall_timeout = \"1s\"";
     let body = "x".repeat(LARGE);
-    stage.put(SOURCE, "k", body.as_bytes());
-    let ran = stage.run(&[(SOURCE, "k")]).await;
+    fixture.put(SOURCE, "k", body.as_bytes());
+    let ran = fixture.run(&[(SOURCE, "k")]).await;
     assert_eq!((ran.summary.copied, ran.summary.parked), (1, 0), "{:?}", ran.reasons);
     assert_eq!((ran.count(Method::POST, "uploads"), ran.count(Method::POST, "uploadId")), (1, 1));
     assert_eq!((ran.count(Method::PUT, "partNumber"), ran.count(Method::DELETE, "")), (2, 0));
-    assert!(stage.copy("k").is_some_and(|copy| copy == body));
+    assert!(fixture.copy("k").is_some_and(|copy| copy == body));
 }
 
 #[tokio::test]
 async fn a_large_copy_is_read_back_only_where_its_etag_is_not_made_of_its_parts() {
     for (key, reads) in [("k", 0), ("opaque", 1)] {
-        let stage = Stage::new("generic", |_, right| right());
+        let fixture = Fixture::new("generic", |_, right| right());
         let body = "x".repeat(LARGE);
-        stage.put(SOURCE, key, body.as_bytes());
-        let ran = stage.run(&[(SOURCE, key)]).await;
+        fixture.put(SOURCE, key, body.as_bytes());
+        let ran = fixture.run(&[(SOURCE, key)]).await;
         assert_eq!((ran.summary.copied, ran.summary.parked), (1, 0), "{:?}", ran.reasons);
         assert_eq!((ran.count(Method::PUT, "partNumber"), ran.count(Method::GET, "/copies/")), (2, reads), "{key}");
-        assert!(stage.copy(key).is_some_and(|copy| copy == body));
+        assert!(fixture.copy(key).is_some_and(|copy| copy == body));
     }
 }

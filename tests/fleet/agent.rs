@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use skyferry_agent::drain::{Drain, Until, Work};
+use skyferry_agent::drain::{Drain, DrainUntil, JobRunner};
 use skyferry_agent::fuse::Fuse;
 use skyferry_agent::janitor::Janitor;
-use skyferry_agent::job::{self, Context, Keys};
-use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::pace::{Breaker, Pace};
-use skyferry_agent::pause::Rest;
+use skyferry_agent::job::{self, JobContext, KeyLocks};
+use skyferry_agent::limits::{Breaker, Limiter};
+use skyferry_agent::pause::PauseWatch;
+use skyferry_agent::shutdown::{Shutdown, ShutdownReason};
 use skyferry_core::metrics::Metrics;
-use skyferry_core::object::Key;
-use skyferry_core::plan::Cut;
-use skyferry_core::route::{IgnoreList, Route, Router, Routes};
+use skyferry_core::model::Key;
+use skyferry_core::plan::PartSettings;
+use skyferry_core::route::{IgnoreList, LiveRoutes, Route, Router};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::{source, store};
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub agents: usize,
-    pub cut: Cut,
+    pub cut: PartSettings,
     pub deletes: bool,
     pub exact: bool,
     pub hold: Duration,
@@ -65,16 +65,16 @@ pub fn router() -> Router {
 
 pub fn janitor(port: &Arc<Port>) -> Janitor {
     let port = Arc::new(Port { sweeps: true, ..Port::clone(port) });
-    Janitor { sink: port.clone(), ledger: port, routes: Routes::new(router()), dry: false, tell: None }
+    Janitor { sink: port.clone(), ledger: port, routes: LiveRoutes::new(router()), dry: false, tell: None }
 }
 
-fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Context {
-    Context {
+fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> JobContext {
+    JobContext {
         source: port.clone(),
         sink: port.clone(),
         queue: port.clone(),
         ledger: port.clone(),
-        routes: Routes::new(router()),
+        routes: LiveRoutes::new(router()),
         cut: settings.cut,
         deletes: settings.deletes,
         metadata: true,
@@ -83,11 +83,11 @@ fn context(port: &Arc<Port>, settings: &Settings, metrics: &Arc<Metrics>) -> Con
         exact: settings.exact,
         restore: false,
         hold: settings.hold,
-        pace: Arc::new(Pace::new(settings.budget, 0).counted_by(metrics.inflight_bytes.clone())),
+        limiter: Arc::new(Limiter::new(settings.budget, 0).counted_by(metrics.inflight_bytes.clone())),
         breaker: Arc::new(Breaker::default()),
         fuse: Arc::new(Fuse::new(1.0, None)),
         metrics: metrics.clone(),
-        keys: Keys::default(),
+        keys: KeyLocks::default(),
         unsendable: Once::new(),
     }
 }
@@ -105,8 +105,8 @@ impl Agent {
             clock::follow(base, now);
             tokio::spawn(async move {
                 let end = CancellationToken::new();
-                let swept = tokio::spawn(janitor(&port).keep(end.clone()));
-                drain(&context).run(Until::Stopped, stop).await;
+                let swept = tokio::spawn(janitor(&port).run(end.clone()));
+                drain(&context).run(DrainUntil::Stopped, stop).await;
                 end.cancel();
                 let _ = swept.await;
                 done.store(true, SeqCst);
@@ -136,7 +136,7 @@ impl Agent {
 
     pub fn terminate(&mut self) {
         self.asked = Some(self.local);
-        self.shutdown.request(Reason::Terminate);
+        self.shutdown.request(ShutdownReason::Terminate);
     }
 
     pub fn is_busy(&self) -> bool {
@@ -161,12 +161,12 @@ impl Drop for Agent {
     }
 }
 
-fn drain(context: &Arc<Context>) -> Drain {
+fn drain(context: &Arc<JobContext>) -> Drain {
     let shared = context.clone();
-    let work: Work = Arc::new(move |message, lease, cancelled, stop| {
+    let work: JobRunner = Arc::new(move |message, lease, cancelled, stop| {
         let context = shared.clone();
         Box::pin(async move { job::run(&context, message, lease, cancelled, stop).await })
     });
-    let Context { queue, pace, breaker, metrics, .. } = &**context;
-    Drain::new(queue.clone(), pace.clone(), breaker.clone(), Rest::default(), metrics.clone(), work)
+    let JobContext { queue, limiter, breaker, metrics, .. } = &**context;
+    Drain::new(queue.clone(), limiter.clone(), breaker.clone(), PauseWatch::default(), metrics.clone(), work)
 }

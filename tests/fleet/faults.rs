@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use skyferry_core::error::{Kind, Side};
+use skyferry_core::error::{ErrorKind, Side};
 
 use crate::clock::Time;
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 macro_rules! operations {
     ($($name:ident $side:ident $write:literal,)*) => {
@@ -48,7 +48,7 @@ pub struct Window {
     /// Only requests that write (`true`) or only those that read.
     pub writes: Option<bool>,
     /// `None`: they are slow.
-    pub kind: Option<Kind>,
+    pub kind: Option<ErrorKind>,
 }
 
 /// How often single requests fail, per thousand.
@@ -79,7 +79,7 @@ pub struct Faults {
 pub enum Fate {
     Fine,
     /// Without effect.
-    Refused(Kind, Option<Duration>),
+    Refused(ErrorKind, Option<Duration>),
     /// Its effect comes, its answer does not.
     LostAfter,
     /// Its effect comes so much later.
@@ -97,7 +97,7 @@ pub struct Course {
 pub const LATE: u64 = 6_000;
 
 impl Faults {
-    pub fn course(&self, op: Op, now: Time, dice: &mut Dice) -> Course {
+    pub fn course(&self, op: Op, now: Time, dice: &mut Rng) -> Course {
         let (mut before, mut after) = (dice.millis(2, 60), dice.millis(0, 30));
         let mut fate = Fate::Fine;
         let hit = |window: &&Window| {
@@ -107,16 +107,22 @@ impl Faults {
         match self.windows.iter().find(hit) {
             Some(Window { kind: None, .. }) => before = dice.millis(500, 20_000),
             Some(Window { kind: Some(kind), .. }) => {
-                if *kind == Kind::Stalled {
+                if *kind == ErrorKind::Stalled {
                     after = Duration::from_secs(30);
                 }
-                let wait = (*kind == Kind::Throttled && dice.chance(300)).then(|| dice.millis(1_000, 20_000));
+                let wait = (*kind == ErrorKind::Throttled && dice.chance(300)).then(|| dice.millis(1_000, 20_000));
                 fate = Fate::Refused(*kind, wait);
             }
             None => {}
         }
         if fate == Fate::Fine && dice.chance(self.rates.refused) {
-            let kinds = [Kind::Unavailable, Kind::Throttled, Kind::Nonsense, Kind::Unavailable, Kind::Stalled];
+            let kinds = [
+                ErrorKind::Unavailable,
+                ErrorKind::Throttled,
+                ErrorKind::InvalidAnswer,
+                ErrorKind::Unavailable,
+                ErrorKind::Stalled,
+            ];
             fate = Fate::Refused(kinds[dice.below(kinds.len())], None);
         }
         if fate == Fate::Fine && op.writes() && dice.chance(self.rates.lost) {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::janitor::Begun;
+use skyferry_agent::janitor::SweepScope;
 use skyferry_core::ambient;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use crate::agent::{Agent, Settings, janitor};
 use crate::clock::{self, Time};
-use crate::dice::Dice;
 use crate::port::Port;
+use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::world::{Event, Seen, Shared, minutes};
 use crate::{check, scenario};
@@ -37,14 +37,14 @@ pub struct Fleet {
     born: u32,
     now: Time,
     /// What the fleet itself does by chance.
-    dice: Dice,
+    dice: Rng,
 }
 
 /// Lives through one day of the fleet that this seed describes.
 pub fn live(seed: u64, verbose: bool) -> Report {
     let _guard = ambient::replace(seed, || clock::wall(clock::now()));
     clock::set(Duration::ZERO);
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     let Scenario { world, settings, text } = scenario::draw(&mut dice, verbose);
     let (world, born) = (Shared::new(world), 0);
     let mut fleet = Fleet { world, settings, agents: Vec::new(), born, now: Duration::ZERO, dice };
@@ -259,7 +259,7 @@ impl Fleet {
         let now = self.now;
         let swept = runtime.block_on(async {
             clock::follow(Instant::now(), now);
-            janitor(&port).sweep(Begun::Ago(skyferry_agent::janitor::AGE)).await
+            janitor(&port).sweep(SweepScope::OlderThan(skyferry_agent::janitor::AGE)).await
         });
         clock::set(now);
         let mut world = self.world.lock();

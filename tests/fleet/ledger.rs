@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use skyferry_core::digest::{Digests, Grade};
 use skyferry_core::ledger::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, LedgerError, Left, Record, Subject, UploadRecord,
+    BeginResult, EarlierWriter, FinishResult, LastPublished, LedgerError, LedgerRecord, Leftover, Subject,
+    UploadRecord, WriterEnd,
 };
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{UploadId, Writer};
+use skyferry_core::model::{UploadId, Writer};
 
 use crate::clock::{self, Time};
 
@@ -60,7 +61,13 @@ fn name(subject: &Subject) -> String {
 }
 
 impl Dynamo {
-    pub fn begin(&mut self, agent: u32, subject: &Subject, writer: Writer, now: Time) -> Result<Begun, LedgerError> {
+    pub fn begin(
+        &mut self,
+        agent: u32,
+        subject: &Subject,
+        writer: Writer,
+        now: Time,
+    ) -> Result<BeginResult, LedgerError> {
         let known = self.items.contains_key(&name(subject));
         let item = self.items.entry(name(subject)).or_default();
         item.destination_bucket = subject.destination.bucket.to_string();
@@ -74,7 +81,7 @@ impl Dynamo {
                 upload: open.upload.clone(),
             });
         }
-        let begun = Begun {
+        let begun = BeginResult {
             known,
             published: item.published.clone(),
             earlier,
@@ -104,17 +111,17 @@ impl Dynamo {
         &mut self,
         subject: &Subject,
         writer: Writer,
-        ending: &Ending,
-        left: Left,
+        ending: &WriterEnd,
+        left: Leftover,
         closed: &[Writer],
-    ) -> Result<Finished, LedgerError> {
+    ) -> Result<FinishResult, LedgerError> {
         let item = self.items.get_mut(&name(subject)).ok_or(LedgerError::Fenced)?;
         let open = item.writers.iter_mut().find(|open| open.writer == writer && !open.stopped);
         let Some(open) = open else { return Err(LedgerError::Fenced) };
         let fenced = open.fenced.is_some();
-        let stopped = left == Left::Upload && open.upload.is_some();
+        let stopped = left == Leftover::Upload && open.upload.is_some();
         open.stopped = stopped;
-        if left != Left::Doubt && !stopped {
+        if left != Leftover::Uncertain && !stopped {
             item.writers.retain(|open| open.writer != writer);
         }
         if fenced {
@@ -122,11 +129,11 @@ impl Dynamo {
         }
         item.writers.retain(|open| !closed.contains(&open.writer));
         let others_open = item.writers.len() > usize::from(stopped);
-        if !matches!(ending, Ending::Released { .. }) {
+        if !matches!(ending, WriterEnd::Released { .. }) {
             item.last_end = Some(clock::now());
         }
         match ending {
-            Ending::Settled { outcome, published, digests, grade } => {
+            WriterEnd::Settled { outcome, published, digests, grade } => {
                 let same = item.published == *published;
                 item.digests = digests.or(item.digests.filter(|_| same));
                 item.grade = grade.or(item.grade.filter(|_| same));
@@ -134,20 +141,20 @@ impl Dynamo {
                 (item.outcome, item.reason, item.failures) = (Some(*outcome), None, 0);
                 item.ended = item.writers.is_empty();
             }
-            Ending::Parked { reason } => {
+            WriterEnd::Parked { reason } => {
                 (item.outcome, item.reason, item.failures) = (Some(Outcome::Parked), Some(reason.clone()), 0);
                 (item.ended, item.abandoned) = (false, true);
             }
-            Ending::Released { counted } => {
+            WriterEnd::Released { counted } => {
                 item.failures += u32::from(*counted);
                 item.ended = false;
             }
         }
-        Ok(Finished { others_open })
+        Ok(FinishResult { others_open })
     }
 
-    pub fn lookup(&self, subject: &Subject) -> Option<Record> {
-        self.items.get(&name(subject)).map(|item| Record {
+    pub fn lookup(&self, subject: &Subject) -> Option<LedgerRecord> {
+        self.items.get(&name(subject)).map(|item| LedgerRecord {
             outcome: item.outcome,
             reason: item.reason.clone(),
             published: item.published.clone(),
@@ -181,7 +188,7 @@ impl Dynamo {
         let (size, writers) = item.map_or((0, 0), |item| (item.size(), item.writers.len()));
         self.largest = (self.largest.0.max(size), self.largest.1.max(writers));
         if size > LARGEST {
-            return Err(LedgerError::Weather {
+            return Err(LedgerError::Unavailable {
                 ledger: "table".into(),
                 operation: "UpdateItem",
                 answer: "ValidationException: Item size has exceeded the maximum allowed size".into(),

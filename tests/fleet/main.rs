@@ -10,15 +10,15 @@
 mod agent;
 mod check;
 mod clock;
-mod dice;
-mod ends;
 mod faults;
 mod fleet;
 mod ledger;
 mod port;
 mod queue;
+mod rng;
 mod scenario;
 mod services;
+mod sides;
 mod source;
 mod store;
 mod world;

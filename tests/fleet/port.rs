@@ -1,8 +1,8 @@
 //! One agent's way to the world: a request leaves, takes its time, takes effect or not, and its answer comes back or not. A
 //! request whose sender was killed, or gave it up, may take effect all the same.
 
-use skyferry_core::error::{CopyError, Kind};
-use skyferry_core::object::Location;
+use skyferry_core::error::{CopyError, ErrorKind};
+use skyferry_core::model::Location;
 use std::time::Duration;
 
 use crate::clock;
@@ -19,12 +19,12 @@ pub struct Port {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Trouble {
-    pub kind: Kind,
+pub struct PortError {
+    pub kind: ErrorKind,
     pub wait: Option<Duration>,
 }
 
-impl Trouble {
+impl PortError {
     pub fn at(self, op: Op, at: &Location) -> CopyError {
         let error = CopyError::new(op.side(), self.kind, op.name(), at, "simulated");
         CopyError { retry_after: self.wait, ..error }
@@ -60,7 +60,7 @@ fn plan_late<T>(world: &mut World, at: Duration, op: Op, effect: impl FnOnce(&mu
 }
 
 impl Port {
-    pub async fn call<T, F>(&self, op: Op, key: &str, effect: F) -> Result<T, Trouble>
+    pub async fn call<T, F>(&self, op: Op, key: &str, effect: F) -> Result<T, PortError>
     where
         F: FnOnce(&mut World) -> T + Send + 'static,
     {
@@ -75,11 +75,14 @@ impl Port {
         tokio::time::sleep(course.before).await;
         let answer = {
             let mut world = self.world.lock();
-            let lost = Trouble { kind: if op.writes() { Kind::LostAnswer } else { Kind::Unavailable }, wait: None };
+            let lost = PortError {
+                kind: if op.writes() { ErrorKind::LostAnswer } else { ErrorKind::Unavailable },
+                wait: None,
+            };
             world.note(self.agent, op.name(), key, &fate(course.fate));
             match (course.fate, flight.effect.take()) {
                 (Fate::Fine, Some(effect)) => Ok(effect(&mut world)),
-                (Fate::Refused(kind, wait), _) => Err(Trouble { kind, wait }),
+                (Fate::Refused(kind, wait), _) => Err(PortError { kind, wait }),
                 (Fate::LostAfter, Some(effect)) => {
                     effect(&mut world);
                     Err(lost)

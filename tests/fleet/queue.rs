@@ -8,7 +8,7 @@ use std::time::Duration;
 use skyferry_core::queue::{Depth, Message, QueueError, QueueTraits, Receipt};
 
 use crate::clock::{Time, wall};
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
@@ -62,7 +62,7 @@ impl Sqs {
     }
 
     /// In no order.
-    pub fn receive(&mut self, most: usize, now: Time, dice: &mut Dice) -> Vec<Message> {
+    pub fn receive(&mut self, most: usize, now: Time, dice: &mut Rng) -> Vec<Message> {
         self.expire(now);
         let mut found: Vec<u64> =
             self.messages.iter().filter(|(_, held)| held.visible <= now).map(|(id, _)| *id).collect();
@@ -119,14 +119,14 @@ impl Sqs {
     }
 
     /// An older delivery's receipt may delete the message all the same.
-    pub fn delete(&mut self, receipt: &Receipt, dice: &mut Dice) -> Option<Held> {
+    pub fn delete(&mut self, receipt: &Receipt, dice: &mut Rng) -> Option<Held> {
         let (id, _, newest) = self.of(receipt);
         let done = newest || dice.chance(500);
         done.then(|| self.messages.remove(&id)).flatten()
     }
 
     /// About so many.
-    pub fn depth(&self, now: Time, dice: &mut Dice) -> Depth {
+    pub fn depth(&self, now: Time, dice: &mut Rng) -> Depth {
         let mut depth = Depth::default();
         for held in self.messages.values() {
             let count = match (held.visible <= now, held.in_flight) {

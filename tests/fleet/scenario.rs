@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use skyferry_core::error::{Kind, Side};
-use skyferry_core::object::Key;
-use skyferry_core::plan::Cut;
+use skyferry_core::error::{ErrorKind, Side};
+use skyferry_core::model::Key;
+use skyferry_core::plan::PartSettings;
 use skyferry_core::queue::QueueTraits;
 
 use crate::agent::Settings;
 use crate::clock::Time;
-use crate::dice::Dice;
 use crate::faults::{Faults, Rates, Window};
 use crate::queue::Sqs;
+use crate::rng::Rng;
 use crate::source::{self, Entry, Origin};
 use crate::store::{self, Bucket, Law};
 use crate::world::{Event, World};
@@ -22,7 +22,7 @@ pub struct Scenario {
     pub text: String,
 }
 
-pub fn draw(dice: &mut Dice, verbose: bool) -> Scenario {
+pub fn draw(dice: &mut Rng, verbose: bool) -> Scenario {
     let law = dice.one_of(&[Law::S3, Law::S3, Law::S3, Law::Gcs, Law::Gcs, Law::Gcs, Law::Plain]);
     let versioned = dice.chance(400);
     let visibility = Duration::from_secs(dice.one_of(&[30, 60, 120, 600]));
@@ -30,8 +30,10 @@ pub fn draw(dice: &mut Dice, verbose: bool) -> Scenario {
     let settings = Settings {
         agents: 1 + dice.below(20).min(dice.below(20)),
         cut: match large {
-            true => Cut { multipart_threshold: 2 << 20, part_size: 256 << 10 },
-            false => Cut { multipart_threshold: dice.between(4, 40) << 10, part_size: dice.between(1, 6) << 10 },
+            true => PartSettings { multipart_threshold: 2 << 20, part_size: 256 << 10 },
+            false => {
+                PartSettings { multipart_threshold: dice.between(4, 40) << 10, part_size: dice.between(1, 6) << 10 }
+            }
         },
         deletes: dice.chance(500),
         exact: versioned && dice.chance(250),
@@ -52,7 +54,7 @@ pub fn draw(dice: &mut Dice, verbose: bool) -> Scenario {
     // Somebody else's upload, which nobody may end.
     bucket.begin(&Key::from("in/somebody-else"), None, Duration::ZERO);
     let sqs = Sqs::new(traits);
-    let world = World::new(Dice::new(dice.next()), sqs, origin, bucket, &settings, large, verbose);
+    let world = World::new(Rng::new(dice.next()), sqs, origin, bucket, &settings, large, verbose);
     Scenario { world, settings, text }
 }
 
@@ -100,7 +102,7 @@ pub fn trouble(world: &mut World, from: Time, length: Duration, settings: &Setti
     }
 }
 
-fn rates(dice: &mut Dice) -> Rates {
+fn rates(dice: &mut Rng) -> Rates {
     if dice.chance(200) {
         return Rates::default();
     }
@@ -126,13 +128,13 @@ fn windows(world: &mut World, from: Time, end: Time) -> Vec<Window> {
         let side = dice.one_of(&[Side::Source, Side::Destination, Side::Destination, Side::Queue, Side::Ledger]);
         let kind = dice.one_of(&[
             None,
-            Some(Kind::Unavailable),
-            Some(Kind::Unavailable),
-            Some(Kind::Throttled),
-            Some(Kind::Denied),
-            Some(Kind::Credentials),
-            Some(Kind::Nonsense),
-            Some(Kind::Stalled),
+            Some(ErrorKind::Unavailable),
+            Some(ErrorKind::Unavailable),
+            Some(ErrorKind::Throttled),
+            Some(ErrorKind::Denied),
+            Some(ErrorKind::Credentials),
+            Some(ErrorKind::InvalidAnswer),
+            Some(ErrorKind::Stalled),
         ]);
         let writes = if dice.chance(150) { Some(dice.chance(700)) } else { None };
         windows.push(Window { from: start, to, side, writes, kind });
@@ -164,7 +166,7 @@ pub fn change(world: &mut World, index: usize, now: Time) {
     }
 }
 
-fn size(dice: &mut Dice, large: bool) -> usize {
+fn size(dice: &mut Rng, large: bool) -> usize {
     match dice.below(20) {
         0 => 0,
         1..=10 => dice.between(1, 4_000) as usize,

@@ -3,29 +3,31 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use skyferry_core::event::{self, Entry, Parsed};
-use skyferry_core::ledger::{Begun, Ending, Finished, Ledger, LedgerError, Left, Record, Subject, UploadRecord};
-use skyferry_core::object::{UploadId, Writer};
+use skyferry_core::event::{self, ParsedMessage, ParsedRecord};
+use skyferry_core::ledger::{
+    BeginResult, FinishResult, Ledger, LedgerError, LedgerRecord, Leftover, Subject, UploadRecord, WriterEnd,
+};
+use skyferry_core::model::{UploadId, Writer};
 use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
 
 use crate::clock::now;
 use crate::faults::Op;
-use crate::port::{Port, Trouble};
+use crate::port::{Port, PortError};
 use crate::queue::Dead;
 use crate::world::World;
 
 /// The keys that a message speaks of.
 pub fn keys(body: &str) -> Vec<String> {
-    let Parsed::Records(entries) = event::parse(body.as_bytes()) else { return Vec::new() };
+    let ParsedMessage::Records(entries) = event::parse(body.as_bytes()) else { return Vec::new() };
     let records = entries.into_iter().filter_map(|entry| match entry {
-        Entry::Record(record) => Some(record),
-        Entry::Malformed(_) => None,
+        ParsedRecord::Record(record) => Some(record),
+        ParsedRecord::Malformed(_) => None,
     });
     records.map(|record| record.source.key.to_string()).collect()
 }
 
-fn weather(op: Op, trouble: Trouble) -> QueueError {
-    QueueError::Weather { queue: "q".into(), operation: op.name(), answer: trouble.kind.words().into() }
+fn weather(op: Op, trouble: PortError) -> QueueError {
+    QueueError::Unavailable { queue: "q".into(), operation: op.name(), answer: trouble.kind.as_str().into() }
 }
 
 #[async_trait]
@@ -126,7 +128,7 @@ impl Queue for Port {
             }
             true
         };
-        let partial = Trouble { kind: skyferry_core::error::Kind::Unavailable, wait: None };
+        let partial = PortError { kind: skyferry_core::error::ErrorKind::Unavailable, wait: None };
         match self.call(Op::Send, "", send).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(weather(Op::Send, partial)),
@@ -143,8 +145,8 @@ impl Queue for Port {
     }
 }
 
-fn away(op: Op, trouble: Trouble) -> LedgerError {
-    LedgerError::Weather { ledger: "table".into(), operation: op.name(), answer: trouble.kind.words().into() }
+fn away(op: Op, trouble: PortError) -> LedgerError {
+    LedgerError::Unavailable { ledger: "table".into(), operation: op.name(), answer: trouble.kind.as_str().into() }
 }
 
 #[async_trait]
@@ -153,7 +155,7 @@ impl Ledger for Port {
         "table"
     }
 
-    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<BeginResult, LedgerError> {
         let (op, of) = (Op::Begin, subject.clone());
         let agent = self.agent;
         let begin = move |world: &mut World| world.ledger.begin(agent, &of, writer, now());
@@ -175,10 +177,10 @@ impl Ledger for Port {
         &self,
         subject: &Subject,
         writer: Writer,
-        ending: &Ending,
-        left: Left,
+        ending: &WriterEnd,
+        left: Leftover,
         closed: &[Writer],
-    ) -> Result<Finished, LedgerError> {
+    ) -> Result<FinishResult, LedgerError> {
         let (op, of, ending, closed) = (Op::Finish, subject.clone(), ending.clone(), closed.to_vec());
         let agent = self.agent;
         let finish = move |world: &mut World| {
@@ -189,7 +191,7 @@ impl Ledger for Port {
         self.call(op, &subject.source.key.to_string(), finish).await.map_err(|trouble| away(op, trouble))?
     }
 
-    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
+    async fn lookup(&self, subject: &Subject) -> Result<Option<LedgerRecord>, LedgerError> {
         let (op, of) = (Op::Lookup, subject.clone());
         let look = move |world: &mut World| world.ledger.lookup(&of);
         self.call(op, &subject.source.key.to_string(), look).await.map_err(|trouble| away(op, trouble))

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skyferry_core::digest::{Digests, Select, Stored, Sum};
-use skyferry_core::object::SourceIdentity;
+use skyferry_core::digest::{Checksum, DigestSelection, Digests, StoredDigests};
+use skyferry_core::model::SourceIdentity;
 
 use crate::clock::{Time, seconds};
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 pub const BUCKET: &str = "photos";
 
@@ -18,7 +18,7 @@ pub struct State {
     pub bytes: Option<Bytes>,
     pub identity: SourceIdentity,
     pub content_type: String,
-    pub stored: Stored,
+    pub stored: StoredDigests,
 }
 
 #[derive(Clone, Debug)]
@@ -60,12 +60,12 @@ impl Origin {
         let entry = &mut self.entries[index];
         let same = entry.newest().filter(|_| touch).and_then(|state| state.bytes.clone());
         let bytes = same.unwrap_or_else(|| contents(&entry.key, made, size));
-        let digests = Digests::of(&bytes, Select { crc64nvme: true, md5: true, ..Select::default() });
-        let stored = Stored {
+        let digests = Digests::of(&bytes, DigestSelection { crc64nvme: true, md5: true, ..DigestSelection::default() });
+        let stored = StoredDigests {
             length: Some(digests.length),
-            crc64nvme: digests.crc64nvme.map(Sum::Full).filter(|_| !self.bare),
-            md5: digests.md5.map(Sum::Full),
-            ..Stored::default()
+            crc64nvme: digests.crc64nvme.map(Checksum::Full).filter(|_| !self.bare),
+            md5: digests.md5.map(Checksum::Full),
+            ..StoredDigests::default()
         };
         let identity = SourceIdentity {
             etag: hex::encode(digests.md5.unwrap_or_default()).into(),
@@ -81,13 +81,13 @@ impl Origin {
         self.made += 1;
         let version = self.versioned.then(|| Arc::from(format!("v{}", self.made)));
         let identity = SourceIdentity { etag: "".into(), size: 0, last_modified: seconds(now), version };
-        let state = State { bytes: None, identity, content_type: String::new(), stored: Stored::default() };
+        let state = State { bytes: None, identity, content_type: String::new(), stored: StoredDigests::default() };
         self.entries[index].states.push(state);
     }
 }
 
 fn contents(key: &str, made: u64, size: usize) -> Bytes {
-    let mut dice = Dice::new(key.bytes().fold(made, |sum, byte| sum.wrapping_mul(31) + u64::from(byte)));
+    let mut dice = Rng::new(key.bytes().fold(made, |sum, byte| sum.wrapping_mul(31) + u64::from(byte)));
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
         bytes.extend_from_slice(&dice.next().to_le_bytes());

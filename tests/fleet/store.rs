@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use skyferry_core::digest::{Digests, Select, Stored, Sum};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key, Revision, SourceIdentity, UploadId};
-use skyferry_core::plan::Limits;
+use skyferry_core::digest::{Checksum, DigestSelection, Digests, StoredDigests};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key, Revision, SourceIdentity, UploadId};
+use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::{
-    Attributes, Capabilities, FinishedPart, Metadata, Object, OpenUpload, Part, Provenance, Published,
+    Capabilities, CompletedPart, Metadata, Object, OpenUpload, Provenance, StoredPart, WriteAttributes, WriteResult,
 };
 
 use crate::clock::{Time, seconds};
@@ -26,8 +26,8 @@ pub enum Law {
 }
 
 /// As the clouds have them, but for sizes, which are a five-thousandth.
-const LIMITS: Limits =
-    Limits { min_part: 1 << 10, max_part: 1 << 20, max_object: 1 << 30, max_single_put: 4 << 20, ..Limits::S3 };
+const LIMITS: SinkLimits =
+    SinkLimits { min_part: 1 << 10, max_part: 1 << 20, max_object: 1 << 30, max_single_put: 4 << 20, ..SinkLimits::S3 };
 
 #[derive(Clone, Debug)]
 pub struct Copy {
@@ -41,7 +41,7 @@ pub struct Copy {
 #[derive(Clone, Debug)]
 pub struct Upload {
     pub key: Key,
-    pub with: Option<Attributes>,
+    pub with: Option<WriteAttributes>,
     pub parts: BTreeMap<u32, Bytes>,
     pub initiated: Time,
     /// Aborted, and still listed until then.
@@ -55,7 +55,7 @@ pub struct Bucket {
     next: u64,
 }
 
-type Answer<T> = Result<T, Kind>;
+type Answer<T> = Result<T, ErrorKind>;
 
 impl Bucket {
     pub fn new(law: Law) -> Bucket {
@@ -73,7 +73,7 @@ impl Bucket {
         }
     }
 
-    pub fn limits() -> &'static Limits {
+    pub fn limits() -> &'static SinkLimits {
         &LIMITS
     }
 
@@ -101,28 +101,30 @@ impl Bucket {
             Expected::Absent => there.is_none(),
             Expected::Revision(revision) => there == Some(revision),
         };
-        if right || !enforced { Ok(()) } else { Err(Kind::Precondition) }
+        if right || !enforced { Ok(()) } else { Err(ErrorKind::Precondition) }
     }
 
     pub fn put(
         &mut self,
         key: &Key,
         bytes: Bytes,
-        with: &Attributes,
+        with: &WriteAttributes,
         expected: &Expected,
         now: Time,
-    ) -> Answer<Published> {
+    ) -> Answer<WriteResult> {
         self.holds(key, expected, self.law != Law::Plain)?;
         Ok(self.publish(key, bytes, with, "", now))
     }
 
-    fn publish(&mut self, key: &Key, bytes: Bytes, with: &Attributes, suffix: &str, now: Time) -> Published {
+    fn publish(&mut self, key: &Key, bytes: Bytes, with: &WriteAttributes, suffix: &str, now: Time) -> WriteResult {
         self.next += 1;
         // Google counts; the others name states by their bytes, so that an old name can come back.
         let revision = match self.law {
             Law::Gcs => Revision(format!("{}", 1_000_000 + self.next).into()),
             _ => {
-                let md5 = Digests::of(&bytes, Select { md5: true, ..Select::default() }).md5.unwrap_or_default();
+                let md5 = Digests::of(&bytes, DigestSelection { md5: true, ..DigestSelection::default() })
+                    .md5
+                    .unwrap_or_default();
                 Revision(format!("{}{suffix}", hex::encode(md5)).into())
             }
         };
@@ -134,10 +136,10 @@ impl Bucket {
             modified: seconds(now),
         };
         self.objects.insert(key.clone(), copy);
-        Published { revision: Some(revision), stored: stored(&bytes) }
+        WriteResult { revision: Some(revision), stored: stored(&bytes) }
     }
 
-    pub fn begin(&mut self, key: &Key, with: Option<Attributes>, now: Time) -> UploadId {
+    pub fn begin(&mut self, key: &Key, with: Option<WriteAttributes>, now: Time) -> UploadId {
         self.next += 1;
         let id = UploadId(format!("u{:06}", self.next).into());
         let upload = Upload { key: key.clone(), with, parts: BTreeMap::new(), initiated: now, lingers: None };
@@ -147,16 +149,16 @@ impl Bucket {
 
     fn open(&mut self, key: &Key, id: &UploadId) -> Answer<&mut Upload> {
         let upload = self.uploads.get_mut(id).filter(|upload| upload.lingers.is_none() && upload.key == *key);
-        upload.ok_or(Kind::UploadGone)
+        upload.ok_or(ErrorKind::UploadGone)
     }
 
-    pub fn part(&mut self, key: &Key, id: &UploadId, number: u32, bytes: Bytes) -> Answer<Part> {
+    pub fn part(&mut self, key: &Key, id: &UploadId, number: u32, bytes: Bytes) -> Answer<StoredPart> {
         let upload = self.open(key, id)?;
         upload.parts.insert(number, bytes.clone());
         Ok(part(number, &bytes))
     }
 
-    pub fn parts(&mut self, id: &UploadId, now: Time) -> Option<Vec<Part>> {
+    pub fn parts(&mut self, id: &UploadId, now: Time) -> Option<Vec<StoredPart>> {
         self.uploads.retain(|_, upload| upload.lingers.is_none_or(|until| until > now));
         let upload = self.uploads.get(id)?;
         Some(upload.parts.iter().map(|(number, bytes)| part(*number, bytes)).collect())
@@ -166,32 +168,32 @@ impl Bucket {
         &mut self,
         key: &Key,
         id: &UploadId,
-        parts: &[FinishedPart],
+        parts: &[CompletedPart],
         whole: &Digests,
         expected: &Expected,
         now: Time,
-    ) -> Answer<Published> {
+    ) -> Answer<WriteResult> {
         let law = self.law;
         let upload = self.open(key, id)?.clone();
         let mut bytes = BytesMut::new();
         for (at, wanted) in parts.iter().enumerate() {
             let Some(found) = upload.parts.get(&wanted.number).filter(|found| etag(found) == *wanted.etag) else {
-                return Err(Kind::Refused);
+                return Err(ErrorKind::Refused);
             };
             if (found.len() as u64) < LIMITS.min_part && at + 1 < parts.len() {
-                return Err(Kind::Refused);
+                return Err(ErrorKind::Refused);
             }
             bytes.extend_from_slice(found);
         }
         if parts.is_empty() {
-            return Err(Kind::Refused);
+            return Err(ErrorKind::Refused);
         }
         let bytes = bytes.freeze();
-        if law == Law::S3 && Digests::of(&bytes, Select::default()).crc32c != whole.crc32c {
-            return Err(Kind::Corrupt);
+        if law == Law::S3 && Digests::of(&bytes, DigestSelection::default()).crc32c != whole.crc32c {
+            return Err(ErrorKind::Corrupt);
         }
         self.holds(key, expected, law == Law::S3)?;
-        let with = upload.with.ok_or(Kind::Refused)?;
+        let with = upload.with.ok_or(ErrorKind::Refused)?;
         self.uploads.remove(id);
         Ok(self.publish(key, bytes, &with, &format!("-{}", parts.len()), now))
     }
@@ -229,14 +231,18 @@ impl Bucket {
 
 /// A part is named by its bytes: what is sent twice has one name.
 fn etag(bytes: &Bytes) -> String {
-    format!("{:08x}-{}", Digests::of(bytes, Select::default()).crc32c, bytes.len())
+    format!("{:08x}-{}", Digests::of(bytes, DigestSelection::default()).crc32c, bytes.len())
 }
 
-fn part(number: u32, bytes: &Bytes) -> Part {
-    Part { number, etag: etag(bytes).into(), size: bytes.len() as u64, stored: stored(bytes) }
+fn part(number: u32, bytes: &Bytes) -> StoredPart {
+    StoredPart { number, etag: etag(bytes).into(), size: bytes.len() as u64, stored: stored(bytes) }
 }
 
-fn stored(bytes: &Bytes) -> Stored {
-    let digests = Digests::of(bytes, Select::default());
-    Stored { length: Some(digests.length), crc32c: Some(Sum::Full(digests.crc32c)), ..Stored::default() }
+fn stored(bytes: &Bytes) -> StoredDigests {
+    let digests = Digests::of(bytes, DigestSelection::default());
+    StoredDigests {
+        length: Some(digests.length),
+        crc32c: Some(Checksum::Full(digests.crc32c)),
+        ..StoredDigests::default()
+    }
 }

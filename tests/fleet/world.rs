@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skyferry_core::object::{Key, Location};
+use skyferry_core::model::{Key, Location};
 
 use crate::agent::Settings;
 use crate::clock::{self, Time};
-use crate::dice::Dice;
 use crate::faults::{Faults, Op};
 use crate::ledger::Dynamo;
 use crate::queue::Sqs;
+use crate::rng::Rng;
 use crate::source::{self, Origin};
 use crate::store::{self, Bucket};
 
@@ -54,7 +54,7 @@ pub struct Seen {
 }
 
 pub struct World {
-    pub dice: Dice,
+    pub dice: Rng,
     pub queue: Sqs,
     pub ledger: Dynamo,
     pub origin: Origin,
@@ -68,7 +68,7 @@ pub struct World {
     pub trace: u64,
     pub verbose: bool,
     /// Requests of one kind by one agent at one key within a minute: what runs in a circle shows here.
-    pub pace: BTreeMap<(u32, Op, String), (u64, u32)>,
+    pub limiter: BTreeMap<(u32, Op, String), (u64, u32)>,
     /// Since when an agent was frozen for longer than the hold.
     pub overslept: bool,
     pub deletes: bool,
@@ -94,7 +94,7 @@ impl Shared {
 
 impl World {
     pub fn new(
-        dice: Dice,
+        dice: Rng,
         queue: Sqs,
         origin: Origin,
         bucket: Bucket,
@@ -115,7 +115,7 @@ impl World {
             violations: Vec::new(),
             trace: 0xcbf2_9ce4_8422_2325,
             verbose,
-            pace: BTreeMap::new(),
+            limiter: BTreeMap::new(),
             overslept: false,
             deletes: settings.deletes,
             exact: settings.exact,
@@ -189,7 +189,7 @@ impl World {
             return;
         }
         let minute = clock::now().as_secs() / 60;
-        let counted = self.pace.entry((agent, op, key.to_owned())).or_insert((minute, 0));
+        let counted = self.limiter.entry((agent, op, key.to_owned())).or_insert((minute, 0));
         if counted.0 != minute {
             *counted = (minute, 0);
         }

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant as Wall};
 
 use sandbox::{Operation, Rule};
-use skyferry_agent::janitor::Begun;
-use skyferry_core::object::Key;
+use skyferry_agent::janitor::SweepScope;
+use skyferry_core::model::Key;
 use skyferry_core::store::ListFrom;
 use tokio::time::sleep;
 
 use crate::answers::{Answer, Means};
+use crate::fixture::{FROM, Fixture, LARGE, Service, TO};
 use crate::log::Log;
 use crate::requests::{Request, Work};
-use crate::rig::{FROM, LARGE, Rig, Service, TO};
 
 /// How long the fault lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +81,13 @@ impl Cell {
 
 struct Run {
     cell: Cell,
-    rig: Option<Rig>,
+    rig: Option<Fixture>,
     log: Log,
     problems: Vec<String>,
 }
 
 impl Run {
-    fn rig(&self) -> &Rig {
+    fn rig(&self) -> &Fixture {
         self.rig.as_ref().expect("made before anything else")
     }
 
@@ -96,7 +96,7 @@ impl Run {
     }
 
     async fn all(&mut self) {
-        let mut rig = Rig::new(self.cell.service);
+        let mut rig = Fixture::new(self.cell.service);
         match self.cell.request.work {
             Work::List => {
                 ["a", SUBJECT, "z"].into_iter().for_each(|key| rig.set(key, b"1"));
@@ -125,7 +125,7 @@ impl Run {
     }
 
     /// Both objects are there and copied; then they change, and the agent is told.
-    async fn prepare(&self, rig: &mut Rig) {
+    async fn prepare(&self, rig: &mut Fixture) {
         let Request { work, known, tags, .. } = *self.cell.request;
         for key in [SUBJECT, OTHER] {
             rig.set(key, b"the first state");
@@ -310,7 +310,7 @@ impl Run {
         let rig = self.rig();
         match asks {
             Asks::Sweep => {
-                let swept = rig.janitor().sweep(Begun::Since(0)).await.map_err(|error| error.to_string())?;
+                let swept = rig.janitor().sweep(SweepScope::Since(0)).await.map_err(|error| error.to_string())?;
                 // Some services' word for "there are none": then the next sweep finds it.
                 if swept.aborted == 0 && self.cell.answer.name.contains("NoSuchUpload") {
                     return Err(format!("{TO}: NoSuchUpload, so none"));

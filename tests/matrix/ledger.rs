@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use skyferry_core::ledger::{
-    Begun, EarlierWriter, Ending, Finished, LastPublished, Ledger, LedgerError, Left, Record, Subject, UploadRecord,
+    BeginResult, EarlierWriter, FinishResult, LastPublished, Ledger, LedgerError, LedgerRecord, Leftover, Subject,
+    UploadRecord, WriterEnd,
 };
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{Location, UploadId, Writer};
+use skyferry_core::model::{Location, UploadId, Writer};
 use tokio::time::Instant;
 
 /// Says what is wrong with an outcome of an object, where something is.
@@ -72,7 +73,7 @@ impl Ledger for MemoryLedger {
         "memory"
     }
 
-    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<BeginResult, LedgerError> {
         let now = Instant::now();
         let mut inner = self.inner();
         let known = inner.items.contains_key(&name(subject));
@@ -86,7 +87,7 @@ impl Ledger for MemoryLedger {
         let earlier = earlier.collect();
         item.writers.push(Open { writer, fenced: None, stopped: false, upload: None });
         (item.settled, item.abandoned) = (false, false);
-        Ok(Begun {
+        Ok(BeginResult {
             known,
             published: item.published.clone(),
             earlier,
@@ -113,17 +114,17 @@ impl Ledger for MemoryLedger {
         &self,
         subject: &Subject,
         writer: Writer,
-        ending: &Ending,
-        left: Left,
+        ending: &WriterEnd,
+        left: Leftover,
         closed: &[Writer],
-    ) -> Result<Finished, LedgerError> {
+    ) -> Result<FinishResult, LedgerError> {
         let mut inner = self.inner();
         let item = inner.items.get_mut(&name(subject)).ok_or(LedgerError::Fenced)?;
         let open = item.writers.iter_mut().find(|open| open.writer == writer && !open.stopped);
         let open = open.ok_or(LedgerError::Fenced)?;
-        let (fenced, stopped) = (open.fenced.is_some(), left == Left::Upload && open.upload.is_some());
+        let (fenced, stopped) = (open.fenced.is_some(), left == Leftover::Upload && open.upload.is_some());
         open.stopped = stopped;
-        if left != Left::Doubt && !stopped {
+        if left != Leftover::Uncertain && !stopped {
             item.writers.retain(|open| open.writer != writer);
         }
         if fenced {
@@ -132,31 +133,31 @@ impl Ledger for MemoryLedger {
         item.writers.retain(|open| !closed.contains(&open.writer));
         let others_open = item.writers.len() > usize::from(stopped);
         let mut settled = None;
-        if !matches!(ending, Ending::Released { .. }) {
+        if !matches!(ending, WriterEnd::Released { .. }) {
             item.last_end = Some(Instant::now());
         }
         match ending {
-            Ending::Settled { outcome, published, .. } => {
+            WriterEnd::Settled { outcome, published, .. } => {
                 item.published.clone_from(published);
                 (item.outcome, item.reason, item.failures) = (Some(*outcome), None, 0);
                 (item.settled, settled) = (true, Some(*outcome));
             }
-            Ending::Parked { reason } => {
+            WriterEnd::Parked { reason } => {
                 (item.outcome, item.reason) = (Some(Outcome::Parked), Some(reason.clone()));
                 item.abandoned = true;
             }
-            Ending::Released { counted } => item.failures += u32::from(*counted),
+            WriterEnd::Released { counted } => item.failures += u32::from(*counted),
         }
         let judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(outcome), Some(judge)) = (settled, &*judge) {
             inner.wrong.extend(judge(&subject.source, outcome));
         }
-        Ok(Finished { others_open })
+        Ok(FinishResult { others_open })
     }
 
-    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
+    async fn lookup(&self, subject: &Subject) -> Result<Option<LedgerRecord>, LedgerError> {
         let inner = self.inner();
-        let record = inner.items.get(&name(subject)).map(|item| Record {
+        let record = inner.items.get(&name(subject)).map(|item| LedgerRecord {
             outcome: item.outcome,
             reason: item.reason.clone(),
             published: item.published.clone(),
@@ -164,7 +165,7 @@ impl Ledger for MemoryLedger {
             failures: item.failures,
             ended_for: item.last_end.map(|end| end.elapsed()),
             ended: item.settled && item.writers.is_empty(),
-            ..Record::default()
+            ..LedgerRecord::default()
         });
         Ok(record)
     }

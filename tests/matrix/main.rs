@@ -12,11 +12,11 @@
 
 mod answers;
 mod cell;
+mod fixture;
 mod ledger;
 mod log;
 mod queue;
 mod requests;
-mod rig;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use answers::{ANSWERS, Answer};
 use cell::{Cell, Lasts, Seen};
+use fixture::Service;
 use requests::{REQUESTS, Request};
-use rig::Service;
 use sandbox::Operation;
 
 const SERVICES: [Service; 3] = [Service::Aws, Service::Generic, Service::Gcs];

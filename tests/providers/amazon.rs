@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use sandbox::{AwsKeysPeer, Ec2Peer, GcePeer, Weather};
+use sandbox::{AwsKeysPeer, Ec2Peer, GcePeer, PeerFault};
 use skyferry_providers::{Cached, Provider, WebIdentity};
 
 use crate::{OnAmazon, id, pair, refused};
@@ -20,11 +20,11 @@ async fn the_machines_role_is_read_by_version_2_only() {
 }
 
 #[tokio::test]
-async fn museum_16_version_1_of_the_metadata_service_is_never_asked() {
+async fn regression_16_version_1_of_the_metadata_service_is_never_asked() {
     let amazon = OnAmazon::start();
     // Not even when version 2 fails, which is when others fall back.
-    for weather in [Weather::Status(403), Weather::Status(404), Weather::Status(500), Weather::Drop] {
-        amazon.metadata.weather("PUT /latest/api/token", weather, 100);
+    for weather in [PeerFault::Status(403), PeerFault::Status(404), PeerFault::Status(500), PeerFault::Drop] {
+        amazon.metadata.inject("PUT /latest/api/token", weather, 100);
         assert!(amazon.instance().load().await.is_err());
         amazon.metadata.clear();
     }
@@ -86,7 +86,7 @@ async fn a_refresh_that_hangs_does_not_stop_who_holds_keys() {
     amazon.metadata.keys_live(Duration::from_secs(6));
     let cached = Cached::new(amazon.instance());
     let first = cached.get().await.expect("keys");
-    amazon.metadata.weather("/latest/", Weather::Hang, 1000);
+    amazon.metadata.inject("/latest/", PeerFault::Hang, 1000);
     let due = first.expires.expect("they expire") - Duration::from_secs(2);
     while SystemTime::now() < due {
         tokio::time::sleep(Duration::from_millis(50)).await;

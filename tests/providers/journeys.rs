@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use fixture::build;
 use sandbox::{Fault, GcsOptions, GcsPeer, Operation, Rule, S3Options, S3Peer};
-use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::wiring::{Agent, Until};
+use skyferry_agent::shutdown::{Shutdown, ShutdownReason};
+use skyferry_agent::wiring::{Agent, RunUntil};
 use skyferry_config::Settings;
 use skyferry_core::metrics::Summary;
 
@@ -92,7 +92,7 @@ impl World {
         let agent = build(settings).await;
         let bodies: Vec<String> = keys.iter().map(|key| created(key)).collect();
         agent.queue().send(&bodies).await.expect("sent");
-        let run = agent.run(Until::Empty, Shutdown::default());
+        let run = agent.run(RunUntil::Empty, Shutdown::default());
         tokio::time::timeout(Duration::from_secs(60), run).await.expect("the queue empties").expect("a run").summary
     }
 }
@@ -109,9 +109,9 @@ async fn get_lives_on_one_secret_for_both_sides() {
     assert_eq!((summary.copied, summary.parked), (1, 0));
     assert_eq!(world.gcs.read("copies", "a").expect("there"), b"from amazon");
     let agent = build(&world.get()).await;
-    let said = agent.description().join("\n");
-    assert!(said.contains("source: S3 at") && said.contains(&format!("Secret Manager {SECRET}")), "{said}");
-    assert!(said.contains("(destination)") && !said.contains(GcsPeer::SECRET), "{said}");
+    let output = agent.description().join("\n");
+    assert!(output.contains("source: S3 at") && output.contains(&format!("Secret Manager {SECRET}")), "{output}");
+    assert!(output.contains("(destination)") && !output.contains(GcsPeer::SECRET), "{output}");
     agent.check().await.expect("all there");
 }
 
@@ -122,12 +122,12 @@ async fn put_lives_on_the_machines_role_and_a_parameter() {
     let summary = world.drain(&world.put(), &["a"]).await;
     assert_eq!((summary.copied, summary.parked), (1, 0));
     assert_eq!(world.china.read("copies", "a").expect("there"), b"to china");
-    let said = build(&world.put()).await.description().join("\n");
+    let output = build(&world.put()).await.description().join("\n");
     assert!(
-        said.contains("the machine's own role") && said.contains("SSM parameter s3_migration_credentials"),
-        "{said}"
+        output.contains("the machine's own role") && output.contains("SSM parameter s3_migration_credentials"),
+        "{output}"
     );
-    assert!(said.contains("cn-northwest-1"), "{said}");
+    assert!(output.contains("cn-northwest-1"), "{output}");
     assert_eq!(world.amazon.metadata.refused(), 0, "version 1 was asked");
 }
 
@@ -182,7 +182,7 @@ async fn a_secret_rotated_in_mid_backlog_costs_no_message_and_no_restart() {
         }
         world.google.secrets.add(SECRET, format!(r#"{{"source":{source},"destination":{right}}}"#));
     };
-    let run = agent.run(Until::Empty, Shutdown::default());
+    let run = agent.run(RunUntil::Empty, Shutdown::default());
     let (report, ()) = tokio::time::timeout(Duration::from_secs(110), async { tokio::join!(run, rotate) })
         .await
         .expect("the backlog ends when the secret is right");
@@ -197,7 +197,7 @@ async fn the_ignore_list_is_read_from_a_parameter() {
     world.amazon.keys.put("s3_migrate_ignore_list", "*.tmp\n");
     let mut settings = world.put();
     let endpoint = skyferry_config::Endpoint::parse(&world.amazon.keys.endpoint(), false).expect("an endpoint");
-    let at = |name: &str| skyferry_config::ListAt::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
+    let at = |name: &str| skyferry_config::ListLocation::Ssm { name: name.into(), endpoint: Some(endpoint.clone()) };
     settings.ignore_list = Some(at("s3_migrate_ignore_list"));
     let summary = world.drain(&settings, &["a.tmp"]).await;
     assert_eq!((summary.copied, summary.skipped), (0, 1));
@@ -207,7 +207,7 @@ async fn the_ignore_list_is_read_from_a_parameter() {
 }
 
 /// Runs an agent into the middle of a large object, gives notice, and lets a successor finish.
-async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason: Reason) {
+async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason: ShutdownReason) {
     let body: Vec<u8> = (0..PART * PARTS).map(|n| (n / 7 % 251) as u8).collect();
     world.s3.set_object("photos", "large", &body).expect("an object");
     world
@@ -226,7 +226,7 @@ async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason
         give();
         Instant::now()
     };
-    let (report, given) = tokio::join!(agent.run(Until::Stopped, shutdown.clone()), notice);
+    let (report, given) = tokio::join!(agent.run(RunUntil::Stopped, shutdown.clone()), notice);
     assert!(given.elapsed() < Duration::from_secs(25), "{:?}", given.elapsed());
     assert_eq!((shutdown.reason(), report.expect("a run").drained.aborted), (Some(reason), 0));
     assert_eq!(queue.depth().await.expect("asked").visible, 1, "the message is given back at once");
@@ -236,7 +236,7 @@ async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason
     let before = world.gcs.counts().of(Operation::UploadPart);
     // Its machine has had no notice.
     let mut successor = settings.clone();
-    successor.metadata = skyferry_config::Metadata::default();
+    successor.metadata = skyferry_config::MetadataEndpoints::default();
     successor.credentials.source = file(world, "source.json", S3Peer::ACCESS_ID, S3Peer::SECRET);
     successor.credentials.destination = file(world, "destination.json", GcsPeer::ACCESS_ID, GcsPeer::SECRET);
     let summary = world.drain(&successor, &[]).await;
@@ -245,17 +245,17 @@ async fn noticed(world: &World, settings: &Settings, give: impl FnOnce(), reason
     assert!(world.gcs.read("copies", "large").expect("there") == body);
 }
 
-fn file(world: &World, name: &str, id: &str, secret: &str) -> Option<skyferry_config::Provider> {
+fn file(world: &World, name: &str, id: &str, secret: &str) -> Option<skyferry_config::ProviderSettings> {
     let path = world.folder.path().join(name);
     std::fs::write(&path, pair(id, secret, "us-west-2")).expect("written");
-    Some(skyferry_config::Provider::File { path, field: None })
+    Some(skyferry_config::ProviderSettings::File { path, field: None })
 }
 
 #[tokio::test]
 async fn a_preempted_agent_is_out_in_time_and_its_successor_goes_on_at_the_next_part() {
     let world = World::new();
     let settings = world.get();
-    noticed(&world, &settings, || world.google.metadata.preempt(), Reason::Preempted).await;
+    noticed(&world, &settings, || world.google.metadata.preempt(), ShutdownReason::Preempted).await;
 }
 
 /// On Amazon with the GCS peer as destination, whose uploads can be looked at.
@@ -269,7 +269,7 @@ fn on_amazon(world: &World) -> Settings {
 async fn an_agent_on_a_spot_machine_that_ends_is_out_in_time() {
     let world = World::new();
     let settings = on_amazon(&world);
-    noticed(&world, &settings, || world.amazon.metadata.interrupt(), Reason::Spot).await;
+    noticed(&world, &settings, || world.amazon.metadata.interrupt(), ShutdownReason::Spot).await;
     assert_eq!(world.amazon.metadata.refused(), 0, "version 1 was asked");
 }
 
@@ -277,14 +277,14 @@ async fn an_agent_on_a_spot_machine_that_ends_is_out_in_time() {
 async fn an_agent_that_is_recommended_to_move_does_so() {
     let world = World::new();
     let settings = on_amazon(&world);
-    noticed(&world, &settings, || world.amazon.metadata.rebalance(), Reason::Rebalance).await;
+    noticed(&world, &settings, || world.amazon.metadata.rebalance(), ShutdownReason::Rebalance).await;
 }
 
 #[tokio::test]
 async fn an_agent_whose_group_takes_its_machine_out_is_out_in_time() {
     let world = World::new();
     let settings = on_amazon(&world);
-    noticed(&world, &settings, || world.amazon.metadata.take_out(), Reason::ScaleIn).await;
+    noticed(&world, &settings, || world.amazon.metadata.take_out(), ShutdownReason::ScaleIn).await;
 }
 
 #[tokio::test]
@@ -293,11 +293,11 @@ async fn a_metadata_server_that_is_away_gives_no_notice_and_no_trouble() {
     world.s3.set_object("photos", "a", b"x").expect("an object");
     let settings = on_amazon(&world);
     let agent = build(&settings).await;
-    world.amazon.metadata.weather("/spot/", sandbox::Weather::Status(500), 1000);
-    world.amazon.metadata.weather("/rebalance", sandbox::Weather::Drop, 1000);
-    world.amazon.metadata.weather("/autoscaling/", sandbox::Weather::Status(500), 1000);
+    world.amazon.metadata.inject("/spot/", sandbox::PeerFault::Status(500), 1000);
+    world.amazon.metadata.inject("/rebalance", sandbox::PeerFault::Drop, 1000);
+    world.amazon.metadata.inject("/autoscaling/", sandbox::PeerFault::Status(500), 1000);
     agent.queue().send(&[created("a")]).await.expect("sent");
-    let run = agent.run(Until::Empty, Shutdown::default());
+    let run = agent.run(RunUntil::Empty, Shutdown::default());
     let report = tokio::time::timeout(Duration::from_secs(60), run).await.expect("an end").expect("a run");
     assert_eq!(report.summary.copied, 1);
 }

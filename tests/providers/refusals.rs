@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandbox::{Scripted, ScriptedPeer, VersionState, Weather};
+use sandbox::{PeerFault, Scripted, ScriptedPeer, VersionState};
 use skyferry_providers::{Google, Instance, Profile, Provider};
 
 use crate::{HIDDEN, OnAmazon, OnGoogle, SECRET, pair, refused};
@@ -10,7 +10,7 @@ use crate::{HIDDEN, OnAmazon, OnGoogle, SECRET, pair, refused};
 #[tokio::test]
 async fn a_secret_of_a_wrong_shape_is_told_by_its_shape() {
     let google = OnGoogle::start();
-    for (payload, field, said) in [
+    for (payload, field, output) in [
         (HIDDEN.to_owned(), None, "not JSON"),
         (String::new(), None, "empty"),
         (format!(r#"{{"source":{}}}"#, pair("A", "r")), Some("destination"), "no field \"destination\""),
@@ -20,7 +20,7 @@ async fn a_secret_of_a_wrong_shape_is_told_by_its_shape() {
     ] {
         let version = google.secrets.add(SECRET, payload);
         let error = refused(&google.secret("latest", field)).await;
-        assert!(!error.passing && error.problem.contains(said), "{version}: {error}");
+        assert!(!error.passing && error.problem.contains(output), "{version}: {error}");
         assert!(error.from.contains(SECRET) && error.advice.contains("aws_access_key_id"), "{error}");
     }
 }
@@ -29,13 +29,13 @@ async fn a_secret_of_a_wrong_shape_is_told_by_its_shape() {
 async fn a_version_that_cannot_be_read_is_told_with_what_to_do() {
     let google = OnGoogle::start();
     google.secrets.add(SECRET, pair("A", "r"));
-    for (state, said, advice) in [
+    for (state, output, advice) in [
         (VersionState::Disabled, "DISABLED", "enable the version"),
         (VersionState::Destroyed, "DESTROYED", "add a new one"),
     ] {
         google.secrets.set_state(SECRET, 1, state);
         let error = refused(&google.secret("1", None)).await;
-        assert!(!error.passing && error.problem.contains(said) && error.advice.contains(advice), "{error}");
+        assert!(!error.passing && error.problem.contains(output) && error.advice.contains(advice), "{error}");
     }
     let error = refused(&google.secret("7", None)).await;
     assert!(!error.passing && error.problem.contains("NOT_FOUND") && error.from.contains("versions/7"), "{error}");
@@ -98,10 +98,10 @@ async fn services_that_are_away_are_outages_and_told_within_seconds() {
         (&unstored, "SSM does not answer", "network"),
         (&instance, "metadata service", "a machine with a role"),
     ];
-    for (provider, said, advice) in cases {
+    for (provider, output, advice) in cases {
         let started = Instant::now();
         let error = refused(provider).await;
-        assert!(error.passing && error.problem.contains(said) && error.advice.contains(advice), "{error}");
+        assert!(error.passing && error.problem.contains(output) && error.advice.contains(advice), "{error}");
         assert!(started.elapsed() < Duration::from_secs(9), "{error} after {:?}", started.elapsed());
     }
 }
@@ -112,9 +112,9 @@ async fn services_that_are_ill_are_outages() {
     google.secrets.add(SECRET, pair("A", "r"));
     amazon.keys.put("key", &pair("A", "r"));
     let parameter = amazon.parameter("key");
-    for weather in [Weather::Status(503), Weather::Status(500), Weather::Drop] {
-        google.secrets.weather(":access", weather, 100);
-        amazon.keys.weather("POST /", weather, 100);
+    for weather in [PeerFault::Status(503), PeerFault::Status(500), PeerFault::Drop] {
+        google.secrets.inject(":access", weather, 100);
+        amazon.keys.inject("POST /", weather, 100);
         for provider in [&google.secret("latest", None) as &dyn Provider, &parameter] {
             let error = refused(provider).await;
             assert!(error.passing, "{weather:?}: {error}");
@@ -128,7 +128,7 @@ async fn services_that_are_ill_are_outages() {
 #[tokio::test]
 async fn a_machine_without_a_role_and_a_profile_that_is_not_there_are_no_outages() {
     let amazon = OnAmazon::start();
-    amazon.metadata.weather("security-credentials", Weather::Status(404), 100);
+    amazon.metadata.inject("security-credentials", PeerFault::Status(404), 100);
     let error = refused(&amazon.instance()).await;
     assert!(!error.passing && error.problem.contains("no role"), "{error}");
     let error = refused(&Profile { name: "nobody-has-this".into() }).await;
@@ -138,10 +138,10 @@ async fn a_machine_without_a_role_and_a_profile_that_is_not_there_are_no_outages
 #[tokio::test]
 async fn fault_a23_a_metadata_service_that_is_ill_is_told_on_one_line_without_its_answers_body() {
     let amazon = OnAmazon::start();
-    amazon.metadata.weather("/latest/", Weather::Status(500), 100);
+    amazon.metadata.inject("/latest/", PeerFault::Status(500), 100);
     let whole = refused(&amazon.instance()).await;
     amazon.metadata.clear();
-    amazon.metadata.weather("security-credentials", Weather::Status(500), 100);
+    amazon.metadata.inject("security-credentials", PeerFault::Status(500), 100);
     for error in [whole, refused(&amazon.instance()).await] {
         let text = error.to_string();
         assert!(error.passing && text.contains("metadata service of the machine: "), "{text}");

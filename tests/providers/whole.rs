@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sandbox::{AwsKeysPeer, Ec2Peer, GcsOptions, GcsPeer, Ministack, S3Options, S3Peer, Weather, Weed};
+use sandbox::{AwsKeysPeer, Ec2Peer, GcsOptions, GcsPeer, Ministack, PeerFault, S3Options, S3Peer, SeaweedFs};
 use serde_json::json;
-use skyferry_agent::notice::Shutdown;
-use skyferry_agent::wiring::{Agent, Until};
-use skyferry_config::{Credentials, Provider, S3, Settings, Store};
+use skyferry_agent::shutdown::Shutdown;
+use skyferry_agent::wiring::{Agent, RunUntil};
+use skyferry_config::{CredentialSettings, ProviderSettings, S3Settings, Settings, StoreSettings};
 
 use crate::{OnGoogle, SECRET};
 
@@ -48,11 +48,14 @@ impl Amazon {
         self.cloud.put_object("/photos/a%20b", "small").await.expect("put");
         self.cloud.put_object("/photos/empty", "").await.expect("put");
         let agent = Agent::build(settings).await.unwrap_or_else(|error| panic!("{error}"));
-        let said = agent.description().join("\n");
-        assert!(said.contains(&format!("queue: SQS {LIST}")) && said.contains(&format!("DynamoDB {LIST}")), "{said}");
-        let run = agent.run(Until::Empty, Shutdown::default());
+        let output = agent.description().join("\n");
+        assert!(
+            output.contains(&format!("queue: SQS {LIST}")) && output.contains(&format!("DynamoDB {LIST}")),
+            "{output}"
+        );
+        let run = agent.run(RunUntil::Empty, Shutdown::default());
         let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("it empties").expect("a run");
-        assert_eq!((report.summary.copied, report.summary.parked), (2, 0), "{said}");
+        assert_eq!((report.summary.copied, report.summary.parked), (2, 0), "{output}");
         assert_eq!(self.cloud.depth(LIST).await.expect("a depth"), [0, 0, 0]);
         assert_eq!(self.cloud.depth(&format!("{LIST}-dead")).await.expect("a depth"), [0, 0, 0]);
         let row = self.cloud.item(LIST, "photos/a b").await.expect("asked").expect("a row");
@@ -67,10 +70,10 @@ impl Amazon {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn put_to_china_moves_over_with_the_clusters_ini_on_ministack_and_seaweedfs() {
-    let (amazon, weed) = (Amazon::new().await, Weed::start(&["china"]).await.expect("SeaweedFS"));
+    let (amazon, seaweedfs) = (Amazon::new().await, SeaweedFs::start(&["china"]).await.expect("SeaweedFS"));
     let machine = Ec2Peer::start().expect("a metadata service");
     machine.set_region(Ministack::REGION);
-    let key = pair(Weed::ACCESS_ID, Weed::SECRET, "cn-northwest-1");
+    let key = pair(SeaweedFs::ACCESS_ID, SeaweedFs::SECRET, "cn-northwest-1");
     let parameter = json!({"Name": "s3_migration_credentials", "Type": "SecureString", "Value": key});
     amazon.cloud.call("AmazonSSM.PutParameter", parameter).await.expect("a parameter");
     let ini = "[Basic]\nJobType = PUT\nssm_parameter_credentials = s3_migration_credentials\n\
@@ -79,7 +82,7 @@ async fn put_to_china_moves_over_with_the_clusters_ini_on_ministack_and_seaweedf
         ini,
         &[
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.endpoint()),
-            ("SKYFERRY__DESTINATION__ENDPOINT", weed.endpoint()),
+            ("SKYFERRY__DESTINATION__ENDPOINT", seaweedfs.endpoint()),
         ],
     );
     amazon.moves_over(&settings).await;
@@ -91,18 +94,18 @@ async fn put_to_china_moves_over_with_the_clusters_ini_on_ministack_and_seaweedf
     let back = amazon.folder.path().join("back");
     let mut settings = settings.clone();
     settings.source = match settings.destination.clone() {
-        Store::S3(s3) => Store::S3(S3 { region: None, ..s3 }),
+        StoreSettings::S3(s3) => StoreSettings::S3(S3Settings { region: None, ..s3 }),
         other => other,
     };
-    settings.destination = Store::Directory { path: back.clone() };
+    settings.destination = StoreSettings::Directory { path: back.clone() };
     let from = settings.credentials.destination.clone();
-    assert!(matches!(from, Some(Provider::Ssm { .. })));
-    settings.credentials = Credentials { source: from, destination: None, ..settings.credentials };
+    assert!(matches!(from, Some(ProviderSettings::Ssm { .. })));
+    settings.credentials = CredentialSettings { source: from, destination: None, ..settings.credentials };
     let agent = Agent::build(&settings).await.unwrap_or_else(|error| panic!("{error}"));
     let job = json!({"Src_bucket": "china", "Src_key": "new/a b", "Size": 5, "versionId": "null",
                      "Des_bucket": "china", "Des_key": "new/new/a b"});
     agent.queue().send(&[job.to_string()]).await.expect("sent");
-    let run = agent.run(Until::Empty, Shutdown::default());
+    let run = agent.run(RunUntil::Empty, Shutdown::default());
     let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("it empties").expect("a run");
     assert_eq!((report.summary.copied, report.summary.parked), (1, 0));
     assert_eq!(std::fs::read(back.join("new/new/a b")).expect("there"), b"small");
@@ -195,7 +198,7 @@ impl Cluster {
     /// All of them, and no dead letter.
     async fn copies(&self, settings: &Settings, count: u64) {
         let agent = Agent::build(settings).await.unwrap_or_else(|error| panic!("{error}"));
-        let run = agent.run(Until::Empty, Shutdown::default());
+        let run = agent.run(RunUntil::Empty, Shutdown::default());
         let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("it empties").expect("a run");
         assert_eq!((report.summary.copied, report.summary.parked), (count, 0));
         assert_eq!(self.amazon.cloud.depth(&format!("{LIST}-dead")).await.expect("a depth"), [0, 0, 0]);
@@ -224,7 +227,7 @@ async fn fault_c2_jobs_wait_while_the_pairs_cannot_be_read_on_ministack() {
     let cluster = Cluster::new().await;
     cluster.send(20).await;
     // The first read, with its second try.
-    cluster.parameters.weather("POST /", Weather::Status(500), 2);
+    cluster.parameters.inject("POST /", PeerFault::Status(500), 2);
     cluster.copies(&cluster.settings("Des_bucket_default = china"), 20).await;
 }
 

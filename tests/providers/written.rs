@@ -14,10 +14,10 @@ impl Provider for Command {
     }
     async fn load(&self) -> Result<Credentials, ProviderError> {
         let out = tokio::process::Command::new(self.0).output().await;
-        let out = out.map_err(|e| ProviderError::lasting(self, e.to_string(), "check that it is installed"))?;
+        let out = out.map_err(|e| ProviderError::permanent(self, e.to_string(), "check that it is installed"))?;
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let (id, secret) = text.trim().split_once(' ').ok_or_else(|| {
-            ProviderError::lasting(self, "it printed no pair", "let it print an id, a space and a secret")
+            ProviderError::permanent(self, "it printed no pair", "let it print an id, a space and a secret")
         })?;
         let (access_key_id, secret_access_key) = (id.to_owned(), Secret::new(secret));
         let grant = Grant::Keys { access_key_id, secret_access_key, session_token: None };

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
-use sandbox::{S3Peer, Weed};
-use skyferry_core::digest::{Combiner, Digests, Select, Sum};
-use skyferry_core::error::{Kind, Side};
-use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, Token};
+use sandbox::{S3Peer, SeaweedFs};
+use skyferry_core::digest::{Checksum, Combiner, DigestSelection, Digests};
+use skyferry_core::error::{ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, Token};
 use skyferry_core::store::{
-    Attributes, FinishedPart, ListFrom, Metadata, Opened, Payload, Pin, Provenance, Sink, Source,
+    CompletedPart, ListFrom, Metadata, OpenedObject, Payload, Pin, Provenance, Sink, Source, WriteAttributes,
 };
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 use skyferry_stores::http::{Transport, TransportOptions};
-use skyferry_stores::s3::{Profile, S3, S3Options};
+use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
 const BUCKET: &str = "photos";
 const MIB: usize = 1 << 20;
@@ -38,7 +38,7 @@ impl Provider for Fixed {
 fn client(endpoint: String, side: Side, keys: Fixed, roots: &[std::path::PathBuf]) -> S3 {
     let extra_roots = roots.to_vec();
     let transport = Transport::new(&TransportOptions { allow_http: true, extra_roots, ..Default::default() }).unwrap();
-    let profile = Profile::named("aws-cn").unwrap();
+    let profile = S3Profile::named("aws-cn").unwrap();
     let options =
         S3Options { profile, endpoint: Some(endpoint), region: Some("cn-north-1".into()), ..Default::default() };
     S3::new(options, Arc::new(Cached::new(keys)), side, transport).unwrap()
@@ -48,15 +48,15 @@ fn on_peer(peer: &S3Peer, side: Side) -> S3 {
     client(peer.endpoint(), side, Fixed(S3Peer::ACCESS_ID, S3Peer::SECRET), &[])
 }
 
-fn on_weed(weed: &Weed, side: Side) -> S3 {
-    client(weed.endpoint(), side, Fixed(Weed::ACCESS_ID, Weed::SECRET), &[])
+fn on_weed(seaweedfs: &SeaweedFs, side: Side) -> S3 {
+    client(seaweedfs.endpoint(), side, Fixed(SeaweedFs::ACCESS_ID, SeaweedFs::SECRET), &[])
 }
 
 fn peer() -> S3Peer {
     S3Peer::start(sandbox::S3Options { buckets: vec![BUCKET.into()], ..Default::default() }).unwrap()
 }
 
-fn attributes(size: usize) -> Attributes {
+fn attributes(size: usize) -> WriteAttributes {
     let size = size as u64;
     let identity =
         SourceIdentity { etag: "e".into(), size, last_modified: 1_700_000_000, version: Some("v.1_".into()) };
@@ -67,7 +67,7 @@ fn attributes(size: usize) -> Attributes {
         ..Default::default()
     };
     let source = Location::new("source", Key::new("照片\n".as_bytes().to_vec()));
-    Attributes {
+    WriteAttributes {
         metadata,
         provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
         size,
@@ -80,7 +80,7 @@ fn streamed(parts: &'static [&'static str]) -> Payload {
     Payload::Stream { length, chunks, crc32c: None }
 }
 
-async fn body(opened: Option<Opened>) -> Vec<u8> {
+async fn body(opened: Option<OpenedObject>) -> Vec<u8> {
     opened.unwrap().chunks.try_collect::<Vec<_>>().await.unwrap().concat()
 }
 
@@ -92,7 +92,7 @@ async fn objects_come_back_as_they_were(sink: &S3, source: &S3, keys: &[&str]) {
             let published = sink.put(&at, payload, &with, &Expected::Any).await.unwrap();
             let object = Source::head(source, &at, &Pin::Newest).await.unwrap().unwrap_or_else(|| panic!("{key}"));
             assert_eq!(Some(object.revision), published.revision, "{key}");
-            assert_eq!(object.stored.crc32c, Some(Sum::Full(0xe306_9283)), "{key}");
+            assert_eq!(object.stored.crc32c, Some(Checksum::Full(0xe306_9283)), "{key}");
             assert_eq!(object.provenance.as_ref(), Some(&with.provenance), "{key}");
             assert_eq!(object.metadata, with.metadata, "{key}");
             let pin = Pin::State { identity: object.identity, by_version: false };
@@ -113,7 +113,7 @@ async fn objects_come_back_as_they_were(sink: &S3, source: &S3, keys: &[&str]) {
     for bucket in [BUCKET, "no-such-bucket"] {
         let nothing = Location::new(bucket, "nothing");
         let found = Source::head(source, &nothing, &Pin::Newest).await.map(|object| object.is_some());
-        let expected = if bucket == BUCKET { Ok(false) } else { Err(Kind::BucketMissing) };
+        let expected = if bucket == BUCKET { Ok(false) } else { Err(ErrorKind::BucketMissing) };
         assert_eq!(found.map_err(|error| error.kind), expected);
     }
 }
@@ -126,13 +126,13 @@ async fn conditions_hold(sink: &S3) {
     };
     let first = put("first", &Expected::Absent).await.unwrap();
     let other = Expected::Revision(Revision("9b2cf535f27731c974343645a3985328".into()));
-    assert_eq!(put("second", &Expected::Absent).await, Err(Kind::Precondition));
-    assert_eq!(put("third", &other).await, Err(Kind::Precondition));
+    assert_eq!(put("second", &Expected::Absent).await, Err(ErrorKind::Precondition));
+    assert_eq!(put("third", &other).await, Err(ErrorKind::Precondition));
     put("fourth", &Expected::Revision(first)).await.unwrap();
-    assert_eq!(sink.delete(at, &other).await.unwrap_err().kind, Kind::Precondition);
+    assert_eq!(sink.delete(at, &other).await.unwrap_err().kind, ErrorKind::Precondition);
     sink.delete(at, &Expected::Any).await.unwrap();
     sink.delete(at, &Expected::Any).await.unwrap();
-    assert_eq!(put("fifth", &other).await, Err(Kind::Precondition));
+    assert_eq!(put("fifth", &other).await, Err(ErrorKind::Precondition));
 }
 
 async fn a_multipart_object_is_checked_as_a_whole(sink: &S3) {
@@ -144,12 +144,12 @@ async fn a_multipart_object_is_checked_as_a_whole(sink: &S3) {
     let (mut parts, mut whole) = (Vec::new(), Combiner::new());
     for (number, range) in [(2, 5 * MIB..size), (1, 0..5 * MIB)] {
         let slice = bytes.slice(range.clone());
-        let digests = Digests::of(&slice, Select::default());
+        let digests = Digests::of(&slice, DigestSelection::default());
         let chunks = Box::pin(stream::iter([Ok(slice)]));
         let payload = Payload::Stream { length: digests.length, chunks, crc32c: None };
         let part = sink.part(&at, &upload, number, payload).await.unwrap();
         whole.insert(range.start as u64, digests).unwrap();
-        parts.push(FinishedPart { number, etag: part.etag, crc32c: digests.crc32c });
+        parts.push(CompletedPart { number, etag: part.etag, crc32c: digests.crc32c });
     }
     parts.sort_by_key(|part| part.number);
     let listed = sink.parts(&at, &upload).await.unwrap().unwrap();
@@ -160,16 +160,16 @@ async fn a_multipart_object_is_checked_as_a_whole(sink: &S3) {
     sink.abort(&at, &abandoned).await.unwrap();
     assert_eq!(sink.parts(&at, &abandoned).await.unwrap(), None);
     let late = sink.part(&at, &abandoned, 1, Payload::Whole("x".into())).await;
-    assert_eq!(late.unwrap_err().kind, Kind::UploadGone);
+    assert_eq!(late.unwrap_err().kind, ErrorKind::UploadGone);
     let whole = whole.whole(size as u64).unwrap();
     let wrong = Digests { crc32c: !whole.crc32c, ..whole };
     let refused = sink.finish(&at, &upload, &parts, &wrong, &Expected::Absent).await;
-    assert_eq!(refused.unwrap_err().kind, Kind::Corrupt);
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Corrupt);
     assert!(Sink::head(sink, &at).await.unwrap().is_none());
     let published = sink.finish(&at, &upload, &parts, &whole, &Expected::Absent).await.unwrap();
-    assert_eq!(published.stored.crc32c, Some(Sum::Full(whole.crc32c)));
+    assert_eq!(published.stored.crc32c, Some(Checksum::Full(whole.crc32c)));
     let object = Sink::head(sink, &at).await.unwrap().unwrap();
-    assert_eq!((Some(object.revision), object.stored.crc32c), (published.revision, Some(Sum::Full(whole.crc32c))));
+    assert_eq!((Some(object.revision), object.stored.crc32c), (published.revision, Some(Checksum::Full(whole.crc32c))));
     assert_eq!(object.provenance, Some(attributes(size).provenance));
     assert_eq!(body(Sink::open(sink, &at).await.unwrap()).await, bytes);
     assert!(sink.uploads(BUCKET, &"large/".into()).await.unwrap().is_empty());
@@ -202,7 +202,7 @@ async fn a_private_authority_is_trusted_when_it_is_named_and_only_then() {
     conditions_hold(&trusting).await;
     let strict = client(peer.endpoint(), Side::Destination, keys(), &[]);
     let error = Sink::head(&strict, &Location::new(BUCKET, "k")).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unavailable, "{error}");
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
 }
 
 #[tokio::test]
@@ -210,14 +210,14 @@ async fn wrong_keys_are_told_from_a_denied_object() {
     let peer = peer();
     let at = Location::new(BUCKET, "k");
     let wrong = client(peer.endpoint(), Side::Source, Fixed(S3Peer::ACCESS_ID, "wrong"), &[]);
-    assert_eq!(Source::head(&wrong, &at, &Pin::Newest).await.unwrap_err().kind, Kind::Credentials);
+    assert_eq!(Source::head(&wrong, &at, &Pin::Newest).await.unwrap_err().kind, ErrorKind::Credentials);
 }
 
 /// SeaweedFS merges `//`, refuses `..` and makes folders of keys that end in `/`: not asked of it.
 #[tokio::test]
 async fn a_foreign_server_takes_objects_conditions_and_multipart() {
-    let weed = Weed::start(&[BUCKET]).await.unwrap();
-    let (sink, source) = (on_weed(&weed, Side::Destination), on_weed(&weed, Side::Source));
+    let seaweedfs = SeaweedFs::start(&[BUCKET]).await.unwrap();
+    let (sink, source) = (on_weed(&seaweedfs, Side::Destination), on_weed(&seaweedfs, Side::Source));
     let keys = ["plain", "sp ace+plus", "%41%2F?#&=", "照片/é", "tab\there", "'\"<>&;"];
     objects_come_back_as_they_were(&sink, &source, &keys).await;
     conditions_hold(&sink).await;
@@ -226,12 +226,12 @@ async fn a_foreign_server_takes_objects_conditions_and_multipart() {
 
 #[tokio::test]
 async fn tags_travel_with_an_object_on_seaweedfs() {
-    let weed = Weed::start(&[BUCKET]).await.unwrap();
-    let (sink, source) = (on_weed(&weed, Side::Destination), on_weed(&weed, Side::Source));
+    let seaweedfs = SeaweedFs::start(&[BUCKET]).await.unwrap();
+    let (sink, source) = (on_weed(&seaweedfs, Side::Destination), on_weed(&seaweedfs, Side::Source));
     let tags = "cost%20centre=7&team=a%26b";
     for (key, tags) in [("tagged", tags), ("plain", "")] {
         let metadata = Metadata { tags: Some(tags.to_owned()), ..Default::default() };
-        let with = Attributes { metadata, ..attributes(1) };
+        let with = WriteAttributes { metadata, ..attributes(1) };
         sink.put(&Location::new(BUCKET, key), Payload::Whole(Bytes::from_static(b"x")), &with, &Expected::Any)
             .await
             .unwrap();

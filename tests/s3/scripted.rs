@@ -7,15 +7,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use sandbox::{Scripted, ScriptedPeer};
-use skyferry_core::digest::{Digests, Select, Sum};
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
+use skyferry_core::digest::{Checksum, DigestSelection, Digests};
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use skyferry_core::store::{
-    Attributes, Chunks, FinishedPart, Metadata, Payload, Pin, Provenance, Result, Sink, Source,
+    Chunks, CompletedPart, Metadata, Payload, Pin, Provenance, Result, Sink, Source, WriteAttributes,
 };
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 use skyferry_stores::http::{Transport, TransportOptions};
-use skyferry_stores::s3::{Profile, S3, S3Options};
+use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
 /// A new key pair at every load, so that a refused one can be told from its successor.
 struct Rotating(AtomicUsize);
@@ -35,7 +35,7 @@ impl Provider for Rotating {
 
 fn start(profile: &str, side: Side, answers: Vec<Scripted>) -> (ScriptedPeer, S3) {
     let peer = ScriptedPeer::in_order(answers).unwrap();
-    let profile = Profile::named(profile).unwrap();
+    let profile = S3Profile::named(profile).unwrap();
     let options = S3Options { profile, endpoint: Some(peer.endpoint()), request_payer: true, ..Default::default() };
     let transport = Transport::new(&TransportOptions { allow_http: true, ..Default::default() }).unwrap();
     let credentials = Cached::new(Rotating(AtomicUsize::new(0)));
@@ -47,7 +47,7 @@ fn at() -> Location {
     Location::new("bucket", "a/../b c")
 }
 
-fn attributes(size: u64) -> Attributes {
+fn attributes(size: u64) -> WriteAttributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1_700_000_000, version: None };
     let user = [("owner", "照"), ("skyferry-token", "forged")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = Metadata { content_type: Some("text/plain".into()), user: user.into(), ..Default::default() };
@@ -55,14 +55,14 @@ fn attributes(size: u64) -> Attributes {
         Provenance {
             source: Location::new("photos", "照片"), identity, token: Token(7), crc32c: None, headers: None
         };
-    Attributes { metadata, provenance, size }
+    WriteAttributes { metadata, provenance, size }
 }
 
 fn chunks(parts: &[&'static str]) -> Chunks {
     stream::iter(parts.iter().map(|part| Ok(Bytes::from(*part))).collect::<Vec<Result<Bytes>>>()).boxed()
 }
 
-fn kind<T>(result: Result<T>) -> Kind {
+fn kind<T>(result: Result<T>) -> ErrorKind {
     result.err().map(|error: CopyError| error.kind).unwrap()
 }
 
@@ -76,7 +76,7 @@ async fn a_pinned_read_asks_by_etag_and_refuses_a_state_that_only_looks_the_same
     assert_eq!(body.concat(), b"12345");
     identity.last_modified += 1;
     let opened = Source::open(&s3, &at(), &Pin::State { identity, by_version: false }, None).await;
-    assert_eq!(kind(opened.map(|_| ())), Kind::SourceChanged);
+    assert_eq!(kind(opened.map(|_| ())), ErrorKind::SourceChanged);
     let seen = peer.received();
     assert_eq!(seen[0].headers["if-match"], "\"e\"");
     assert_eq!(seen[0].headers["x-amz-checksum-mode"], "ENABLED");
@@ -134,7 +134,9 @@ async fn an_empty_object_is_put_with_its_length() {
     let (peer, s3) =
         start("aws", Side::Destination, vec![Scripted::object("\"new\"", ""), Scripted::object("\"new\"", "")]);
     s3.put(&at(), Payload::Whole(Bytes::new()), &attributes(0), &Expected::Any).await.unwrap();
-    s3.put(&at(), Payload::Stream { length: 0, chunks: chunks(&[]), crc32c: None }, &attributes(0), &Expected::Any).await.unwrap();
+    s3.put(&at(), Payload::Stream { length: 0, chunks: chunks(&[]), crc32c: None }, &attributes(0), &Expected::Any)
+        .await
+        .unwrap();
     assert!(peer.received().iter().all(|seen| seen.headers["content-length"] == "0"));
 }
 
@@ -151,10 +153,10 @@ async fn an_upload_is_begun_and_ended_with_one_checksum_of_the_whole() {
     let upload = s3.begin(&at(), &attributes(9)).await.unwrap();
     let part = s3.part(&at(), &upload, 1, Payload::Whole("123456789".into())).await.unwrap();
     assert_eq!((part.size, &*part.etag), (9, "p1"));
-    let whole = Digests::of(b"123456789", Select::default());
-    let parts = [FinishedPart { number: 1, etag: part.etag, crc32c: whole.crc32c }];
+    let whole = Digests::of(b"123456789", DigestSelection::default());
+    let parts = [CompletedPart { number: 1, etag: part.etag, crc32c: whole.crc32c }];
     let published = s3.finish(&at(), &upload, &parts, &whole, &Expected::Absent).await.unwrap();
-    assert_eq!(published.stored.crc32c, Some(Sum::Full(whole.crc32c)));
+    assert_eq!(published.stored.crc32c, Some(Checksum::Full(whole.crc32c)));
     let seen = peer.received();
     assert_eq!((&seen[0].method, seen[0].headers["content-length"].to_str().unwrap()), (&Method::POST, "0"));
     assert_eq!(seen[0].headers["x-amz-checksum-type"], "FULL_OBJECT");
@@ -166,15 +168,15 @@ async fn an_upload_is_begun_and_ended_with_one_checksum_of_the_whole() {
 
 #[tokio::test]
 async fn writes_are_sent_once_and_an_unclear_end_is_a_lost_answer() {
-    let (upload, whole) = (UploadId("u".into()), Digests::of(b"", Select::default()));
+    let (upload, whole) = (UploadId("u".into()), Digests::of(b"", DigestSelection::default()));
     for (answer, expected) in [
-        (Scripted::error(200, "InternalError"), Kind::LostAnswer),
-        (Scripted::error(500, "InternalError"), Kind::LostAnswer),
-        (Scripted::new(200, "<Compl"), Kind::LostAnswer),
-        (Scripted::error(409, "ConditionalRequestConflict"), Kind::Precondition),
-        (Scripted::new(200, ""), Kind::LostAnswer),
-        (Scripted::new(200, "<html/>"), Kind::LostAnswer),
-        (Scripted::error(404, "NoSuchUpload"), Kind::UploadGone),
+        (Scripted::error(200, "InternalError"), ErrorKind::LostAnswer),
+        (Scripted::error(500, "InternalError"), ErrorKind::LostAnswer),
+        (Scripted::new(200, "<Compl"), ErrorKind::LostAnswer),
+        (Scripted::error(409, "ConditionalRequestConflict"), ErrorKind::Precondition),
+        (Scripted::new(200, ""), ErrorKind::LostAnswer),
+        (Scripted::new(200, "<html/>"), ErrorKind::LostAnswer),
+        (Scripted::error(404, "NoSuchUpload"), ErrorKind::UploadGone),
     ] {
         let (peer, s3) = start("aws", Side::Destination, vec![answer]);
         assert_eq!(kind(s3.finish(&at(), &upload, &[], &whole, &Expected::Absent).await), expected);
@@ -188,15 +190,15 @@ async fn fault_a2_a_source_object_is_gone_only_when_a_listing_shows_it_neither()
     let at = at();
     for (answers, expected) in [
         (vec![Scripted::new(404, ""), Scripted::listing(&[])], Ok(false)),
-        (vec![Scripted::new(404, ""), Scripted::listing(&[("a/../b c", 5)])], Err(Kind::Nonsense)),
+        (vec![Scripted::new(404, ""), Scripted::listing(&[("a/../b c", 5)])], Err(ErrorKind::InvalidAnswer)),
         (vec![Scripted::new(404, ""), Scripted::listing(&[("a/../b c/d", 5)])], Ok(false)),
-        (vec![Scripted::new(404, ""), Scripted::error(404, "NoSuchBucket")], Err(Kind::BucketMissing)),
+        (vec![Scripted::new(404, ""), Scripted::error(404, "NoSuchBucket")], Err(ErrorKind::BucketMissing)),
         // Who may not list believes the GET.
         (
             vec![Scripted::new(404, ""), Scripted::error(403, "AccessDenied"), Scripted::error(404, "NoSuchKey")],
             Ok(false),
         ),
-        (vec![Scripted::new(403, ""), Scripted::error(403, "AccessDenied")], Err(Kind::Denied)),
+        (vec![Scripted::new(403, ""), Scripted::error(403, "AccessDenied")], Err(ErrorKind::Denied)),
         (vec![Scripted::new(403, ""), Scripted::object("\"e\"", "12345")], Ok(true)),
     ] {
         let count = answers.len();
@@ -207,7 +209,7 @@ async fn fault_a2_a_source_object_is_gone_only_when_a_listing_shows_it_neither()
     }
     for (answers, expected) in [
         (vec![Scripted::error(404, "NoSuchKey"), Scripted::listing(&[])], Ok(false)),
-        (vec![Scripted::error(404, "NoSuchKey"), Scripted::listing(&[("a/../b c", 5)])], Err(Kind::Nonsense)),
+        (vec![Scripted::error(404, "NoSuchKey"), Scripted::listing(&[("a/../b c", 5)])], Err(ErrorKind::InvalidAnswer)),
         (vec![Scripted::error(404, "NoSuchKey"), Scripted::error(403, "AccessDenied")], Ok(false)),
     ] {
         let (_peer, s3) = start("aws", Side::Source, answers);
@@ -248,7 +250,7 @@ async fn an_answer_never_leads_to_another_endpoint_than_the_settings_name() {
         Scripted::new(301, "").header("x-amz-bucket-region", "eu-west-1").header("location", "http://evil.example/");
     let (peer, s3) = start("aws", Side::Source, vec![moved]);
     let error = Source::open(&s3, &at(), &Pin::Newest, None).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, Kind::WrongRegion);
+    assert_eq!(error.kind, ErrorKind::WrongRegion);
     assert!(error.answer.contains("eu-west-1"), "{error}");
     assert_eq!(peer.received().len(), 1);
 }
@@ -258,7 +260,7 @@ async fn keys_that_s3_cannot_have_are_never_sent() {
     let (peer, s3) = start("aws", Side::Destination, vec![]);
     for key in [&b""[..], b"a\xff"] {
         let at = Location::new("bucket", Key::new(key.to_vec()));
-        assert_eq!(kind(s3.delete(&at, &Expected::Any).await), Kind::CannotHold);
+        assert_eq!(kind(s3.delete(&at, &Expected::Any).await), ErrorKind::CannotHold);
     }
     assert!(peer.received().is_empty(), "an empty key would name the bucket itself");
 }
@@ -270,9 +272,9 @@ async fn deleting_what_is_gone_is_no_error_and_what_changed_is() {
     for (answers, outcome) in [
         (vec![Scripted::new(204, "")], Ok(())),
         (vec![gone(), Scripted::new(404, ""), Scripted::listing(&[])], Ok(())),
-        (vec![gone(), Scripted::object("\"e\"", "12345")], Err(Kind::Nonsense)),
-        (vec![gone(), Scripted::new(404, ""), Scripted::listing(&[("a/../b c", 5)])], Err(Kind::Nonsense)),
-        (vec![Scripted::error(412, "PreconditionFailed")], Err(Kind::Precondition)),
+        (vec![gone(), Scripted::object("\"e\"", "12345")], Err(ErrorKind::InvalidAnswer)),
+        (vec![gone(), Scripted::new(404, ""), Scripted::listing(&[("a/../b c", 5)])], Err(ErrorKind::InvalidAnswer)),
+        (vec![Scripted::error(412, "PreconditionFailed")], Err(ErrorKind::Precondition)),
     ] {
         let (peer, s3) = start("aws", Side::Destination, answers);
         assert_eq!(s3.delete(&at(), &expected).await.map_err(|error| error.kind), outcome);
@@ -284,6 +286,6 @@ async fn deleting_what_is_gone_is_no_error_and_what_changed_is() {
 async fn no_secret_is_in_an_error_or_in_debug() {
     let (_peer, s3) = start("aws", Side::Source, vec![Scripted::error(403, "SignatureDoesNotMatch")]);
     let error = Source::open(&s3, &at(), &Pin::Newest, None).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, Kind::Credentials);
+    assert_eq!(error.kind, ErrorKind::Credentials);
     assert!(!format!("{error} {error:?} {s3:?}").contains("SECRETSECRET"));
 }

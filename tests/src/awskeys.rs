@@ -12,8 +12,8 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    desk::{Asked, Clerk, Desk, Told, find, lock},
-    mint::Mint,
+    google_tokens::GoogleTokens,
+    http_peer::{HttpPeer, PeerHandler, PeerReply, PeerRequest, find, lock},
 };
 
 /// The audience of identity tokens that are taken.
@@ -31,10 +31,10 @@ struct Vault {
 #[derive(Debug, Default)]
 struct Keeper(Mutex<Vault>);
 
-/// A running SSM and STS. What it was asked and its weather are on [`Desk`].
+/// A running SSM and STS. What it was asked and its weather are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct AwsKeysPeer {
-    desk: Desk,
+    peer: HttpPeer,
     keeper: Arc<Keeper>,
 }
 
@@ -46,7 +46,7 @@ impl AwsKeysPeer {
     /// Starts on a free port of 127.0.0.1. Must be called within a tokio runtime.
     pub fn start() -> io::Result<AwsKeysPeer> {
         let keeper = Arc::<Keeper>::default();
-        Ok(AwsKeysPeer { desk: Desk::start(Arc::clone(&keeper))?, keeper })
+        Ok(AwsKeysPeer { peer: HttpPeer::start(Arc::clone(&keeper))?, keeper })
     }
 
     /// Whoever signs with this access id may read parameters.
@@ -71,15 +71,15 @@ impl AwsKeysPeer {
 }
 
 impl Deref for AwsKeysPeer {
-    type Target = Desk;
+    type Target = HttpPeer;
 
-    fn deref(&self) -> &Desk {
-        &self.desk
+    fn deref(&self) -> &HttpPeer {
+        &self.peer
     }
 }
 
-impl Clerk for Keeper {
-    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+impl PeerHandler for Keeper {
+    async fn answer(self: Arc<Self>, asked: PeerRequest) -> PeerReply {
         let vault = lock(&self.0);
         match asked.header("x-amz-target") {
             "AmazonSSM.GetParameter" => vault.parameter(&asked),
@@ -89,21 +89,21 @@ impl Clerk for Keeper {
     }
 }
 
-fn refused(code: &str, message: &str) -> Told {
-    Told::json(400, &json!({"__type": code, "message": message})).with("x-amzn-requestid", "sandbox")
+fn refused(code: &str, message: &str) -> PeerReply {
+    PeerReply::json(400, &json!({"__type": code, "message": message})).with("x-amzn-requestid", "sandbox")
 }
 
 /// STS speaks XML.
-fn denied(code: &str, message: &str) -> Told {
+fn denied(code: &str, message: &str) -> PeerReply {
     let body = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code>\
          <Message>{message}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>"
     );
-    Told::text(if code == "AccessDenied" { 403 } else { 400 }, body)
+    PeerReply::text(if code == "AccessDenied" { 403 } else { 400 }, body)
 }
 
 impl Vault {
-    fn parameter(&self, asked: &Asked) -> Told {
+    fn parameter(&self, asked: &PeerRequest) -> PeerReply {
         let authorization = asked.header("authorization");
         let signer = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
         if !authorization.starts_with("AWS4-HMAC-SHA256 ") || !authorization.contains("/ssm/aws4_request") {
@@ -120,10 +120,13 @@ impl Vault {
         let Some(value) = self.parameters.get(name) else { return refused("ParameterNotFound", "") };
         let plain = body["WithDecryption"] == true;
         let value = if plain { value.as_str() } else { "AQICAHh-ciphertext" };
-        Told::json(200, &json!({"Parameter": {"Name": name, "Type": "SecureString", "Value": value, "Version": 1}}))
+        PeerReply::json(
+            200,
+            &json!({"Parameter": {"Name": name, "Type": "SecureString", "Value": value, "Version": 1}}),
+        )
     }
 
-    fn role(&self, asked: &Asked) -> Told {
+    fn role(&self, asked: &PeerRequest) -> PeerReply {
         let form = asked.form();
         let field = |name: &str| find(&form, name).unwrap_or_default();
         if field("Action") != "AssumeRoleWithWebIdentity" {
@@ -132,7 +135,7 @@ impl Vault {
         if asked.headers.contains_key("authorization") {
             return denied("InvalidClientTokenId", "this request is not to be signed");
         }
-        let claims = Mint::claims(field("WebIdentityToken")).unwrap_or_default();
+        let claims = GoogleTokens::claims(field("WebIdentityToken")).unwrap_or_default();
         if claims["iss"] != "https://accounts.google.com" {
             return denied("InvalidIdentityToken", "not a token of Google");
         }
@@ -156,6 +159,6 @@ impl Vault {
             AwsKeysPeer::ACCESS_ID,
             AwsKeysPeer::SECRET
         );
-        Told::text(200, body)
+        PeerReply::text(200, body)
     }
 }

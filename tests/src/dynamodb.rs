@@ -12,8 +12,8 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::desk::{Asked, Clerk, Desk, Told, lock};
-use crate::front::pass_on;
+use crate::http_peer::{HttpPeer, PeerHandler, PeerReply, PeerRequest, lock};
+use crate::intercepting_proxy::pass_on;
 
 /// "The maximum length of any expression string is 4 KB."
 const EXPRESSION: usize = 4096;
@@ -23,8 +23,8 @@ const UPDATE: &str = "DynamoDB_20120810.UpdateItem";
 
 /// A running front; ends when it is dropped.
 #[derive(Debug)]
-pub struct DynamoFront {
-    desk: Desk,
+pub struct DynamoProxy {
+    peer: HttpPeer,
     gauge: Arc<Gauge>,
 }
 
@@ -41,11 +41,11 @@ pub struct Largest {
     pub item: usize,
 }
 
-impl DynamoFront {
+impl DynamoProxy {
     /// Must be called within a tokio runtime.
-    pub fn start(target: SocketAddr) -> io::Result<DynamoFront> {
+    pub fn start(target: SocketAddr) -> io::Result<DynamoProxy> {
         let gauge = Arc::new(Gauge { target, largest: Mutex::default() });
-        Ok(DynamoFront { desk: Desk::start(Arc::clone(&gauge))?, gauge })
+        Ok(DynamoProxy { peer: HttpPeer::start(Arc::clone(&gauge))?, gauge })
     }
 
     pub fn largest(&self) -> Largest {
@@ -53,35 +53,36 @@ impl DynamoFront {
     }
 }
 
-impl Deref for DynamoFront {
-    type Target = Desk;
+impl Deref for DynamoProxy {
+    type Target = HttpPeer;
 
-    fn deref(&self) -> &Desk {
-        &self.desk
+    fn deref(&self) -> &HttpPeer {
+        &self.peer
     }
 }
 
-impl Clerk for Gauge {
-    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+impl PeerHandler for Gauge {
+    async fn answer(self: Arc<Self>, asked: PeerRequest) -> PeerReply {
         let update = asked.header("x-amz-target") == UPDATE;
         let request: Value = if update { serde_json::from_str(&asked.body).unwrap_or_default() } else { Value::Null };
-        if update && let Err(told) = self.expressions(&request) {
-            return told;
+        if update && let Err(reported) = self.expressions(&request) {
+            return reported;
         }
         let look = update.then(|| look(&asked, &request));
-        let told = pass_on(self.target, asked).await.unwrap_or_else(|error| Told::text(502, error.to_string()));
+        let reported =
+            pass_on(self.target, asked).await.unwrap_or_else(|error| PeerReply::text(502, error.to_string()));
         match look {
-            Some(look) if told.status == 200 => match pass_on(self.target, look).await {
-                Ok(found) => self.item(&found.body).err().unwrap_or(told),
-                Err(error) => Told::text(502, error.to_string()),
+            Some(look) if reported.status == 200 => match pass_on(self.target, look).await {
+                Ok(found) => self.item(&found.body).err().unwrap_or(reported),
+                Err(error) => PeerReply::text(502, error.to_string()),
             },
-            _ => told,
+            _ => reported,
         }
     }
 }
 
 impl Gauge {
-    fn expressions(&self, request: &Value) -> Result<(), Told> {
+    fn expressions(&self, request: &Value) -> Result<(), PeerReply> {
         let texts = ["UpdateExpression", "ConditionExpression"].map(|name| request[name].as_str().unwrap_or_default());
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         let mut largest = lock(&self.largest);
@@ -102,7 +103,7 @@ impl Gauge {
         Ok(())
     }
 
-    fn item(&self, body: &str) -> Result<(), Told> {
+    fn item(&self, body: &str) -> Result<(), PeerReply> {
         let found: Value = serde_json::from_str(body).unwrap_or_default();
         let size = found["Item"].as_object().map_or(0, |item| item.iter().map(|(name, v)| name.len() + size(v)).sum());
         let mut largest = lock(&self.largest);
@@ -119,13 +120,13 @@ fn is_of_a_name(c: char) -> bool {
 }
 
 /// For the item as it is after the update.
-fn look(update: &Asked, request: &Value) -> Asked {
+fn look(update: &PeerRequest, request: &Value) -> PeerRequest {
     let body = json!({ "TableName": request["TableName"], "Key": request["Key"], "ConsistentRead": true }).to_string();
     let mut headers = update.headers.clone();
     headers.remove("content-length");
     headers.insert("x-amz-target", http::HeaderValue::from_static("DynamoDB_20120810.GetItem"));
     let (method, target, path) = (update.method.clone(), update.target.clone(), update.path.clone());
-    Asked { method, target, path, query: Vec::new(), headers, body }
+    PeerRequest { method, target, path, query: Vec::new(), headers, body }
 }
 
 /// A value's bytes by the developer guide's rules ("DynamoDB item sizes and formats").
@@ -153,7 +154,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-fn refused(message: &str) -> Told {
+fn refused(message: &str) -> PeerReply {
     let body = json!({ "__type": "com.amazon.coral.validate#ValidationException", "message": message });
-    Told { body: body.to_string(), ..Told::json(400, &body) }.with("x-amzn-errortype", "ValidationException")
+    PeerReply { body: body.to_string(), ..PeerReply::json(400, &body) }.with("x-amzn-errortype", "ValidationException")
 }

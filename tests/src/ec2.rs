@@ -15,16 +15,16 @@ use std::{
 use http::Method;
 use serde_json::json;
 
-use crate::desk::{Asked, Clerk, Desk, Told, lock};
+use crate::http_peer::{HttpPeer, PeerHandler, PeerReply, PeerRequest, lock};
 
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const ROLE: &str = "sandbox-worker";
 
-/// A running metadata server. What it was asked and its weather are on [`Desk`].
+/// A running metadata server. What it was asked and its weather are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct Ec2Peer {
-    desk: Desk,
+    peer: HttpPeer,
     machine: Arc<Machine>,
 }
 
@@ -34,7 +34,7 @@ struct Machine {
     /// Requests of version 1.
     refused: AtomicUsize,
     issued: AtomicU64,
-    told: Mutex<State>,
+    reported: Mutex<State>,
 }
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Ec2Peer {
 
     /// Starts on a free port of 127.0.0.1. Must be called within a tokio runtime.
     pub fn start() -> io::Result<Ec2Peer> {
-        let told = State {
+        let reported = State {
             key: (Self::ACCESS_ID.into(), Self::SECRET.into()),
             lives: Duration::from_secs(6 * 3600),
             region: "us-west-2".into(),
@@ -67,38 +67,38 @@ impl Ec2Peer {
             sessions: Mutex::default(),
             refused: AtomicUsize::new(0),
             issued: AtomicU64::new(0),
-            told: Mutex::new(told),
+            reported: Mutex::new(reported),
         });
-        Ok(Ec2Peer { desk: Desk::start(Arc::clone(&machine))?, machine })
+        Ok(Ec2Peer { peer: HttpPeer::start(Arc::clone(&machine))?, machine })
     }
 
     /// The role's key pair from now on.
     pub fn set_key(&self, access_id: &str, secret: &str) {
-        lock(&self.machine.told).key = (access_id.into(), secret.into());
+        lock(&self.machine.reported).key = (access_id.into(), secret.into());
     }
 
     /// How long the role's keys live that are given from now on.
     pub fn keys_live(&self, lives: Duration) {
-        lock(&self.machine.told).lives = lives;
+        lock(&self.machine.reported).lives = lives;
     }
 
     pub fn set_region(&self, region: &str) {
-        lock(&self.machine.told).region = region.into();
+        lock(&self.machine.reported).region = region.into();
     }
 
     /// Announces the end of this spot machine in two minutes.
     pub fn interrupt(&self) {
-        lock(&self.machine.told).spot = Some(stamp(Duration::from_secs(120)));
+        lock(&self.machine.reported).spot = Some(stamp(Duration::from_secs(120)));
     }
 
     /// Recommends to move elsewhere.
     pub fn rebalance(&self) {
-        lock(&self.machine.told).rebalance = Some(stamp(Duration::ZERO));
+        lock(&self.machine.reported).rebalance = Some(stamp(Duration::ZERO));
     }
 
     /// Lets the machine's group take it out.
     pub fn take_out(&self) {
-        lock(&self.machine.told).target = "Terminated";
+        lock(&self.machine.reported).target = "Terminated";
     }
 
     /// Requests without a session's token: version 1.
@@ -108,10 +108,10 @@ impl Ec2Peer {
 }
 
 impl Deref for Ec2Peer {
-    type Target = Desk;
+    type Target = HttpPeer;
 
-    fn deref(&self) -> &Desk {
-        &self.desk
+    fn deref(&self) -> &HttpPeer {
+        &self.peer
     }
 }
 
@@ -120,10 +120,10 @@ fn stamp(ahead: Duration) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-impl Clerk for Machine {
-    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+impl PeerHandler for Machine {
+    async fn answer(self: Arc<Self>, asked: PeerRequest) -> PeerReply {
         if asked.headers.contains_key("x-forwarded-for") {
-            return Told::text(403, "");
+            return PeerReply::text(403, "");
         }
         if asked.method == Method::PUT && asked.path == "/latest/api/token" {
             return self.session(&asked);
@@ -131,47 +131,47 @@ impl Clerk for Machine {
         let live = lock(&self.sessions).get(asked.header(TOKEN)).is_some_and(|until| *until > Instant::now());
         if !live {
             self.refused.fetch_add(usize::from(!asked.headers.contains_key(TOKEN)), Relaxed);
-            return Told::text(401, "Unauthorized");
+            return PeerReply::text(401, "Unauthorized");
         }
         if asked.method != Method::GET {
-            return Told::text(405, "");
+            return PeerReply::text(405, "");
         }
         self.get(&asked.path)
     }
 }
 
 impl Machine {
-    fn session(&self, asked: &Asked) -> Told {
+    fn session(&self, asked: &PeerRequest) -> PeerReply {
         let Ok(seconds @ 1..=21_600) = asked.header(TTL).parse::<u64>() else {
-            return Told::text(400, "the time to live is missing or too long");
+            return PeerReply::text(400, "the time to live is missing or too long");
         };
         let token = format!("session-{}-{:016x}", self.issued.fetch_add(1, Relaxed), rand::random::<u64>());
         lock(&self.sessions).insert(token.clone(), Instant::now() + Duration::from_secs(seconds));
-        Told::text(200, token).with(TTL, seconds.to_string())
+        PeerReply::text(200, token).with(TTL, seconds.to_string())
     }
 
-    fn get(&self, path: &str) -> Told {
-        let state = lock(&self.told);
-        let missing = || Told::text(404, "Not Found");
+    fn get(&self, path: &str) -> PeerReply {
+        let state = lock(&self.reported);
+        let missing = || PeerReply::text(404, "Not Found");
         let Some(path) = path.strip_prefix("/latest/") else { return missing() };
         match path {
-            "meta-data/iam/security-credentials" | "meta-data/iam/security-credentials/" => Told::text(200, ROLE),
-            "meta-data/instance-id" => Told::text(200, Ec2Peer::INSTANCE_ID),
-            "meta-data/placement/region" => Told::text(200, &state.region),
-            "meta-data/placement/availability-zone" => Told::text(200, format!("{}a", state.region)),
-            "dynamic/instance-identity/document" => Told::json(
+            "meta-data/iam/security-credentials" | "meta-data/iam/security-credentials/" => PeerReply::text(200, ROLE),
+            "meta-data/instance-id" => PeerReply::text(200, Ec2Peer::INSTANCE_ID),
+            "meta-data/placement/region" => PeerReply::text(200, &state.region),
+            "meta-data/placement/availability-zone" => PeerReply::text(200, format!("{}a", state.region)),
+            "dynamic/instance-identity/document" => PeerReply::json(
                 200,
                 &json!({"accountId": "123456789012", "instanceId": "i-0123456789abcdef0", "region": state.region}),
             ),
-            "meta-data/autoscaling/target-lifecycle-state" => Told::text(200, state.target),
+            "meta-data/autoscaling/target-lifecycle-state" => PeerReply::text(200, state.target),
             "meta-data/spot/instance-action" => state
                 .spot
                 .as_ref()
-                .map_or_else(missing, |time| Told::json(200, &json!({"action": "terminate", "time": time}))),
+                .map_or_else(missing, |time| PeerReply::json(200, &json!({"action": "terminate", "time": time}))),
             "meta-data/events/recommendations/rebalance" => {
-                state.rebalance.as_ref().map_or_else(missing, |time| Told::json(200, &json!({"noticeTime": time})))
+                state.rebalance.as_ref().map_or_else(missing, |time| PeerReply::json(200, &json!({"noticeTime": time})))
             }
-            _ if path == format!("meta-data/iam/security-credentials/{ROLE}") => Told::json(
+            _ if path == format!("meta-data/iam/security-credentials/{ROLE}") => PeerReply::json(
                 200,
                 &json!({
                     "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": stamp(Duration::ZERO),

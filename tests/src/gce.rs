@@ -1,4 +1,4 @@
-//! The metadata server of a Google machine on loopback, as strict as the real one: without `Metadata-Flavor: Google` it
+//! The metadata server of a Google machine on loopback, as strict as the real one: without `MetadataEndpoints-Flavor: Google` it
 //! answers 403, and so it does to what a proxy has passed on.
 
 use std::{
@@ -13,24 +13,24 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::{
-    desk::{Asked, Clerk, Desk, Told, lock},
-    mint::Mint,
+    google_tokens::GoogleTokens,
+    http_peer::{HttpPeer, PeerHandler, PeerReply, PeerRequest, lock},
 };
 
 const ROOT: &str = "/computeMetadata/v1/";
 const ACCOUNT: &str = "instance/service-accounts/default/";
 const ATTRIBUTES: &str = "instance/attributes/";
 
-/// A running metadata server. What it was asked and its weather are on [`Desk`].
+/// A running metadata server. What it was asked and its weather are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct GcePeer {
-    desk: Desk,
+    peer: HttpPeer,
     machine: Arc<Machine>,
 }
 
 #[derive(Debug)]
 struct Machine {
-    mint: Mint,
+    mint: GoogleTokens,
     lives: Mutex<Duration>,
     preempted: watch::Sender<bool>,
     attributes: Mutex<BTreeMap<String, String>>,
@@ -39,7 +39,7 @@ struct Machine {
 impl Default for Machine {
     fn default() -> Self {
         Machine {
-            mint: Mint::default(),
+            mint: GoogleTokens::default(),
             lives: Mutex::new(Duration::from_secs(3599)),
             preempted: watch::Sender::new(false),
             attributes: Mutex::default(),
@@ -56,7 +56,7 @@ impl GcePeer {
     /// Starts on a free port of 127.0.0.1. Must be called within a tokio runtime.
     pub fn start() -> io::Result<GcePeer> {
         let machine = Arc::<Machine>::default();
-        Ok(GcePeer { desk: Desk::start(Arc::clone(&machine))?, machine })
+        Ok(GcePeer { peer: HttpPeer::start(Arc::clone(&machine))?, machine })
     }
 
     /// Tells the machine that it is about to be taken away.
@@ -80,64 +80,64 @@ impl GcePeer {
     }
 
     /// For a peer that is to take the tokens issued here.
-    pub fn mint(&self) -> Mint {
+    pub fn mint(&self) -> GoogleTokens {
         self.machine.mint.clone()
     }
 }
 
 impl Deref for GcePeer {
-    type Target = Desk;
+    type Target = HttpPeer;
 
-    fn deref(&self) -> &Desk {
-        &self.desk
+    fn deref(&self) -> &HttpPeer {
+        &self.peer
     }
 }
 
-impl Clerk for Machine {
-    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
-        let told = if asked.header("metadata-flavor") != "Google" {
-            Told::text(403, "Missing required header \"Metadata-Flavor\": \"Google\"")
+impl PeerHandler for Machine {
+    async fn answer(self: Arc<Self>, asked: PeerRequest) -> PeerReply {
+        let reported = if asked.header("metadata-flavor") != "Google" {
+            PeerReply::text(403, "Missing required header \"Metadata-Flavor\": \"Google\"")
         } else if asked.headers.contains_key("x-forwarded-for") {
-            Told::text(403, "a request that was forwarded is not answered")
+            PeerReply::text(403, "a request that was forwarded is not answered")
         } else if asked.method != http::Method::GET {
-            Told::text(405, "")
+            PeerReply::text(405, "")
         } else {
             match asked.path.strip_prefix(ROOT) {
                 Some(path) => self.get(path, &asked).await,
-                None => Told::text(404, "no such directory"),
+                None => PeerReply::text(404, "no such directory"),
             }
         };
-        told.with("Metadata-Flavor", "Google").with("Server", "Metadata Server for VM")
+        reported.with("Metadata-Flavor", "Google").with("Server", "Metadata Server for VM")
     }
 }
 
 impl Machine {
-    async fn get(&self, path: &str, asked: &Asked) -> Told {
+    async fn get(&self, path: &str, asked: &PeerRequest) -> PeerReply {
         match path {
-            "project/project-id" => Told::text(200, GcePeer::PROJECT),
-            "universe/universe-domain" => Told::text(200, "googleapis.com"),
+            "project/project-id" => PeerReply::text(200, GcePeer::PROJECT),
+            "universe/universe-domain" => PeerReply::text(200, "googleapis.com"),
             "instance/preempted" => self.preempted(asked).await,
             _ if path.starts_with(ATTRIBUTES) => match lock(&self.attributes).get(&path[ATTRIBUTES.len()..]) {
-                Some(value) => Told::text(200, value),
-                None => Told::text(404, "no such attribute"),
+                Some(value) => PeerReply::text(200, value),
+                None => PeerReply::text(404, "no such attribute"),
             },
             _ => match path.strip_prefix(ACCOUNT) {
                 Some("token") => self.token(),
                 Some("identity") => identity(asked),
-                Some("email") => Told::text(200, GcePeer::EMAIL),
-                _ => Told::text(404, "no such entry"),
+                Some("email") => PeerReply::text(200, GcePeer::EMAIL),
+                _ => PeerReply::text(404, "no such entry"),
             },
         }
     }
 
-    fn token(&self) -> Told {
+    fn token(&self) -> PeerReply {
         let lives = *lock(&self.lives);
         let token = self.mint.access(lives);
-        Told::json(200, &json!({"access_token": token, "expires_in": lives.as_secs(), "token_type": "Bearer"}))
+        PeerReply::json(200, &json!({"access_token": token, "expires_in": lives.as_secs(), "token_type": "Bearer"}))
     }
 
     /// With `wait_for_change` the answer comes when the value is another than that of `last_etag`, or after `timeout_sec`.
-    async fn preempted(&self, asked: &Asked) -> Told {
+    async fn preempted(&self, asked: &PeerRequest) -> PeerReply {
         let mut watched = self.preempted.subscribe();
         let mark = |value: bool| format!("{:016x}", u8::from(value) + 1);
         let mut value = *watched.borrow_and_update();
@@ -150,13 +150,13 @@ impl Machine {
                 value = *changed;
             }
         }
-        Told::text(200, if value { "TRUE" } else { "FALSE" }).with("ETag", mark(value))
+        PeerReply::text(200, if value { "TRUE" } else { "FALSE" }).with("ETag", mark(value))
     }
 }
 
-fn identity(asked: &Asked) -> Told {
+fn identity(asked: &PeerRequest) -> PeerReply {
     let Some(audience) = asked.parameter("audience").filter(|audience| !audience.is_empty()) else {
-        return Told::text(400, "non-empty audience parameter required");
+        return PeerReply::text(400, "non-empty audience parameter required");
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut claims = json!({
@@ -168,5 +168,5 @@ fn identity(asked: &Asked) -> Told {
         claims["email_verified"] = true.into();
         claims["google"] = json!({"compute_engine": {"project_id": GcePeer::PROJECT, "instance_name": "worker"}});
     }
-    Told::text(200, Mint::identity(&claims))
+    PeerReply::text(200, GoogleTokens::identity(&claims))
 }

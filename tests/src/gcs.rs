@@ -11,13 +11,13 @@ use std::{io, ops::Deref, sync::Arc};
 use crate::{
     body::RequestBody,
     call::Call,
-    inside::Inside,
-    mint::Mint,
+    google_tokens::GoogleTokens,
     operation::Operation,
     refusal::{Failure, Refusal},
-    server::{Answer, Commit, Dialect, Hall},
+    server::{Answer, Commit, Dialect, PeerState},
     signature::{Identity, Keys},
     store::{Store, StoreOptions},
+    store_peer::StorePeer,
     xml::Xml,
 };
 
@@ -43,7 +43,7 @@ pub struct GcsOptions {
     /// Seconds that the peer's clock is ahead.
     pub clock_ahead: i64,
     /// The metadata server whose access tokens are taken, too.
-    pub tokens: Option<Mint>,
+    pub tokens: Option<GoogleTokens>,
 }
 
 impl Default for GcsOptions {
@@ -63,9 +63,9 @@ impl Default for GcsOptions {
     }
 }
 
-/// A running peer. Ends when dropped. What tests arrange and assert behind its back is on [`Inside`].
+/// A running peer. Ends when dropped. What tests arrange and assert behind its back is on [`StorePeer`].
 #[derive(Debug)]
-pub struct GcsPeer(Inside);
+pub struct GcsPeer(StorePeer);
 
 impl GcsPeer {
     /// The interoperability key's access id.
@@ -87,7 +87,7 @@ impl GcsPeer {
         for bucket in &options.buckets {
             store.create_bucket(bucket);
         }
-        let hall = Hall::new(store);
+        let hall = PeerState::new(store);
         let keys = Keys {
             access_id: Self::ACCESS_ID.to_owned(),
             secret: Self::SECRET.to_owned(),
@@ -99,14 +99,14 @@ impl GcsPeer {
         };
         let tls = options.tls;
         let dialect = Gcs { hall: Arc::clone(&hall), keys, options };
-        Inside::start(dialect, hall, tls).map(GcsPeer)
+        StorePeer::start(dialect, hall, tls).map(GcsPeer)
     }
 }
 
 impl Deref for GcsPeer {
-    type Target = Inside;
+    type Target = StorePeer;
 
-    fn deref(&self) -> &Inside {
+    fn deref(&self) -> &StorePeer {
         &self.0
     }
 }
@@ -114,7 +114,7 @@ impl Deref for GcsPeer {
 /// The dialect.
 #[derive(Debug)]
 struct Gcs {
-    hall: Arc<Hall>,
+    hall: Arc<PeerState>,
     keys: Keys,
     options: GcsOptions,
 }

@@ -4,9 +4,9 @@
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
 //! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
-//! - [`Weed`], [`Juice`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
+//! - [`SeaweedFs`], [`JuiceFs`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
 //!   [`Rclone`], [`Moto`]: `rclone serve s3` and moto, laxer ones that many people have.
-//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`Front`]: refusals and pauses in front of such a one.
+//!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`InterceptingProxy`]: refusals and pauses in front of such a one.
 //! - [`ScriptedPeer`]: a server whose every answer a test writes.
 //! - [`LambdaPeer`]: the Runtime API around a program that is a Lambda function. [`EventSource`]: what brings it a queue's
 //!   messages.
@@ -14,7 +14,7 @@
 //!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!
-//! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
+//! Inside: `server` runs a `S3Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
 //! comes in; `refusal` is the only way out for what is wrong.
 
 mod awskeys;
@@ -23,22 +23,21 @@ mod call;
 mod cargo_lambda;
 mod chunked;
 mod counters;
-mod desk;
 mod dynamodb;
 mod ec2;
 mod event_source;
 mod faults;
 mod files;
 mod foreign;
-mod front;
 mod gce;
 mod gcs;
-mod inside;
-mod juice;
+mod google_tokens;
+mod http_peer;
+mod intercepting_proxy;
+mod juicefs;
 mod lambda;
 mod listings;
 mod ministack;
-mod mint;
 mod monitoring;
 mod moto;
 mod object;
@@ -49,32 +48,32 @@ mod refusal;
 mod resident;
 mod s3source;
 mod scripted;
+mod seaweedfs;
 mod secrets;
 mod server;
 mod signature;
 mod store;
+mod store_peer;
 mod tls;
-mod weed;
 mod xml;
 
 pub use awskeys::AwsKeysPeer;
 pub use cargo_lambda::CargoLambda;
 pub use counters::Counts;
-pub use desk::{Desk, Weather};
-pub use dynamodb::{DynamoFront, Largest};
+pub use dynamodb::{DynamoProxy, Largest};
 pub use ec2::Ec2Peer;
 pub use event_source::{Delivered, EventSource, Function};
 pub use faults::{Fault, Faults, Reply, Rule};
 pub use files::S3Files;
 pub use foreign::peers_directory;
-pub use front::{Front, Hold};
 pub use gce::GcePeer;
 pub use gcs::{GcsOptions, GcsPeer};
-pub use inside::Inside;
-pub use juice::Juice;
+pub use google_tokens::GoogleTokens;
+pub use http_peer::{HttpPeer, PeerFault};
+pub use intercepting_proxy::{Hold, InterceptingProxy};
+pub use juicefs::JuiceFs;
 pub use lambda::{LambdaError, LambdaOptions, LambdaPeer};
 pub use ministack::Ministack;
-pub use mint::Mint;
 pub use monitoring::{MonitoringPeer, PointTaken};
 pub use moto::Moto;
 pub use operation::Operation;
@@ -83,7 +82,8 @@ pub use rclone::Rclone;
 pub use resident::peak_resident;
 pub use s3source::{S3Options, S3Peer};
 pub use scripted::{Received, Scripted, ScriptedPeer};
+pub use seaweedfs::SeaweedFs;
 pub use secrets::{SecretsPeer, VersionState};
 pub use store::{Access, Attributes, ObjectInfo, Publication, StoredChecksum, uploads::UploadInfo};
+pub use store_peer::StorePeer;
 pub use tls::Authority;
-pub use weed::Weed;

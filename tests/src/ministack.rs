@@ -135,9 +135,9 @@ impl Ministack {
     /// How many messages a queue holds: visible, in flight, delayed.
     pub async fn depth(&self, name: &str) -> io::Result<[u64; 3]> {
         let asked = json!({ "QueueUrl": self.queue_url(name), "AttributeNames": ["All"] });
-        let told = self.call("AmazonSQS.GetQueueAttributes", asked).await?;
+        let reported = self.call("AmazonSQS.GetQueueAttributes", asked).await?;
         let count = |suffix: &str| {
-            let text = told["Attributes"][format!("ApproximateNumberOfMessages{suffix}")].as_str();
+            let text = reported["Attributes"][format!("ApproximateNumberOfMessages{suffix}")].as_str();
             text.and_then(|text| text.parse().ok()).unwrap_or(0)
         };
         Ok([count(""), count("NotVisible"), count("Delayed")])
@@ -147,15 +147,15 @@ impl Ministack {
     pub async fn peek(&self, name: &str) -> io::Result<Vec<Value>> {
         let asked =
             json!({ "QueueUrl": self.queue_url(name), "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"] });
-        let told = self.call("AmazonSQS.ReceiveMessage", asked).await?;
-        Ok(told["Messages"].as_array().cloned().unwrap_or_default())
+        let reported = self.call("AmazonSQS.ReceiveMessage", asked).await?;
+        Ok(reported["Messages"].as_array().cloned().unwrap_or_default())
     }
 
     /// One item of a table by its hash key `Key`, as DynamoDB's JSON.
     pub async fn item(&self, table: &str, key: &str) -> io::Result<Option<Value>> {
         let asked = json!({ "TableName": table, "Key": { "Key": { "S": key } }, "ConsistentRead": true });
-        let told = self.call("DynamoDB_20120810.GetItem", asked).await?;
-        Ok(told.get("Item").cloned())
+        let reported = self.call("DynamoDB_20120810.GetItem", asked).await?;
+        Ok(reported.get("Item").cloned())
     }
 
     /// Makes a bucket whose events go to this queue: creations and removals.

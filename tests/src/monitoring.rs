@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    desk::{Asked, Clerk, Desk, Told, lock},
     gce::GcePeer,
-    mint::Mint,
+    google_tokens::GoogleTokens,
+    http_peer::{HttpPeer, PeerHandler, PeerReply, PeerRequest, lock},
 };
 
 /// Of one series.
@@ -51,14 +51,14 @@ struct Book {
 
 #[derive(Debug)]
 struct Keeper {
-    mints: Vec<Mint>,
+    mints: Vec<GoogleTokens>,
     book: Mutex<Book>,
 }
 
-/// A running Cloud Monitoring. What it was asked and its weather are on [`Desk`].
+/// A running Cloud Monitoring. What it was asked and its weather are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct MonitoringPeer {
-    desk: Desk,
+    peer: HttpPeer,
     keeper: Arc<Keeper>,
 }
 
@@ -67,7 +67,7 @@ impl MonitoringPeer {
     pub fn start(machines: &[&GcePeer]) -> io::Result<MonitoringPeer> {
         let mints = machines.iter().map(|machine| machine.mint()).collect();
         let keeper = Arc::new(Keeper { mints, book: Mutex::default() });
-        Ok(MonitoringPeer { desk: Desk::start(Arc::clone(&keeper))?, keeper })
+        Ok(MonitoringPeer { peer: HttpPeer::start(Arc::clone(&keeper))?, keeper })
     }
 
     /// In the order in which they came.
@@ -82,25 +82,25 @@ impl MonitoringPeer {
 }
 
 impl Deref for MonitoringPeer {
-    type Target = Desk;
+    type Target = HttpPeer;
 
-    fn deref(&self) -> &Desk {
-        &self.desk
+    fn deref(&self) -> &HttpPeer {
+        &self.peer
     }
 }
 
-fn refused(code: u16, status: &str, message: impl Into<String>) -> Told {
-    Told::json(code, &json!({"error": {"code": code, "message": message.into(), "status": status}}))
+fn refused(code: u16, status: &str, message: impl Into<String>) -> PeerReply {
+    PeerReply::json(code, &json!({"error": {"code": code, "message": message.into(), "status": status}}))
 }
 
-fn invalid(message: impl Into<String>) -> Told {
+fn invalid(message: impl Into<String>) -> PeerReply {
     refused(400, "INVALID_ARGUMENT", message)
 }
 
-impl Clerk for Keeper {
-    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+impl PeerHandler for Keeper {
+    async fn answer(self: Arc<Self>, asked: PeerRequest) -> PeerReply {
         let token = asked.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
-        let Some(writer) = self.mints.iter().position(|mint| mint.takes(token)) else {
+        let Some(writer) = self.mints.iter().position(|mint| mint.accepts(token)) else {
             return refused(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
         };
         let project = asked.path.strip_prefix("/v3/projects/").and_then(|path| path.strip_suffix("/timeSeries"));
@@ -116,15 +116,15 @@ impl Clerk for Keeper {
             return invalid("Invalid JSON payload received.");
         }
         match book.take(&asked.body, writer) {
-            Ok(()) => Told::json(200, &json!({})),
-            Err(told) => told,
+            Ok(()) => PeerReply::json(200, &json!({})),
+            Err(reported) => reported,
         }
     }
 }
 
 impl Book {
     /// All or none, where the service would take some.
-    fn take(&mut self, body: &str, writer: usize) -> Result<(), Told> {
+    fn take(&mut self, body: &str, writer: usize) -> Result<(), PeerReply> {
         let body: Value = serde_json::from_str(body).map_err(|_| invalid("Invalid JSON payload received."))?;
         let object = only(&body, &["timeSeries"])?;
         let series = object["timeSeries"].as_array().ok_or_else(|| invalid("timeSeries"))?;
@@ -156,7 +156,7 @@ impl Book {
 }
 
 /// An object with these names and no others.
-fn only<'a>(value: &'a Value, names: &[&str]) -> Result<&'a Map<String, Value>, Told> {
+fn only<'a>(value: &'a Value, names: &[&str]) -> Result<&'a Map<String, Value>, PeerReply> {
     let object = value.as_object().ok_or_else(|| invalid(format!("{value} is no object")))?;
     match object.keys().find(|name| !names.contains(&name.as_str())) {
         Some(unknown) => Err(invalid(format!("Unknown name \"{unknown}\": Cannot find field."))),
@@ -165,7 +165,7 @@ fn only<'a>(value: &'a Value, names: &[&str]) -> Result<&'a Map<String, Value>, 
 }
 
 /// One series with its one point.
-fn read(series: &Value, writer: usize) -> Result<(PointTaken, Timestamp), Told> {
+fn read(series: &Value, writer: usize) -> Result<(PointTaken, Timestamp), PeerReply> {
     only(series, &["metric", "resource", "metricKind", "valueType", "points"])?;
     only(&series["metric"], &["type", "labels"])?;
     only(&series["resource"], &["type", "labels"])?;

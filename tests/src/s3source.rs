@@ -13,14 +13,14 @@ use http::StatusCode;
 use crate::{
     body::RequestBody,
     call::Call,
-    inside::Inside,
     listings,
     object::{needs_length, xml_text},
     operation::Operation,
     refusal::{Failure, Refusal},
-    server::{Answer, Commit, Dialect, Hall},
+    server::{Answer, Commit, Dialect, PeerState},
     signature::{Identity, Keys, Payload},
     store::{Store, StoreOptions},
+    store_peer::StorePeer,
     xml::{self, Xml},
 };
 
@@ -66,9 +66,9 @@ impl Default for S3Options {
     }
 }
 
-/// A running peer. Ends when dropped. What tests arrange and assert behind its back is on [`Inside`].
+/// A running peer. Ends when dropped. What tests arrange and assert behind its back is on [`StorePeer`].
 #[derive(Debug)]
-pub struct S3Peer(Inside);
+pub struct S3Peer(StorePeer);
 
 impl S3Peer {
     /// The access key id.
@@ -89,7 +89,7 @@ impl S3Peer {
         for bucket in &options.buckets {
             store.create_bucket(bucket);
         }
-        let hall = Hall::new(store);
+        let hall = PeerState::new(store);
         let keys = Keys {
             access_id: Self::ACCESS_ID.to_owned(),
             secret: Self::SECRET.to_owned(),
@@ -101,14 +101,14 @@ impl S3Peer {
         };
         let tls = options.tls;
         let dialect = S3 { hall: Arc::clone(&hall), keys, options };
-        Inside::start(dialect, hall, tls).map(S3Peer)
+        StorePeer::start(dialect, hall, tls).map(S3Peer)
     }
 }
 
 impl Deref for S3Peer {
-    type Target = Inside;
+    type Target = StorePeer;
 
-    fn deref(&self) -> &Inside {
+    fn deref(&self) -> &StorePeer {
         &self.0
     }
 }
@@ -116,7 +116,7 @@ impl Deref for S3Peer {
 /// The dialect.
 #[derive(Debug)]
 struct S3 {
-    hall: Arc<Hall>,
+    hall: Arc<PeerState>,
     keys: Keys,
     options: S3Options,
 }

@@ -13,9 +13,9 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
 
 use crate::{
-    desk::{Asked, Clerk, Desk, Told, find, lock},
     gce::GcePeer,
-    mint::Mint,
+    google_tokens::GoogleTokens,
+    http_peer::{HttpPeer, PeerHandler, PeerReply, PeerRequest, find, lock},
 };
 
 /// What may be wrong with a version of a secret.
@@ -50,14 +50,14 @@ struct Vault {
 
 #[derive(Debug)]
 struct Keeper {
-    mint: Mint,
+    mint: GoogleTokens,
     vault: Mutex<Vault>,
 }
 
-/// A running Secret Manager. What it was asked and its weather are on [`Desk`].
+/// A running Secret Manager. What it was asked and its weather are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct SecretsPeer {
-    desk: Desk,
+    peer: HttpPeer,
     keeper: Arc<Keeper>,
 }
 
@@ -69,7 +69,7 @@ impl SecretsPeer {
     /// Starts on a free port of 127.0.0.1, taking the tokens of this metadata server. Must be called within a tokio runtime.
     pub fn start(metadata: &GcePeer) -> io::Result<SecretsPeer> {
         let keeper = Arc::new(Keeper { mint: metadata.mint(), vault: Mutex::default() });
-        Ok(SecretsPeer { desk: Desk::start(Arc::clone(&keeper))?, keeper })
+        Ok(SecretsPeer { peer: HttpPeer::start(Arc::clone(&keeper))?, keeper })
     }
 
     /// Adds a version to `projects/P/secrets/S` and says its number.
@@ -110,25 +110,25 @@ impl SecretsPeer {
 }
 
 impl Deref for SecretsPeer {
-    type Target = Desk;
+    type Target = HttpPeer;
 
-    fn deref(&self) -> &Desk {
-        &self.desk
+    fn deref(&self) -> &HttpPeer {
+        &self.peer
     }
 }
 
 /// An error as Google's REST interfaces write it.
-fn refused(code: u16, status: &str, message: String) -> Told {
-    Told::json(code, &json!({"error": {"code": code, "message": message, "status": status}}))
+fn refused(code: u16, status: &str, message: String) -> PeerReply {
+    PeerReply::json(code, &json!({"error": {"code": code, "message": message, "status": status}}))
 }
 
-impl Clerk for Keeper {
-    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
+impl PeerHandler for Keeper {
+    async fn answer(self: Arc<Self>, asked: PeerRequest) -> PeerReply {
         if asked.path == "/v1/token" {
             return self.exchange(&asked);
         }
         let token = asked.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
-        if !self.mint.takes(token) {
+        if !self.mint.accepts(token) {
             let message = "Request had invalid authentication credentials. Expected OAuth 2 access token.";
             return refused(401, "UNAUTHENTICATED", message.into());
         }
@@ -146,7 +146,7 @@ impl Clerk for Keeper {
 }
 
 impl Keeper {
-    fn access(&self, project: &str, secret: &str, version: &str) -> Told {
+    fn access(&self, project: &str, secret: &str, version: &str) -> PeerReply {
         let vault = lock(&self.vault);
         if !vault.projects.is_empty() && !vault.projects.contains(project) {
             return refused(403, "PERMISSION_DENIED", format!("Permission denied on resource project {project}."));
@@ -182,14 +182,14 @@ impl Keeper {
         if found.state != VersionState::Unsummed {
             payload["dataCrc32c"] = sum.to_string().into();
         }
-        Told::json(200, &json!({"name": full, "payload": payload}))
+        PeerReply::json(200, &json!({"name": full, "payload": payload}))
     }
 
     /// A signed GetCallerIdentity request of AWS against a token of Google.
-    fn exchange(&self, asked: &Asked) -> Told {
+    fn exchange(&self, asked: &PeerRequest) -> PeerReply {
         let form = asked.form();
         let field = |name: &str| find(&form, name).unwrap_or_default();
-        let wrong = |text: &str| Told::json(400, &json!({"error": "invalid_request", "error_description": text}));
+        let wrong = |text: &str| PeerReply::json(400, &json!({"error": "invalid_request", "error_description": text}));
         if field("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" {
             return wrong("grant_type");
         }
@@ -217,7 +217,7 @@ impl Keeper {
             return wrong("the subject was signed for another audience");
         }
         let lives = Duration::from_secs(3600);
-        Told::json(
+        PeerReply::json(
             200,
             &json!({
                 "access_token": self.mint.access(lives), "expires_in": lives.as_secs(), "token_type": "Bearer",

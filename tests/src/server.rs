@@ -88,15 +88,15 @@ pub(crate) trait Dialect: Send + Sync + Sized + 'static {
 
 /// What a dialect and its server share.
 #[derive(Debug)]
-pub(crate) struct Hall {
+pub(crate) struct PeerState {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
     pub(crate) counters: Arc<Counters>,
 }
 
-impl Hall {
+impl PeerState {
     pub(crate) fn new(store: Store) -> Arc<Self> {
-        Arc::new(Hall { store, faults: Faults::default(), counters: Arc::default() })
+        Arc::new(PeerState { store, faults: Faults::default(), counters: Arc::default() })
     }
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens on a free port. Must be called within a tokio runtime.
-    pub(crate) fn start<D: Dialect>(dialect: Arc<D>, hall: Arc<Hall>, tls: bool) -> io::Result<Self> {
+    pub(crate) fn start<D: Dialect>(dialect: Arc<D>, hall: Arc<PeerState>, tls: bool) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -148,7 +148,7 @@ async fn accept<D: Dialect>(
     mut piped: mpsc::UnboundedReceiver<DuplexStream>,
     tls: Option<TlsAcceptor>,
     dialect: Arc<D>,
-    hall: Arc<Hall>,
+    hall: Arc<PeerState>,
 ) {
     // Owned by this task: when it is aborted, so are the connections.
     let mut connections = JoinSet::new();
@@ -173,7 +173,7 @@ async fn accept<D: Dialect>(
     }
 }
 
-async fn connection<D: Dialect>(stream: TcpStream, tls: Option<TlsAcceptor>, dialect: Arc<D>, hall: Arc<Hall>) {
+async fn connection<D: Dialect>(stream: TcpStream, tls: Option<TlsAcceptor>, dialect: Arc<D>, hall: Arc<PeerState>) {
     match tls {
         None => serve(stream, dialect, hall).await,
         Some(acceptor) => {
@@ -184,7 +184,7 @@ async fn connection<D: Dialect>(stream: TcpStream, tls: Option<TlsAcceptor>, dia
     }
 }
 
-async fn serve<D: Dialect>(stream: impl AsyncRead + AsyncWrite + Unpin, dialect: Arc<D>, hall: Arc<Hall>) {
+async fn serve<D: Dialect>(stream: impl AsyncRead + AsyncWrite + Unpin, dialect: Arc<D>, hall: Arc<PeerState>) {
     let service = service_fn(move |request| respond(request, Arc::clone(&dialect), Arc::clone(&hall)));
     // A connection that ends with an error is the client's affair, or a fault's.
     let _ = http1::Builder::new().max_buf_size(512 << 10).serve_connection(TokioIo::new(stream), service).await;
@@ -198,7 +198,7 @@ struct HungUp;
 async fn respond<D: Dialect>(
     request: Request<Incoming>,
     dialect: Arc<D>,
-    hall: Arc<Hall>,
+    hall: Arc<PeerState>,
 ) -> Result<Response<Body>, HungUp> {
     let (head, incoming) = request.into_parts();
     let method = head.method.clone();
@@ -217,7 +217,7 @@ async fn respond<D: Dialect>(
         Err(Failure::Refused(refusal)) => refused(&*dialect, &refusal, refusal.status),
         Err(Failure::Dropped) => return Err(HungUp),
     };
-    Ok(dress(answer, &method, &met, &hall))
+    Ok(to_response(answer, &method, &met, &hall))
 }
 
 /// The request's way through its faults to its effect.
@@ -312,7 +312,7 @@ fn refused<D: Dialect>(dialect: &D, refusal: &Refusal, status: StatusCode) -> An
 }
 
 /// The answer as hyper wants it, with the faults of the way out.
-fn dress(answer: Answer, method: &Method, met: &Met, hall: &Hall) -> Response<Body> {
+fn to_response(answer: Answer, method: &Method, met: &Met, hall: &PeerState) -> Response<Body> {
     let head_only = *method == Method::HEAD;
     let length = answer.body.as_ref().map_or(0, |(_, start, end)| end - start);
     let body = match answer.body {

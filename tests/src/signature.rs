@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     call::{Call, decode},
-    mint::Mint,
+    google_tokens::GoogleTokens,
     refusal::Refusal,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Keys {
     /// A valid Bearer token; `None`: this cloud takes none.
     pub(crate) bearer: Option<String>,
     /// Whose tokens are valid, too.
-    pub(crate) mint: Option<Mint>,
+    pub(crate) mint: Option<GoogleTokens>,
     /// Whether GOOG4 is taken beside AWS4.
     pub(crate) goog4: bool,
     /// Whether an AWS4 signature's value is checked and not only the access key id.
@@ -108,7 +108,7 @@ impl Keys {
         if scheme.eq_ignore_ascii_case("bearer") {
             return match &self.bearer {
                 Some(token)
-                    if token == rest.trim() || self.mint.as_ref().is_some_and(|mint| mint.takes(rest.trim())) =>
+                    if token == rest.trim() || self.mint.as_ref().is_some_and(|mint| mint.accepts(rest.trim())) =>
                 {
                     Ok(Identity { scheme: Scheme::Bearer, payload: Payload::Unsigned })
                 }

@@ -1,10 +1,10 @@
 //! Multipart uploads.
 
 use sandbox::{Fault, GcsOptions, Operation, Rule};
-use skyferry_core::digest::{Digests, Select, Sum};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key, UploadId};
-use skyferry_core::store::{FinishedPart, Sink};
+use skyferry_core::digest::{Checksum, DigestSelection, Digests};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key, UploadId};
+use skyferry_core::store::{CompletedPart, Sink};
 use skyferry_stores::gcs::Gcs;
 
 use crate::{BUCKET, Rig, at, attributes, noise, streamed, whole};
@@ -12,7 +12,7 @@ use crate::{BUCKET, Rig, at, attributes, noise, streamed, whole};
 const PART: usize = 5 << 20;
 
 /// An upload of two parts, ready to finish; the second goes first.
-async fn uploaded(gcs: &Gcs, key: &str) -> (UploadId, Vec<FinishedPart>, Digests) {
+async fn uploaded(gcs: &Gcs, key: &str) -> (UploadId, Vec<CompletedPart>, Digests) {
     let bodies = [noise(PART, 1), noise(1000, 2)];
     let all = bodies.concat();
     let upload = gcs.begin(&at(key), &attributes(all.len() as u64)).await.unwrap();
@@ -24,10 +24,10 @@ async fn uploaded(gcs: &Gcs, key: &str) -> (UploadId, Vec<FinishedPart>, Digests
     let (second, first) = tokio::join!(second, first);
     let mut parts = Vec::new();
     for (part, sum) in [first.unwrap(), second.unwrap()].into_iter().zip(sums) {
-        assert_eq!(part.stored.crc32c, Some(Sum::Full(sum)));
-        parts.push(FinishedPart { number: part.number, etag: part.etag, crc32c: sum });
+        assert_eq!(part.stored.crc32c, Some(Checksum::Full(sum)));
+        parts.push(CompletedPart { number: part.number, etag: part.etag, crc32c: sum });
     }
-    (upload, parts, Digests::of(&all, Select::default()))
+    (upload, parts, Digests::of(&all, DigestSelection::default()))
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn parts_in_any_order_become_one_object() {
     let done = gcs.finish(&at("a/../large"), &upload, &parts, &whole, &Expected::Any).await.unwrap();
     let object = rig.peer.object(BUCKET, "a/../large").unwrap();
     assert_eq!(done.revision.unwrap().to_string(), object.generation.to_string());
-    assert_eq!(done.stored.crc32c, Some(Sum::Full(whole.crc32c)));
+    assert_eq!(done.stored.crc32c, Some(Checksum::Full(whole.crc32c)));
     assert_eq!((object.size, object.crc32c), (whole.length, whole.crc32c));
     assert_eq!(object.attributes.metadata["skyferry-size"], whole.length.to_string());
     assert_eq!(rig.peer.counts().of(Operation::HeadObject), 0, "the answer said all");
@@ -70,13 +70,13 @@ async fn a_finish_that_fails_after_its_200_may_have_published() {
     let (upload, parts, whole) = uploaded(&gcs, "k").await;
     rig.peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::ErrorInOk { code: "InternalError".into() }));
     let error = gcs.finish(&at("k"), &upload, &parts, &whole, &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::LostAnswer);
+    assert_eq!(error.kind, ErrorKind::LostAnswer);
     rig.peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::LostAnswer));
     let error = gcs.finish(&at("k"), &upload, &parts, &whole, &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::LostAnswer);
+    assert_eq!(error.kind, ErrorKind::LostAnswer);
     assert_eq!(rig.peer.counts().of(Operation::CompleteUpload), 2, "none of them was sent twice");
     let error = gcs.finish(&at("k"), &upload, &parts, &whole, &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::UploadGone, "the lost one took effect");
+    assert_eq!(error.kind, ErrorKind::UploadGone, "the lost one took effect");
     assert!(rig.peer.object(BUCKET, "k").is_some());
 }
 
@@ -90,7 +90,7 @@ async fn an_upload_that_has_ended_is_gone_and_ends_again_without_complaint() {
     gcs.abort(&at("k"), &upload).await.unwrap();
     assert_eq!(gcs.parts(&at("k"), &upload).await.unwrap(), None);
     let error = gcs.part(&at("k"), &upload, 1, whole(b"abc")).await.unwrap_err();
-    assert_eq!(error.kind, Kind::UploadGone);
+    assert_eq!(error.kind, ErrorKind::UploadGone);
     gcs.abort(&at("k"), &UploadId("never/was+there=".into())).await.unwrap();
 }
 
@@ -101,7 +101,7 @@ async fn a_part_whose_bytes_were_changed_on_the_way_is_refused() {
     let upload = gcs.begin(&at("k"), &attributes(3)).await.unwrap();
     rig.peer.faults().add(Rule::on(Operation::UploadPart, Fault::FlipRequest(0)));
     let error = gcs.part(&at("k"), &upload, 1, whole(b"abc")).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Corrupt);
+    assert_eq!(error.kind, ErrorKind::Corrupt);
     assert_eq!(gcs.parts(&at("k"), &upload).await.unwrap(), Some(Vec::new()));
 }
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use sandbox::{GcsOptions, GcsPeer};
 use skyferry_core::error::Side;
-use skyferry_core::object::{Location, SourceIdentity, Token};
-use skyferry_core::store::{Attributes, Chunks, Metadata, Opened, Payload, Provenance};
+use skyferry_core::model::{Location, SourceIdentity, Token};
+use skyferry_core::store::{Chunks, Metadata, OpenedObject, Payload, Provenance, WriteAttributes};
 use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Secret};
 use skyferry_stores::gcs::{Gcs, GcsOptions as ClientOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
@@ -95,7 +95,7 @@ pub fn at(key: &str) -> Location {
     Location::new(BUCKET, key)
 }
 
-pub fn attributes(size: u64) -> Attributes {
+pub fn attributes(size: u64) -> WriteAttributes {
     let identity = SourceIdentity { etag: "source-etag".into(), size, last_modified: 1_767_323_045, version: None };
     let provenance = Provenance {
         source: Location::new("photos", "k"),
@@ -104,7 +104,7 @@ pub fn attributes(size: u64) -> Attributes {
         crc32c: None,
         headers: None,
     };
-    Attributes { metadata: Metadata::default(), provenance, size }
+    WriteAttributes { metadata: Metadata::default(), provenance, size }
 }
 
 pub fn whole(bytes: &'static [u8]) -> Payload {
@@ -119,7 +119,7 @@ pub fn streamed(bytes: Vec<u8>, chunk: usize) -> Payload {
     Payload::Stream { length, chunks, crc32c: None }
 }
 
-pub async fn bytes_of(opened: Opened) -> Vec<u8> {
+pub async fn bytes_of(opened: OpenedObject) -> Vec<u8> {
     let mut all = Vec::new();
     let mut chunks = opened.chunks;
     while let Some(chunk) = chunks.next().await {

@@ -1,10 +1,10 @@
 //! Single PUTs, looks, deletes: keys, metadata, preconditions, checksums.
 
 use sandbox::{Fault, GcsOptions, Operation, Rule};
-use skyferry_core::digest::Sum;
-use skyferry_core::error::{Kind, Side};
-use skyferry_core::object::{Expected, Key, Location, Revision};
-use skyferry_core::store::{Attributes, ListFrom, Metadata, Sink};
+use skyferry_core::digest::Checksum;
+use skyferry_core::error::{ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location, Revision};
+use skyferry_core::store::{ListFrom, Metadata, Sink, WriteAttributes};
 
 use crate::{BUCKET, Rig, at, attributes, bearer, bytes_of, keys, noise, streamed, whole};
 
@@ -63,17 +63,17 @@ async fn a_key_that_the_service_cannot_hold_costs_no_request() {
     let long = "k".repeat(1025);
     for key in ["", ".", "..", "a\nb", "a\rb", ".well-known/acme-challenge/x", &long] {
         let error = gcs.put(&at(key), whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-        assert_eq!(error.kind, Kind::CannotHold, "{key:?}");
+        assert_eq!(error.kind, ErrorKind::CannotHold, "{key:?}");
         let error = gcs.delete(&at(key), &Expected::Any).await.unwrap_err();
-        assert_eq!(error.kind, Kind::CannotHold, "{key:?}: an empty key would name the bucket");
-        assert_eq!(gcs.begin(&at(key), &attributes(3)).await.unwrap_err().kind, Kind::CannotHold);
+        assert_eq!(error.kind, ErrorKind::CannotHold, "{key:?}: an empty key would name the bucket");
+        assert_eq!(gcs.begin(&at(key), &attributes(3)).await.unwrap_err().kind, ErrorKind::CannotHold);
     }
     let latin1 = Location::new(BUCKET, Key::new(vec![b'a', 0xe9]));
     let error = gcs.put(&latin1, whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::CannotHold);
+    assert_eq!(error.kind, ErrorKind::CannotHold);
     let elsewhere = Location::new("bucket/other", "k");
     let error = gcs.put(&elsewhere, whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::BucketMissing);
+    assert_eq!(error.kind, ErrorKind::BucketMissing);
     assert_eq!(rig.peer.counts().total(), 0);
 }
 
@@ -83,15 +83,15 @@ async fn a_put_replaces_only_what_was_expected() {
     let gcs = rig.gcs();
     let first = gcs.put(&at("k"), whole(b"one"), &attributes(3), &Expected::Absent).await.unwrap();
     let refused = gcs.put(&at("k"), whole(b"two"), &attributes(3), &Expected::Absent).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::Precondition);
+    assert_eq!(refused.kind, ErrorKind::Precondition);
     let expected = Expected::Revision(first.revision.clone().unwrap());
     let second = gcs.put(&at("k"), whole(b"two"), &attributes(3), &expected).await.unwrap();
     assert_ne!(first.revision, second.revision);
     let refused = gcs.put(&at("k"), whole(b"old"), &attributes(3), &expected).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::Precondition);
+    assert_eq!(refused.kind, ErrorKind::Precondition);
     let foreign = Expected::Revision(Revision("an-etag".into()));
     let refused = gcs.put(&at("k"), whole(b"old"), &attributes(3), &foreign).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::Precondition);
+    assert_eq!(refused.kind, ErrorKind::Precondition);
     assert_eq!(rig.peer.read(BUCKET, "k").unwrap(), b"two");
 }
 
@@ -102,7 +102,7 @@ async fn a_delete_removes_only_what_was_expected() {
     let first = gcs.put(&at("k"), whole(b"one"), &attributes(3), &Expected::Any).await.unwrap();
     let second = gcs.put(&at("k"), whole(b"two"), &attributes(3), &Expected::Any).await.unwrap();
     let refused = gcs.delete(&at("k"), &Expected::Revision(first.revision.unwrap())).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::Precondition);
+    assert_eq!(refused.kind, ErrorKind::Precondition);
     gcs.delete(&at("k"), &Expected::Revision(second.revision.clone().unwrap())).await.unwrap();
     gcs.delete(&at("k"), &Expected::Revision(second.revision.unwrap())).await.unwrap();
     gcs.delete(&at("k"), &Expected::Any).await.unwrap();
@@ -127,7 +127,7 @@ async fn metadata_provenance_and_class_arrive_and_come_back() {
         storage_class: Some("GLACIER_IR".into()),
         tags: None,
     };
-    let with = Attributes { metadata, ..attributes(3) };
+    let with = WriteAttributes { metadata, ..attributes(3) };
     gcs.put(&at("k"), whole(b"abc"), &with, &Expected::Any).await.unwrap();
     let stored = rig.peer.object(BUCKET, "k").unwrap();
     assert_eq!(stored.attributes.storage_class, "COLDLINE");
@@ -136,7 +136,7 @@ async fn metadata_provenance_and_class_arrive_and_come_back() {
     let class = Some("COLDLINE".to_owned());
     assert_eq!(head.metadata, Metadata { storage_class: class, ..with.metadata });
     assert_eq!(head.provenance, Some(with.provenance));
-    assert_eq!(head.stored.crc32c, Some(Sum::Full(crc32c::crc32c(b"abc"))));
+    assert_eq!(head.stored.crc32c, Some(Checksum::Full(crc32c::crc32c(b"abc"))));
     assert_eq!(bytes_of(Sink::open(&gcs, &at("k")).await.unwrap().unwrap()).await, b"abc", "not decompressed");
 }
 
@@ -145,7 +145,7 @@ async fn what_a_whole_body_is_goes_before_it_so_that_another_is_never_published(
     let rig = Rig::start();
     rig.peer.faults().add(Rule::on(Operation::PutObject, Fault::FlipRequest(1)));
     let error = rig.gcs().put(&at("k"), whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Corrupt);
+    assert_eq!(error.kind, ErrorKind::Corrupt);
     assert!(rig.peer.object(BUCKET, "k").is_none());
     assert_eq!(rig.peer.faults().met(), 1);
 }
@@ -155,7 +155,7 @@ async fn a_stream_is_answered_with_the_checksum_of_what_arrived() {
     let rig = Rig::start();
     let gcs = rig.gcs();
     let bytes = noise(3_000_000, 1);
-    let sum = Some(Sum::Full(crc32c::crc32c(&bytes)));
+    let sum = Some(Checksum::Full(crc32c::crc32c(&bytes)));
     let put = gcs.put(&at("k"), streamed(bytes.clone(), 70_000), &attributes(3_000_000), &Expected::Any).await.unwrap();
     assert_eq!(put.stored.crc32c, sum);
     rig.peer.faults().add(Rule::on(Operation::PutObject, Fault::FlipRequest(2_000_000)));
@@ -206,7 +206,7 @@ async fn many_puts_at_once_keep_apart() {
                 let sum = crc32c::crc32c(&body);
                 let (location, with) = (at(&format!("k{i}")), attributes(100_000));
                 let put = gcs.put(&location, streamed(body, 10_000), &with, &Expected::Absent).await.unwrap();
-                assert_eq!(put.stored.crc32c, Some(Sum::Full(sum)));
+                assert_eq!(put.stored.crc32c, Some(Checksum::Full(sum)));
             })
         })
         .collect();

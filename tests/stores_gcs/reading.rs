@@ -1,8 +1,8 @@
 //! Reading as a source: pins, ranges, absence, listings of many pages.
 
 use sandbox::{Access, Fault, Operation, Rule};
-use skyferry_core::error::{Kind, Side};
-use skyferry_core::object::{Expected, Key, Location};
+use skyferry_core::error::{ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location};
 use skyferry_core::store::{ListFrom, Pin, Sink as _, Source};
 
 use crate::{BUCKET, Rig, at, attributes, bytes_of, noise, whole};
@@ -21,16 +21,16 @@ async fn a_pinned_read_gives_that_state_or_an_error() {
     rig.peer.set_object(BUCKET, "k", b"other").unwrap();
     for by_version in [false, true] {
         let pin = Pin::State { identity: identity.clone(), by_version };
-        assert_eq!(Source::open(&gcs, &at("k"), &pin, None).await.err().unwrap().kind, Kind::SourceChanged);
-        assert_eq!(Source::head(&gcs, &at("k"), &pin).await.err().unwrap().kind, Kind::SourceChanged);
+        assert_eq!(Source::open(&gcs, &at("k"), &pin, None).await.err().unwrap().kind, ErrorKind::SourceChanged);
+        assert_eq!(Source::head(&gcs, &at("k"), &pin).await.err().unwrap().kind, ErrorKind::SourceChanged);
     }
     rig.peer.set_object(BUCKET, "k", b"first").unwrap();
     let pin = Pin::State { identity: identity.clone(), by_version: false };
     let error = Source::open(&gcs, &at("k"), &pin, None).await.err().unwrap();
-    assert_eq!(error.kind, Kind::SourceChanged, "the same bytes and ETag, another generation");
+    assert_eq!(error.kind, ErrorKind::SourceChanged, "the same bytes and ETag, another generation");
     rig.peer.remove_object(BUCKET, "k");
     let pin = Pin::State { identity, by_version: false };
-    assert_eq!(Source::open(&gcs, &at("k"), &pin, None).await.err().unwrap().kind, Kind::SourceChanged);
+    assert_eq!(Source::open(&gcs, &at("k"), &pin, None).await.err().unwrap().kind, ErrorKind::SourceChanged);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_range_gives_exactly_its_bytes() {
         assert_eq!(bytes_of(opened).await, expected);
     }
     let behind = Source::open(&gcs, &at("k"), &Pin::Newest, Some(1_000_000..1_000_001)).await;
-    assert_eq!(behind.err().unwrap().kind, Kind::SourceChanged);
+    assert_eq!(behind.err().unwrap().kind, ErrorKind::SourceChanged);
 }
 
 #[tokio::test]
@@ -60,10 +60,10 @@ async fn a_body_that_breaks_off_or_lies_about_its_length_is_an_error() {
     while let Some(chunk) = futures_util::StreamExt::next(&mut chunks).await {
         last = Some(chunk.map(|_| ()));
     }
-    assert_eq!(last.unwrap().unwrap_err().kind, Kind::Unavailable);
+    assert_eq!(last.unwrap().unwrap_err().kind, ErrorKind::Unavailable);
     let lie = Fault::Header("x-goog-stored-content-length", "999999".into());
     rig.peer.faults().add(Rule::on(Operation::GetObject, lie).times(3));
-    assert_eq!(Source::open(&gcs, &at("k"), &Pin::Newest, None).await.err().unwrap().kind, Kind::Nonsense);
+    assert_eq!(Source::open(&gcs, &at("k"), &Pin::Newest, None).await.err().unwrap().kind, ErrorKind::InvalidAnswer);
 }
 
 #[tokio::test]
@@ -74,10 +74,10 @@ async fn a_missing_object_is_none_and_a_missing_bucket_is_an_error() {
     assert!(Source::open(&gcs, &at("k"), &Pin::Newest, None).await.unwrap().is_none());
     assert!(Source::head(&gcs, &at("a\nb"), &Pin::Newest).await.unwrap().is_none(), "no object can have this key");
     let elsewhere = Location::new("not-there", "k");
-    assert_eq!(Source::head(&gcs, &elsewhere, &Pin::Newest).await.unwrap_err().kind, Kind::BucketMissing);
-    assert_eq!(Source::open(&gcs, &elsewhere, &Pin::Newest, None).await.err().unwrap().kind, Kind::BucketMissing);
+    assert_eq!(Source::head(&gcs, &elsewhere, &Pin::Newest).await.unwrap_err().kind, ErrorKind::BucketMissing);
+    assert_eq!(Source::open(&gcs, &elsewhere, &Pin::Newest, None).await.err().unwrap().kind, ErrorKind::BucketMissing);
     let error = Source::list(&gcs, "not-there", &Key::default(), ListFrom::Start).await.unwrap_err();
-    assert_eq!(error.kind, Kind::BucketMissing);
+    assert_eq!(error.kind, ErrorKind::BucketMissing);
 }
 
 #[tokio::test]
@@ -86,10 +86,10 @@ async fn a_denied_head_is_an_error_and_never_none() {
     rig.peer.set_object(BUCKET, "k", b"abc").unwrap();
     rig.peer.set_access(BUCKET, Access::WriteOnly);
     let error = Source::head(&rig.source(), &at("k"), &Pin::Newest).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Denied);
+    assert_eq!(error.kind, ErrorKind::Denied);
     assert!(error.to_string().contains("AccessDenied"), "the GET gave the words: {error}");
     let stranger = rig.client(Side::Source, vec![crate::keys("wrong")]);
-    assert_eq!(Source::head(&stranger, &at("k"), &Pin::Newest).await.unwrap_err().kind, Kind::Credentials);
+    assert_eq!(Source::head(&stranger, &at("k"), &Pin::Newest).await.unwrap_err().kind, ErrorKind::Credentials);
 }
 
 #[tokio::test]
@@ -134,6 +134,6 @@ async fn reads_are_tried_again_and_writes_are_not() {
     assert_eq!(rig.peer.faults().met(), 6);
     rig.peer.faults().add(down(Operation::PutObject));
     let error = rig.gcs().put(&at("k"), whole(b"abc"), &attributes(3), &Expected::Any).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Throttled);
+    assert_eq!(error.kind, ErrorKind::Throttled);
     assert_eq!(rig.peer.counts().of(Operation::PutObject), 1);
 }

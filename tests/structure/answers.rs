@@ -2,9 +2,9 @@
 
 use std::fmt::{Display, Write};
 
-use skyferry_core::error::{CopyError, Kind, Side, Verdict};
-use skyferry_core::object::Location;
-use skyferry_stores::xml_api::answers::{self, Asked, CODES, NO_CODE, Row, UNKNOWN_CODES};
+use skyferry_core::error::{CopyError, ErrorKind, Side, Verdict};
+use skyferry_core::model::Location;
+use skyferry_stores::xml_api::answers::{self, AnswerRow, CODES, NO_CODE, RequestKind, UNKNOWN_CODES};
 
 use crate::root;
 
@@ -41,18 +41,18 @@ const PARTS: &[(&str, &str)] = &[
 ];
 
 /// Every request kind with its name, the commonest ones first: exceptions are counted against them.
-const ASKED: [(Asked, &str); 6] = [
-    (Asked::Control, "parts, listings and control requests"),
-    (Asked::Read, "GET"),
-    (Asked::Head, "HEAD"),
-    (Asked::Write, "a write without a condition"),
-    (Asked::WriteIf, "a write under a condition"),
-    (Asked::Delete, "a delete"),
+const ASKED: [(RequestKind, &str); 6] = [
+    (RequestKind::Control, "parts, listings and control requests"),
+    (RequestKind::Read, "GET"),
+    (RequestKind::Head, "HEAD"),
+    (RequestKind::Write, "a write without a condition"),
+    (RequestKind::WriteIf, "a write under a condition"),
+    (RequestKind::Delete, "a delete"),
 ];
 
 /// What most requests take it for, then the others with their requests.
-fn taken(kind: impl Fn(Asked) -> Kind) -> String {
-    let mut groups: Vec<(Kind, Vec<&str>)> = Vec::new();
+fn taken(kind: impl Fn(RequestKind) -> ErrorKind) -> String {
+    let mut groups: Vec<(ErrorKind, Vec<&str>)> = Vec::new();
     for (asked, name) in ASKED {
         let kind = kind(asked);
         match groups.iter_mut().find(|(known, _)| *known == kind) {
@@ -65,7 +65,7 @@ fn taken(kind: impl Fn(Asked) -> Kind) -> String {
     let mut text = String::new();
     for (n, (kind, names)) in groups.iter().enumerate() {
         let (before, after) = if n == 0 { ("", String::new()) } else { ("; ", format!(" for {}", names.join(", "))) };
-        text.extend([before, kind.words(), &after]);
+        text.extend([before, kind.as_str(), &after]);
     }
     text
 }
@@ -76,7 +76,7 @@ fn heading(into: &mut String, part: usize, columns: &str) {
     into.extend(["\n## ", title, "\n\n", words, "\n\n", columns, "\n", &rule, "|\n"]);
 }
 
-fn rows<T: Display>(into: &mut String, rows: &[Row<T>]) {
+fn rows<T: Display>(into: &mut String, rows: &[AnswerRow<T>]) {
     for row in rows {
         let answers: Vec<String> = row.answers.iter().map(|answer| format!("`{answer}`")).collect();
         let taken = taken(|asked| row.taken.kind(asked));
@@ -92,7 +92,7 @@ fn others(into: &mut String, code: &str) {
 }
 
 /// Each kind that an answer can be taken for, once, in the order of the tables.
-fn kinds() -> Vec<Kind> {
+fn kinds() -> Vec<ErrorKind> {
     let taken = CODES.iter().map(|row| row.taken).chain(UNKNOWN_CODES.iter().chain(NO_CODE).map(|row| row.taken));
     let mut kinds = Vec::new();
     for kind in taken.flat_map(|taken| ASKED.map(|(asked, _)| taken.kind(asked))) {
@@ -103,11 +103,11 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn done_about(kind: Kind) -> &'static str {
+fn done_about(kind: ErrorKind) -> &'static str {
     let error = CopyError::new(Side::Destination, kind, "PutObject", &Location::new("bucket", "key"), "");
     match error.verdict() {
         Verdict::Retry => "tried again; parked after its attempts",
-        Verdict::Weather => "an outage; parked after its attempts where other objects succeed meanwhile",
+        Verdict::Outage => "an outage; parked after its attempts where other objects succeed meanwhile",
         Verdict::Refused => {
             "parked at once where other objects succeed meanwhile, after its attempts where nothing else is tried; else an outage"
         }
@@ -128,7 +128,7 @@ fn document() -> String {
     others(&mut text, "");
     heading(&mut text, 3, "| Taken for | What happens |");
     for kind in kinds() {
-        writeln!(text, "| {} | {} |", kind.words(), done_about(kind)).expect("a String grows");
+        writeln!(text, "| {} | {} |", kind.as_str(), done_about(kind)).expect("a String grows");
     }
     text
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use skyferry_core::permissions::{self, On, PERMISSIONS, Permission, Role};
+use skyferry_core::permissions::{self, PERMISSIONS, Permission, Resource, Role};
 
 use crate::root;
 
@@ -50,24 +50,25 @@ const ROLES: &[(Role, &str, &str)] = &[
     (Role::Operator, "Operator", "For who sets up and looks after it, besides the agents' own."),
 ];
 
-fn arn(on: On) -> &'static str {
+fn arn(on: Resource) -> &'static str {
     match on {
-        On::Bucket => "arn:aws:s3:::BUCKET",
-        On::Objects => "arn:aws:s3:::BUCKET/*",
-        On::Queue => "arn:aws:sqs:REGION:ACCOUNT:QUEUE",
-        On::DeadLetters => "arn:aws:sqs:REGION:ACCOUNT:DEAD-LETTERS",
-        On::Table => "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE",
-        On::Parameter => "arn:aws:ssm:REGION:ACCOUNT:parameter/NAME",
-        On::KmsKey => "arn:aws:kms:REGION:ACCOUNT:key/ID",
-        On::Secret => "the secret",
-        On::Project => "the project",
+        Resource::Bucket => "arn:aws:s3:::BUCKET",
+        Resource::Objects => "arn:aws:s3:::BUCKET/*",
+        Resource::Queue => "arn:aws:sqs:REGION:ACCOUNT:QUEUE",
+        Resource::DeadLetters => "arn:aws:sqs:REGION:ACCOUNT:DEAD-LETTERS",
+        Resource::Table => "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE",
+        Resource::Parameter => "arn:aws:ssm:REGION:ACCOUNT:parameter/NAME",
+        Resource::KmsKey => "arn:aws:kms:REGION:ACCOUNT:key/ID",
+        Resource::Secret => "the secret",
+        Resource::Project => "the project",
     }
 }
 
 /// What is always needed, as a policy: a statement a resource, in the table's order.
 fn policy(role: Role) -> String {
-    let needed: Vec<&Permission> = permissions::of(role).filter(|permission| permission.only_for.is_none()).collect();
-    let mut places: Vec<On> = Vec::new();
+    let needed: Vec<&Permission> =
+        permissions::of_role(role).filter(|permission| permission.only_for.is_none()).collect();
+    let mut places: Vec<Resource> = Vec::new();
     for permission in &needed {
         if !places.contains(&permission.on) {
             places.push(permission.on);
@@ -90,12 +91,12 @@ fn document() -> String {
     let mut text = OPENING.to_owned();
     for (role, title, words) in ROLES {
         writeln!(text, "\n## {title}\n\n{words}\n").expect("a String grows");
-        let always = permissions::of(*role).any(|permission| permission.only_for.is_none());
+        let always = permissions::of_role(*role).any(|permission| permission.only_for.is_none());
         if always && *role != Role::Google {
             writeln!(text, "```json\n{}\n```\n", policy(*role)).expect("a String grows");
         }
         text.push_str("| Permission | on | only for | what for |\n|---|---|---|---|\n");
-        for Permission { action, on, only_for, purpose, .. } in permissions::of(*role) {
+        for Permission { action, on, only_for, purpose, .. } in permissions::of_role(*role) {
             let on = arn(*on).trim_start_matches("arn:aws:");
             let only_for = only_for.map(|only| format!("`{only}`")).unwrap_or_default();
             writeln!(text, "| `{action}` | `{on}` | {only_for} | {purpose} |").expect("a String grows");
@@ -154,7 +155,7 @@ fn the_templates_grant_what_the_table_names_and_no_more() {
 #[test]
 fn every_action_is_one_of_its_service_and_stands_once_in_its_role() {
     for (role, ..) in ROLES {
-        let rows: Vec<&Permission> = permissions::of(*role).collect();
+        let rows: Vec<&Permission> = permissions::of_role(*role).collect();
         let names: BTreeSet<(&str, String)> = rows.iter().map(|row| (row.action, format!("{:?}", row.on))).collect();
         assert!(!rows.is_empty() && names.len() == rows.len(), "{role:?}");
     }

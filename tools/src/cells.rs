@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use skyferry_core::object::is_unprintable;
+use skyferry_core::model::is_unprintable;
 
 /// The text as a cell: what is not printable escaped, and an apostrophe before what would begin a formula.
 pub fn cell(text: &str) -> Cow<'_, str> {

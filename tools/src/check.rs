@@ -15,23 +15,23 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skyferry_agent::notice::Shutdown;
-use skyferry_agent::wiring::{ALLOW, Apart, DENIED, bucket_pairs};
+use skyferry_agent::shutdown::Shutdown;
+use skyferry_agent::wiring::{ALLOW, Components, DENIED, bucket_pairs};
 use skyferry_config as config;
 use skyferry_config::Settings;
 use skyferry_core::ledger::Subject;
-use skyferry_core::object::Key;
-use skyferry_core::route::{Decision, Pairs, Route};
+use skyferry_core::model::Key;
+use skyferry_core::route::{BucketPairs, Route, RouteDecision};
 use skyferry_core::store::Sink;
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::settings::Config;
-use crate::show::Show;
-use crate::usage::Usage;
-use events::Ears;
-use finding::{Findings, Verdict};
-use folder::Folder;
-use large::Place;
+use crate::output::Output;
+use crate::settings::ConfigArgument;
+use crate::usage::UsageError;
+use events::SubscribedQueue;
+use finding::{CheckStatus, Findings};
+use folder::ProbeFolder;
+use large::ProbeTarget;
 
 /// Where STS is, if not at its region's own place: as Amazon's own programs read it.
 const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
@@ -47,7 +47,7 @@ const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 #[command(after_help = "Example: skyferry check --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
     #[command(flatten)]
-    config: Config,
+    config: ConfigArgument,
     /// The folder for probes, under the destination's prefix.
     #[arg(long, value_name = "PREFIX", default_value = ".skyferry-check/")]
     probe_prefix: String,
@@ -66,13 +66,13 @@ impl cli::Command for Arguments {
         let settings = self.config.load()?;
         let prefix = self.probe_prefix.trim_end_matches('/');
         if prefix.is_empty() || prefix.starts_with('/') {
-            return Err(Usage("--probe-prefix is a folder of its own, like .skyferry-check/".into()).into());
+            return Err(UsageError("--probe-prefix is a folder of its own, like .skyferry-check/".into()).into());
         }
-        let mut findings = Findings::new(&cli.show);
+        let mut findings = Findings::new(&cli.output);
         let prefix = format!("{prefix}/");
-        let finished = cli.stoppable(check(&settings, self, &prefix, &cli.shutdown, &mut findings))?;
-        conclude(&findings, &cli.show)?;
-        Ok(match (finished, findings.count(Verdict::Failed)) {
+        let finished = cli.interruptible(check(&settings, self, &prefix, &cli.shutdown, &mut findings))?;
+        conclude(&findings, &cli.output)?;
+        Ok(match (finished, findings.count(CheckStatus::Failed)) {
             (false, _) => cli.stopped(),
             (true, 0) => DONE,
             (true, _) => FAILED,
@@ -90,23 +90,24 @@ async fn check(
 ) -> anyhow::Result<bool> {
     let write = !arguments.no_write;
     let sts = STS.iter().find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
-    let apart = Apart::open(settings, sts).await?;
-    let mut routes: Vec<&Route> = apart.router.iter().flat_map(|router| router.routes()).collect();
-    let folders = folders(&apart, &routes, prefix);
-    let heard = if arguments.notification_probe.is_some() { to_be_heard(&apart, &routes, prefix) } else { Vec::new() };
+    let components = Components::open(settings, sts).await?;
+    let mut routes: Vec<&Route> = components.router.iter().flat_map(|router| router.routes()).collect();
+    let folders = folders(&components, &routes, prefix);
+    let heard =
+        if arguments.notification_probe.is_some() { event_probes(&components, &routes, prefix) } else { Vec::new() };
     routes.sort_by_key(|route| (route.source_bucket.clone(), route.source_prefix.clone()));
     let looked = async {
-        identities(&apart, findings);
-        routes_of(&apart, settings, findings).await;
-        for (name, queue) in &apart.queues {
+        identities(&components, findings);
+        routes_of(&components, settings, findings).await;
+        for (name, queue) in &components.queues {
             queue::probe(name, queue, write, findings).await;
         }
-        let kept = !matches!(settings.ledger, config::Ledger::None);
-        ledger::probe(&apart.ledger, kept, write, findings).await;
-        if let (Ok(opened), Ok(router)) = (&apart.ledger, &apart.router) {
-            ledger::rights(&*opened.ledger, router, findings).await;
+        let kept = !matches!(settings.ledger, config::LedgerSettings::None);
+        ledger::probe(&components.ledger, kept, write, findings).await;
+        if let (Ok(opened), Ok(router)) = (&components.ledger, &components.router) {
+            ledger::check_permissions(&*opened.ledger, router, findings).await;
         }
-        match &apart.source {
+        match &components.source {
             Ok(source) => {
                 for route in &routes {
                     source::probe(&**source, route, settings, findings).await;
@@ -118,9 +119,9 @@ async fn check(
             }
         }
         for heard in &heard {
-            events_of(&apart, heard, arguments.notification_probe.unwrap_or_default(), findings).await;
+            events_of(&components, heard, arguments.notification_probe.unwrap_or_default(), findings).await;
         }
-        destination(&apart, &folders, settings, write, findings).await;
+        destination(&components, &folders, settings, write, findings).await;
     };
     let finished = tokio::select! {
         () = looked => true,
@@ -137,25 +138,25 @@ async fn check(
     Ok(finished)
 }
 
-fn identities(apart: &Apart, findings: &mut Findings<'_>) {
+fn identities(components: &Components, findings: &mut Findings<'_>) {
     findings.about("keys");
-    for identity in &apart.identities {
+    for identity in &components.identities {
         match &identity.caller {
-            Ok(Some(caller)) => findings.fine(identity.role, format!("{caller}, from {}", identity.from)),
-            Ok(None) => findings.fine(identity.role, format!("from {}", identity.from)),
+            Ok(Some(caller)) => findings.pass(identity.role, format!("{caller}, from {}", identity.from)),
+            Ok(None) => findings.pass(identity.role, format!("from {}", identity.from)),
             Err(error) => findings.fail(identity.role, error, &[]),
         }
     }
 }
 
 /// The allow-list, the predecessors' bucket pairs included.
-async fn routes_of(apart: &Apart, settings: &Settings, findings: &mut Findings<'_>) {
+async fn routes_of(components: &Components, settings: &Settings, findings: &mut Findings<'_>) {
     findings.about("routes");
-    match (&apart.router, &settings.bucket_pairs) {
+    match (&components.router, &settings.bucket_pairs) {
         (Err(error), _) => findings.fail("routes", error, &[]),
         (Ok(router), Some(at)) => match router.without_pairs() {
-            None => findings.fine("bucket pairs", format!("{} are known", router.pairs().len())),
-            Some(Pairs::Denied) => findings.warn("bucket pairs", (DENIED, ALLOW), &[]),
+            None => findings.pass("bucket pairs", format!("{} are known", router.pairs().len())),
+            Some(BucketPairs::Denied) => findings.warn("bucket pairs", (DENIED, ALLOW), &[]),
             Some(_) => match bucket_pairs(at, &settings.metadata).await {
                 Err(error) => findings.fail("bucket pairs", &error, &[]),
                 Ok(_) => findings.warn("bucket pairs", ("could not be read at first", "try again"), &[]),
@@ -166,25 +167,25 @@ async fn routes_of(apart: &Apart, settings: &Settings, findings: &mut Findings<'
 }
 
 /// A folder for each place that routes write to, with the storage class that they write.
-fn folders<'a>(apart: &Apart, routes: &[&'a Route], prefix: &str) -> Vec<(Folder, &'a Route)> {
-    let Ok(sink) = &apart.sink else { return Vec::new() };
+fn folders<'a>(components: &Components, routes: &[&'a Route], prefix: &str) -> Vec<(ProbeFolder, &'a Route)> {
+    let Ok(sink) = &components.sink else { return Vec::new() };
     let mut places: Vec<&Route> = routes.to_vec();
     places.sort_by_key(|route| (route.bucket.clone(), route.prefix.clone()));
     places.dedup_by_key(|route| (route.bucket.clone(), route.prefix.clone()));
-    let folder = |route: &Route| Folder::new(sink.clone(), route.bucket.clone(), &route.prefix, prefix);
+    let folder = |route: &Route| ProbeFolder::new(sink.clone(), route.bucket.clone(), &route.prefix, prefix);
     places.into_iter().map(|route| (folder(route), route)).collect()
 }
 
 async fn destination(
-    apart: &Apart,
-    folders: &[(Folder, &Route)],
+    components: &Components,
+    folders: &[(ProbeFolder, &Route)],
     settings: &Settings,
     write: bool,
     findings: &mut Findings<'_>,
 ) {
     // A directory is written by this very program: nothing comes between.
-    let far = !matches!(settings.destination, config::Store::Directory { .. });
-    let sink: &Arc<dyn Sink> = match &apart.sink {
+    let far = !matches!(settings.destination, config::StoreSettings::Directory { .. });
+    let sink: &Arc<dyn Sink> = match &components.sink {
         Ok(sink) => sink,
         Err(error) => {
             findings.about("destination");
@@ -198,7 +199,7 @@ async fn destination(
             continue;
         }
         let class = route.storage_class.as_deref();
-        let place = Place { sink, folder, storage_class: class, remedy: remedy(&settings.destination) };
+        let place = ProbeTarget { sink, folder, storage_class: class, remedy: remedy(&settings.destination) };
         if single::probe(&place, findings).await {
             if far {
                 single::wrong_bytes(&**sink, folder, class, findings).await;
@@ -213,9 +214,9 @@ async fn destination(
 }
 
 /// What to try with an S3 that does not do as Amazon's does.
-fn remedy(destination: &config::Store) -> &'static str {
+fn remedy(destination: &config::StoreSettings) -> &'static str {
     match destination {
-        config::Store::S3(s3) if s3.profile == config::Dialect::Aws => {
+        config::StoreSettings::S3(s3) if s3.profile == config::S3Dialect::Aws => {
             "if this is not Amazon's own service, set [destination] profile = \"generic\", and check again"
         }
         _ => "",
@@ -225,58 +226,58 @@ fn remedy(destination: &config::Store) -> &'static str {
 /// A probe of a bucket's events, with the two places where it may leave something.
 struct Heard {
     subject: Subject,
-    source: Folder,
-    copies: Folder,
+    source: ProbeFolder,
+    copies: ProbeFolder,
 }
 
-fn to_be_heard(apart: &Apart, routes: &[&Route], prefix: &str) -> Vec<Heard> {
-    let (Ok(router), Ok(written), Ok(sink)) = (&apart.router, &apart.source_written, &apart.sink) else {
+fn event_probes(components: &Components, routes: &[&Route], prefix: &str) -> Vec<Heard> {
+    let (Ok(router), Ok(written), Ok(sink)) = (&components.router, &components.source_written, &components.sink) else {
         return Vec::new();
     };
     let heard = |route: &&Route| {
         let bucket = route.source_bucket.clone()?;
-        let source = Folder::new(written.clone(), bucket, &route.source_prefix, prefix);
+        let source = ProbeFolder::new(written.clone(), bucket, &route.source_prefix, prefix);
         let at = source.at("event");
-        let Decision::Go { destination, .. } = router.decide(&at, None) else { return None };
+        let RouteDecision::Copy { destination, .. } = router.decide(&at, None) else { return None };
         let under = destination.key.as_bytes().strip_suffix(b"event")?.to_vec();
-        let copies = Folder::of(sink.clone(), destination.bucket.clone(), Key::new(under));
+        let copies = ProbeFolder::of(sink.clone(), destination.bucket.clone(), Key::new(under));
         copies.at("event");
         Some(Heard { subject: Subject::of(router, at, destination), source, copies })
     };
     routes.iter().filter_map(heard).collect()
 }
 
-async fn events_of(apart: &Apart, heard: &Heard, patience: Duration, findings: &mut Findings<'_>) {
+async fn events_of(components: &Components, heard: &Heard, patience: Duration, findings: &mut Findings<'_>) {
     findings.about(format!("source {}", heard.subject.source.bucket));
-    let (Ok(written), Ok(ledger)) = (&apart.source_written, &apart.ledger) else {
+    let (Ok(written), Ok(ledger)) = (&components.source_written, &components.ledger) else {
         return findings.warn("events", ("not tried: see above", ""), &[]);
     };
-    let Some((_, Ok(queue))) = apart.queues.iter().find(|(_, queue)| queue.is_ok()) else {
+    let Some((_, Ok(queue))) = components.queues.iter().find(|(_, queue)| queue.is_ok()) else {
         return findings.warn("events", ("not tried: no queue answers", ""), &[]);
     };
-    let ears = Ears { queue: &*queue.queue, ledger: &*ledger.ledger, patience };
-    events::probe(&**written, &heard.subject, &ears, findings).await;
+    let listener = SubscribedQueue { queue: &*queue.queue, ledger: &*ledger.ledger, patience };
+    events::probe(&**written, &heard.subject, &listener, findings).await;
 }
 
 /// A second signal leaves it.
-async fn clear(folder: &Folder, shutdown: &Shutdown, findings: &mut Findings<'_>) {
+async fn clear(folder: &ProbeFolder, shutdown: &Shutdown, findings: &mut Findings<'_>) {
     findings.about(format!("probe {}/{}", folder.bucket(), folder.prefix()));
     let stays = tokio::select! {
         stays = folder.clear() => stays,
         () = shutdown.now.cancelled() => vec!["whatever is there".to_owned()],
     };
     match &stays[..] {
-        [] => findings.fine("cleaning up", "nothing of it is left"),
+        [] => findings.pass("cleaning up", "nothing of it is left"),
         stays => findings.fail("cleaning up", (format!("left: {}", stays.join(", ")), "remove it by hand"), &[]),
     }
 }
 
-fn conclude(findings: &Findings<'_>, show: &Show) -> anyhow::Result<()> {
+fn conclude(findings: &Findings<'_>, output: &Output) -> anyhow::Result<()> {
     let promises = promises::promises(&findings.facts);
-    let (failed, warnings) = (findings.count(Verdict::Failed), findings.count(Verdict::Warning));
-    show.say(&promises::words(&promises))?;
-    show.say(&format!("{} facts, {failed} failed, {warnings} warnings", findings.facts.len()))?;
-    show.json(serde_json::json!({
+    let (failed, warnings) = (findings.count(CheckStatus::Failed), findings.count(CheckStatus::Warning));
+    output.line(&promises::describe(&promises))?;
+    output.line(&format!("{} facts, {failed} failed, {warnings} warnings", findings.facts.len()))?;
+    output.json(serde_json::json!({
         "facts": findings.facts, "promises": promises, "failed": failed, "warnings": warnings,
     }))?;
     Ok(())

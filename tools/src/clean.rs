@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use skyferry_agent::janitor::{AGE, Begun, Swept};
+use skyferry_agent::janitor::{AGE, SweepReport, SweepScope};
 use skyferry_agent::wiring::Agent;
 use skyferry_config as config;
 
 use crate::cli::{self, Cli, DONE};
-use crate::settings::Config;
+use crate::settings::ConfigArgument;
 
 /// Aborts leftover multipart uploads at the destinations of the settings' routes.
 ///
@@ -20,7 +20,7 @@ use crate::settings::Config;
 #[command(after_help = "Example: skyferry clean --config /etc/skyferry/agent.toml --dry-run")]
 pub struct Arguments {
     #[command(flatten)]
-    config: Config,
+    config: ConfigArgument,
     /// Only uploads older than this: 18h, 3d.
     #[arg(long, value_name = "AGE", value_parser = config::duration, default_value = "18h")]
     older_than: Duration,
@@ -33,7 +33,7 @@ impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let settings = self.config.load()?;
         if self.older_than < AGE && !self.dry_run {
-            cli.voice.line(&format!(
+            cli.console.line(&format!(
                 "skyferry: uploads younger than {} hours may be an agent's that is at work",
                 AGE.as_secs() / 3600
             ));
@@ -43,11 +43,11 @@ impl cli::Command for Arguments {
             let mut janitor = Agent::build(&settings).await?.janitor();
             janitor.dry = self.dry_run;
             janitor.tell = Some(Box::new(move |at, upload| eprintln!("{done}: {at} (upload {upload})")));
-            let Swept { aborted, live, foreign } = janitor.sweep(Begun::Ago(self.older_than)).await?;
-            cli.show.say(&format!(
+            let SweepReport { aborted, live, foreign } = janitor.sweep(SweepScope::OlderThan(self.older_than)).await?;
+            cli.output.line(&format!(
                 "{aborted} uploads {done}, {live} left to their writers, {foreign} not known to be Skyferry's"
             ))?;
-            cli.show.json(json!({ "dry_run": self.dry_run, "ended": aborted, "live": live, "foreign": foreign }))?;
+            cli.output.json(json!({ "dry_run": self.dry_run, "ended": aborted, "live": live, "foreign": foreign }))?;
             Ok(DONE)
         })
     }

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use skyferry_agent::notice::{Reason, Shutdown};
-use skyferry_agent::process;
+use skyferry_agent::hardening;
+use skyferry_agent::shutdown::{Shutdown, ShutdownReason};
 
-use crate::show::Show;
-use crate::ticker;
-use crate::usage::{OrUsage as _, Usage};
-use crate::voice::{self, Voice};
+use crate::console::{self, Console};
+use crate::output::Output;
+use crate::progress_line;
+use crate::usage::{OrUsage as _, UsageError};
 
 /// The work is done, and there is nothing to report.
 pub const DONE: u8 = 0;
@@ -51,16 +51,16 @@ pub trait Command {
     /// Its work is an agent's or a listing's, whose warnings are shown also without -v.
     const WARNINGS: bool = false;
 
-    /// Ends with the exit code; with an error it is [`FAILED`], with [`Usage`] [`WRONG`].
+    /// Ends with the exit code; with an error it is [`FAILED`], with [`UsageError`] [`WRONG`].
     fn run(&self, cli: &Cli) -> anyhow::Result<u8>;
 }
 
 /// What a verb is given.
 pub struct Cli {
     /// The result goes here,
-    pub show: Show,
+    pub output: Output,
     /// and everything else that a person reads here.
-    pub voice: Voice,
+    pub console: Console,
     pub shutdown: Shutdown,
     pub verbose: bool,
     progress: bool,
@@ -70,22 +70,22 @@ impl Cli {
     fn open(flags: &Flags, warnings: bool) -> anyhow::Result<Cli> {
         let (verbose, progress) = (flags.verbose > 0, !flags.no_progress && !flags.quiet);
         // A log between the bars would tear them to pieces.
-        let show = Show::new(flags.json, progress && (!verbose || flags.log_file.is_some()));
-        let voice = Voice::new(show.bars.then(ticker::bar), flags.quiet);
+        let output = Output::new(flags.json, progress && (!verbose || flags.log_file.is_some()));
+        let console = Console::new(output.bars.then(progress_line::bar), flags.quiet);
         let file = |path: &PathBuf| {
             let file = OpenOptions::new().create(true).append(true).open(path);
             file.with_context(|| format!("--log-file {}", path.display())).or_usage()
         };
         match flags.log_file.as_ref().map(file).transpose()? {
-            Some(file) => voice::log_to(flags.verbose.max(1), file),
-            None => voice::log(flags.verbose, warnings && !flags.quiet, &voice),
+            Some(file) => console::log_to(flags.verbose.max(1), file),
+            None => console::log(flags.verbose, warnings && !flags.quiet, &console),
         }
-        Ok(Cli { show, voice, shutdown: Shutdown::default(), verbose, progress })
+        Ok(Cli { output, console, shutdown: Shutdown::default(), verbose, progress })
     }
 
     /// Runs it to its end; a signal drops it where it is.
     pub fn block_on(&self, work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
-        self.stoppable(async {
+        self.interruptible(async {
             tokio::select! {
                 ended = work => ended,
                 () = self.shutdown.stop.cancelled() => Ok(self.stopped()),
@@ -94,20 +94,20 @@ impl Cli {
     }
 
     /// Runs what minds [`Cli::shutdown`] by itself.
-    pub fn stoppable<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        let runtime = process::runtime()?;
+    pub fn interruptible<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let runtime = hardening::runtime()?;
         let ended = runtime.block_on(async {
             self.shutdown.listen()?;
             work.await
         });
         runtime.shutdown_timeout(LAST);
-        self.voice.clear();
+        self.console.clear();
         ended
     }
 
     /// The exit code of what was stopped.
     pub fn stopped(&self) -> u8 {
-        self.shutdown.reason().map_or(FAILED, Reason::exit_code)
+        self.shutdown.reason().map_or(FAILED, ShutdownReason::exit_code)
     }
 
     /// Whether progress is shown at all.
@@ -118,7 +118,7 @@ impl Cli {
     /// Shows how far it is, for as long as this is polled.
     pub async fn ticker(&self, text: impl FnMut() -> String) {
         match self.progress {
-            true => ticker::tell(self.voice.clone(), text).await,
+            true => progress_line::run(self.console.clone(), text).await,
             false => std::future::pending().await,
         }
     }
@@ -129,6 +129,6 @@ pub fn run<C: Command>(command: &C, flags: &Flags) -> ExitCode {
     let ended = Cli::open(flags, C::WARNINGS).and_then(|cli| command.run(&cli));
     ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("skyferry: {error:#}");
-        if error.is::<Usage>() { WRONG } else { FAILED }
+        if error.is::<UsageError>() { WRONG } else { FAILED }
     }))
 }

@@ -6,17 +6,17 @@
 //! ```
 
 mod bounds;
+mod classify;
 mod equality;
 mod finding;
-mod judge;
-mod look;
+mod head_check;
 mod merge;
 mod ranges;
 mod tally;
 
+pub use classify::Classifier;
 pub use equality::{by_ledger, by_listings};
-pub use finding::{Basis, Finding, Pair, Sides, Verdict, Why};
-pub use judge::Judge;
-pub use look::Look;
+pub use finding::{ComparedSides, Comparison, Difference, EqualityBasis, Finding, ListedPair};
+pub use head_check::HeadCheck;
 pub use ranges::{AT_ONCE, in_order, side_by_side};
 pub use tally::Tally;

@@ -20,7 +20,7 @@ impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut crate::Arguments::command(), "skyferry", &mut script);
-        cli.show.say(String::from_utf8(script)?.trim_end())?;
+        cli.output.line(String::from_utf8(script)?.trim_end())?;
         Ok(DONE)
     }
 }

@@ -3,22 +3,22 @@
 //! ```text
 //! arguments  what is typed            place      SRC and DST
 //! settings   → the agent's settings   state      the file that remembers
-//! lister     feeds the queue: pages of the source beside those `there`
+//! lister     feeds the queue: pages of the source beside those `destination_listing`
 //! progress   how far it is            ending     the summary and the exit code
 //! single_node  the predecessors' ini as the command that it means
 //! default_keys where keys come from that no flag names
 //! ```
 
 mod arguments;
-mod default_keys;
-mod ending;
+mod default_credentials;
+mod destination_listing;
+mod endpoint_arg;
 mod lister;
-mod place;
 mod progress;
 mod settings;
 mod single_node;
 mod state;
-mod there;
+mod summary;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -27,32 +27,32 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
-use skyferry_agent::janitor::{Begun, Swept};
-use skyferry_agent::notice::Reason;
-use skyferry_agent::wiring::{Agent, Until};
-use skyferry_config::{Settings, Store};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Key, Location};
+use skyferry_agent::janitor::{SweepReport, SweepScope};
+use skyferry_agent::shutdown::ShutdownReason;
+use skyferry_agent::wiring::{Agent, RunUntil};
+use skyferry_config::{Settings, StoreSettings};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Key, Location};
 use skyferry_core::store::{ListFrom, Listed, Pin};
-use skyferry_sqlite::queue::EmbeddedQueue;
+use skyferry_sqlite::queue::SqliteQueue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::{self, Cli, DONE, FAILED, WRONG};
+use crate::console::Console;
+use crate::filter::ObjectFilter;
 use crate::inventory::Listing;
-use crate::pages::{End, Place as Side, in_order};
-use crate::patience::Patience;
-use crate::select::Filter;
-use crate::show::Show;
-use crate::usage::{OrUsage as _, Usage};
-use crate::voice::Voice;
+use crate::output::Output;
+use crate::pages::{ListedStore, ListingTarget as Side, in_order};
+use crate::retry::RetryPolicy;
+use crate::usage::{OrUsage as _, UsageError};
 pub use arguments::Arguments;
-use ending::Ending;
+use endpoint_arg::EndpointArgument;
 use lister::Lister;
-use place::Place;
-use progress::Progress;
-use settings::Origin;
+use progress::CopyProgress;
+use settings::CopyOrigin;
+use summary::CopySummary;
 
 /// By how many seconds this clock and the destination's may differ.
 const SKEW: i64 = 60;
@@ -61,11 +61,11 @@ impl cli::Command for Arguments {
     const WARNINGS: bool = true;
 
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
-        let Some(config) = &self.config else { return cli.stoppable(perform(self, cli)) };
+        let Some(config) = &self.config else { return cli.interruptible(perform(self, cli)) };
         let meant = single_node::read(config).with_context(|| format!("--config {}", config.display())).or_usage()?;
         eprintln!("{}", meant.describe(config));
         match meant.arguments(std::env::args_os()) {
-            Ok(arguments) => cli.stoppable(perform(&arguments, cli)),
+            Ok(arguments) => cli.interruptible(perform(&arguments, cli)),
             Err(error) => {
                 let _ = error.print();
                 Ok(WRONG)
@@ -76,13 +76,13 @@ impl cli::Command for Arguments {
 
 async fn perform(arguments: &Arguments, cli: &Cli) -> anyhow::Result<u8> {
     let started = Instant::now();
-    let patience = Patience::new(arguments.patience, cli.voice.clone());
+    let patience = RetryPolicy::new(arguments.patience, cli.console.clone());
     let prepared = tokio::select! {
-        prepared = Copying::prepare(arguments, &patience, &cli.voice) => prepared?,
+        prepared = Copying::prepare(arguments, &patience, &cli.console) => prepared?,
         () = cli.shutdown.stop.cancelled() => return Ok(cli.stopped()),
     };
     if arguments.dry_run {
-        return prepared.tell(cli, started).await;
+        return prepared.report_dry_run(cli, started).await;
     }
     prepared.copy(cli, started).await
 }
@@ -91,8 +91,8 @@ async fn perform(arguments: &Arguments, cli: &Cli) -> anyhow::Result<u8> {
 struct Copying {
     agent: Agent,
     lister: Lister,
-    queue: Arc<EmbeddedQueue>,
-    patience: Patience,
+    queue: Arc<SqliteQueue>,
+    patience: RetryPolicy,
     /// When the work began that nobody has cleaned up after.
     began: i64,
     /// Of a dry run: what stands for a state or a destination that is not there.
@@ -100,14 +100,14 @@ struct Copying {
 }
 
 impl Copying {
-    async fn prepare(arguments: &Arguments, patience: &Patience, voice: &Voice) -> anyhow::Result<Copying> {
+    async fn prepare(arguments: &Arguments, patience: &RetryPolicy, console: &Console) -> anyhow::Result<Copying> {
         let named = |text: &Option<OsString>, which: &str| {
-            Place::parse(text.as_deref().unwrap_or_default()).map_err(|why| anyhow!("{which}: {why}"))
+            EndpointArgument::parse(text.as_deref().unwrap_or_default()).map_err(|why| anyhow!("{which}: {why}"))
         };
         let source = named(&arguments.source, "SRC").or_usage()?;
         let destination = named(&arguments.destination, "DST").or_usage()?;
-        let filter = Filter::new(&arguments.selection).or_usage()?;
-        let mut origin = Origin::of(&source)?;
+        let filter = ObjectFilter::new(&arguments.selection).or_usage()?;
+        let mut origin = CopyOrigin::of(&source)?;
         let pair = pair(arguments, &source, &destination);
         let mut file = state::path(arguments.state.as_deref(), &pair).or_usage()?;
         let scratch = match arguments.dry_run {
@@ -115,35 +115,35 @@ impl Copying {
             false => None,
         };
         if arguments.restart && scratch.is_none() {
-            state::forget(&file)?;
+            state::delete(&file)?;
         }
         if let Some(scratch) = scratch.as_ref().filter(|_| arguments.restart || !file.exists()) {
             file = scratch.path().join("state");
         }
-        let settings = |origin: &Origin| -> anyhow::Result<Settings> {
+        let settings = |origin: &CopyOrigin| -> anyhow::Result<Settings> {
             let places = [&source, &destination];
             let mut settings = settings::settings(arguments, origin, places, &file).or_usage()?;
-            if let (Some(scratch), Store::Directory { path }) = (&scratch, &mut settings.destination)
+            if let (Some(scratch), StoreSettings::Directory { path }) = (&scratch, &mut settings.destination)
                 && !path.exists()
             {
                 *path = scratch.path().join("nothing");
             }
             Ok(settings)
         };
-        let by_default = default_keys::sides(arguments, [&source, &destination]);
+        let by_default = default_credentials::sides(arguments, [&source, &destination]);
         for (side, taken) in &by_default {
-            voice.line(&format!("skyferry: {side} keys: {}", taken.description));
+            console.line(&format!("skyferry: {side} keys: {}", taken.description));
         }
         let mut resolved = settings(&origin)?;
         let mut agent = build(&resolved).await?;
         if let Some((role, error)) = agent.missing().filter(|(role, _)| by_default.iter().any(|(side, _)| side == role))
         {
             let error = anyhow!("no {role} keys ({error}): set AWS_ACCESS_KEY_ID, or name --{role}-credentials");
-            return Err(Usage(error.to_string()).into());
+            return Err(UsageError(error.to_string()).into());
         }
-        if let (None, Place::Remote { rest, .. }) = (&origin.single, &source)
+        if let (None, EndpointArgument::Remote { rest, .. }) = (&origin.single, &source)
             && arguments.inventory.is_empty()
-            && !is_there(&agent, &origin, rest, &source, patience).await?
+            && !is_prefix(&agent, &origin, rest, &source, patience).await?
         {
             drop(agent);
             origin = origin.object(rest);
@@ -153,7 +153,7 @@ impl Copying {
         let ordered = in_order(&resolved.source);
         let queue = agent.embedded().context("the queue of one machine")?.clone();
         let inventory = inventory(arguments, &resolved.source, &agent, patience).await?;
-        let chosen = format!("{}{}", filter.in_words(), inventory.as_ref().map(Listing::sum).unwrap_or_default());
+        let chosen = format!("{}{}", filter.description(), inventory.as_ref().map(Listing::sum).unwrap_or_default());
         let began = begin(&queue, &pair, &chosen, &file, scratch.is_some()).await?;
         let (from, to) = sides(&agent, &origin)?;
         let lister = Lister {
@@ -167,34 +167,34 @@ impl Copying {
             metrics: agent.metrics().clone(),
             counts: Arc::default(),
             patience: patience.clone(),
-            voice: voice.clone(),
+            console: console.clone(),
             ordered,
             own: origin.key_of(&file),
-            tell: None,
+            log_object: None,
         };
         Ok(Copying { agent, lister, queue, patience: patience.clone(), began, _scratch: scratch })
     }
 
     /// The dry run.
-    async fn tell(mut self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
-        let lines = Show::new(cli.show.is_json(), false);
+    async fn report_dry_run(mut self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
+        let lines = Output::new(cli.output.is_json(), false);
         let prefix = self.lister.from.prefix.as_bytes().len();
-        self.lister.tell = Some(Box::new(move |row: &Listed| {
+        self.lister.log_object = Some(Box::new(move |row: &Listed| {
             let rest = Key::new(row.key.as_bytes().get(prefix..).unwrap_or_default().to_vec());
-            lines.say(&format!("{:>12}  {rest}", row.size))
+            lines.line(&format!("{:>12}  {rest}", row.size))
         }));
         self.lister.run().await?;
-        ending::told(&cli.show, &self.lister.counts, self.agent.metrics().summary(), started.elapsed())?;
+        summary::print_dry_run(&cli.output, &self.lister.counts, self.agent.metrics().summary(), started.elapsed())?;
         Ok(DONE)
     }
 
     async fn copy(self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
-        let (voice, shutdown) = (&cli.voice, &cli.shutdown);
+        let (console, shutdown) = (&cli.console, &cli.shutdown);
         let Copying { agent, lister, queue, patience, began, _scratch } = self;
         let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
         let origin = Location::new(lister.from.bucket.as_str(), lister.from.prefix.clone());
         let (janitor, breaker) = (agent.janitor(), agent.breaker().clone());
-        let shown = Progress { metrics, counts: counts.clone(), voice: voice.clone() };
+        let shown = CopyProgress { metrics, counts: counts.clone(), console: console.clone() };
         let shown = cli.progress().then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
 
         let all = CancellationToken::new();
@@ -210,10 +210,10 @@ impl Copying {
         let given_up = async {
             tokio::select! {
                 error = patience.watch(&breaker) => error.into(),
-                error = patience.stuck(&queue, &counts.ended, &breaker) => error,
+                error = patience.wait_until_stuck(&queue, &counts.ended, &breaker) => error,
             }
         };
-        let work = async { tokio::join!(agent.run(Until::Fed(all.clone()), shutdown.clone()), listing) };
+        let work = async { tokio::join!(agent.run(RunUntil::AllSent(all.clone()), shutdown.clone()), listing) };
         tokio::pin!(work);
         let (mut trouble, (ran, listed)) = tokio::select! {
             ended = &mut work => (None, ended),
@@ -227,35 +227,35 @@ impl Copying {
         trouble = trouble.or(listed.err());
         let clean = trouble.is_none() && shutdown.reason().is_none() && report.drained == Default::default();
         if clean {
-            match janitor.sweep(Begun::Since(began - SKEW)).await {
-                Ok(Swept { aborted: 0, .. }) => queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?,
-                Ok(Swept { aborted, .. }) => {
-                    voice.line(&format!("skyferry: aborted {aborted} uploads that a crash had left behind"));
+            match janitor.sweep(SweepScope::Since(began - SKEW)).await {
+                Ok(SweepReport { aborted: 0, .. }) => queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?,
+                Ok(SweepReport { aborted, .. }) => {
+                    console.line(&format!("skyferry: aborted {aborted} uploads that a crash had left behind"));
                     queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
                 }
                 // A server that lists no uploads, or not to these keys, is not wrong.
-                Err(error) if matches!(error.kind, Kind::Denied | Kind::Refused) => {
+                Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused) => {
                     tracing::debug!(%error, "uploads cannot be listed");
                     queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
                 }
                 // The copy itself is complete; the next run looks again.
-                Err(error) => voice.line(&format!(
+                Err(error) => console.line(&format!(
                     "skyferry: warning: uploads that a crash may have left behind could not be looked for: {error}"
                 )),
             }
         }
-        voice.clear();
-        let parked = queue.dead_letters(0, ending::TOLD).await?;
-        let summary = ending::once_each(report.summary, counts.listed.load(Relaxed));
-        trouble = trouble.or(ending::not_as_listed(&summary, counts.sent.load(Relaxed), &origin));
-        let ended = if !clean || trouble.is_some() || report.failed() { FAILED } else { DONE };
-        Ending { summary, elapsed: started.elapsed(), trouble, parked }.tell(&cli.show)?;
-        Ok(shutdown.reason().map_or(ended, Reason::exit_code))
+        console.clear();
+        let parked = queue.dead_letters(0, summary::TOLD).await?;
+        let summary = summary::count_each_once(report.summary, counts.listed.load(Relaxed));
+        trouble = trouble.or(summary::check_against_listing(&summary, counts.sent.load(Relaxed), &origin));
+        let ended = if !clean || trouble.is_some() || report.has_failures() { FAILED } else { DONE };
+        CopySummary { summary, elapsed: started.elapsed(), trouble, parked }.print(&cli.output)?;
+        Ok(shutdown.reason().map_or(ended, ShutdownReason::exit_code))
     }
 }
 
 /// What the state belongs to.
-fn pair(arguments: &Arguments, source: &Place, destination: &Place) -> Vec<u8> {
+fn pair(arguments: &Arguments, source: &EndpointArgument, destination: &EndpointArgument) -> Vec<u8> {
     let endpoint = |endpoint: &Option<String>| endpoint.clone().unwrap_or_default().into_bytes();
     let parts = [
         source.name(),
@@ -274,18 +274,18 @@ async fn build(settings: &Settings) -> anyhow::Result<Agent> {
             Circle(..) | NestedDirectories => anyhow!("DST lies within SRC, or SRC within DST: give DST another place"),
             error => error.into(),
         };
-        Usage(error.to_string()).into()
+        UsageError(error.to_string()).into()
     })
 }
 
 /// Whether SRC is a prefix with something under it (`false`: it is one object). An empty bucket is there; an empty prefix
 /// is a mistake.
-async fn is_there(
+async fn is_prefix(
     agent: &Agent,
-    origin: &Origin,
+    origin: &CopyOrigin,
     rest: &str,
-    source: &Place,
-    patience: &Patience,
+    source: &EndpointArgument,
+    patience: &RetryPolicy,
 ) -> anyhow::Result<bool> {
     let prefix = Key::from(origin.prefix.as_str());
     let page = patience.ask(false, || agent.source().list(&origin.bucket, &prefix, ListFrom::Start)).await?;
@@ -303,15 +303,15 @@ async fn is_there(
 /// The reports that stand for SRC's listing.
 async fn inventory(
     arguments: &Arguments,
-    source: &Store,
+    source: &StoreSettings,
     agent: &Agent,
-    patience: &Patience,
+    patience: &RetryPolicy,
 ) -> anyhow::Result<Option<Listing>> {
     if arguments.inventory.is_empty() {
         return Ok(None);
     }
-    if !matches!(source, Store::S3(_)) {
-        return Err(Usage("--inventory goes with an SRC of s3://".into()).into());
+    if !matches!(source, StoreSettings::S3(_)) {
+        return Err(UsageError("--inventory goes with an SRC of s3://".into()).into());
     }
     let source = Some(agent.source().clone());
     Ok(Some(Listing::open(&arguments.inventory, source, patience.clone()).await.context("--inventory")?))
@@ -319,12 +319,12 @@ async fn inventory(
 
 /// Checks that the state is this pair's, and drops what waits in it if other objects are meant now. Back comes when the
 /// work began.
-async fn begin(queue: &EmbeddedQueue, pair: &[u8], chosen: &str, file: &Path, dry: bool) -> anyhow::Result<i64> {
+async fn begin(queue: &SqliteQueue, pair: &[u8], chosen: &str, file: &Path, dry: bool) -> anyhow::Result<i64> {
     let known = queue.note(state::PAIR).await?;
     if known.as_deref().is_some_and(|known| known != pair) {
         let file = file.display();
         let error = anyhow!("{file} belongs to another SRC and DST: name another --state, or forget it with --restart");
-        return Err(Usage(error.to_string()).into());
+        return Err(UsageError(error.to_string()).into());
     }
     let began = queue.note(state::BEGAN).await?.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
     let began = began.unwrap_or_else(now);
@@ -337,10 +337,10 @@ async fn begin(queue: &EmbeddedQueue, pair: &[u8], chosen: &str, file: &Path, dr
         (state::BEGAN, Some(began.to_be_bytes().to_vec())),
     ];
     if known.is_some() && queue.note(state::FILTER).await?.as_deref() != Some(chosen.as_bytes()) {
-        queue.empty().await?;
+        queue.clear().await?;
         notes.push((state::POSITION, None));
     }
-    queue.forget_dead_letters().await?;
+    queue.clear_dead_letters().await?;
     queue.feed(Vec::new(), notes).await?;
     Ok(began)
 }
@@ -350,17 +350,17 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn sides(agent: &Agent, origin: &Origin) -> anyhow::Result<(Side, Side)> {
+fn sides(agent: &Agent, origin: &CopyOrigin) -> anyhow::Result<(Side, Side)> {
     let router = agent.router();
     let route = router.routes().first().context("a route")?;
     let from = Side {
-        end: End::Source(agent.source().clone()),
+        end: ListedStore::Source(agent.source().clone()),
         bucket: origin.bucket.clone(),
         prefix: route.source_prefix.clone(),
         versions: false,
     };
     let to = Side {
-        end: End::Sink(agent.sink().clone()),
+        end: ListedStore::Sink(agent.sink().clone()),
         bucket: route.bucket.to_string(),
         prefix: route.prefix.clone(),
         versions: false,

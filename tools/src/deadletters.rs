@@ -1,25 +1,25 @@
 //! `skyferry deadletters`: what was given up, why, and what becomes of it now.
 
 mod arguments;
-mod known;
-mod walk;
+mod reason;
+mod session;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use skyferry_agent::notice::Shutdown;
+use skyferry_agent::shutdown::Shutdown;
 use skyferry_agent::wiring::dead_letters;
-use skyferry_core::queue::{DeadLetters, Letter};
+use skyferry_core::queue::{DeadLetter, DeadLetters};
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::show::Show;
-use crate::usage::Usage;
+use crate::output::Output;
+use crate::usage::UsageError;
 pub use arguments::Arguments;
-use arguments::{Drop, List, Redrive, Verb, Which};
-use known::Known;
-use walk::{Met, Walk};
+use arguments::{DeadLettersCommand, DropLetters, LetterFilter, ListLetters, RedriveLetters};
+use reason::ParsedLetter;
+use session::{Session, SessionCounts};
 
 /// Letters shown of each kind.
 const EXAMPLES: usize = 3;
@@ -27,29 +27,29 @@ const EXAMPLES: usize = 3;
 impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let place = match &self.verb {
-            Verb::List(List { place, .. })
-            | Verb::Show(arguments::Show { place, .. })
-            | Verb::Redrive(Redrive { place, .. })
-            | Verb::Drop(Drop { place, .. }) => place,
+            DeadLettersCommand::List(ListLetters { place, .. })
+            | DeadLettersCommand::Show(arguments::ShowLetter { place, .. })
+            | DeadLettersCommand::Redrive(RedriveLetters { place, .. })
+            | DeadLettersCommand::Drop(DropLetters { place, .. }) => place,
         };
-        if matches!(&self.verb, Verb::Drop(drop) if !drop.yes && !drop.dry_run) {
-            return Err(Usage("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
+        if matches!(&self.verb, DeadLettersCommand::Drop(drop) if !drop.yes && !drop.dry_run) {
+            return Err(UsageError("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
         }
         let settings = place.config.load()?;
-        cli.stoppable(async {
+        cli.interruptible(async {
             let mut all = dead_letters(&settings).await?;
             all.retain(|letters| place.queue.as_ref().is_none_or(|name| *name == *letters.queue()));
             if all.is_empty() {
-                return Err(Usage("none of the settings' queues has this name".into()).into());
+                return Err(UsageError("none of the settings' queues has this name".into()).into());
             }
-            let desk = Desk { all, shutdown: &cli.shutdown, show: &cli.show };
+            let desk = Desk { all, shutdown: &cli.shutdown, output: &cli.output };
             let code = match &self.verb {
-                Verb::List(list) => desk.list(list).await?,
-                Verb::Show(show) => desk.show(&show.wanted).await?,
-                Verb::Redrive(Redrive { which, dry_run, rate, .. }) => {
+                DeadLettersCommand::List(list) => desk.list(list).await?,
+                DeadLettersCommand::Show(output) => desk.show(&output.wanted).await?,
+                DeadLettersCommand::Redrive(RedriveLetters { which, dry_run, rate, .. }) => {
                     desk.settle(&Settling { which, dry_run: *dry_run, again: true, rate: *rate }).await?
                 }
-                Verb::Drop(Drop { which, dry_run, .. }) => {
+                DeadLettersCommand::Drop(DropLetters { which, dry_run, .. }) => {
                     desk.settle(&Settling { which, dry_run: *dry_run, again: false, rate: None }).await?
                 }
             };
@@ -62,7 +62,7 @@ impl cli::Command for Arguments {
 struct Desk<'a> {
     all: Vec<Box<dyn DeadLetters>>,
     shutdown: &'a Shutdown,
-    show: &'a Show,
+    output: &'a Output,
 }
 
 /// Letters with one reason.
@@ -73,11 +73,11 @@ struct Kind {
 }
 
 impl Desk<'_> {
-    fn walk<'a>(&'a self, letters: &'a dyn DeadLetters) -> Walk<'a> {
-        Walk { letters, shutdown: self.shutdown, show: self.show, rate: None }
+    fn walk<'a>(&'a self, letters: &'a dyn DeadLetters) -> Session<'a> {
+        Session { letters, shutdown: self.shutdown, output: self.output, rate: None }
     }
 
-    async fn list(&self, arguments: &List) -> anyhow::Result<u8> {
+    async fn list(&self, arguments: &ListLetters) -> anyhow::Result<u8> {
         let (mut listed, mut elsewhere) = (0, 0);
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
         for letters in &self.all {
@@ -85,7 +85,7 @@ impl Desk<'_> {
             let walk = self.walk(&**letters);
             let met = walk.all(async |new| {
                 for letter in new.iter().filter(|letter| letter.matches(&arguments.which)) {
-                    self.show.json(letter.json())?;
+                    self.output.json(letter.json())?;
                     let kind = kinds.entry(letter.kind()).or_default();
                     kind.count += 1;
                     if kind.examples.len() < EXAMPLES {
@@ -96,9 +96,9 @@ impl Desk<'_> {
             });
             let met = met.await?;
             let count: u64 = kinds.values().map(|kind| kind.count).sum();
-            self.show.say(&text(&**letters, &kinds, count))?;
+            self.output.line(&text(&**letters, &kinds, count))?;
             listed += count;
-            elsewhere += self.tell_elsewhere(&**letters, met);
+            elsewhere += self.report_elsewhere(&**letters, met);
             for (reason, kind) in kinds {
                 *reasons.entry(reason).or_default() += kind.count;
             }
@@ -113,12 +113,12 @@ impl Desk<'_> {
             let met = walk.all(async |new| {
                 for letter in new.iter().filter(|letter| letter.is(wanted)) {
                     found += 1;
-                    let Known { letter: whole, reason, .. } = letter;
+                    let ParsedLetter { letter: whole, reason, .. } = letter;
                     let (id, body, of) = (&whole.id, &whole.body, letters.name());
                     let mut line = letter.json();
                     line["body"] = (**body).into();
-                    self.show.json(line)?;
-                    self.show.say(&format!(
+                    self.output.json(line)?;
+                    self.output.line(&format!(
                         "{}\n  id      {id}\n  in      {of}, for {}\n  reason  {reason}\n  body    {body}",
                         letter.name(),
                         letter.age()
@@ -127,7 +127,7 @@ impl Desk<'_> {
                 Ok(Vec::new())
             });
             let met = met.await?;
-            self.tell_elsewhere(&**letters, met);
+            self.report_elsewhere(&**letters, met);
         }
         if found == 0 {
             eprintln!("skyferry: no dead letter is of {wanted}");
@@ -141,7 +141,7 @@ impl Desk<'_> {
         let done = if again { "sent again" } else { "dropped" };
         let (mut settled, mut left, mut elsewhere) = (0, 0, 0);
         for letters in &self.all {
-            let walk = Walk { rate, ..self.walk(&**letters) };
+            let walk = Session { rate, ..self.walk(&**letters) };
             let met = walk.all(async |new| {
                 let meant = new.into_iter().filter(|letter| letter.matches(which));
                 if dry_run {
@@ -151,11 +151,11 @@ impl Desk<'_> {
                     });
                     return Ok(Vec::new());
                 }
-                let meant: Vec<Letter> = meant.map(|known| known.letter).collect();
+                let meant: Vec<DeadLetter> = meant.map(|known| known.letter).collect();
                 if again {
-                    letters.redrive(&meant).await?
+                    letters.redrive_letters(&meant).await?
                 } else {
-                    letters.discard(&meant).await?
+                    letters.delete_letters(&meant).await?
                 };
                 settled += meant.len() as u64;
                 Ok(meant.into_iter().map(|letter| letter.id).collect())
@@ -163,16 +163,16 @@ impl Desk<'_> {
             let met = met.await.with_context(|| format!("of {}, the rest is kept", letters.name()));
             let met = met.with_context(|| format!("{settled} messages were {done}"))?;
             left += met.left;
-            elsewhere += self.tell_elsewhere(&**letters, met);
+            elsewhere += self.report_elsewhere(&**letters, met);
         }
         let would = if dry_run { "would be " } else { "" };
-        self.show.say(&format!("{settled} messages {would}{done}, {left} kept"))?;
+        self.output.line(&format!("{settled} messages {would}{done}, {left} kept"))?;
         let name = if again { "redriven" } else { "dropped" };
         self.end(json!({ "dry_run": dry_run, name: settled, "left": left, "elsewhere": elsewhere }))
     }
 
     /// What others have in hand cannot be seen, and must not look like nothing.
-    fn tell_elsewhere(&self, letters: &dyn DeadLetters, met: Met) -> u64 {
+    fn report_elsewhere(&self, letters: &dyn DeadLetters, met: SessionCounts) -> u64 {
         if met.elsewhere > 0 {
             eprintln!(
                 "skyferry: about {} messages of {} are held by another reader and not listed: repeat in a minute",
@@ -187,7 +187,7 @@ impl Desk<'_> {
         if self.shutdown.reason().is_some() {
             eprintln!("skyferry: interrupted; what was not settled is given back");
         }
-        self.show.json(result)?;
+        self.output.json(result)?;
         Ok(DONE)
     }
 }
@@ -195,14 +195,14 @@ impl Desk<'_> {
 /// What becomes of letters.
 #[derive(Clone, Copy)]
 struct Settling<'a> {
-    which: &'a Which,
+    which: &'a LetterFilter,
     dry_run: bool,
     /// To their queue; else nowhere.
     again: bool,
     rate: Option<Duration>,
 }
 
-fn example(letter: &Known) -> String {
+fn example(letter: &ParsedLetter) -> String {
     format!("{}  {} old  id {}", letter.name(), letter.age(), letter.letter.id)
 }
 

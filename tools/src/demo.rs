@@ -12,26 +12,26 @@
 //! step     progress
 //! ```
 
+mod dataset;
 mod events;
-mod goods;
-mod leg;
-mod meter;
-mod proof;
 mod report;
-mod stage;
+mod run;
+mod rusage;
+mod servers;
 mod step;
+mod verify;
 
 use std::time::Instant;
 
 use anyhow::Context as _;
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::show::Show;
-use goods::Goods;
-use leg::Leg;
-use report::{Facts, Source};
-use stage::Stage;
-use step::Step;
+use crate::output::Output;
+use dataset::Dataset;
+use report::{DemoReport, SourceReport};
+use run::DemoRun;
+use servers::DemoServers;
+use step::DemoStep;
 
 /// Runs and verifies a copy to GCS and to S3, all on this machine.
 ///
@@ -50,44 +50,49 @@ pub struct Arguments {
 impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;
-        let ended = cli.stoppable(async {
+        let ended = cli.interruptible(async {
             tokio::select! {
-                facts = perform(self, directory.path(), &cli.show) => facts.map(Some),
+                facts = perform(self, directory.path(), &cli.output) => facts.map(Some),
                 () = cli.shutdown.stop.cancelled() => Ok(None),
             }
         });
         let place = directory.path().display().to_string();
         directory.close().with_context(|| format!("{place} could not be removed"))?;
         let Some(facts) = ended? else {
-            cli.show.say("Interrupted; everything has been removed.")?;
+            cli.output.line("Interrupted; everything has been removed.")?;
             return Ok(cli.stopped());
         };
-        cli.show.say(&facts.table())?;
-        cli.show.json(&facts)?;
+        cli.output.line(&facts.table())?;
+        cli.output.json(&facts)?;
         Ok(if facts.verified { DONE } else { FAILED })
     }
 }
 
-async fn perform(arguments: &Arguments, directory: &std::path::Path, show: &Show) -> anyhow::Result<Facts> {
+async fn perform(arguments: &Arguments, directory: &std::path::Path, output: &Output) -> anyhow::Result<DemoReport> {
     let started = Instant::now();
-    let mut goods = Goods::new(arguments.quick);
-    show.say(&report::opening(&goods, directory))?;
-    let mut stage = Stage::set(directory)?;
-    let bytes = goods.bytes();
-    let filling = Step::new(show, "filling the source", goods.count(), bytes);
-    let sent = goods.put_all(&stage.source, &filling).await?;
+    let mut dataset = Dataset::new(arguments.quick);
+    output.line(&report::opening(&dataset, directory))?;
+    let mut stage = DemoServers::set(directory)?;
+    let bytes = dataset.bytes();
+    let filling = DemoStep::new(output, "filling the source", dataset.count(), bytes);
+    let sent = dataset.put_all(&stage.source, &filling).await?;
     filling.done(&format!("{sent} objects put into the source by its S3 API"))?;
     let mut legs = Vec::new();
-    for number in 0..stage::DESTINATIONS {
+    for number in 0..servers::DESTINATIONS {
         let destination = stage.destination(number)?;
-        let leg = Leg { number, directory, source: &stage.source, destination: &destination };
-        let crossed = leg.run(&mut goods, show).await.with_context(|| destination.name.to_owned())?;
-        let reading = Step::new(show, "reading back", goods.count(), goods.bytes());
-        let proof = proof::prove(&destination, &goods, &reading).await.with_context(|| destination.name.to_owned())?;
-        reading.done(&proof.in_words(destination.name))?;
-        legs.push(report::Leg::new(&destination, crossed, proof, &goods));
+        let leg = DemoRun { number, directory, source: &stage.source, destination: &destination };
+        let crossed = leg.run(&mut dataset, output).await.with_context(|| destination.name.to_owned())?;
+        let reading = DemoStep::new(output, "reading back", dataset.count(), dataset.bytes());
+        let proof =
+            verify::verify(&destination, &dataset, &reading).await.with_context(|| destination.name.to_owned())?;
+        reading.done(&proof.describe(destination.name))?;
+        legs.push(report::DestinationReport::new(&destination, crossed, proof, &dataset));
         // What it stored goes before the next one needs the room.
         destination.end()?;
     }
-    Ok(Facts::new(Source { server: stage::S3_SERVER, objects: goods.count(), bytes }, legs, started.elapsed()))
+    Ok(DemoReport::new(
+        SourceReport { server: servers::S3_SERVER, objects: dataset.count(), bytes },
+        legs,
+        started.elapsed(),
+    ))
 }

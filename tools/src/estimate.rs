@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount, HumanDuration};
 use serde::{Deserialize, Serialize};
 use skyferry_config as config;
-use skyferry_config::{Settings, Store};
-use skyferry_core::plan::{Cut, Limits, Plan, plan};
+use skyferry_config::{Settings, StoreSettings};
+use skyferry_core::plan::{PartSettings, Plan, SinkLimits, plan};
 
 const SHIPPED: &str = include_str!("../../config/prices.toml");
 const KIB: u64 = 1 << 10;
@@ -21,7 +21,7 @@ const GB: f64 = 1e9;
 
 /// Who would copy.
 #[derive(clap::Args)]
-pub struct Fleet {
+pub struct FleetArguments {
     /// For --dry-run: number of agents.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub agents: u32,
@@ -61,8 +61,8 @@ pub struct Estimate {
     prices: Prices,
     /// `None`: a directory costs nothing.
     destination: Option<Destination>,
-    cut: Cut,
-    limits: Limits,
+    cut: PartSettings,
+    limits: SinkLimits,
     objects: u64,
     bytes: u64,
     /// Objects and bytes by [`STEPS`].
@@ -72,7 +72,7 @@ pub struct Estimate {
 }
 
 #[derive(Serialize)]
-pub struct Reckoned {
+pub struct CostEstimate {
     requests: Requests,
     /// Of all agents together.
     seconds_to_copy: f64,
@@ -101,12 +101,12 @@ impl Estimate {
         };
         let prices: Prices = toml::from_str(&text).with_context(|| name)?;
         let (destination, limits) = match settings.destination {
-            Store::Gcs { .. } => (Some(prices.destination.gcs.clone()), Limits::GCS),
-            Store::S3(_) => (Some(prices.destination.s3.clone()), Limits::S3),
-            Store::Directory { .. } => (None, Limits::DIRECTORY),
+            StoreSettings::Gcs { .. } => (Some(prices.destination.gcs.clone()), SinkLimits::GCS),
+            StoreSettings::S3(_) => (Some(prices.destination.s3.clone()), SinkLimits::S3),
+            StoreSettings::Directory { .. } => (None, SinkLimits::DIRECTORY),
         };
         let transfer = &settings.transfer;
-        let cut = Cut { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size };
+        let cut = PartSettings { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size };
         let sizes = [(0, 0); STEPS.len() + 1];
         Ok(Estimate { prices, destination, cut, limits, objects: 0, bytes: 0, sizes, gets: 0, writes: 0 })
     }
@@ -126,7 +126,7 @@ impl Estimate {
     }
 
     /// `seen`: keys that were listed, about as many on each side.
-    pub fn reckon(&self, seen: u64, fleet: &Fleet) -> Reckoned {
+    pub fn calculate(&self, seen: u64, fleet: &FleetArguments) -> CostEstimate {
         let requests = Requests {
             source_list: seen.div_ceil(PAGE),
             source_get: self.gets,
@@ -151,12 +151,12 @@ impl Estimate {
             + thousands(requests.ledger, ledger.write)
             + self.bytes as f64 / GB * source.egress
             + seconds / 3600.0 * agents * agent.hour;
-        Reckoned { requests, seconds_to_copy: seconds.round(), dollars: (dollars * 100.0).round() / 100.0 }
+        CostEstimate { requests, seconds_to_copy: seconds.round(), dollars: (dollars * 100.0).round() / 100.0 }
     }
 
     /// For people.
-    pub fn words(&self, seen: u64, fleet: &Fleet) -> String {
-        let Reckoned { requests, seconds_to_copy, dollars } = self.reckon(seen, fleet);
+    pub fn describe(&self, seen: u64, fleet: &FleetArguments) -> String {
+        let CostEstimate { requests, seconds_to_copy, dollars } = self.calculate(seen, fleet);
         let count = |count: u64| HumanCount(count).to_string();
         let mut text = format!("would copy {} objects, {}\n\n", count(self.objects), BinaryBytes(self.bytes));
         for (step, (objects, bytes)) in self.sizes.iter().enumerate().filter(|(_, (objects, _))| *objects > 0) {
@@ -191,10 +191,10 @@ mod tests {
     #[derive(clap::Parser)]
     struct Typed {
         #[command(flatten)]
-        fleet: Fleet,
+        fleet: FleetArguments,
     }
 
-    fn fleet(flags: &[&str]) -> Fleet {
+    fn fleet(flags: &[&str]) -> FleetArguments {
         Typed::parse_from(["x"].iter().chain(flags)).fleet
     }
 
@@ -223,17 +223,17 @@ mod tests {
         let fleet = fleet(&["--agents", "2", "--bandwidth", "1MB"]);
         let mut few = estimate();
         few.add(20_000_000);
-        assert_eq!(few.reckon(1, &fleet).seconds_to_copy, 10.0);
+        assert_eq!(few.calculate(1, &fleet).seconds_to_copy, 10.0);
         let mut many = estimate();
         (0..8000).for_each(|_| many.add(1));
-        assert_eq!(many.reckon(8000, &fleet).seconds_to_copy, 10.0, "400 a second each");
+        assert_eq!(many.calculate(8000, &fleet).seconds_to_copy, 10.0, "400 a second each");
     }
 
     #[test]
     fn a_terabyte_costs_what_the_network_takes() {
         let mut estimate = estimate();
         (0..1000).for_each(|_| estimate.add(1_000_000_000));
-        let dollars = estimate.reckon(1000, &fleet(&[])).dollars;
+        let dollars = estimate.calculate(1000, &fleet(&[])).dollars;
         assert!((90.0..92.0).contains(&dollars), "{dollars}");
     }
 }

@@ -8,20 +8,20 @@
 //! place ▶ reports (manifest, files) ▶ rows (csv ◀ unpack, parquet; schema) ▶ walk ▶ choose (against) ▶ outlet
 //! ```
 
-mod against;
 mod arguments;
-mod choose;
 mod counts;
 mod csv;
+mod destination_index;
 mod files;
+mod job_sink;
 mod listing;
+mod location;
 mod manifest;
-mod outlet;
 mod parquet;
-mod place;
 mod progress;
 mod reports;
 mod row;
+mod row_filter;
 mod rows;
 mod schema;
 mod state;
@@ -36,33 +36,33 @@ use anyhow::{Context as _, anyhow};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 use skyferry_agent::wiring::Agent;
-use skyferry_config::{Settings, Store, Versions};
+use skyferry_config::{Settings, StoreSettings, VersionMode};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken as Stop;
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::estimate::{Estimate, Reckoned};
-use crate::jobs::Jobs;
-use crate::patience::Patience;
-use crate::show::{Show, seconds};
+use crate::console::Console;
+use crate::estimate::{CostEstimate, Estimate};
+use crate::jobs::JobSender;
+use crate::output::{Output, seconds};
+use crate::retry::RetryPolicy;
 use crate::usage::OrUsage as _;
-use crate::voice::Voice;
-use against::Against;
 pub use arguments::Arguments;
-use choose::{Chooser, Job};
-use counts::Counts;
-use files::Files;
-pub use listing::{Listing, Position};
-use outlet::{Outlet, ToFile};
-use place::Place;
-use progress::Progress;
-use reports::Part;
+use counts::InventoryCounts;
+use destination_index::DestinationIndex;
+use files::ReportFiles;
+use job_sink::{FileSink, JobSink};
+pub use listing::{Listing, ListingPosition};
+use location::FileLocation;
+use progress::InventoryProgress;
+use reports::ReportFile;
+use row_filter::{ListedJob, RowFilter};
 use schema::Schema;
 use state::State;
-use walk::{Chunk, Walk};
+use walk::{RowChunk, RowWalk};
 
-type Chunks = mpsc::Receiver<Chunk<Job>>;
+type Chunks = mpsc::Receiver<RowChunk<ListedJob>>;
 
 /// How long the bucket of a report may refuse what only a person can mend.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,14 +73,14 @@ impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let settings = self.config.load()?;
         let wanted = Wanted::of(self, &settings).or_usage()?;
-        cli.stoppable(perform(self, &settings, wanted, cli))
+        cli.interruptible(perform(self, &settings, wanted, cli))
     }
 }
 
 /// What was typed, understood.
 struct Wanted {
-    manifests: Vec<Place>,
-    against: Vec<Place>,
+    manifests: Vec<FileLocation>,
+    against: Vec<FileLocation>,
     columns: Option<Schema>,
     estimate: Estimate,
 }
@@ -90,8 +90,8 @@ impl Wanted {
         if arguments.deletes && !settings.transfer.deletes {
             return Err(anyhow!("--deletes needs deletes = true in [transfer] of {}", arguments.config.file.display()));
         }
-        let places = |texts: &[OsString]| -> anyhow::Result<Vec<Place>> {
-            texts.iter().map(|text| Place::parse(text).map_err(anyhow::Error::msg)).collect()
+        let places = |texts: &[OsString]| -> anyhow::Result<Vec<FileLocation>> {
+            texts.iter().map(|text| FileLocation::parse(text).map_err(anyhow::Error::msg)).collect()
         };
         let names = arguments.columns.iter().map(String::as_str);
         let schema = (!arguments.columns.is_empty()).then(|| Schema::new(names)).transpose();
@@ -106,43 +106,44 @@ impl Wanted {
     /// What the work is known by.
     fn name(&self, arguments: &Arguments) -> anyhow::Result<String> {
         let config = std::fs::canonicalize(&arguments.config.file)?;
-        let names: Vec<String> = self.manifests.iter().map(Place::name).collect();
+        let names: Vec<String> = self.manifests.iter().map(FileLocation::name).collect();
         Ok(format!("{} {}", config.display(), names.join(" ")))
     }
 }
 
 async fn perform(arguments: &Arguments, settings: &Settings, wanted: Wanted, cli: &Cli) -> anyhow::Result<u8> {
-    let (voice, shutdown) = (&cli.voice, &cli.shutdown);
+    let (console, shutdown) = (&cli.console, &cli.shutdown);
     let begun = Instant::now();
     let agent = Agent::build(settings).await?;
-    let source = matches!(settings.source, Store::S3(_)).then(|| agent.source().clone());
-    let files = Files::new(source, Patience::new(PATIENCE, voice.clone()));
-    let exact = settings.transfer.versions == Versions::Exact;
+    let source = matches!(settings.source, StoreSettings::S3(_)).then(|| agent.source().clone());
+    let files = ReportFiles::new(source, RetryPolicy::new(PATIENCE, console.clone()));
+    let exact = settings.transfer.versions == VersionMode::Exact;
     let against = !wanted.against.is_empty();
-    let chooser = Chooser::new(agent.router(), &arguments.selection, exact, arguments.deletes, against)?;
+    let row_filter = RowFilter::new(agent.router(), &arguments.selection, exact, arguments.deletes, against)?;
     let mut sending = tokio::select! {
-        sending = Sending::prepare(arguments, wanted, files, chooser, &agent) => sending?,
+        sending = Sending::prepare(arguments, wanted, files, row_filter, &agent) => sending?,
         () = shutdown.stop.cancelled() => return Ok(cli.stopped()),
     };
     let before = sending.state.mark.counts;
     if before.rows > 0 {
-        voice.line(&format!("skyferry: going on after {} rows of an earlier run (--restart begins anew)", before.rows));
+        console
+            .line(&format!("skyferry: going on after {} rows of an earlier run (--restart begins anew)", before.rows));
     }
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(InventoryProgress::default());
     progress.at(sending.state.mark.files, &before);
-    let shown = cli.progress().then(|| progress.show(voice, sending.parts.len()));
-    let whole = sending.run(arguments.keep_going, &progress, voice, &shutdown.stop).await;
+    let shown = cli.progress().then(|| progress.show(console, sending.parts.len()));
+    let whole = sending.run(arguments.keep_going, &progress, console, &shutdown.stop).await;
     drop(shown);
-    voice.clear();
+    console.clear();
     let counts = sending.state.mark.counts;
     let estimate = match whole {
         Ok(true) => {
-            sending.state.forget()?;
-            sending.outlet.finish()?
+            sending.state.delete()?;
+            sending.sink.finish()?
         }
         _ => None,
     };
-    tell(arguments, &cli.show, &counts, estimate.as_ref(), begun.elapsed())?;
+    report(arguments, &cli.output, &counts, estimate.as_ref(), begun.elapsed())?;
     match whole? {
         false => Ok(cli.stopped()),
         true => Ok(if counts.bad > 0 { FAILED } else { DONE }),
@@ -151,11 +152,11 @@ async fn perform(arguments: &Arguments, settings: &Settings, wanted: Wanted, cli
 
 /// Everything that is known before the first job is sent.
 struct Sending {
-    files: Files,
-    parts: Vec<Part>,
+    files: ReportFiles,
+    parts: Vec<ReportFile>,
     /// Away while a file is read.
-    chooser: Option<(Chooser, Option<Against>)>,
-    outlet: Outlet,
+    row_filter: Option<(RowFilter, Option<DestinationIndex>)>,
+    sink: JobSink,
     state: State,
 }
 
@@ -163,37 +164,43 @@ impl Sending {
     async fn prepare(
         arguments: &Arguments,
         wanted: Wanted,
-        files: Files,
-        chooser: Chooser,
+        files: ReportFiles,
+        row_filter: RowFilter,
         agent: &Agent,
     ) -> anyhow::Result<Sending> {
         let parts = reports::open(&wanted.manifests, wanted.columns.as_ref(), &files).await?;
         let there = reports::open(&wanted.against, wanted.columns.as_ref(), &files).await.context("--against")?;
         let states: Vec<&str> = parts.iter().chain(&there).map(|part| part.state.as_str()).collect();
-        let about = files::md5(format!("{} {}", states.join(" "), chooser.in_words()).as_bytes());
+        let about = files::md5(format!("{} {}", states.join(" "), row_filter.description()).as_bytes());
         let against = match there.is_empty() {
             true => None,
             false => Some(table(there, &files).await.context("--against")?),
         };
         let name = wanted.name(arguments)?;
-        let outlet = match &arguments.to_file {
-            Some(path) => Outlet::File(ToFile::new(path)?),
-            None if arguments.dry_run => Outlet::Estimate(Box::new(wanted.estimate)),
-            None => Outlet::Queue(Jobs::new(agent.queue().clone())),
+        let sink = match &arguments.to_file {
+            Some(path) => JobSink::File(FileSink::new(path)?),
+            None if arguments.dry_run => JobSink::Estimate(Box::new(wanted.estimate)),
+            None => JobSink::Queue(JobSender::new(agent.queue().clone())),
         };
-        let state = match &outlet {
-            Outlet::Queue(_) => {
-                let file = crate::remember::file(arguments.state.as_deref(), "inventory", "json", name.as_bytes())?;
+        let state = match &sink {
+            JobSink::Queue(_) => {
+                let file = crate::state_file::file(arguments.state.as_deref(), "inventory", "json", name.as_bytes())?;
                 State::open(file, about, arguments.restart)?
             }
             // What is not sent is whole or nothing.
             _ => State::none(),
         };
-        Ok(Sending { files, parts, chooser: Some((chooser, against)), outlet, state })
+        Ok(Sending { files, parts, row_filter: Some((row_filter, against)), sink, state })
     }
 
     /// `false`: it was told to stop.
-    async fn run(&mut self, keep_going: bool, progress: &Progress, voice: &Voice, stop: &Stop) -> anyhow::Result<bool> {
+    async fn run(
+        &mut self,
+        keep_going: bool,
+        progress: &InventoryProgress,
+        console: &Console,
+        stop: &Stop,
+    ) -> anyhow::Result<bool> {
         while let Some(part) = self.parts.get(self.state.mark.files) {
             let file = tokio::select! {
                 file = part.fetch(&self.files) => file?,
@@ -201,20 +208,20 @@ impl Sending {
             };
             let place = part.place.to_string();
             let (format, bucket) = (part.format.clone(), part.bucket.clone());
-            let (mut chooser, against) = self.chooser.take().context("another file is still read")?;
+            let (mut row_filter, against) = self.row_filter.take().context("another file is still read")?;
             let (from, (sender, chunks)) = (self.state.mark.rows, mpsc::channel(1));
             let reading = tokio::task::spawn_blocking(move || {
-                let mut there = against.as_ref().map(Against::ask).transpose()?;
-                let walk = Walk::open(file, &format, from, keep_going)?;
-                chooser.accepts(walk.schema())?;
-                walk.run(&sender, |row, chunk| chooser.choose(row, &bucket, there.as_mut(), chunk))?;
+                let mut there = against.as_ref().map(DestinationIndex::ask).transpose()?;
+                let walk = RowWalk::open(file, &format, from, keep_going)?;
+                row_filter.accepts(walk.schema())?;
+                walk.run(&sender, |row, chunk| row_filter.choose(row, &bucket, there.as_mut(), chunk))?;
                 drop(there);
-                anyhow::Ok((chooser, against))
+                anyhow::Ok((row_filter, against))
             });
-            if !self.send(chunks, progress, voice, stop).await? {
+            if !self.send(chunks, progress, console, stop).await? {
                 return Ok(false);
             }
-            self.chooser = Some(reading.await?.context(place)?);
+            self.row_filter = Some(reading.await?.context(place)?);
             (self.state.mark.files, self.state.mark.rows) = (self.state.mark.files + 1, 0);
             self.state.save()?;
         }
@@ -225,8 +232,8 @@ impl Sending {
     async fn send(
         &mut self,
         mut chunks: Chunks,
-        progress: &Progress,
-        voice: &Voice,
+        progress: &InventoryProgress,
+        console: &Console,
         stop: &Stop,
     ) -> anyhow::Result<bool> {
         loop {
@@ -235,8 +242,8 @@ impl Sending {
                 () = stop.cancelled() => return Ok(false),
             };
             let Some(chunk) = chunk else { return Ok(true) };
-            chunk.told.iter().for_each(|line| voice.line(&format!("skyferry: {line}")));
-            self.outlet.take(chunk.found).await?;
+            chunk.reported.iter().for_each(|line| console.line(&format!("skyferry: {line}")));
+            self.sink.take(chunk.found).await?;
             self.state.mark.counts += chunk.counts;
             self.state.mark.rows = chunk.rows;
             self.state.save()?;
@@ -246,11 +253,11 @@ impl Sending {
 }
 
 /// What the destination's reports show.
-async fn table(parts: Vec<Part>, files: &Files) -> anyhow::Result<Against> {
-    let mut table = Against::new()?;
+async fn table(parts: Vec<ReportFile>, files: &ReportFiles) -> anyhow::Result<DestinationIndex> {
+    let mut table = DestinationIndex::new()?;
     for part in parts {
         let file = part.fetch(files).await?;
-        let Part { format, bucket, place, .. } = part;
+        let ReportFile { format, bucket, place, .. } = part;
         let filled = tokio::task::spawn_blocking(move || {
             let mut fill = table.fill()?;
             walk::all(file, &format, |row| fill.add(&bucket, row))?;
@@ -262,10 +269,10 @@ async fn table(parts: Vec<Part>, files: &Files) -> anyhow::Result<Against> {
     Ok(table)
 }
 
-fn tell(
+fn report(
     arguments: &Arguments,
-    show: &Show,
-    counts: &Counts,
+    output: &Output,
+    counts: &InventoryCounts,
     estimate: Option<&Estimate>,
     elapsed: Duration,
 ) -> anyhow::Result<()> {
@@ -274,23 +281,23 @@ fn tell(
         (_, Some(_)) => "jobs written",
         _ => "jobs sent",
     };
-    show.say(&counts.in_words(jobs))?;
+    output.line(&counts.describe(jobs))?;
     match estimate {
         // Nothing is listed.
-        Some(estimate) => show.say(&format!("\n{}", estimate.words(0, &arguments.fleet)))?,
-        None => show.say(&format!("{} to copy, in {:.1} s", BinaryBytes(counts.bytes), elapsed.as_secs_f64()))?,
+        Some(estimate) => output.line(&format!("\n{}", estimate.describe(0, &arguments.fleet)))?,
+        None => output.line(&format!("{} to copy, in {:.1} s", BinaryBytes(counts.bytes), elapsed.as_secs_f64()))?,
     }
-    let estimate = estimate.map(|estimate| estimate.reckon(0, &arguments.fleet));
+    let estimate = estimate.map(|estimate| estimate.calculate(0, &arguments.fleet));
     let line = Line { dry_run: arguments.dry_run, counts: *counts, estimate, seconds: seconds(elapsed) };
-    Ok(show.json(line)?)
+    Ok(output.json(line)?)
 }
 
 #[derive(Serialize)]
 struct Line {
     dry_run: bool,
     #[serde(flatten)]
-    counts: Counts,
+    counts: InventoryCounts,
     #[serde(skip_serializing_if = "Option::is_none")]
-    estimate: Option<Reckoned>,
+    estimate: Option<CostEstimate>,
     seconds: f64,
 }

@@ -16,16 +16,16 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Sends what it is given. What was given and not flushed may or may not have been sent: a job sent twice does no harm.
-pub struct Jobs {
+pub struct JobSender {
     queue: Arc<dyn Queue>,
     waiting: Vec<String>,
     under_way: JoinSet<Result<u64, QueueError>>,
     sent: u64,
 }
 
-impl Jobs {
-    pub fn new(queue: Arc<dyn Queue>) -> Jobs {
-        Jobs { queue, waiting: Vec::with_capacity(BATCH), under_way: JoinSet::new(), sent: 0 }
+impl JobSender {
+    pub fn new(queue: Arc<dyn Queue>) -> JobSender {
+        JobSender { queue, waiting: Vec::with_capacity(BATCH), under_way: JoinSet::new(), sent: 0 }
     }
 
     /// Waits while enough are under way. An error may be of an earlier job.
@@ -83,7 +83,7 @@ async fn send(queue: Arc<dyn Queue>, batch: Vec<String>) -> Result<u64, QueueErr
             Err(error) => error,
         };
         match retry.delay(began.elapsed()) {
-            Some(delay) if matches!(error, QueueError::Weather { .. }) => tokio::time::sleep(delay).await,
+            Some(delay) if matches!(error, QueueError::Unavailable { .. }) => tokio::time::sleep(delay).await,
             _ => return Err(error),
         }
     }

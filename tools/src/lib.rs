@@ -8,31 +8,31 @@ mod clean;
 mod cli;
 mod compare;
 mod completions;
+mod console;
 mod copy;
 mod deadletters;
 #[cfg(feature = "demo")]
 mod demo;
 mod estimate;
+mod filter;
 mod inventory;
 mod jobs;
+mod key_encoding;
+mod output;
 mod pages;
-mod patience;
 mod pause;
 mod prefixes;
-mod remember;
+mod progress_line;
+mod retry;
 mod scan;
 mod scope;
-mod select;
 mod settings;
-mod show;
-mod spelling;
+mod state_file;
 mod status;
 mod table;
-mod ticker;
 mod trigger;
 mod usage;
 mod verify;
-mod voice;
 
 pub use scan::resumable;
 
@@ -88,7 +88,7 @@ verbs! {
 
 /// The program.
 pub fn main() -> ExitCode {
-    skyferry_agent::process::settle("skyferry");
+    skyferry_agent::hardening::harden("skyferry");
     match Arguments::try_parse() {
         Ok(arguments) => arguments.verb.run(&arguments.flags),
         Err(error) => {

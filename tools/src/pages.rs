@@ -2,53 +2,55 @@
 
 use std::sync::Arc;
 
-use skyferry_config::Store;
+use skyferry_config::StoreSettings;
 use skyferry_core::error::CopyError;
-use skyferry_core::object::{Key, Location};
+use skyferry_core::model::{Key, Location};
 use skyferry_core::store::{ListFrom, Listed, Object, Page, Pin, Sink, Source};
 use tokio::sync::mpsc;
 
-use crate::patience::Patience;
-use crate::spelling::Spelling;
+use crate::key_encoding::KeyEncoding;
+use crate::retry::RetryPolicy;
 
 #[derive(Clone)]
-pub enum End {
+pub enum ListedStore {
     Source(Arc<dyn Source>),
     Sink(Arc<dyn Sink>),
 }
 
 /// What to list.
 #[derive(Clone)]
-pub struct Place {
-    pub end: End,
+pub struct ListingTarget {
+    pub end: ListedStore,
     pub bucket: String,
     pub prefix: Key,
     /// Each object with its newest version. Sources only.
     pub versions: bool,
 }
 
-impl Place {
+impl ListingTarget {
     pub async fn list(&self, from: ListFrom<'_>) -> Result<Page, CopyError> {
         match &self.end {
-            End::Source(source) if self.versions => source.list_versions(&self.bucket, &self.prefix, from).await,
-            End::Source(source) => source.list(&self.bucket, &self.prefix, from).await,
-            End::Sink(sink) => sink.list(&self.bucket, &self.prefix, from).await,
+            ListedStore::Source(source) if self.versions => {
+                source.list_versions(&self.bucket, &self.prefix, from).await
+            }
+            ListedStore::Source(source) => source.list(&self.bucket, &self.prefix, from).await,
+            ListedStore::Sink(sink) => sink.list(&self.bucket, &self.prefix, from).await,
         }
     }
 
     pub async fn head(&self, at: &Location) -> Result<Option<Object>, CopyError> {
         match &self.end {
-            End::Source(source) => source.head(at, &Pin::Newest).await,
-            End::Sink(sink) => sink.head(at).await,
+            ListedStore::Source(source) => source.head(at, &Pin::Newest).await,
+            ListedStore::Sink(sink) => sink.head(at).await,
         }
     }
 }
 
 /// AWS, OSS and GCS promise it; other servers' listings may follow their directories.
-pub fn in_order(store: &Store) -> bool {
+pub fn in_order(store: &StoreSettings) -> bool {
     match store {
-        Store::Directory { .. } | Store::Gcs { .. } => true,
-        Store::S3(s3) => {
+        StoreSettings::Directory { .. } | StoreSettings::Gcs { .. } => true,
+        StoreSettings::S3(s3) => {
             let known = |host: &str| host.contains(".amazonaws.com") || host.ends_with(".aliyuncs.com");
             s3.endpoint.as_ref().is_none_or(|endpoint| known(endpoint.host()))
         }
@@ -60,7 +62,7 @@ pub struct Pages(mpsc::Receiver<Result<Vec<Listed>, CopyError>>);
 
 impl Pages {
     /// From the first key, or from the one after this.
-    pub fn new(place: Place, after: Option<Key>, patience: Patience) -> Pages {
+    pub fn new(place: ListingTarget, after: Option<Key>, patience: RetryPolicy) -> Pages {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(fetch(place, after, patience, sender));
         Pages(receiver)
@@ -73,13 +75,13 @@ impl Pages {
 }
 
 async fn fetch(
-    place: Place,
+    place: ListingTarget,
     after: Option<Key>,
-    patience: Patience,
+    patience: RetryPolicy,
     sender: mpsc::Sender<Result<Vec<Listed>, CopyError>>,
 ) {
     let (mut token, mut settled) = (None::<String>, false);
-    let mut spelling = Spelling::default();
+    let mut spelling = KeyEncoding::default();
     loop {
         let from = match (&token, &after) {
             (Some(token), _) => ListFrom::Token(token),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use serde_json::json;
-use skyferry_agent::fuse::Deletions;
+use skyferry_agent::fuse::DeletionCounts;
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{WiringError, open_ledger};
 use skyferry_config as config;
@@ -13,8 +13,8 @@ use skyferry_config::Settings;
 use skyferry_core::ledger::Ledger;
 
 use crate::cli::{self, Cli, DONE};
-use crate::settings::Config;
-use crate::usage::Usage;
+use crate::settings::ConfigArgument;
+use crate::usage::UsageError;
 
 /// Makes every agent of this ledger stop receiving messages. Objects in progress are finished.
 ///
@@ -27,7 +27,7 @@ use crate::usage::Usage;
 )]
 pub struct PauseArguments {
     #[command(flatten)]
-    config: Config,
+    config: ConfigArgument,
     /// Duration: 90s, 30m, 2h, 1d [default: until `skyferry resume`].
     #[arg(long = "for", value_name = "TIME", value_parser = config::duration)]
     length: Option<Duration>,
@@ -49,7 +49,7 @@ pub struct PauseArguments {
 )]
 pub struct ResumeArguments {
     #[command(flatten)]
-    config: Config,
+    config: ConfigArgument,
     /// Allow stopped deletions, instead of ending a pause.
     #[arg(long)]
     deletes: bool,
@@ -68,19 +68,19 @@ impl cli::Command for PauseArguments {
 impl cli::Command for ResumeArguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         match self.deletes {
-            true => let_deletions_go(cli, &self.config, self.dry_run),
+            true => allow_deletions(cli, &self.config, self.dry_run),
             false => change(cli, &self.config, None, self.dry_run),
         }
     }
 }
 
-fn let_deletions_go(cli: &Cli, config: &Config, dry_run: bool) -> anyhow::Result<u8> {
+fn allow_deletions(cli: &Cli, config: &ConfigArgument, dry_run: bool) -> anyhow::Result<u8> {
     let settings = settings_with_notes(config)?;
     cli.block_on(async {
         let ledger = open(&settings).await?;
         let held = match dry_run {
-            true => Some(Deletions::read(&*ledger).await?),
-            false => Deletions::let_go(&*ledger).await?,
+            true => Some(DeletionCounts::read(&*ledger).await?),
+            false => DeletionCounts::allow_all(&*ledger).await?,
         };
         let Some(held) = held else {
             bail!("the ledger did not take the note: others change it at the same time; try again")
@@ -89,34 +89,34 @@ fn let_deletions_go(cli: &Cli, config: &Config, dry_run: bool) -> anyhow::Result
             Some(held) => format!("deletions are allowed for an hour; they were {held}"),
             None => "no deletions were held back; for an hour none will be".to_owned(),
         };
-        cli.show.say(&if dry_run { format!("would be written: {now}") } else { now })?;
-        cli.show.json(json!({ "dry_run": dry_run, "deletions_held": held }))?;
+        cli.output.line(&if dry_run { format!("would be written: {now}") } else { now })?;
+        cli.output.json(json!({ "dry_run": dry_run, "deletions_held": held }))?;
         Ok(DONE)
     })
 }
 
 /// None that keeps no notes.
-fn settings_with_notes(config: &Config) -> anyhow::Result<Settings> {
+fn settings_with_notes(config: &ConfigArgument) -> anyhow::Result<Settings> {
     let settings = config.load()?;
-    if matches!(settings.ledger, config::Ledger::None) {
+    if matches!(settings.ledger, config::LedgerSettings::None) {
         let text = "[ledger] kind = \"none\" keeps no note that agents could read: stop them instead";
-        return Err(Usage(text.into()).into());
+        return Err(UsageError(text.into()).into());
     }
     Ok(settings)
 }
 
-fn change(cli: &Cli, config: &Config, to: Option<&Pause>, dry_run: bool) -> anyhow::Result<u8> {
+fn change(cli: &Cli, config: &ConfigArgument, to: Option<&Pause>, dry_run: bool) -> anyhow::Result<u8> {
     let settings = settings_with_notes(config)?;
     cli.block_on(async {
         let ledger = open(&settings).await?;
         let before = if dry_run { Pause::read(&*ledger).await } else { Pause::write(&*ledger, to).await }?;
-        cli.show.say(&words(to, before.as_ref(), dry_run))?;
-        cli.show.json(json!({ "dry_run": dry_run, "paused": to, "before": before }))?;
+        cli.output.line(&describe(to, before.as_ref(), dry_run))?;
+        cli.output.json(json!({ "dry_run": dry_run, "paused": to, "before": before }))?;
         Ok(DONE)
     })
 }
 
-fn words(to: Option<&Pause>, before: Option<&Pause>, dry_run: bool) -> String {
+fn describe(to: Option<&Pause>, before: Option<&Pause>, dry_run: bool) -> String {
     let now = match (to, before) {
         (Some(pause), None) => pause.to_string(),
         (Some(pause), Some(before)) => format!("{pause} (before: {before})"),

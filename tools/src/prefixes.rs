@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 
 /// The file's prefixes in its order. A byte order mark, line ends of any kind, empty lines and comments are no prefixes; one
 /// that is there twice is taken once.

@@ -13,17 +13,17 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use skyferry_agent::leader::Leader;
 use skyferry_config as config;
-use skyferry_core::event::{self, Parsed};
+use skyferry_core::event::{self, ParsedMessage};
 use skyferry_core::queue::{Depth, Message, Queue};
 use tokio::time::Instant;
 
 use crate::cli::{self, Cli, DONE};
-use crate::compare::{Pair, Sides, Tally, Verdict, Why, side_by_side};
-use crate::estimate::{Estimate, Fleet, Reckoned};
-use crate::jobs::Jobs;
-use crate::scope::{Scope, Scoped, Seen};
-use crate::show::{Show, seconds};
-use crate::usage::Usage;
+use crate::compare::{ComparedSides, Comparison, Difference, ListedPair, Tally, side_by_side};
+use crate::estimate::{CostEstimate, Estimate, FleetArguments};
+use crate::jobs::JobSender;
+use crate::output::{Output, seconds};
+use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
+use crate::usage::UsageError;
 
 use removals::Removals;
 
@@ -40,7 +40,7 @@ use removals::Removals;
   skyferry scan --config s3_migration_cluster_config.ini --if-queue-empty")]
 pub struct Arguments {
     #[command(flatten)]
-    scope: Scope,
+    scope: ScopeArguments,
     /// Compare headers, metadata and stored checksums, with one HEAD per object and side. With transfer.metadata off, only
     /// where listings and ledger prove nothing.
     #[arg(long)]
@@ -68,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     #[command(flatten)]
-    fleet: Fleet,
+    fleet: FleetArguments,
 }
 
 /// The note in the ledger of the scan that was the last to start.
@@ -83,12 +83,12 @@ impl cli::Command for Arguments {
         let settings = self.scope.config.load()?;
         if self.deletes && !settings.transfer.deletes {
             let text = "--deletes needs transfer.deletes = true: without it the agents delete nothing";
-            return Err(Usage(text.into()).into());
+            return Err(UsageError(text.into()).into());
         }
         let estimate = Estimate::new(&settings, self.prices.as_deref())?;
-        cli.stoppable(async {
+        cli.interruptible(async {
             let opened = tokio::select! {
-                opened = self.scope.open(settings, self.head, &cli.voice) => opened,
+                opened = self.scope.open(settings, self.head, &cli.console) => opened,
                 () = cli.shutdown.stop.cancelled() => return Ok(cli.stopped()),
             };
             let mut opened = opened?;
@@ -100,18 +100,18 @@ impl cli::Command for Arguments {
 
 struct Scan<'a> {
     arguments: &'a Arguments,
-    scoped: &'a Scoped,
+    scoped: &'a ScopedRun,
     cli: &'a Cli,
     began: Instant,
     tally: Mutex<Tally>,
     estimate: Mutex<Estimate>,
     removals: Mutex<Removals>,
-    seen: Seen,
-    jobs: tokio::sync::Mutex<Jobs>,
+    seen: SeenKeys,
+    jobs: tokio::sync::Mutex<JobSender>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(arguments: &'a Arguments, scoped: &'a Scoped, cli: &'a Cli, estimate: Estimate) -> Scan<'a> {
+    fn new(arguments: &'a Arguments, scoped: &'a ScopedRun, cli: &'a Cli, estimate: Estimate) -> Scan<'a> {
         Scan {
             arguments,
             scoped,
@@ -120,27 +120,27 @@ impl<'a> Scan<'a> {
             tally: Mutex::default(),
             estimate: Mutex::new(estimate),
             removals: Mutex::default(),
-            seen: Seen::default(),
-            jobs: tokio::sync::Mutex::new(Jobs::new(scoped.agent.queue().clone())),
+            seen: SeenKeys::default(),
+            jobs: tokio::sync::Mutex::new(JobSender::new(scoped.agent.queue().clone())),
         }
     }
 
     async fn run(self) -> anyhow::Result<u8> {
-        let show = &self.cli.show;
+        let output = &self.cli.output;
         if self.arguments.if_queue_empty && !nothing_waits(&**self.scoped.agent.queue()).await? {
-            show.say("the queue is not empty: nothing was listed")?;
-            self.line(show, Tally::default(), 0, None)?;
+            output.line("the queue is not empty: nothing was listed")?;
+            self.line(output, Tally::default(), 0, None)?;
             return Ok(DONE);
         }
         if let Some(term) = self.arguments.once_per
-            && !Leader::new(self.scoped.agent.ledger().clone(), NOTE, term).leads().await?
+            && !Leader::new(self.scoped.agent.ledger().clone(), NOTE, term).try_lead().await?
         {
-            show.say("another scan of this fleet has started a short time ago: nothing was listed")?;
-            self.line(show, Tally::default(), 0, None)?;
+            output.line("another scan of this fleet has started a short time ago: nothing was listed")?;
+            self.line(output, Tally::default(), 0, None)?;
             return Ok(DONE);
         }
-        let Scoped { sides, at_once, patience, .. } = self.scoped;
-        let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
+        let ScopedRun { sides, at_once, patience, .. } = self.scoped;
+        let each = async |sides: &ComparedSides, pairs| self.page(sides, pairs).await;
         let compared = tokio::select! {
             compared = side_by_side(sides, *at_once, patience, each) => Some(compared),
             () = self.cli.shutdown.stop.cancelled() => None,
@@ -151,11 +151,11 @@ impl<'a> Scan<'a> {
             (Some(Ok(())), Ok(())) => self.remove().await,
             _ => Ok(()),
         };
-        self.cli.voice.clear();
-        self.tell(show).await?;
+        self.cli.console.clear();
+        self.report(output).await?;
         flushed.context("jobs could not be sent")?;
         let Some(compared) = compared else {
-            self.cli.voice.line("skyferry: stopped; the same command finds the rest");
+            self.cli.console.line("skyferry: stopped; the same command finds the rest");
             return Ok(self.cli.stopped());
         };
         compared.context(
@@ -166,16 +166,16 @@ impl<'a> Scan<'a> {
         Ok(DONE)
     }
 
-    async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+    async fn page(&self, sides: &ComparedSides, pairs: Vec<ListedPair>) -> anyhow::Result<()> {
         if !pairs.is_empty() {
             self.seen.add(sides);
         }
-        let judged = self.scoped.judge.judge(sides, pairs).await?;
+        let judged = self.scoped.classifier.classify(sides, pairs).await?;
         locked(&self.tally).add(&judged);
         for finding in &judged.findings {
-            let Verdict::Differs(why) = finding.verdict else { continue };
-            if self.cli.verbose && (why != Why::Extra || self.arguments.deletes) {
-                self.cli.voice.line(&format!("{}: {}", why.name(), finding.source));
+            let Comparison::Differs(why) = finding.verdict else { continue };
+            if self.cli.verbose && (why != Difference::Extra || self.arguments.deletes) {
+                self.cli.console.line(&format!("{}: {}", why.name(), finding.source));
             }
             match &finding.here {
                 Some(here) => {
@@ -194,7 +194,7 @@ impl<'a> Scan<'a> {
     /// The fuse: a source that was emptied by mistake must not empty the destination.
     async fn remove(&self) -> anyhow::Result<()> {
         let removals = std::mem::take(&mut *locked(&self.removals));
-        let there = locked(&self.tally).there();
+        let there = locked(&self.tally).at_destination();
         let most = self.scoped.settings.transfer.max_delete_share;
         if removals.count() * 100 > there * u64::from(most) {
             bail!(
@@ -212,29 +212,30 @@ impl<'a> Scan<'a> {
         Ok(jobs.flush().await?)
     }
 
-    async fn tell(&self, show: &Show) -> anyhow::Result<()> {
+    async fn report(&self, output: &Output) -> anyhow::Result<()> {
         let tally = locked(&self.tally).clone();
         let sent = self.jobs.lock().await.sent();
-        show.say(&tally.table(self.arguments.head))?;
+        output.line(&tally.table(self.arguments.head))?;
         let estimate =
-            self.arguments.dry_run.then(|| locked(&self.estimate).reckon(tally.seen(), &self.arguments.fleet));
+            self.arguments.dry_run.then(|| locked(&self.estimate).calculate(tally.total_keys(), &self.arguments.fleet));
         match estimate {
-            Some(_) => show.say(&format!("\n{}", locked(&self.estimate).words(tally.seen(), &self.arguments.fleet)))?,
+            Some(_) => output
+                .line(&format!("\n{}", locked(&self.estimate).describe(tally.total_keys(), &self.arguments.fleet)))?,
             None => {
                 let seconds = self.began.elapsed().as_secs_f64();
-                show.say(&format!(
+                output.line(&format!(
                     "{} jobs sent; {} keys in {seconds:.1} s",
                     HumanCount(sent),
-                    HumanCount(tally.seen())
+                    HumanCount(tally.total_keys())
                 ))?;
             }
         }
-        self.line(show, tally, sent, estimate)
+        self.line(output, tally, sent, estimate)
     }
 
-    fn line(&self, show: &Show, tally: Tally, sent: u64, estimate: Option<Reckoned>) -> anyhow::Result<()> {
+    fn line(&self, output: &Output, tally: Tally, sent: u64, estimate: Option<CostEstimate>) -> anyhow::Result<()> {
         let seconds = seconds(self.began.elapsed());
-        show.json(Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds })?;
+        output.json(Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds })?;
         Ok(())
     }
 }
@@ -249,8 +250,9 @@ async fn nothing_waits(queue: &dyn Queue) -> anyhow::Result<bool> {
     for message in &messages {
         queue.release(&message.receipt, Duration::ZERO).await?;
     }
-    let is_test =
-        |message: &Message| matches!(event::parse(message.body.as_bytes()), Parsed::Nothing(event::Why::TestEvent));
+    let is_test = |message: &Message| {
+        matches!(event::parse(message.body.as_bytes()), ParsedMessage::Nothing(event::NoWorkReason::TestEvent))
+    };
     Ok(!messages.is_empty() && messages.iter().all(is_test))
 }
 
@@ -261,7 +263,7 @@ struct Line {
     #[serde(flatten)]
     tally: Tally,
     #[serde(skip_serializing_if = "Option::is_none")]
-    estimate: Option<Reckoned>,
+    estimate: Option<CostEstimate>,
     seconds: f64,
 }
 

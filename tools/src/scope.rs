@@ -8,22 +8,22 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, anyhow, bail};
 use skyferry_agent::wiring::{Agent, bucket_pairs};
 use skyferry_config as config;
-use skyferry_config::{ListAt, Settings};
-use skyferry_core::object::Key;
+use skyferry_config::{ListLocation, Settings};
+use skyferry_core::model::Key;
 use skyferry_core::route::Route;
 
-use crate::compare::{AT_ONCE, Judge, Look, Sides};
-use crate::pages::{End, Place, in_order};
-use crate::patience::Patience;
+use crate::compare::{AT_ONCE, Classifier, ComparedSides, HeadCheck};
+use crate::console::Console;
+use crate::filter::{FilterArguments, ObjectFilter};
+use crate::pages::{ListedStore, ListingTarget, in_order};
 use crate::prefixes;
-use crate::select::{Filter, Selection};
-use crate::settings::Config;
-use crate::voice::Voice;
+use crate::retry::RetryPolicy;
+use crate::settings::ConfigArgument;
 
 #[derive(clap::Args)]
-pub struct Scope {
+pub struct ScopeArguments {
     #[command(flatten)]
-    pub config: Config,
+    pub config: ConfigArgument,
     /// The bucket pairs of the earlier programs, in a file or an SSM parameter [default: bucket_pairs of the settings].
     #[arg(long, value_name = "FILE|ssm:NAME")]
     pub pairs: Option<String>,
@@ -34,7 +34,7 @@ pub struct Scope {
     #[arg(long, value_name = "FILE")]
     pub prefix_file: Option<PathBuf>,
     #[command(flatten)]
-    pub selection: Selection,
+    pub selection: FilterArguments,
     /// Number of key ranges that are listed at once. Only for services that list in key order.
     #[arg(long, value_name = "N")]
     pub listers: Option<usize>,
@@ -45,30 +45,30 @@ pub struct Scope {
 }
 
 /// Both sides, ready to be compared.
-pub struct Scoped {
+pub struct ScopedRun {
     pub settings: Settings,
     pub agent: Agent,
-    pub sides: Vec<Sides>,
-    pub judge: Judge,
+    pub sides: Vec<ComparedSides>,
+    pub classifier: Classifier,
     pub at_once: usize,
-    pub patience: Patience,
+    pub patience: RetryPolicy,
     /// Seconds since the epoch.
     pub began: i64,
     /// Somebody typed the prefixes.
     pub typed: bool,
 }
 
-impl Scope {
-    /// `head`: see [`Judge`].
-    pub async fn open(&self, settings: Settings, head: bool, voice: &Voice) -> anyhow::Result<Scoped> {
+impl ScopeArguments {
+    /// `head`: see [`Classifier`].
+    pub async fn open(&self, settings: Settings, head: bool, console: &Console) -> anyhow::Result<ScopedRun> {
         let mut settings = settings;
         if let Some(pairs) = &self.pairs {
             settings.bucket_pairs = Some(match pairs.strip_prefix("ssm:") {
-                Some(name) => ListAt::Ssm { name: name.into(), endpoint: None },
-                None => ListAt::File(pairs.into()),
+                Some(name) => ListLocation::Ssm { name: name.into(), endpoint: None },
+                None => ListLocation::File(pairs.into()),
             });
         }
-        let filter = Filter::new(&self.selection)?;
+        let filter = ObjectFilter::new(&self.selection)?;
         let mut prefixes = self.prefix.clone();
         if let Some(file) = &self.prefix_file {
             prefixes.extend(prefixes::read(file)?);
@@ -79,13 +79,13 @@ impl Scope {
             bucket_pairs(at, &settings.metadata).await?;
         }
         let sides = sides(&agent, &prefixes)?;
-        let patience = Patience::new(self.patience, voice.clone());
+        let patience = RetryPolicy::new(self.patience, console.clone());
         let began = now();
-        let judge = Judge {
+        let classifier = Classifier {
             router: agent.router(),
             filter,
             ledger: agent.ledger().clone(),
-            look: Look {
+            look: HeadCheck {
                 source: agent.source().clone(),
                 sink: agent.sink().clone(),
                 patience: patience.clone(),
@@ -96,27 +96,27 @@ impl Scope {
             confirm: false,
         };
         let at_once = self.listers.unwrap_or(if in_order(&settings.source) { AT_ONCE } else { 1 });
-        Ok(Scoped { settings, agent, sides, judge, at_once, patience, began, typed: !prefixes.is_empty() })
+        Ok(ScopedRun { settings, agent, sides, classifier, at_once, patience, began, typed: !prefixes.is_empty() })
     }
 }
 
 /// The places that were compared without a key on either side: where a prefix is wrong, that is all that shows it.
 #[derive(Default)]
-pub struct Seen(Mutex<BTreeSet<(String, Key)>>);
+pub struct SeenKeys(Mutex<BTreeSet<(String, Key)>>);
 
-impl Seen {
+impl SeenKeys {
     /// These sides have keys.
-    pub fn add(&self, sides: &Sides) {
+    pub fn add(&self, sides: &ComparedSides) {
         let place = (sides.from.bucket.clone(), sides.from.prefix.clone());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
     }
 
     /// Fails if nothing was compared under a prefix that somebody typed, or for a bucket pair; and if nothing was compared at
     /// all, unless routes may still be empty.
-    pub fn check(&self, scoped: &Scoped, routes_may_be_empty: bool) -> anyhow::Result<()> {
+    pub fn check(&self, scoped: &ScopedRun, routes_may_be_empty: bool) -> anyhow::Result<()> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = seen.is_empty() && !routes_may_be_empty;
-        let empty = |sides: &&Sides| {
+        let empty = |sides: &&ComparedSides| {
             let asked = all || scoped.typed || sides.pair;
             asked && !seen.contains(&(sides.from.bucket.clone(), sides.from.prefix.clone()))
         };
@@ -136,7 +136,7 @@ impl Seen {
 }
 
 /// A listing for each route, or for each prefix in a route.
-fn sides(agent: &Agent, prefixes: &[String]) -> anyhow::Result<Vec<Sides>> {
+fn sides(agent: &Agent, prefixes: &[String]) -> anyhow::Result<Vec<ComparedSides>> {
     let router = agent.router();
     let routes = router.routes().iter().map(|route| (route, false));
     let pairs = router.pairs().iter().map(|pair| (pair, true));
@@ -160,20 +160,20 @@ fn sides(agent: &Agent, prefixes: &[String]) -> anyhow::Result<Vec<Sides>> {
     Ok(sides)
 }
 
-fn side(agent: &Agent, route: &Route, pair: bool, prefix: Key) -> Option<Sides> {
-    let to = Place {
-        end: End::Sink(agent.sink().clone()),
+fn side(agent: &Agent, route: &Route, pair: bool, prefix: Key) -> Option<ComparedSides> {
+    let to = ListingTarget {
+        end: ListedStore::Sink(agent.sink().clone()),
         bucket: route.bucket.to_string(),
         prefix: Key::new(route.map(prefix.as_bytes())),
         versions: false,
     };
-    let from = Place {
-        end: End::Source(agent.source().clone()),
+    let from = ListingTarget {
+        end: ListedStore::Source(agent.source().clone()),
         bucket: route.source_bucket.as_deref()?.to_owned(),
         prefix,
         versions: false,
     };
-    Some(Sides { from, to, pair })
+    Some(ComparedSides { from, to, pair })
 }
 
 fn now() -> i64 {

@@ -8,7 +8,7 @@ use crate::usage::OrUsage as _;
 
 /// `--config`.
 #[derive(clap::Args)]
-pub struct Config {
+pub struct ConfigArgument {
     /// The agent's settings file.
     #[arg(
         short = 'c',
@@ -21,7 +21,7 @@ pub struct Config {
     pub file: PathBuf,
 }
 
-impl Config {
+impl ConfigArgument {
     /// The settings. What is wrong with them is an error of usage.
     pub fn load(&self) -> anyhow::Result<Settings> {
         Settings::load(&self.file, std::env::vars_os()).or_usage()

@@ -2,8 +2,8 @@
 //! seconds.
 
 mod agents;
-mod sight;
-mod words;
+mod describe;
+mod snapshot;
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
@@ -13,10 +13,10 @@ use skyferry_config::Settings;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::settings::Config;
+use crate::settings::ConfigArgument;
 use crate::usage::OrUsage as _;
 use agents::Agents;
-use sight::{Sight, Totals};
+use snapshot::{FleetStatus, FleetTotals};
 
 /// Between two looks; and what a rate is measured over at least.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ const LOOKS: usize = 15;
 )]
 pub struct Arguments {
     #[command(flatten)]
-    config: Config,
+    config: ConfigArgument,
     /// The status address of an agent; repeatable [default: the one of the settings, on this machine].
     #[arg(long = "agent", value_name = "URL")]
     agents: Vec<String>,
@@ -47,17 +47,17 @@ impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let settings = self.config.load()?;
         let agents = Agents::new(&self.agents, settings.listen).or_usage()?;
-        cli.block_on(look(cli, self.watch, &settings, &agents))
+        cli.block_on(print_status(cli, self.watch, &settings, &agents))
     }
 }
 
-async fn look(cli: &Cli, watch: bool, settings: &Settings, agents: &Agents) -> anyhow::Result<u8> {
-    let repaint = watch && !cli.show.is_json() && std::io::stdout().is_terminal();
-    let places = sight::Places::open(settings).await;
-    let mut before: VecDeque<(Instant, Totals)> = VecDeque::new();
+async fn print_status(cli: &Cli, watch: bool, settings: &Settings, agents: &Agents) -> anyhow::Result<u8> {
+    let repaint = watch && !cli.output.is_json() && std::io::stdout().is_terminal();
+    let places = snapshot::StatusSources::open(settings).await;
+    let mut before: VecDeque<(Instant, FleetTotals)> = VecDeque::new();
     loop {
         let (at, seen) = (Instant::now(), agents.ask().await);
-        let totals = Totals::of(&seen);
+        let totals = FleetTotals::of(&seen);
         // Nothing to measure a rate against yet.
         if before.is_empty() && totals.answering > 0 {
             before.push_back((at, totals));
@@ -65,12 +65,12 @@ async fn look(cli: &Cli, watch: bool, settings: &Settings, agents: &Agents) -> a
             continue;
         }
         let rate = before.front().map(|(then, old)| totals.since(old, at - *then)).unwrap_or_default();
-        let sight = Sight::new(places.look().await, seen, totals, rate);
-        let text = words::words(&sight);
-        cli.show.say(&if repaint { format!("\x1b[H\x1b[J{text}") } else { text })?;
-        cli.show.json(&sight)?;
+        let fleet = FleetStatus::new(places.snapshot().await, seen, totals, rate);
+        let text = describe::describe(&fleet);
+        cli.output.line(&if repaint { format!("\x1b[H\x1b[J{text}") } else { text })?;
+        cli.output.json(&fleet)?;
         if !watch {
-            return Ok(if sight.queues.iter().any(|queue| queue.error.is_some()) { FAILED } else { DONE });
+            return Ok(if fleet.queues.iter().any(|queue| queue.error.is_some()) { FAILED } else { DONE });
         }
         before.push_back((at, totals));
         if before.len() > LOOKS {

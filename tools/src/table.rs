@@ -12,9 +12,9 @@ use skyferry_config::Settings;
 
 use crate::cells::cell;
 use crate::cli::{self, Cli, DONE};
-use crate::settings::Config;
-use crate::show::Show;
-use crate::usage::Usage;
+use crate::output::Output;
+use crate::settings::ConfigArgument;
+use crate::usage::UsageError;
 
 /// Creates or exports the ledger's DynamoDB table.
 #[derive(clap::Args)]
@@ -31,14 +31,14 @@ enum Verb {
     #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
     Create {
         #[command(flatten)]
-        config: Config,
+        config: ConfigArgument,
     },
     /// Writes every record as a line of CSV: the columns of the earlier programs, and the outcome. Reads the whole table,
     /// page by page.
     #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml --output objects.csv")]
     Dump {
         #[command(flatten)]
-        config: Config,
+        config: ConfigArgument,
         /// A new file to write to, instead of stdout.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -50,17 +50,19 @@ impl cli::Command for Arguments {
         match &self.verb {
             Verb::Create { config } => {
                 let settings = config.load()?;
-                cli.block_on(async { create(&settings, &cli.show).await })
+                cli.block_on(async { create(&settings, &cli.output).await })
             }
-            Verb::Dump { output: None, .. } if cli.show.is_json() => {
-                Err(Usage("--json needs --output: the records are CSV".into()).into())
+            Verb::Dump { output: None, .. } if cli.output.is_json() => {
+                Err(UsageError("--json needs --output: the records are CSV".into()).into())
             }
             Verb::Dump { config, output } => {
                 let settings = config.load()?;
                 cli.block_on(async {
                     match output {
-                        None => dump(&settings, &mut csv::Writer::from_writer(crate::show::out())).await.map(|_| DONE),
-                        Some(path) => dump_into(&settings, path, &cli.show).await,
+                        None => {
+                            dump(&settings, &mut csv::Writer::from_writer(crate::output::out())).await.map(|_| DONE)
+                        }
+                        Some(path) => dump_into(&settings, path, &cli.output).await,
                     }
                 })
             }
@@ -68,34 +70,34 @@ impl cli::Command for Arguments {
     }
 }
 
-async fn create(settings: &Settings, show: &Show) -> anyhow::Result<u8> {
+async fn create(settings: &Settings, output: &Output) -> anyhow::Result<u8> {
     let (table, no_expiry) = create_table(settings).await?;
     match no_expiry {
         None => {
-            show.say(&format!("the table {table} is there, with its index and its expiry"))?;
-            show.json(json!({ "table": table }))?;
+            output.line(&format!("the table {table} is there, with its index and its expiry"))?;
+            output.json(json!({ "table": table }))?;
         }
         Some(answer) => {
-            show.say(&format!("the table {table} is there, with its index"))?;
+            output.line(&format!("the table {table} is there, with its index"))?;
             eprintln!(
                 "skyferry: warning: expiry cannot be switched on: {answer}; old records stay until you remove them"
             );
-            show.json(json!({ "table": table, "no_expiry": answer }))?;
+            output.json(json!({ "table": table, "no_expiry": answer }))?;
         }
     }
     Ok(DONE)
 }
 
 /// The file is whole or not there.
-async fn dump_into(settings: &Settings, path: &Path, show: &Show) -> anyhow::Result<u8> {
+async fn dump_into(settings: &Settings, path: &Path, output: &Output) -> anyhow::Result<u8> {
     if path.exists() {
-        return Err(Usage(format!("{} exists already; name another file", path.display())).into());
+        return Err(UsageError(format!("{} exists already; name another file", path.display())).into());
     }
     let file = File::create_new(path).with_context(|| path.display().to_string())?;
-    let told = dump(settings, &mut csv::Writer::from_writer(file)).await;
-    let (table, records) = told.inspect_err(|_| drop(std::fs::remove_file(path)))?;
-    show.say(&format!("{records} records of {table} in {}", path.display()))?;
-    show.json(json!({ "table": table, "records": records, "output": path.display().to_string() }))?;
+    let reported = dump(settings, &mut csv::Writer::from_writer(file)).await;
+    let (table, records) = reported.inspect_err(|_| drop(std::fs::remove_file(path)))?;
+    output.line(&format!("{records} records of {table} in {}", path.display()))?;
+    output.json(json!({ "table": table, "records": records, "output": path.display().to_string() }))?;
     Ok(DONE)
 }
 

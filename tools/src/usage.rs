@@ -3,11 +3,11 @@
 use std::fmt;
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Usage(pub String);
+pub struct UsageError(pub String);
 
-impl std::error::Error for Usage {}
+impl std::error::Error for UsageError {}
 
-impl fmt::Display for Usage {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -20,6 +20,6 @@ pub trait OrUsage<T> {
 
 impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
     fn or_usage(self) -> anyhow::Result<T> {
-        self.map_err(|error| Usage(format!("{:#}", error.into())).into())
+        self.map_err(|error| UsageError(format!("{:#}", error.into())).into())
     }
 }

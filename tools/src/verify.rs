@@ -14,12 +14,12 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::compare::{Finding, Pair, Sides, Tally, Verdict, Why, side_by_side};
-use crate::jobs::Jobs;
-use crate::scope::{Scope, Scoped, Seen};
-use crate::show::{Show, seconds};
-use reading::{Reading, Share};
-use report::Report;
+use crate::compare::{ComparedSides, Comparison, Difference, Finding, ListedPair, Tally, side_by_side};
+use crate::jobs::JobSender;
+use crate::output::{Output, seconds};
+use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
+use reading::{ContentCheck, ReadShare};
+use report::DifferenceReport;
 
 /// Differences that are named on stdout; --report has all.
 const NAMED: usize = 20;
@@ -37,14 +37,14 @@ const NAMED: usize = 20;
   skyferry verify --config agent.toml --repair")]
 pub struct Arguments {
     #[command(flatten)]
-    scope: Scope,
+    scope: ScopeArguments,
     /// Compare headers, metadata and stored checksums, with one HEAD per object and side. With transfer.metadata off, only
     /// where listings and ledger prove nothing.
     #[arg(long)]
     head: bool,
     /// Read this share of the objects and compare their digests with the source: 1%, 0.001, all.
     #[arg(long, value_name = "SHARE")]
-    read: Option<Share>,
+    read: Option<ReadShare>,
     /// Send a job for each object that is missing or different.
     #[arg(long)]
     repair: bool,
@@ -61,10 +61,10 @@ impl cli::Command for Arguments {
 
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let settings = self.scope.config.load()?;
-        let report = self.report.as_deref().map(Report::create).transpose()?;
+        let report = self.report.as_deref().map(DifferenceReport::create).transpose()?;
         cli.block_on(async {
-            let mut scoped = self.scope.open(settings, self.head, &cli.voice).await?;
-            scoped.judge.confirm = true;
+            let mut scoped = self.scope.open(settings, self.head, &cli.console).await?;
+            scoped.classifier.confirm = true;
             Verify::new(self, &scoped, cli, report).run().await
         })
     }
@@ -72,27 +72,32 @@ impl cli::Command for Arguments {
 
 struct Verify<'a> {
     arguments: &'a Arguments,
-    scoped: &'a Scoped,
+    scoped: &'a ScopedRun,
     cli: &'a Cli,
     began: Instant,
-    reading: Option<Reading>,
+    reading: Option<ContentCheck>,
     found: Mutex<Found>,
-    seen: Seen,
-    jobs: tokio::sync::Mutex<Jobs>,
+    seen: SeenKeys,
+    jobs: tokio::sync::Mutex<JobSender>,
 }
 
 #[derive(Default)]
 struct Found {
     tally: Tally,
     named: Vec<String>,
-    report: Option<Report>,
+    report: Option<DifferenceReport>,
 }
 
 impl<'a> Verify<'a> {
-    fn new(arguments: &'a Arguments, scoped: &'a Scoped, cli: &'a Cli, report: Option<Report>) -> Verify<'a> {
+    fn new(
+        arguments: &'a Arguments,
+        scoped: &'a ScopedRun,
+        cli: &'a Cli,
+        report: Option<DifferenceReport>,
+    ) -> Verify<'a> {
         let agent = &scoped.agent;
         let reading =
-            |share| Reading::new(share, agent.source().clone(), agent.sink().clone(), scoped.patience.clone());
+            |share| ContentCheck::new(share, agent.source().clone(), agent.sink().clone(), scoped.patience.clone());
         Verify {
             arguments,
             scoped,
@@ -100,14 +105,14 @@ impl<'a> Verify<'a> {
             began: Instant::now(),
             reading: arguments.read.map(reading),
             found: Mutex::new(Found { report, ..Found::default() }),
-            seen: Seen::default(),
-            jobs: tokio::sync::Mutex::new(Jobs::new(agent.queue().clone())),
+            seen: SeenKeys::default(),
+            jobs: tokio::sync::Mutex::new(JobSender::new(agent.queue().clone())),
         }
     }
 
     async fn run(self) -> anyhow::Result<u8> {
-        let Scoped { sides, at_once, patience, .. } = self.scoped;
-        let each = async |sides: &Sides, pairs| self.page(sides, pairs).await;
+        let ScopedRun { sides, at_once, patience, .. } = self.scoped;
+        let each = async |sides: &ComparedSides, pairs| self.page(sides, pairs).await;
         let compared = tokio::select! {
             compared = side_by_side(sides, *at_once, patience, each) => compared,
             () = self.cli.ticker(|| self.found().tally.progress(self.began.elapsed())) => Ok(()),
@@ -117,16 +122,16 @@ impl<'a> Verify<'a> {
         if let Some(report) = &mut self.found().report {
             report.finish().context("the report could not be written")?;
         }
-        self.cli.voice.clear();
+        self.cli.console.clear();
         let sent = self.jobs.lock().await.sent();
-        self.tell(&self.cli.show, sent)
+        self.report(&self.cli.output, sent)
     }
 
-    async fn page(&self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+    async fn page(&self, sides: &ComparedSides, pairs: Vec<ListedPair>) -> anyhow::Result<()> {
         if !pairs.is_empty() {
             self.seen.add(sides);
         }
-        let mut judged = self.scoped.judge.judge(sides, pairs).await?;
+        let mut judged = self.scoped.classifier.classify(sides, pairs).await?;
         if let Some(reading) = &self.reading {
             reading.read(&mut judged.findings).await?;
         }
@@ -138,7 +143,7 @@ impl<'a> Verify<'a> {
         if !self.arguments.repair || self.arguments.dry_run {
             return Ok(());
         }
-        let wanting = |finding: &&Finding| finding.here.is_some() && matches!(finding.verdict, Verdict::Differs(_));
+        let wanting = |finding: &&Finding| finding.here.is_some() && matches!(finding.verdict, Comparison::Differs(_));
         for finding in judged.findings.iter().filter(wanting) {
             self.jobs.lock().await.send(finding.to_message()).await?;
         }
@@ -150,37 +155,40 @@ impl<'a> Verify<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, show: &Show, sent: u64) -> anyhow::Result<u8> {
+    fn report(&self, output: &Output, sent: u64) -> anyhow::Result<u8> {
         let found = self.found();
         let tally = &found.tally;
-        let extra = if self.scoped.settings.transfer.deletes { tally.differs(Why::Extra) } else { 0 };
+        let extra = if self.scoped.settings.transfer.deletes { tally.differs(Difference::Extra) } else { 0 };
         let nothing = self.seen.check(self.scoped, false);
-        let in_sync = tally.wanting() + extra == 0 && nothing.is_ok();
+        let in_sync = tally.missing_or_different() + extra == 0 && nothing.is_ok();
         let as_of = Timestamp::from_second(self.scoped.began)?;
-        found.named.iter().try_for_each(|line| show.say(line))?;
-        let told = tally.wanting() + tally.differs(Why::Extra);
-        if told > found.named.len() as u64 {
-            show.say(&format!("and {} more (--report FILE has all)", HumanCount(told - found.named.len() as u64)))?;
+        found.named.iter().try_for_each(|line| output.line(line))?;
+        let reported = tally.missing_or_different() + tally.differs(Difference::Extra);
+        if reported > found.named.len() as u64 {
+            output.line(&format!(
+                "and {} more (--report FILE has all)",
+                HumanCount(reported - found.named.len() as u64)
+            ))?;
         }
-        show.say(&tally.table(self.arguments.head))?;
+        output.line(&tally.table(self.arguments.head))?;
         if self.arguments.repair {
-            show.say(&format!("{} jobs sent", HumanCount(sent)))?;
+            output.line(&format!("{} jobs sent", HumanCount(sent)))?;
         }
-        show.say(&match in_sync {
+        output.line(&match in_sync {
             true => format!("in sync as of {as_of}"),
             false => format!("NOT in sync as of {as_of}"),
         })?;
         let seconds = seconds(self.began.elapsed());
-        show.json(Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds })?;
+        output.json(Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds })?;
         nothing.map(|()| if in_sync { DONE } else { FAILED })
     }
 }
 
 impl Found {
     fn note(&mut self, finding: &Finding) -> anyhow::Result<()> {
-        let Verdict::Differs(why) = finding.verdict else { return Ok(()) };
+        let Comparison::Differs(why) = finding.verdict else { return Ok(()) };
         if self.named.len() < NAMED {
-            let place = if why == Why::Extra { &finding.destination } else { &finding.source };
+            let place = if why == Difference::Extra { &finding.destination } else { &finding.source };
             self.named.push(format!("{:<9} {place}", why.name()));
         }
         self.report

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use sandbox::{GcsOptions, GcsPeer};
-use skyferry_core::ledger::{Ending, Ledger as _, Left, Subject};
+use skyferry_core::ledger::{Ledger as _, Leftover, Subject, WriterEnd};
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{Location, Writer};
-use skyferry_sqlite::Embedded;
+use skyferry_core::model::{Location, Writer};
+use skyferry_sqlite::SqliteFile;
 
 fn clean(folder: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry"));
@@ -49,13 +49,13 @@ async fn clean_ends_what_is_ours_for_certain_and_with_dry_run_says_so_first() {
         gcs.endpoint()
     );
     std::fs::write(folder.path().join("agent.toml"), settings).expect("written");
-    let file = Embedded::open(&folder.path().join("state.db")).expect("a file");
+    let file = SqliteFile::open(&folder.path().join("state.db")).expect("a file");
     let at = |bucket: &str| Location::new(bucket, "known");
     let subject = Subject { source: at("photos"), destination: at("copies"), primary: true };
     let (ledger, writer) = (file.ledger(), Writer::random());
     ledger.begin(&subject, writer).await.expect("begun");
-    let ending = Ending::Settled { outcome: Outcome::Gone, published: None, digests: None, grade: None };
-    ledger.finish(&subject, writer, &ending, Left::Nothing, &[]).await.expect("finished");
+    let ending = WriterEnd::Settled { outcome: Outcome::Gone, published: None, digests: None, grade: None };
+    ledger.finish(&subject, writer, &ending, Leftover::Nothing, &[]).await.expect("finished");
     drop((ledger, file));
     for key in ["known", "theirs"] {
         gcs.begin_upload("copies", key).expect("an upload");
@@ -63,9 +63,9 @@ async fn clean_ends_what_is_ours_for_certain_and_with_dry_run_says_so_first() {
 
     let young = counts(&clean(folder.path(), &[]));
     assert_eq!(young, serde_json::json!({ "dry_run": false, "ended": 0, "live": 2, "foreign": 0 }));
-    let told = clean(folder.path(), &["--older-than", "0s", "--dry-run"]);
-    assert_eq!(counts(&told), serde_json::json!({ "dry_run": true, "ended": 1, "live": 0, "foreign": 1 }));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("copies/known"));
+    let reported = clean(folder.path(), &["--older-than", "0s", "--dry-run"]);
+    assert_eq!(counts(&reported), serde_json::json!({ "dry_run": true, "ended": 1, "live": 0, "foreign": 1 }));
+    assert!(String::from_utf8_lossy(&reported.stderr).contains("copies/known"));
     assert_eq!(gcs.open_uploads("copies").len(), 2, "nothing is ended yet");
     assert_eq!(counts(&clean(folder.path(), &["--older-than", "0s"]))["ended"], 1);
     let left: Vec<String> = gcs.open_uploads("copies").into_iter().map(|upload| upload.key).collect();

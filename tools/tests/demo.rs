@@ -20,8 +20,8 @@ fn is_empty(directory: &Path) -> bool {
 fn every_byte_arrives_at_both_destinations_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let output = demo(temporary.path(), &["--quick", "--json"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
     assert!(is_empty(temporary.path()));
 
     let lines = String::from_utf8(output.stdout).unwrap();

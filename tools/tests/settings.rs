@@ -16,15 +16,15 @@ fn the_settings_are_those_of_the_flag_else_of_the_environment_else_the_package_s
     let folder = tempfile::tempdir().expect("a folder");
     let [flag, variable] = ["flag.toml", "variable.toml"].map(|name| folder.path().join(name).display().to_string());
     for short in ["-c", "--config"] {
-        let (code, said) = status(&[short, &flag], Some(&variable));
-        assert!(code == Some(2) && said.contains(&flag), "{said}");
+        let (code, output) = status(&[short, &flag], Some(&variable));
+        assert!(code == Some(2) && output.contains(&flag), "{output}");
     }
-    let (code, said) = status(&[], Some(&variable));
-    assert!(code == Some(2) && said.contains(&variable), "{said}");
+    let (code, output) = status(&[], Some(&variable));
+    assert!(code == Some(2) && output.contains(&variable), "{output}");
     // A machine that is an agent's has this file: then it is not the settings that fail.
     let package = "/etc/skyferry/agent.toml";
     if !std::path::Path::new(package).exists() {
-        let (code, said) = status(&[], None);
-        assert!(code == Some(2) && said.contains(package), "{said}");
+        let (code, output) = status(&[], None);
+        assert!(code == Some(2) && output.contains(package), "{output}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use sandbox::{Front, Ministack};
+use sandbox::{InterceptingProxy, Ministack};
 use serde_json::json;
 
 fn create(folder: &std::path::Path) -> Output {
@@ -37,13 +37,16 @@ fn settings(endpoint: &str) -> tempfile::TempDir {
 async fn fault_a28_a_service_without_expiry_gets_the_table_and_a_warning() {
     let cloud = Ministack::start().await.expect("ministack");
     for unknown in [&["UpdateTimeToLive"][..], &["DescribeTimeToLive", "UpdateTimeToLive"]] {
-        let front = Front::start(cloud.address()).expect("a front");
+        let front = InterceptingProxy::start(cloud.address()).expect("a front");
         unknown.iter().for_each(|operation| front.unknown(operation));
         let folder = settings(&front.endpoint());
         let output = create(folder.path());
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{told}");
-        assert!(told.contains("expiry cannot be switched on: 400 ") && told.contains("UnknownOperation"), "{told}");
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{reported}");
+        assert!(
+            reported.contains("expiry cannot be switched on: 400 ") && reported.contains("UnknownOperation"),
+            "{reported}"
+        );
     }
     let name = json!({ "TableName": "objects" });
     cloud.call("DynamoDB_20120810.DescribeTable", name).await.expect("it is there");
@@ -56,8 +59,8 @@ async fn table_create_makes_the_table_and_a_second_time_leaves_it_on_ministack()
     for _ in 0..2 {
         let output = create(folder.path());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
-        assert_eq!(told, json!({ "table": "objects" }));
+        let reported: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
+        assert_eq!(reported, json!({ "table": "objects" }));
     }
     let name = json!({ "TableName": "objects" });
     let table = cloud.call("DynamoDB_20120810.DescribeTable", name.clone()).await.expect("described");

@@ -2,12 +2,12 @@
 //! that tries again. The SDK's own retries are off: two loops multiply, and only ours knows that keys may be stale.
 //!
 //! Every attempt has a limit of its own. What is over it counts as unanswered, which is not the same as undone: a
-//! [`Failure`] says whether the request may have taken effect.
+//! [`RequestFailure`] says whether the request may have taken effect.
 
 mod clock;
-mod failure;
+mod credentials;
+mod error;
 mod https;
-mod keys;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,8 @@ use skyferry_providers::Cached;
 use tokio::time::Instant;
 
 pub use clock::{DateReader, ServerClock};
-pub use failure::{Cause, Failure};
-use keys::Keys;
+use credentials::SharedCredentials;
+pub use error::{FailureCause, RequestFailure};
 
 use skyferry_core::backoff::Retry;
 
@@ -36,12 +36,12 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// How long one attempt of a request may take, and for how long it is tried again.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryBudget {
     pub attempt: Duration,
     pub total: Duration,
 }
 
-impl Patience {
+impl RetryBudget {
     /// What is to be tried again as a whole begins within `total`.
     pub(crate) fn retry(self) -> Retry {
         Retry::within(self.total, FIRST, LONGEST)
@@ -51,19 +51,19 @@ impl Patience {
 /// Why no connection can be made at all.
 #[derive(Debug, thiserror::Error)]
 #[error("trusted certificates: {0}")]
-pub struct TlsError(String);
+pub struct TlsSetupError(String);
 
 /// Where a service is and whose keys open it.
 #[derive(Clone)]
-pub struct Aws {
+pub struct AwsClient {
     config: SdkConfig,
-    keys: Keys,
+    keys: SharedCredentials,
 }
 
-impl Aws {
+impl AwsClient {
     /// `endpoint`: instead of the region's own; plain http only where the settings took it.
-    pub fn new(keys: Arc<Cached>, region: &str, endpoint: Option<&str>) -> Result<Aws, TlsError> {
-        let keys = Keys::new(keys);
+    pub fn new(keys: Arc<Cached>, region: &str, endpoint: Option<&str>) -> Result<AwsClient, TlsSetupError> {
+        let keys = SharedCredentials::new(keys);
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
@@ -72,12 +72,12 @@ impl Aws {
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
-            .http_client(https::client().map_err(TlsError)?)
+            .http_client(https::client().map_err(TlsSetupError)?)
             // A long poll is silent for as long as it lasts.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_app_name(AppName::new("skyferry").ok());
         config.set_endpoint_url(endpoint.map(str::to_owned));
-        Ok(Aws { config: config.build(), keys })
+        Ok(AwsClient { config: config.build(), keys })
     }
 
     pub fn config(&self) -> &SdkConfig {
@@ -86,7 +86,7 @@ impl Aws {
 
     /// Makes attempts until one is answered for good or the patience is over. Keys that were refused are asked for anew,
     /// once.
-    pub async fn call<O, E, F>(&self, patience: Patience, attempt: impl Fn() -> F) -> Result<O, Failure<E>>
+    pub async fn call<O, E, F>(&self, patience: RetryBudget, attempt: impl Fn() -> F) -> Result<O, RequestFailure<E>>
     where
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -97,17 +97,17 @@ impl Aws {
             let keys = self.keys.last();
             let mut failure = match tokio::time::timeout(patience.attempt, attempt()).await {
                 Ok(Ok(output)) => return Ok(output),
-                Ok(Err(error)) => Failure::of(error),
-                Err(_) => Failure::unanswered(patience.attempt),
+                Ok(Err(error)) => RequestFailure::from_sdk(error),
+                Err(_) => RequestFailure::unanswered(patience.attempt),
             };
             unsure |= failure.unsure;
             failure.unsure = unsure;
             match failure.cause {
-                Cause::Credentials if !renewed => {
+                FailureCause::Credentials if !renewed => {
                     renewed = true;
                     self.keys.refused(keys);
                 }
-                Cause::Throttled | Cause::Unavailable => match retry.delay(began.elapsed()) {
+                FailureCause::Throttled | FailureCause::Unavailable => match retry.delay(began.elapsed()) {
                     Some(delay) => tokio::time::sleep(delay).await,
                     None => return Err(failure),
                 },

@@ -23,15 +23,15 @@
 //! one, bytes that are not UTF-8) is named by its hash.
 
 mod batch;
-mod change;
 mod dump;
 mod item;
-mod moved;
-mod name;
+mod migrate;
 mod note;
+mod record_key;
 mod repair;
 mod requests;
 mod table;
+mod update_expression;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,25 +41,25 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use crate::client::{Aws, Patience, ServerClock};
-use change::{Change, list, number, text};
-pub use dump::{COLUMNS, Row, dump};
-pub use item::Times;
-use item::{Item, Stamps};
-use requests::Refused;
+use crate::client::{AwsClient, RetryBudget, ServerClock};
+pub use dump::{COLUMNS, DumpRow, dump};
+pub use item::TimeFormat;
+use item::{Item, TimeStamps};
+use requests::UpdateError;
 use skyferry_core::ledger::{
-    Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
-    UploadRecord, codec,
+    BeginResult, EarlierWriter, FinishResult, KEPT, LastPublished, Ledger, LedgerError, LedgerRecord, Leftover,
+    Subject, UploadRecord, WriterEnd, codec,
 };
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{UploadId, Writer};
+use skyferry_core::model::{UploadId, Writer};
 pub use table::{TableSettings, create};
+use update_expression::{UpdateExpression, list, number, text};
 
 /// Beside their attributes; a table that a newer version wrote is refused.
 const SCHEMA: u64 = 1;
 /// What the parts of an upload may take of the item's 400 KB; the rest is for everything else in it.
 const PARTS_BYTES: usize = 340_000;
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
+const PATIENCE: RetryBudget = RetryBudget { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
 /// The predecessors add a start and a machine to sets with every attempt. Of more than this, the newest half stay: an item
 /// must not outgrow its 400 KB on a key that is tried for years.
 const ATTEMPTS_SHOWN: usize = 60;
@@ -77,11 +77,11 @@ pub struct DynamoOptions {
 }
 
 pub struct DynamoLedger {
-    aws: Aws,
+    aws: AwsClient,
     client: Client,
     table: Arc<str>,
     machine: String,
-    times: Times,
+    times: TimeFormat,
     clock: ServerClock,
     /// Numbers checkpoints: see there.
     checkpoints: AtomicU64,
@@ -90,16 +90,23 @@ pub struct DynamoLedger {
 impl DynamoLedger {
     /// Times as this says.
     #[must_use]
-    pub fn with_times(self, times: Times) -> DynamoLedger {
+    pub fn with_times(self, times: TimeFormat) -> DynamoLedger {
         DynamoLedger { times, ..self }
     }
 
     /// What a finish writes, its conditions apart.
-    fn ending(&self, subject: &Subject, writer: Writer, ending: &Ending, left: Left, closed: &[Writer]) -> Change {
-        let mut change = Change::default();
-        let (me, now) = (&*item::attribute(writer), Stamps::now(self.times));
+    fn finish_update(
+        &self,
+        subject: &Subject,
+        writer: Writer,
+        ending: &WriterEnd,
+        left: Leftover,
+        closed: &[Writer],
+    ) -> UpdateExpression {
+        let mut change = UpdateExpression::default();
+        let (me, now) = (&*item::attribute(writer), TimeStamps::now(self.times));
         match ending {
-            Ending::Settled { outcome, published, digests, grade } => {
+            WriterEnd::Settled { outcome, published, digests, grade } => {
                 change.set(&["sfOutcome"], text(outcome.name()));
                 ["sfReason", "sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
                 match published {
@@ -115,25 +122,25 @@ impl DynamoLedger {
                 }
                 change.set(&["lastTimeProgress"], number(100));
                 change.add("jobStatus", list(vec!["DONE".into()]));
-                if left != Left::Doubt {
+                if left != Leftover::Uncertain {
                     change.set(&["endTime"], number(now.epoch + KEPT.as_secs()));
                 }
-                now.ended(&mut change);
+                now.mark_ended(&mut change);
             }
-            Ending::Parked { reason } => {
+            WriterEnd::Parked { reason } => {
                 change.set(&["sfOutcome"], text(Outcome::Parked.name()));
                 change.set(&["sfReason"], text(reason));
                 change.set(&["sfParker"], text(&writer.to_string()));
                 ["sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
                 change.add("jobStatus", list(vec!["ERR".into()]));
-                now.ended(&mut change);
+                now.mark_ended(&mut change);
             }
-            Ending::Released { counted } => change.add("sfFailures", number(u32::from(*counted))),
+            WriterEnd::Released { counted } => change.add("sfFailures", number(u32::from(*counted))),
         }
         match left {
-            Left::Nothing => change.remove(&[me]),
-            Left::Upload => change.set(&[me, "s"], AttributeValue::Bool(true)),
-            Left::Doubt => change.set(&[me, "e"], AttributeValue::Bool(true)),
+            Leftover::Nothing => change.remove(&[me]),
+            Leftover::Upload => change.set(&[me, "s"], AttributeValue::Bool(true)),
+            Leftover::Uncertain => change.set(&[me, "e"], AttributeValue::Bool(true)),
         }
         closed.iter().for_each(|writer| change.remove(&[&item::attribute(*writer)]));
         change
@@ -142,26 +149,30 @@ impl DynamoLedger {
 
 impl DynamoLedger {
     /// Adds a writer that begins; back comes the item as it was.
-    async fn enter(&self, subject: &Subject, key: &str, writer: Writer) -> Result<Item, LedgerError> {
-        match self.update(key, self.beginning(subject, writer), ReturnValue::AllOld).await {
+    async fn add_writer(&self, subject: &Subject, key: &str, writer: Writer) -> Result<Item, LedgerError> {
+        match self.update(key, self.begin_update(subject, writer), ReturnValue::AllOld).await {
             Ok(before) => return Ok(before),
-            Err(Refused::Condition { item, .. }) if item.schema() > SCHEMA => return Err(self.newer(&item)),
-            Err(Refused::Condition { .. } | Refused::Other(LedgerError::Record { .. })) => self.repair(key).await?,
-            Err(Refused::Other(error)) => return Err(error),
+            Err(UpdateError::Condition { item, .. }) if item.schema() > SCHEMA => {
+                return Err(self.newer_schema_error(&item));
+            }
+            Err(UpdateError::Condition { .. } | UpdateError::Other(LedgerError::Record { .. })) => {
+                self.repair(key).await?
+            }
+            Err(UpdateError::Other(error)) => return Err(error),
         }
-        self.update(key, self.beginning(subject, writer), ReturnValue::AllOld).await.map_err(Refused::into_error)
+        self.update(key, self.begin_update(subject, writer), ReturnValue::AllOld).await.map_err(UpdateError::into_error)
     }
 
-    fn beginning(&self, subject: &Subject, writer: Writer) -> Change {
+    fn begin_update(&self, subject: &Subject, writer: Writer) -> UpdateExpression {
         let me = item::attribute(writer);
-        let now = Stamps::now(self.times);
-        let mut change = Change::default();
+        let now = TimeStamps::now(self.times);
+        let mut change = UpdateExpression::default();
         change.require_at_most_or_missing(&["sfVersion"], SCHEMA);
         change.set(&["sfVersion"], number(SCHEMA));
         change.set(&["sfWriter"], text(&writer.to_string()));
-        change.set(&[&me], item::opened(subject));
+        change.set(&[&me], item::open_attribute(subject));
         change.set(&["sfBegan"], number(now.epoch));
-        item::named(subject).into_iter().for_each(|(name, value)| change.set(&[&name], value));
+        item::destination_attributes(subject).into_iter().for_each(|(name, value)| change.set(&[&name], value));
         change.set(&["lastTimeProgress"], number(0));
         change.set_once("firstTime", number(now.epoch));
         change.add("tryTimes", number(1));
@@ -173,9 +184,9 @@ impl DynamoLedger {
 }
 
 /// The last to have begun, open, and not finished.
-fn require_standing(change: &mut Change, writer: Writer, me: &str) {
+fn require_current_writer(change: &mut UpdateExpression, writer: Writer, me: &str) {
     change.require_equal(&["sfWriter"], text(&writer.to_string()));
-    change.require_there(&[me]);
+    change.require_exists(&[me]);
     change.require_missing(&[me, "s"]);
     change.require_missing(&[me, "e"]);
 }
@@ -186,12 +197,12 @@ impl Ledger for DynamoLedger {
         &self.table
     }
 
-    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
-        let key = name::key(subject);
-        let before = self.enter(subject, &key, writer).await?;
-        let before = match before.is_there() {
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<BeginResult, LedgerError> {
+        let key = record_key::key(subject);
+        let before = self.add_writer(subject, &key, writer).await?;
+        let before = match before.exists() {
             true => before,
-            false => self.moved(subject, &key).await?,
+            false => self.migrate(subject, &key).await?,
         };
         let mut open = before.open();
         open.retain(|other| other.writer != writer);
@@ -206,8 +217,8 @@ impl Ledger for DynamoLedger {
         self.note_fences(&key, &open).await;
         self.trim(&key, &before).await;
         self.rename(subject, &key, writer, &before).await;
-        Ok(Begun {
-            known: before.is_there(),
+        Ok(BeginResult {
+            known: before.exists(),
             published: before.published(subject),
             earlier,
             failures: before.failures(subject),
@@ -221,9 +232,9 @@ impl Ledger for DynamoLedger {
         writer: Writer,
         upload: Option<&UploadRecord>,
     ) -> Result<(), LedgerError> {
-        let (key, me) = (name::key(subject), item::attribute(writer));
-        let mut change = Change::default();
-        require_standing(&mut change, writer, &me);
+        let (key, me) = (record_key::key(subject), item::attribute(writer));
+        let mut change = UpdateExpression::default();
+        require_current_writer(&mut change, writer, &me);
         // A writer lives in one process: an attempt that was given up and lands late is older, and changes nothing.
         let order = self.checkpoints.fetch_add(1, Relaxed);
         change.require_at_most_or_missing(&[&me, "n"], order);
@@ -237,15 +248,15 @@ impl Ledger for DynamoLedger {
                 change.set(&["Size"], number(upload.identity.size));
                 change.set(&["lastTimeProgress"], number(upload.percent()));
                 if upload.parts.is_empty() {
-                    change.set(&["firstTime"], number(Stamps::now(self.times).epoch));
+                    change.set(&["firstTime"], number(TimeStamps::now(self.times).epoch));
                     change.set(&["versionId"], text(item::version(&upload.identity)));
                 }
             }
         }
         match self.update(&key, change, ReturnValue::None).await {
             Ok(_) => Ok(()),
-            Err(Refused::Condition { .. }) => Err(LedgerError::Fenced),
-            Err(Refused::Other(error)) => Err(error),
+            Err(UpdateError::Condition { .. }) => Err(LedgerError::Fenced),
+            Err(UpdateError::Other(error)) => Err(error),
         }
     }
 
@@ -253,57 +264,60 @@ impl Ledger for DynamoLedger {
         &self,
         subject: &Subject,
         writer: Writer,
-        ending: &Ending,
-        left: Left,
+        ending: &WriterEnd,
+        left: Leftover,
         closed: &[Writer],
-    ) -> Result<Finished, LedgerError> {
-        let (key, me) = (name::key(subject), item::attribute(writer));
+    ) -> Result<FinishResult, LedgerError> {
+        let (key, me) = (record_key::key(subject), item::attribute(writer));
         let closed = self.close_all_but_some(&key, writer, closed).await?;
-        let mut change = self.ending(subject, writer, ending, left, closed);
-        require_standing(&mut change, writer, &me);
-        if left == Left::Upload {
-            change.require_there(&[&me, "u"]);
+        let mut change = self.finish_update(subject, writer, ending, left, closed);
+        require_current_writer(&mut change, writer, &me);
+        if left == Leftover::Upload {
+            change.require_exists(&[&me, "u"]);
         }
         let after = match self.update(&key, change, ReturnValue::AllNew).await {
             Ok(after) => after,
-            Err(Refused::Other(error)) => return Err(error),
-            Err(Refused::Condition { item, unsure }) => {
+            Err(UpdateError::Other(error)) => return Err(error),
+            Err(UpdateError::Condition { item, unsure }) => {
                 let mine = item.open().into_iter().find(|open| open.writer == writer);
                 let last = item.last_writer() == Some(writer);
                 match mine {
                     // An attempt of this very request has done it.
                     _ if last && unsure && mine.as_ref().is_none_or(|mine| mine.finished()) => item,
-                    Some(mine) if last && !mine.finished() && left == Left::Upload => {
+                    Some(mine) if last && !mine.finished() && left == Leftover::Upload => {
                         // There is no upload to leave.
-                        return self.finish(subject, writer, ending, Left::Nothing, closed).await;
+                        return self.finish(subject, writer, ending, Leftover::Nothing, closed).await;
                     }
                     Some(mine) if !last => {
-                        self.leave(&key, &mine, left).await?;
+                        self.close_fenced(&key, &mine, left).await?;
                         return Err(LedgerError::Fenced);
                     }
                     _ => return Err(LedgerError::Fenced),
                 }
             }
         };
-        let others = after.open().into_iter().filter(|open| open.writer != writer || left == Left::Doubt).count();
-        if others > 0 && matches!(ending, Ending::Settled { .. }) && after.expires() {
-            let mut change = Change::default();
+        let others =
+            after.open().into_iter().filter(|open| open.writer != writer || left == Leftover::Uncertain).count();
+        if others > 0 && matches!(ending, WriterEnd::Settled { .. }) && after.expires() {
+            let mut change = UpdateExpression::default();
             change.remove(&["endTime"]);
             change.require_equal(&["sfWriter"], text(&writer.to_string()));
-            self.tidy(&key, change).await;
+            self.update_best_effort(&key, change).await;
         }
-        Ok(Finished { others_open: others > 0 })
+        Ok(FinishResult { others_open: others > 0 })
     }
 
-    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
-        let item = match self.item(&name::key(subject)).await? {
-            None if !subject.primary => self.item(&name::first(subject)).await?.filter(|item| item.tells_of(subject)),
+    async fn lookup(&self, subject: &Subject) -> Result<Option<LedgerRecord>, LedgerError> {
+        let item = match self.item(&record_key::key(subject)).await? {
+            None if !subject.primary => {
+                self.item(&record_key::first_destination_key(subject)).await?.filter(|item| item.has_data_for(subject))
+            }
             own => own,
         };
         self.read(subject, item.as_ref())
     }
 
-    async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
+    async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<LedgerRecord>>, LedgerError> {
         let mut records = Vec::with_capacity(subjects.len());
         for some in subjects.chunks(batch::MOST) {
             records.extend(self.get_batch(some).await?);
@@ -321,7 +335,7 @@ impl Ledger for DynamoLedger {
                     .set_exclusive_start_key(from.clone())
                     .send()
             };
-            let page = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("Scan", failure))?;
+            let page = self.aws.call(PATIENCE, request).await.map_err(|failure| self.classify("Scan", failure))?;
             for item in page.items.unwrap_or_default() {
                 let item = Item::new(item);
                 let open = item.open().into_iter().filter(|_| !item.is_abandoned());

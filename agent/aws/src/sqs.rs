@@ -5,12 +5,12 @@
 //! received with a visibility of our own where the queue's is longer than a heartbeat needs: what a killed agent had in
 //! hand comes back sooner.
 
+mod arn;
 mod batch;
-mod found;
-mod letters;
-mod name;
-mod owned;
-mod refusal;
+mod dead_letters;
+mod error;
+mod policy;
+mod queue_handle;
 mod send;
 mod settings;
 
@@ -21,15 +21,15 @@ use async_trait::async_trait;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use skyferry_providers::Cached;
 
-use crate::client::Patience;
-use batch::{Batcher, Change};
-use found::{Found, Redrive};
-pub use letters::SqsLetters;
-pub use name::{Arn, region as region_of_url};
-pub use owned::Owned;
-use refusal::Refusals;
-use send::Outgoing;
-pub use settings::{DeadLetters, SqsSettings};
+use crate::client::RetryBudget;
+pub use arn::{Arn, region as region_of_url};
+use batch::{BatchOperation, Batcher};
+pub use dead_letters::SqsDeadLetters;
+use error::ErrorContext;
+pub use policy::QueuePolicy;
+use queue_handle::{QueueHandle, RedrivePolicy};
+use send::Sender;
+pub use settings::{DeadLetterTarget, SqsSettings};
 use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
 
 /// How long SQS lets one delivery be invisible, all in all; less a little for clocks and ways.
@@ -38,7 +38,7 @@ const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// A heartbeat keeps messages invisible, so longer than this helps nobody; a queue set to none at all could not be worked.
 const LONGEST_VISIBILITY: u64 = 3600;
 const NO_VISIBILITY: u64 = 30;
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
+const PATIENCE: RetryBudget = RetryBudget { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
 
 /// Which queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +57,9 @@ pub struct SqsOptions {
 }
 
 pub struct Sqs {
-    found: Found,
+    found: QueueHandle,
     traits: QueueTraits,
-    outgoing: Outgoing,
+    outgoing: Sender,
     /// The dead letters' URL.
     dead_letters: Option<String>,
     deletes: Batcher,
@@ -69,9 +69,9 @@ pub struct Sqs {
 impl Sqs {
     /// Finds the queue and reads its attributes. Needs a runtime.
     pub async fn open(options: SqsOptions, keys: Arc<Cached>) -> Result<Sqs, QueueError> {
-        let found = Found::open(options, keys, Refusals::new).await?;
+        let found = QueueHandle::open(options, keys, ErrorContext::new).await?;
         let redrive = found.redrive()?;
-        let dead = redrive.as_ref().and_then(Redrive::dead_letters);
+        let dead = redrive.as_ref().and_then(RedrivePolicy::dead_letters);
         let visibility = match found.attributes.number(QueueAttributeName::VisibilityTimeout) {
             Some(0) | None => NO_VISIBILITY,
             Some(seconds) => seconds.min(LONGEST_VISIBILITY),
@@ -81,17 +81,17 @@ impl Sqs {
             retention: Duration::from_secs(
                 found.attributes.number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600),
             ),
-            max_receives: redrive.as_ref().and_then(Redrive::max_receives),
+            max_receives: redrive.as_ref().and_then(RedrivePolicy::max_receives),
             dead_letters: dead.as_ref().map(|arn| arn.name.to_owned()),
         };
         let most = found.attributes.number(QueueAttributeName::MaximumMessageSize).unwrap_or(256 << 10);
-        let Found { aws, client, refusals, url, .. } = &found;
-        let changes = |change| Batcher::start(aws.clone(), client.clone(), refusals.clone(), url.clone(), change);
+        let QueueHandle { aws, client, errors, url, .. } = &found;
+        let changes = |change| Batcher::start(aws.clone(), client.clone(), errors.clone(), url.clone(), change);
         Ok(Sqs {
-            outgoing: Outgoing::new(aws.clone(), client.clone(), refusals.clone(), most),
+            outgoing: Sender::new(aws.clone(), client.clone(), errors.clone(), most),
             dead_letters: dead.as_ref().map(|arn| arn.url_beside(url)),
-            deletes: changes(Change::Delete),
-            visibilities: changes(Change::Visibility),
+            deletes: changes(BatchOperation::Delete),
+            visibilities: changes(BatchOperation::Visibility),
             traits,
             found,
         })
@@ -101,7 +101,7 @@ impl Sqs {
 #[async_trait]
 impl Queue for Sqs {
     fn name(&self) -> &str {
-        self.found.refusals.queue()
+        self.found.errors.queue()
     }
 
     fn traits(&self) -> QueueTraits {
@@ -123,10 +123,10 @@ impl Queue for Sqs {
                 .set_message_system_attribute_names(Some(names.into()))
         };
         // The drain tries again by itself, and must hear of trouble to do it.
-        let patience = Patience { attempt: wait + PATIENCE.attempt, total: Duration::ZERO };
+        let patience = RetryBudget { attempt: wait + PATIENCE.attempt, total: Duration::ZERO };
         let asked = SystemTime::now();
         let received = self.found.aws.call(patience, || request().send()).await;
-        let received = received.map_err(|failure| self.found.refusals.told("ReceiveMessage", failure))?;
+        let received = received.map_err(|failure| self.found.errors.classify("ReceiveMessage", failure))?;
         let messages = received.messages.unwrap_or_default();
         Ok(messages.into_iter().filter_map(|message| read(message, asked)).collect())
     }
@@ -148,13 +148,13 @@ impl Queue for Sqs {
     }
 
     async fn renew(&self, message: &Message, body: &str, delay: Duration) -> Result<(), QueueError> {
-        self.outgoing.one(&self.found.url, body, delay, None).await?;
+        self.outgoing.send_one(&self.found.url, body, delay, None).await?;
         self.delete(&message.receipt).await
     }
 
     async fn park(&self, body: &str, reason: &str) -> Result<(), QueueError> {
         match &self.dead_letters {
-            Some(url) => self.outgoing.one(url, body, Duration::ZERO, Some(reason)).await,
+            Some(url) => self.outgoing.send_one(url, body, Duration::ZERO, Some(reason)).await,
             None => Ok(()),
         }
     }
@@ -165,7 +165,7 @@ impl Queue for Sqs {
     }
 
     async fn send(&self, bodies: &[String]) -> Result<(), QueueError> {
-        self.outgoing.all(&self.found.url, bodies).await
+        self.outgoing.send_all(&self.found.url, bodies).await
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {

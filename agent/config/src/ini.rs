@@ -3,7 +3,7 @@
 
 /// One option, in the order of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct IniEntry {
     pub section: String,
     /// As written.
     pub key: String,
@@ -11,10 +11,10 @@ pub struct Entry {
 }
 
 /// The options, or the line that is none. Its text is not told: it may be a secret.
-pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
+pub fn parse(text: &str) -> Result<Vec<IniEntry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut section: Option<String> = None;
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<IniEntry> = Vec::new();
     let mut goes_on = false;
     for (index, raw) in text.lines().enumerate() {
         let line = raw.trim();
@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
         if entries.iter().any(|known| known.section == *section && known.key.eq_ignore_ascii_case(&key)) {
             return Err(at(&format!("{section}.{key} is there twice")));
         }
-        entries.push(Entry { section: section.clone(), key, value });
+        entries.push(IniEntry { section: section.clone(), key, value });
         goes_on = true;
     }
     Ok(entries)
@@ -65,7 +65,7 @@ mod tests {
     fn an_ini_is_read_as_python_reads_it() {
         let text = "\u{feff}; comment\r\n[Basic]\r\n# more\r\nJobType = PUT\r\nurl: http://h:1/a=b\r\n\
                     Note = one # not a comment\r\n  ; comment\r\n  two\r\nEmpty =\r\n[Mode]\r\njobtype=x%%y\r\n";
-        let entry = |section: &str, key: &str, value: &str| Entry {
+        let entry = |section: &str, key: &str, value: &str| IniEntry {
             section: section.into(),
             key: key.into(),
             value: value.into(),
@@ -82,13 +82,13 @@ mod tests {
 
     #[test]
     fn what_is_no_ini_is_told_by_its_line_and_not_quoted() {
-        for (text, said) in [
+        for (text, expected) in [
             ("[Basic]\nhunter2", "line 2: neither"),
             ("a = hunter2", "line 1: an option before"),
             ("[Basic]\na = hunter2\nA = hunter2", "line 3: Basic.A is there twice"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.starts_with(said) && !error.contains("hunter2"), "{error}");
+            assert!(error.starts_with(expected) && !error.contains("hunter2"), "{error}");
         }
     }
 }

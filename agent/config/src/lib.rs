@@ -2,13 +2,13 @@
 //! (`resolve.rs`) into [`Settings`], whose types cannot hold what makes no sense. All problems are told at once.
 //!
 //! The names are fixed: operators' files rely on them. The predecessors' ini becomes the same tree
-//! (`ini.rs`, `predecessor.rs`), and their bucket pairs become routes (`pairs.rs`).
+//! (`ini.rs`, `legacy_ini.rs`), and their bucket pairs become routes (`bucket_pairs.rs`).
 
+pub mod bucket_pairs;
 mod endpoint;
 pub mod ini;
+mod legacy_ini;
 mod merge;
-pub mod pairs;
-mod predecessor;
 mod print;
 mod problem;
 mod provider;
@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use endpoint::Endpoint;
-pub use problem::{ConfigError, Problem, What};
-pub use provider::Provider;
+pub use problem::{ConfigError, Problem, ProblemKind};
+pub use provider::ProviderSettings;
 pub use settings::*;
 pub use units::{duration, size};
 
@@ -70,18 +70,18 @@ impl Settings {
         environment: &BTreeMap<String, String>,
         beside: &[(&str, &str)],
     ) -> Result<Settings, ConfigError> {
-        let tree = merge::Tree::read(file, text, environment, beside)?;
+        let tree = merge::SettingsTree::read(file, text, environment, beside)?;
         resolve::resolve(tree, file.parent().unwrap_or(Path::new("")), environment)
     }
 
     /// Whether the environment has the variables by which the predecessors' Lambda functions were set.
-    pub fn has_predecessors_variables(environment: &BTreeMap<String, String>) -> bool {
-        predecessor::has_variables(environment)
+    pub fn has_legacy_variables(environment: &BTreeMap<String, String>) -> bool {
+        legacy_ini::has_variables(environment)
     }
 
     /// The settings that those variables mean.
-    pub fn of_predecessors_variables(environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
-        resolve::resolve(merge::Tree::of_variables(environment)?, Path::new(""), environment)
+    pub fn from_legacy_variables(environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+        resolve::resolve(merge::SettingsTree::from_legacy_variables(environment)?, Path::new(""), environment)
     }
 
     /// `--print-config`: TOML that reads back as the same settings, defaults and all. Holds no secret, as settings do not.

@@ -6,10 +6,10 @@ use std::path::Path;
 use config::{Config, FileFormat, Format, Map, Source, Value, ValueKind};
 
 use super::ini;
-use super::predecessor;
-use super::problem::{ConfigError, Problem, What};
+use super::legacy_ini;
+use super::problem::{ConfigError, Problem, ProblemKind};
 use super::provider_text;
-use super::raw::{self, Node};
+use super::raw::{self, SettingNode};
 
 const PREFIX: &str = "SKYFERRY__";
 
@@ -33,14 +33,14 @@ impl Source for Values {
 }
 
 /// Settings as a tree.
-pub(super) struct Tree {
+pub(super) struct SettingsTree {
     pub root: Value,
     pub problems: Vec<Problem>,
     /// What became of a predecessor's ini.
     pub notes: Vec<String>,
 }
 
-impl Tree {
+impl SettingsTree {
     /// `text` is TOML, or the predecessors' ini, which becomes the same map. `beside`: files next to an ini, each with the
     /// setting that names it where nothing else sets that.
     pub fn read(
@@ -48,11 +48,11 @@ impl Tree {
         text: &str,
         environment: &BTreeMap<String, String>,
         beside: &[(&str, &str)],
-    ) -> Result<Tree, ConfigError> {
+    ) -> Result<SettingsTree, ConfigError> {
         let syntax = |message: String| ConfigError::Syntax { path: file.to_owned(), message };
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         let values = if ini::is_ini(file, text) {
-            let reading = predecessor::read(file, text, environment).map_err(syntax)?;
+            let reading = legacy_ini::read(file, text, environment).map_err(syntax)?;
             (problems, notes) = (reading.problems, reading.notes);
             let mut values = reading.values;
             for (name, setting) in beside {
@@ -63,18 +63,18 @@ impl Tree {
         } else {
             let text = text.strip_prefix('\u{feff}').unwrap_or(text);
             // Told by line and reason alone: the parser's own report quotes the file.
-            toml::from_str::<toml::Table>(text).map_err(|error| syntax(place(text, &error)))?;
+            toml::from_str::<toml::Table>(text).map_err(|error| syntax(line_and_column(text, &error)))?;
             let origin = file.display().to_string();
             FileFormat::Toml.parse(Some(&origin), text).map_err(|_| syntax("a number is out of range".into()))?
         };
-        Tree::overridden(values, problems, notes, environment, beside).map_err(syntax)
+        SettingsTree::overridden(values, problems, notes, environment, beside).map_err(syntax)
     }
 
     /// From the variables of the serverless predecessor's functions.
-    pub fn of_variables(environment: &BTreeMap<String, String>) -> Result<Tree, ConfigError> {
-        let predecessor::Reading { values, notes, problems } = predecessor::read_variables(environment);
+    pub fn from_legacy_variables(environment: &BTreeMap<String, String>) -> Result<SettingsTree, ConfigError> {
+        let legacy_ini::LegacySettings { values, notes, problems } = legacy_ini::read_variables(environment);
         let syntax = |message| ConfigError::Syntax { path: "the environment".into(), message };
-        Tree::overridden(values, problems, notes, environment, &[]).map_err(syntax)
+        SettingsTree::overridden(values, problems, notes, environment, &[]).map_err(syntax)
     }
 
     /// What is set, and over it what the environment sets.
@@ -84,7 +84,7 @@ impl Tree {
         notes: Vec<String>,
         environment: &BTreeMap<String, String>,
         beside: &[(&str, &str)],
-    ) -> Result<Tree, String> {
+    ) -> Result<SettingsTree, String> {
         let mut builder = Config::builder().add_source(Values(values));
         // Sorted, so that a table's text form comes before its keys and the outcome is always the same.
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
@@ -96,14 +96,14 @@ impl Tree {
                 None => problems.push(Problem {
                     setting: name.clone(),
                     origin: Some("the environment".into()),
-                    what: What::Wrong(
+                    what: ProblemKind::Invalid(
                         "is not a setting's name: SKYFERRY__SECTION__KEY, lists as SKYFERRY__ROUTES__0__KEY".into(),
                     ),
                 }),
             }
         }
         let config = builder.build().map_err(|error| error.to_string())?;
-        let mut tree = Tree { root: config.cache, problems, notes };
+        let mut tree = SettingsTree { root: config.cache, problems, notes };
         expand(&mut tree.root);
         for (name, setting) in beside {
             if tree.origin(setting).is_some_and(|origin| origin.ends_with(BESIDE)) {
@@ -132,31 +132,35 @@ impl Tree {
         origin_of(value)
     }
 
-    /// Every name and every value's shape, so that reading into [`raw::Raw`] cannot fail.
+    /// Every name and every value's shape, so that reading into [`raw::RawSettings`] cannot fail.
     fn check(&mut self) {
         let ValueKind::Table(sections) = &self.root.kind else { return };
         let mut found = Vec::new();
         for (name, value) in sorted(sections) {
             match (raw::node(name), &value.kind) {
                 (None, _) => found.push(unknown("", name, raw::top(), value)),
-                (Some(Node::Value), _) => found.extend(scalar(name, value)),
-                (Some(Node::Table(names)), ValueKind::Table(table)) => table_of_values(name, table, names, &mut found),
-                (Some(Node::Tables(names)), ValueKind::Array(list)) => {
+                (Some(SettingNode::Value), _) => found.extend(scalar(name, value)),
+                (Some(SettingNode::Table(names)), ValueKind::Table(table)) => {
+                    table_of_values(name, table, names, &mut found)
+                }
+                (Some(SettingNode::Tables(names)), ValueKind::Array(list)) => {
                     for (index, item) in list.iter().enumerate() {
                         let path = format!("{name}[{index}]");
                         match &item.kind {
                             ValueKind::Table(table) => table_of_values(&path, table, names, &mut found),
-                            _ => found.push(wrong(&path, value, "is not a table (a gap in the list's numbers?)")),
+                            _ => {
+                                found.push(invalid_type(&path, value, "is not a table (a gap in the list's numbers?)"))
+                            }
                         }
                     }
                 }
-                (Some(Node::Nested(names, below)), ValueKind::Table(table)) => {
+                (Some(SettingNode::Nested(names, below)), ValueKind::Table(table)) => {
                     for (role, value) in sorted(table) {
                         let path = format!("{name}.{role}");
                         match &value.kind {
                             _ if !names.contains(&role.as_str()) => found.push(unknown(name, role, names, value)),
                             ValueKind::Table(table) => table_of_values(&path, table, below, &mut found),
-                            _ => found.push(wrong(
+                            _ => found.push(invalid_type(
                                 &path,
                                 value,
                                 "is neither a table nor a text like \"environment:SRC_\"",
@@ -164,10 +168,10 @@ impl Tree {
                         }
                     }
                 }
-                (Some(Node::Tables(_)), _) => {
-                    found.push(wrong(name, value, &format!("is not a list: write [[{name}]]")))
+                (Some(SettingNode::Tables(_)), _) => {
+                    found.push(invalid_type(name, value, &format!("is not a list: write [[{name}]]")))
                 }
-                (Some(_), _) => found.push(wrong(name, value, &format!("is not a table: write [{name}]"))),
+                (Some(_), _) => found.push(invalid_type(name, value, &format!("is not a table: write [{name}]"))),
             }
         }
         self.problems.extend(found);
@@ -188,7 +192,7 @@ fn expand(root: &mut Value) {
     }
 }
 
-fn place(text: &str, error: &toml::de::Error) -> String {
+fn line_and_column(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
@@ -228,14 +232,14 @@ fn table_of_values(path: &str, table: &Map<String, Value>, names: &[&str], probl
 fn scalar(path: &str, value: &Value) -> Option<Problem> {
     match &value.kind {
         ValueKind::Table(_) | ValueKind::Array(_) => {
-            Some(wrong(path, value, "is a table or a list where one value is wanted"))
+            Some(invalid_type(path, value, "is a table or a list where one value is wanted"))
         }
         _ => None,
     }
 }
 
-fn wrong(path: &str, value: &Value, text: &str) -> Problem {
-    Problem { setting: path.into(), origin: origin_of(value), what: What::Wrong(text.into()) }
+fn invalid_type(path: &str, value: &Value, text: &str) -> Problem {
+    Problem { setting: path.into(), origin: origin_of(value), what: ProblemKind::Invalid(text.into()) }
 }
 
 fn origin_of(value: &Value) -> Option<String> {
@@ -254,7 +258,7 @@ fn unknown(table: &str, name: &str, names: &[&str], value: &Value) -> Problem {
     let here = names.iter().map(|known| (far(known), join(table, known)));
     let elsewhere = raw::top().iter().flat_map(|section| {
         let below = match raw::node(section) {
-            Some(Node::Table(names) | Node::Tables(names)) => names,
+            Some(SettingNode::Table(names) | SettingNode::Tables(names)) => names,
             _ => &[],
         };
         // Another table must fit better by two letters.
@@ -262,5 +266,5 @@ fn unknown(table: &str, name: &str, names: &[&str], value: &Value) -> Problem {
     });
     let nearest =
         here.chain(elsewhere).min_by_key(|(distance, _)| *distance).map(|(_, known)| known).unwrap_or_default();
-    Problem { setting: join(table, name), origin: origin_of(value), what: What::Unknown { nearest } }
+    Problem { setting: join(table, name), origin: origin_of(value), what: ProblemKind::Unknown { nearest } }
 }

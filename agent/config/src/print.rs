@@ -5,15 +5,15 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::endpoint::Endpoint;
-use super::provider::Provider;
+use super::provider::ProviderSettings;
 use super::settings::*;
 use super::units;
 
 pub(super) fn print(settings: &Settings) -> String {
     let mut root = Table::new();
-    root.put("mode", settings.mode.word());
+    root.put("mode", settings.mode.keyword());
     let mut credentials = Table::new();
-    let Credentials { source, destination, queue, ledger } = &settings.credentials;
+    let CredentialSettings { source, destination, queue, ledger } = &settings.credentials;
     for (role, given) in [("source", source), ("destination", destination), ("queue", queue), ("ledger", ledger)] {
         if let Some(given) = given {
             credentials.put(role, provider(given));
@@ -22,8 +22,8 @@ pub(super) fn print(settings: &Settings) -> String {
     root.put("credentials", credentials);
     root.put("queues", settings.queues.iter().map(|q| Value::Table(queue_table(q))).collect::<Vec<_>>());
     let mut ledger = ledger_table(&settings.ledger);
-    if settings.ledger_times != LedgerTimes::Sortable {
-        ledger.put("times", settings.ledger_times.word());
+    if settings.ledger_times != LedgerTimeFormat::Sortable {
+        ledger.put("times", settings.ledger_times.keyword());
     }
     root.put("ledger", ledger);
     root.put("source", store(&settings.source, true));
@@ -56,9 +56,9 @@ pub(super) fn print(settings: &Settings) -> String {
     }
     root.put("status", status);
     let mut log = Table::new();
-    log.put("format", settings.log.format.word());
-    log.put("level", settings.log.level.word());
-    log.put("metrics", settings.log.metrics.word());
+    log.put("format", settings.log.format.keyword());
+    log.put("level", settings.log.level.keyword());
+    log.put("metrics", settings.log.metrics.keyword());
     if let Some(file) = &settings.log.file {
         log.put("file", text(file));
     }
@@ -67,10 +67,10 @@ pub(super) fn print(settings: &Settings) -> String {
     notes + &root.to_string()
 }
 
-fn list(at: &ListAt) -> Value {
+fn list(at: &ListLocation) -> Value {
     match at {
-        ListAt::File(path) => text(path),
-        ListAt::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
+        ListLocation::File(path) => text(path),
+        ListLocation::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
     }
 }
 
@@ -103,46 +103,46 @@ fn text(path: &Path) -> Value {
     Value::String(path.display().to_string())
 }
 
-fn provider(provider: &Provider) -> Table {
+fn provider(provider: &ProviderSettings) -> Table {
     let mut table = Table::new();
     table.put("provider", provider.kind());
     match provider {
-        Provider::Instance { endpoint } => table.put_endpoint(endpoint.as_ref()),
-        Provider::Ssm { name, region, endpoint } => {
+        ProviderSettings::Instance { endpoint } => table.put_endpoint(endpoint.as_ref()),
+        ProviderSettings::Ssm { name, region, endpoint } => {
             table.put("name", name.as_str());
             table.put_some("region", region.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Provider::SecretManager { resource, field, endpoint } => {
+        ProviderSettings::SecretManager { resource, field, endpoint } => {
             table.put("resource", resource.as_str());
             table.put_some("field", field.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Provider::Environment { prefix } => table.put("prefix", prefix.as_str()),
-        Provider::File { path, field } => {
+        ProviderSettings::Environment { prefix } => table.put("prefix", prefix.as_str()),
+        ProviderSettings::File { path, field } => {
             table.put("path", text(path));
             table.put_some("field", field.as_deref());
         }
-        Provider::Profile { name } => table.put("name", name.as_str()),
-        Provider::WebIdentity { role_arn, audience, region, endpoint } => {
+        ProviderSettings::Profile { name } => table.put("name", name.as_str()),
+        ProviderSettings::WebIdentity { role_arn, audience, region, endpoint } => {
             table.put("role_arn", role_arn.as_str());
             table.put_some("audience", audience.as_deref());
             table.put_some("region", region.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Provider::Google { audience, endpoint } => {
+        ProviderSettings::Google { audience, endpoint } => {
             table.put_some("audience", audience.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Provider::Anonymous => {}
+        ProviderSettings::Anonymous => {}
     }
     table
 }
 
-fn queue_table(queue: &Queue) -> Table {
+fn queue_table(queue: &QueueSettings) -> Table {
     let mut table = Table::new();
     match queue {
-        Queue::Sqs { queue, region, endpoint } => {
+        QueueSettings::Sqs { queue, region, endpoint } => {
             table.put("kind", "sqs");
             match queue {
                 QueueName::Name(name) => table.put("name", name.as_str()),
@@ -157,10 +157,10 @@ fn queue_table(queue: &Queue) -> Table {
             table.put_some("region", region.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Queue::Embedded { path, events } => {
+        QueueSettings::Embedded { path, events } => {
             table.put("kind", "embedded");
             table.put("path", text(path));
-            if let Some(EventListener { address, token_file }) = events {
+            if let Some(EventListenerSettings { address, token_file }) = events {
                 table.put("listen", address.to_string());
                 table.put_some("token_file", token_file.as_deref().and_then(Path::to_str));
             }
@@ -169,43 +169,43 @@ fn queue_table(queue: &Queue) -> Table {
     table
 }
 
-fn ledger_table(ledger: &Ledger) -> Table {
+fn ledger_table(ledger: &LedgerSettings) -> Table {
     let mut table = Table::new();
     match ledger {
-        Ledger::DynamoDb { table: name, region, endpoint } => {
+        LedgerSettings::DynamoDb { table: name, region, endpoint } => {
             table.put("kind", "dynamodb");
             table.put("table", name.as_str());
             table.put_some("region", region.as_deref());
             table.put_endpoint(endpoint.as_ref());
         }
-        Ledger::Embedded { path } => {
+        LedgerSettings::Embedded { path } => {
             table.put("kind", "embedded");
             table.put("path", text(path));
         }
-        Ledger::None => table.put("kind", "none"),
+        LedgerSettings::None => table.put("kind", "none"),
     }
     table
 }
 
-fn store(store: &Store, source: bool) -> Table {
+fn store(store: &StoreSettings, source: bool) -> Table {
     let mut table = Table::new();
     match store {
-        Store::S3(s3) => {
+        StoreSettings::S3(s3) => {
             table.put("kind", "s3");
             table.put_some("region", s3.region.as_deref());
             table.put_endpoint(s3.endpoint.as_ref());
-            table.put("profile", s3.profile.word());
+            table.put("profile", s3.profile.keyword());
             table.put("path_style", s3.path_style);
             if source {
                 table.put("request_payer", s3.request_payer);
             }
             table.put_some("expected_owner", s3.expected_owner.as_deref());
         }
-        Store::Gcs { endpoint } => {
+        StoreSettings::Gcs { endpoint } => {
             table.put("kind", "gcs");
             table.put_endpoint(Some(endpoint));
         }
-        Store::Directory { path } => {
+        StoreSettings::Directory { path } => {
             table.put("kind", "directory");
             table.put("path", text(path));
         }
@@ -213,7 +213,7 @@ fn store(store: &Store, source: bool) -> Table {
     table
 }
 
-fn route(route: &Route) -> Table {
+fn route(route: &RouteSettings) -> Table {
     let mut table = Table::new();
     table.put_some("source_bucket", route.source_bucket.as_deref());
     table.put("source_prefix", route.source_prefix.as_str());
@@ -224,7 +224,7 @@ fn route(route: &Route) -> Table {
     table
 }
 
-fn transfer(transfer: &Transfer) -> Table {
+fn transfer(transfer: &TransferSettings) -> Table {
     let mut table = Table::new();
     table.put("multipart_threshold", units::show_size(transfer.multipart_threshold));
     table.put("part_size", units::show_size(transfer.part_size));
@@ -232,10 +232,10 @@ fn transfer(transfer: &Transfer) -> Table {
     table.put("memory_budget", units::show_size(transfer.memory_budget));
     table.put("max_bandwidth", units::show_size(transfer.max_bandwidth.unwrap_or(0)));
     table.put("stall_timeout", units::show_duration(transfer.stall_timeout));
-    table.put("verify", transfer.verify.word());
+    table.put("verify", transfer.verify.keyword());
     table.put("deletes", transfer.deletes);
     table.put("max_delete_share", format!("{}%", transfer.max_delete_share));
-    table.put("versions", transfer.versions.word());
+    table.put("versions", transfer.versions.keyword());
     table.put("metadata", transfer.metadata);
     table.put("tags", transfer.tags);
     table.put("restore", transfer.restore);

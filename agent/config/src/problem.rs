@@ -20,11 +20,11 @@ pub struct Problem {
     pub setting: String,
     /// The file, or the environment variable, that it came from. `None`: it is not set.
     pub origin: Option<String>,
-    pub what: What,
+    pub what: ProblemKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum ProblemKind {
     /// No setting has this name.
     Unknown { nearest: String },
     /// `found` is not what is `wanted`.
@@ -32,17 +32,17 @@ pub enum What {
     /// It must be set; the text says to what.
     Missing(String),
     /// Anything else: reads on after the setting's name.
-    Wrong(String),
+    Invalid(String),
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let setting = &self.setting;
         match &self.what {
-            What::Unknown { nearest } => write!(f, "there is no setting {setting}; did you mean {nearest}?")?,
-            What::Value { found, wanted } => write!(f, "{setting} = {found:?} is not {wanted}")?,
-            What::Missing(advice) => write!(f, "{setting} is missing: {advice}")?,
-            What::Wrong(text) => write!(f, "{setting} {text}")?,
+            ProblemKind::Unknown { nearest } => write!(f, "there is no setting {setting}; did you mean {nearest}?")?,
+            ProblemKind::Value { found, wanted } => write!(f, "{setting} = {found:?} is not {wanted}")?,
+            ProblemKind::Missing(advice) => write!(f, "{setting} is missing: {advice}")?,
+            ProblemKind::Invalid(text) => write!(f, "{setting} {text}")?,
         }
         match &self.origin {
             Some(origin) => write!(f, " ({origin})"),

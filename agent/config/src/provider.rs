@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
-use super::problem::{Problem, What};
+use super::problem::{Problem, ProblemKind};
 use super::provider_text::fields;
 use super::raw;
-use super::reader::Reader;
+use super::reader::SettingsReader;
 
 /// A source of credentials. Names places, never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provider {
+pub enum ProviderSettings {
     /// The machine's own role (EC2 instance metadata).
     Instance { endpoint: Option<Endpoint> },
     /// An SSM SecureString: `{"aws_access_key_id","aws_secret_access_key","region"}`. Read with the machine's own role.
@@ -33,25 +33,25 @@ pub enum Provider {
 
 const KINDS: &str = "one of instance, ssm, secret-manager, environment, file, profile, web-identity, google, anonymous";
 
-impl Provider {
+impl ProviderSettings {
     pub fn kind(&self) -> &'static str {
         match self {
-            Provider::Instance { .. } => "instance",
-            Provider::Ssm { .. } => "ssm",
-            Provider::SecretManager { .. } => "secret-manager",
-            Provider::Environment { .. } => "environment",
-            Provider::File { .. } => "file",
-            Provider::Profile { .. } => "profile",
-            Provider::WebIdentity { .. } => "web-identity",
-            Provider::Google { .. } => "google",
-            Provider::Anonymous => "anonymous",
+            ProviderSettings::Instance { .. } => "instance",
+            ProviderSettings::Ssm { .. } => "ssm",
+            ProviderSettings::SecretManager { .. } => "secret-manager",
+            ProviderSettings::Environment { .. } => "environment",
+            ProviderSettings::File { .. } => "file",
+            ProviderSettings::Profile { .. } => "profile",
+            ProviderSettings::WebIdentity { .. } => "web-identity",
+            ProviderSettings::Google { .. } => "google",
+            ProviderSettings::Anonymous => "anonymous",
         }
     }
 
     /// The command line's form: `instance`, `environment:SRC_`, `file:PATH` or `file:PATH#FIELD`, `profile:NAME`, `ssm:NAME`,
     /// `secret-manager:RESOURCE#FIELD`, `web-identity:ROLE_ARN#AUDIENCE`, `google`, `anonymous`. File names are relative to `base`.
     /// The error says what is wanted, for a message that names the flag.
-    pub fn from_argument(text: &str, base: &Path) -> Result<Provider, String> {
+    pub fn from_argument(text: &str, base: &Path) -> Result<ProviderSettings, String> {
         let mut raw = raw::Provider::default();
         for (name, value) in fields(text) {
             let field = match name {
@@ -66,30 +66,30 @@ impl Provider {
             };
             *field = Some(value);
         }
-        let mut reader = Reader::bare(base);
+        let mut reader = SettingsReader::bare(base);
         match (read(&mut reader, "credentials", raw), reader.problems.first()) {
             (Some(provider), None) => Ok(provider),
             // What was typed is not repeated: it may be the key itself.
-            (_, Some(Problem { what: What::Value { wanted, .. }, .. })) => Err(format!("this is not {wanted}")),
+            (_, Some(Problem { what: ProblemKind::Value { wanted, .. }, .. })) => Err(format!("this is not {wanted}")),
             (_, problem) => Err(problem.map_or(KINDS.to_string(), ToString::to_string)),
         }
     }
 }
 
 /// A provider's table, `None` after a problem has been noted.
-pub(super) fn read(r: &mut Reader, at: &str, mut raw: raw::Provider) -> Option<Provider> {
+pub(super) fn read(r: &mut SettingsReader, at: &str, mut raw: raw::Provider) -> Option<ProviderSettings> {
     let kind = raw.provider.take();
     let allow = r.flag(&format!("{at}.allow_http"), raw.allow_http.take(), false);
-    let endpoint = |r: &mut Reader, text, service| r.endpoint(&format!("{at}.endpoint"), text, allow, service);
+    let endpoint = |r: &mut SettingsReader, text, service| r.endpoint(&format!("{at}.endpoint"), text, allow, service);
     let provider = match kind.as_deref() {
-        Some("instance") => Provider::Instance { endpoint: endpoint(r, raw.endpoint.take(), None) },
-        Some("ssm") => Provider::Ssm {
-            name: r.needed(&format!("{at}.name"), raw.name.take(), "the name of the SSM parameter")?,
+        Some("instance") => ProviderSettings::Instance { endpoint: endpoint(r, raw.endpoint.take(), None) },
+        Some("ssm") => ProviderSettings::Ssm {
+            name: r.required(&format!("{at}.name"), raw.name.take(), "the name of the SSM parameter")?,
             region: raw.region.take(),
             endpoint: endpoint(r, raw.endpoint.take(), Some("SSM")),
         },
-        Some("secret-manager") => Provider::SecretManager {
-            resource: r.needed(
+        Some("secret-manager") => ProviderSettings::SecretManager {
+            resource: r.required(
                 &format!("{at}.resource"),
                 raw.resource.take(),
                 "the secret's version, projects/P/secrets/S/versions/latest (or choose another provider)",
@@ -97,31 +97,31 @@ pub(super) fn read(r: &mut Reader, at: &str, mut raw: raw::Provider) -> Option<P
             field: raw.field.take(),
             endpoint: endpoint(r, raw.endpoint.take(), None),
         },
-        Some("environment") => Provider::Environment { prefix: raw.prefix.take().unwrap_or_default() },
-        Some("file") => Provider::File {
-            path: r.base.join(r.needed(&format!("{at}.path"), raw.path.take(), "the file's name")?),
+        Some("environment") => ProviderSettings::Environment { prefix: raw.prefix.take().unwrap_or_default() },
+        Some("file") => ProviderSettings::File {
+            path: r.base.join(r.required(&format!("{at}.path"), raw.path.take(), "the file's name")?),
             field: raw.field.take(),
         },
-        Some("profile") => {
-            Provider::Profile { name: r.needed(&format!("{at}.name"), raw.name.take(), "the profile's name")? }
-        }
-        Some("web-identity") => Provider::WebIdentity {
-            role_arn: r.needed(&format!("{at}.role_arn"), raw.role_arn.take(), "the role to take")?,
+        Some("profile") => ProviderSettings::Profile {
+            name: r.required(&format!("{at}.name"), raw.name.take(), "the profile's name")?,
+        },
+        Some("web-identity") => ProviderSettings::WebIdentity {
+            role_arn: r.required(&format!("{at}.role_arn"), raw.role_arn.take(), "the role to take")?,
             audience: raw.audience.take(),
             region: raw.region.take(),
             endpoint: endpoint(r, raw.endpoint.take(), Some("STS")),
         },
         Some("google") => {
-            Provider::Google { audience: raw.audience.take(), endpoint: endpoint(r, raw.endpoint.take(), None) }
+            ProviderSettings::Google { audience: raw.audience.take(), endpoint: endpoint(r, raw.endpoint.take(), None) }
         }
-        Some("anonymous") => Provider::Anonymous,
+        Some("anonymous") => ProviderSettings::Anonymous,
         other => {
             let found = other.unwrap_or_default();
             r.refuse(&format!("{at}.provider"), found, &format!("{KINDS}{}", nearest(found)));
             return None;
         }
     };
-    refuse_strangers(r, at, provider.kind(), raw);
+    refuse_foreign_fields(r, at, provider.kind(), raw);
     Some(provider)
 }
 
@@ -136,7 +136,7 @@ fn nearest(found: &str) -> String {
 }
 
 /// What is left over belongs to another provider.
-fn refuse_strangers(r: &mut Reader, at: &str, kind: &str, raw: raw::Provider) {
+fn refuse_foreign_fields(r: &mut SettingsReader, at: &str, kind: &str, raw: raw::Provider) {
     let left = [
         ("name", raw.name),
         ("region", raw.region),
@@ -149,6 +149,6 @@ fn refuse_strangers(r: &mut Reader, at: &str, kind: &str, raw: raw::Provider) {
         ("endpoint", raw.endpoint),
     ];
     for (name, _) in left.iter().filter(|(_, value)| value.is_some()) {
-        r.wrong(&format!("{at}.{name}"), format!("does not belong to the provider {kind}: take it out"));
+        r.invalid(&format!("{at}.{name}"), format!("does not belong to the provider {kind}: take it out"));
     }
 }

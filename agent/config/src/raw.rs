@@ -5,14 +5,14 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 /// Numbers and booleans too: the environment has only texts, and resolving gives better errors than serde.
-pub(super) type Text = Option<String>;
+pub(super) type RawValue = Option<String>;
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? })*) => { $(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct $name { $(pub $field: Text,)* }
+        pub(super) struct $name { $(pub $field: RawValue,)* }
     )* };
 }
 
@@ -37,7 +37,7 @@ tables! {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Credentials {
+pub(super) struct RawCredentials {
     pub source: Option<Provider>,
     pub destination: Option<Provider>,
     pub queue: Option<Provider>,
@@ -46,11 +46,11 @@ pub(super) struct Credentials {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Raw {
-    pub mode: Text,
-    pub bucket_pairs: Text,
-    pub follow_jobs: Text,
-    pub credentials: Credentials,
+pub(super) struct RawSettings {
+    pub mode: RawValue,
+    pub bucket_pairs: RawValue,
+    pub follow_jobs: RawValue,
+    pub credentials: RawCredentials,
     pub queue: Option<Queue>,
     pub queues: Vec<Queue>,
     pub ledger: Ledger,
@@ -64,7 +64,7 @@ pub(super) struct Raw {
 }
 
 /// What a name stands for.
-pub(super) enum Node {
+pub(super) enum SettingNode {
     Value,
     Table(&'static [&'static str]),
     Tables(&'static [&'static str]),
@@ -74,23 +74,23 @@ pub(super) enum Node {
 
 /// The names at the top.
 pub(super) fn top() -> &'static [&'static str] {
-    fields_of::<Raw>()
+    fields_of::<RawSettings>()
 }
 
-pub(super) fn node(name: &str) -> Option<Node> {
+pub(super) fn node(name: &str) -> Option<SettingNode> {
     Some(match name {
-        "mode" | "bucket_pairs" | "follow_jobs" => Node::Value,
-        "credentials" => Node::Nested(fields_of::<Credentials>(), fields_of::<Provider>()),
-        "queue" => Node::Table(fields_of::<Queue>()),
-        "queues" => Node::Tables(fields_of::<Queue>()),
-        "ledger" => Node::Table(fields_of::<Ledger>()),
-        "source" => Node::Table(fields_of::<Source>()),
-        "destination" => Node::Table(fields_of::<Destination>()),
-        "routes" => Node::Tables(fields_of::<Route>()),
-        "transfer" => Node::Table(fields_of::<Transfer>()),
-        "filter" => Node::Table(fields_of::<Filter>()),
-        "status" => Node::Table(fields_of::<Status>()),
-        "log" => Node::Table(fields_of::<Log>()),
+        "mode" | "bucket_pairs" | "follow_jobs" => SettingNode::Value,
+        "credentials" => SettingNode::Nested(fields_of::<RawCredentials>(), fields_of::<Provider>()),
+        "queue" => SettingNode::Table(fields_of::<Queue>()),
+        "queues" => SettingNode::Tables(fields_of::<Queue>()),
+        "ledger" => SettingNode::Table(fields_of::<Ledger>()),
+        "source" => SettingNode::Table(fields_of::<Source>()),
+        "destination" => SettingNode::Table(fields_of::<Destination>()),
+        "routes" => SettingNode::Tables(fields_of::<Route>()),
+        "transfer" => SettingNode::Table(fields_of::<Transfer>()),
+        "filter" => SettingNode::Table(fields_of::<Filter>()),
+        "status" => SettingNode::Table(fields_of::<Status>()),
+        "log" => SettingNode::Table(fields_of::<Log>()),
         _ => return None,
     })
 }
@@ -136,9 +136,9 @@ mod tests {
         assert!(top().contains(&"transfer"));
         for name in top() {
             match node(name) {
-                Some(Node::Value) => {}
-                Some(Node::Table(names) | Node::Tables(names)) => assert!(!names.is_empty(), "{name}"),
-                Some(Node::Nested(names, below)) => assert!(!names.is_empty() && !below.is_empty(), "{name}"),
+                Some(SettingNode::Value) => {}
+                Some(SettingNode::Table(names) | SettingNode::Tables(names)) => assert!(!names.is_empty(), "{name}"),
+                Some(SettingNode::Nested(names, below)) => assert!(!names.is_empty() && !below.is_empty(), "{name}"),
                 None => panic!("{name}"),
             }
         }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::endpoint::Endpoint;
-use super::merge::Tree;
-use super::problem::{ConfigError, Problem, What};
-use super::raw::{self, Raw, Text};
-use super::reader::Reader;
+use super::merge::SettingsTree;
+use super::problem::{ConfigError, Problem, ProblemKind};
+use super::raw::{self, RawSettings, RawValue};
+use super::reader::SettingsReader;
 use super::settings::*;
 use super::{provider, sides, status};
 
@@ -18,7 +18,7 @@ const SSM_NAME: &str = "s3_migration_credentials";
 const EMBEDDED: &str = "skyferry.db";
 
 pub(super) fn resolve(
-    tree: Tree,
+    tree: SettingsTree,
     base: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Settings, ConfigError> {
@@ -30,11 +30,11 @@ pub(super) fn resolve(
         ConfigError::Invalid(vec![Problem {
             setting: "settings".into(),
             origin: None,
-            what: What::Wrong(error.to_string()),
+            what: ProblemKind::Invalid(error.to_string()),
         }])
     };
-    let raw: Raw = tree.root.clone().try_deserialize().map_err(read)?;
-    let mut r = Reader { base, problems: Vec::new(), tree: Some(&tree), environment: Some(environment) };
+    let raw: RawSettings = tree.root.clone().try_deserialize().map_err(read)?;
+    let mut r = SettingsReader { base, problems: Vec::new(), tree: Some(&tree), environment: Some(environment) };
     let settings = settings(&mut r, raw);
     match settings {
         Some(settings) if r.problems.is_empty() => Ok(Settings { notes: tree.notes.clone(), ..settings }),
@@ -42,22 +42,22 @@ pub(super) fn resolve(
     }
 }
 
-fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
-    let mode = r.word("mode", raw.mode, Mode::Get);
+fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
+    let mode = r.keyword("mode", raw.mode, Mode::Get);
     let source = sides::source(r, raw.source);
     let destination = sides::destination(r, &raw.destination);
     let queues = queues(r, raw.queue, raw.queues);
-    let ledger_times = r.word("ledger.times", raw.ledger.times.clone(), LedgerTimes::Sortable);
+    let ledger_times = r.keyword("ledger.times", raw.ledger.times.clone(), LedgerTimeFormat::Sortable);
     let ledger = ledger(r, raw.ledger);
     let keys_for = Keyed {
-        source: !matches!(source, Some(Store::Directory { .. })),
-        destination: !matches!(destination, Some(Store::Directory { .. })),
-        queue: queues.iter().any(|queue| matches!(queue, Queue::Sqs { .. })),
-        ledger: matches!(ledger, Some(Ledger::DynamoDb { .. })),
+        source: !matches!(source, Some(StoreSettings::Directory { .. })),
+        destination: !matches!(destination, Some(StoreSettings::Directory { .. })),
+        queue: queues.iter().any(|queue| matches!(queue, QueueSettings::Sqs { .. })),
+        ledger: matches!(ledger, Some(LedgerSettings::DynamoDb { .. })),
     };
     let credentials = credentials(r, mode, raw.credentials, keys_for);
     let backlog = status::backlog(r, raw.status.clone(), &ledger);
-    let in_files = matches!(destination, Some(Store::Directory { .. }));
+    let in_files = matches!(destination, Some(StoreSettings::Directory { .. }));
     let paired = raw.bucket_pairs.as_ref().is_some_and(|list| !list.is_empty());
     let routes = sides::routes(r, raw.routes, raw.destination, in_files, paired);
     Some(Settings {
@@ -70,13 +70,13 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
         notes: Vec::new(),
         listen: status::listen(r, raw.status.listen.clone()),
         backlog,
-        log: Log {
-            format: r.word("log.format", raw.log.format, LogFormat::Json),
-            level: r.word("log.level", raw.log.level, Level::Info),
-            metrics: r.word("log.metrics", raw.log.metrics, LogMetrics::Off),
+        log: LogSettings {
+            format: r.keyword("log.format", raw.log.format, LogFormat::Json),
+            level: r.keyword("log.level", raw.log.level, LogLevel::Info),
+            metrics: r.keyword("log.metrics", raw.log.metrics, LogMetrics::Off),
             file: raw.log.file.filter(|file| !file.is_empty()).map(|file| r.base.join(file)),
         },
-        metadata: Metadata {
+        metadata: MetadataEndpoints {
             google: r.metadata("GCE_METADATA_HOST", "http://"),
             amazon: r.metadata("AWS_EC2_METADATA_SERVICE_ENDPOINT", ""),
         },
@@ -90,14 +90,14 @@ fn settings(r: &mut Reader, raw: Raw) -> Option<Settings> {
     })
 }
 
-fn list(r: &mut Reader, setting: &'static str, text: Text) -> Option<ListAt> {
+fn list(r: &mut SettingsReader, setting: &'static str, text: RawValue) -> Option<ListLocation> {
     let text = text.filter(|text| !text.is_empty())?;
     match text.strip_prefix("ssm:") {
         Some(name) => {
-            let name = r.needed(setting, Some(name.into()), "ssm: and the parameter's name")?;
-            Some(ListAt::Ssm { name, endpoint: r.endpoint(setting, None, false, Some("SSM")) })
+            let name = r.required(setting, Some(name.into()), "ssm: and the parameter's name")?;
+            Some(ListLocation::Ssm { name, endpoint: r.endpoint(setting, None, false, Some("SSM")) })
         }
-        None => Some(ListAt::File(r.base.join(text))),
+        None => Some(ListLocation::File(r.base.join(text))),
     }
 }
 
@@ -109,7 +109,7 @@ struct Keyed {
     ledger: bool,
 }
 
-fn credentials(r: &mut Reader, mode: Mode, mut raw: raw::Credentials, keyed: Keyed) -> Credentials {
+fn credentials(r: &mut SettingsReader, mode: Mode, mut raw: raw::RawCredentials, keyed: Keyed) -> CredentialSettings {
     if keyed.source {
         raw.source = Some(preset(mode, raw.source.take(), raw.destination.as_ref(), "source"));
     }
@@ -125,10 +125,13 @@ fn credentials(r: &mut Reader, mode: Mode, mut raw: raw::Credentials, keyed: Key
     let ledger = read("ledger", raw.ledger).or_else(|| source.clone().filter(|_| keyed.ledger));
     for (role, needed, found) in [("queue", keyed.queue, &queue), ("ledger", keyed.ledger, &ledger)] {
         if needed && found.is_none() && !keyed.source {
-            r.note(&format!("credentials.{role}"), What::Missing("the source has none that it could take over".into()));
+            r.note(
+                &format!("credentials.{role}"),
+                ProblemKind::Missing("the source has none that it could take over".into()),
+            );
         }
     }
-    Credentials { source, destination, queue, ledger }
+    CredentialSettings { source, destination, queue, ledger }
 }
 
 /// Fills in what the mode implies: with `get` both sides' keys are two fields of one secret; with `put` the source is read
@@ -161,9 +164,9 @@ fn preset(mode: Mode, given: Option<raw::Provider>, other: Option<&raw::Provider
     provider
 }
 
-fn queues(r: &mut Reader, one: Option<raw::Queue>, many: Vec<raw::Queue>) -> Vec<Queue> {
+fn queues(r: &mut SettingsReader, one: Option<raw::Queue>, many: Vec<raw::Queue>) -> Vec<QueueSettings> {
     if one.is_some() && !many.is_empty() {
-        r.wrong("queue", "and [[queues]] are both there: put all queues into [[queues]]".into());
+        r.invalid("queue", "and [[queues]] are both there: put all queues into [[queues]]".into());
     }
     if many.is_empty() {
         return queue(r, "queue", one.unwrap_or_default()).into_iter().collect();
@@ -171,24 +174,24 @@ fn queues(r: &mut Reader, one: Option<raw::Queue>, many: Vec<raw::Queue>) -> Vec
     many.into_iter().enumerate().filter_map(|(i, raw)| queue(r, &format!("queues[{i}]"), raw)).collect()
 }
 
-fn queue(r: &mut Reader, at: &str, raw: raw::Queue) -> Option<Queue> {
+fn queue(r: &mut SettingsReader, at: &str, raw: raw::Queue) -> Option<QueueSettings> {
     let allow = r.flag(&format!("{at}.allow_http"), raw.allow_http, false);
     match raw.kind.as_deref().unwrap_or("sqs") {
         "embedded" => {
-            r.strangers(
+            r.refuse_foreign_fields(
                 at,
                 "embedded",
                 &[("name", &raw.name), ("url", &raw.url), ("region", &raw.region), ("endpoint", &raw.endpoint)],
             );
             let events = event_listener(r, at, raw.listen, raw.token_file);
-            Some(Queue::Embedded { path: r.path(raw.path, EMBEDDED), events })
+            Some(QueueSettings::Embedded { path: r.path(raw.path, EMBEDDED), events })
         }
         "sqs" => {
             let embedded = [("path", &raw.path), ("listen", &raw.listen), ("token_file", &raw.token_file)];
-            r.strangers(at, "sqs", &embedded);
+            r.refuse_foreign_fields(at, "sqs", &embedded);
             let queue = match (raw.name, raw.url) {
                 (Some(_), Some(_)) => {
-                    r.wrong(&format!("{at}.url"), "and name are both there: give one of them".into());
+                    r.invalid(&format!("{at}.url"), "and name are both there: give one of them".into());
                     return None;
                 }
                 (name, None) => QueueName::Name(name.unwrap_or_else(|| LIST_NAME.into())),
@@ -197,13 +200,13 @@ fn queue(r: &mut Reader, at: &str, raw: raw::Queue) -> Option<Queue> {
                     let uri: Result<http::Uri, _> = url.parse();
                     let host = uri.ok().and_then(|u| Some(format!("{}://{}", u.scheme_str()?, u.authority()?)));
                     if let Err(wanted) = Endpoint::parse(host.as_deref().unwrap_or_default(), allow) {
-                        r.wrong(&format!("{at}.url"), format!("does not begin with {wanted}"));
+                        r.invalid(&format!("{at}.url"), format!("does not begin with {wanted}"));
                     }
                     QueueName::Url(url)
                 }
             };
             let endpoint = r.endpoint(&format!("{at}.endpoint"), raw.endpoint, allow, Some("SQS"));
-            Some(Queue::Sqs { queue, region: raw.region.filter(|region| !region.is_empty()), endpoint })
+            Some(QueueSettings::Sqs { queue, region: raw.region.filter(|region| !region.is_empty()), endpoint })
         }
         other => {
             r.refuse(&format!("{at}.kind"), other, "one of sqs, embedded");
@@ -213,12 +216,17 @@ fn queue(r: &mut Reader, at: &str, raw: raw::Queue) -> Option<Queue> {
 }
 
 /// Whoever may send events decides what is copied and deleted: an address that others can reach needs a token.
-fn event_listener(r: &mut Reader, at: &str, listen: Text, token_file: Text) -> Option<EventListener> {
+fn event_listener(
+    r: &mut SettingsReader,
+    at: &str,
+    listen: RawValue,
+    token_file: RawValue,
+) -> Option<EventListenerSettings> {
     let name = format!("{at}.listen");
     let token_file = token_file.map(|path| r.base.join(path));
     let Some(text) = listen else {
         if token_file.is_some() {
-            r.wrong(&format!("{at}.token_file"), format!("is for events over HTTP: set {name} too"));
+            r.invalid(&format!("{at}.token_file"), format!("is for events over HTTP: set {name} too"));
         }
         return None;
     };
@@ -226,26 +234,26 @@ fn event_listener(r: &mut Reader, at: &str, listen: Text, token_file: Text) -> O
         text.parse().map(Some).map_err(|_| "an address and port like \"127.0.0.1:9181\"".into())
     })?;
     if token_file.is_none() && !address.ip().is_loopback() {
-        r.wrong(&name, format!("is not on loopback, so others can send events: set {at}.token_file"));
+        r.invalid(&name, format!("is not on loopback, so others can send events: set {at}.token_file"));
     }
-    Some(EventListener { address, token_file })
+    Some(EventListenerSettings { address, token_file })
 }
 
-fn ledger(r: &mut Reader, raw: raw::Ledger) -> Option<Ledger> {
+fn ledger(r: &mut SettingsReader, raw: raw::Ledger) -> Option<LedgerSettings> {
     let allow = r.flag("ledger.allow_http", raw.allow_http, false);
     let remote = [("table", &raw.table), ("region", &raw.region), ("endpoint", &raw.endpoint)];
     match raw.kind.as_deref().unwrap_or("dynamodb") {
         "none" => {
-            r.strangers("ledger", "none", &remote);
-            Some(Ledger::None)
+            r.refuse_foreign_fields("ledger", "none", &remote);
+            Some(LedgerSettings::None)
         }
         "embedded" => {
-            r.strangers("ledger", "embedded", &remote);
-            Some(Ledger::Embedded { path: r.path(raw.path, EMBEDDED) })
+            r.refuse_foreign_fields("ledger", "embedded", &remote);
+            Some(LedgerSettings::Embedded { path: r.path(raw.path, EMBEDDED) })
         }
         "dynamodb" => {
-            r.strangers("ledger", "dynamodb", &[("path", &raw.path)]);
-            Some(Ledger::DynamoDb {
+            r.refuse_foreign_fields("ledger", "dynamodb", &[("path", &raw.path)]);
+            Some(LedgerSettings::DynamoDb {
                 table: raw.table.unwrap_or_else(|| LIST_NAME.into()),
                 region: raw.region.filter(|region| !region.is_empty()),
                 endpoint: r.endpoint("ledger.endpoint", raw.endpoint, allow, Some("DYNAMODB")),

@@ -5,47 +5,47 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::provider::Provider;
+use super::provider::ProviderSettings;
 
 /// Everything that an operator decides. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub mode: Mode,
-    pub credentials: Credentials,
+    pub credentials: CredentialSettings,
     /// At least one.
-    pub queues: Vec<Queue>,
-    pub ledger: Ledger,
+    pub queues: Vec<QueueSettings>,
+    pub ledger: LedgerSettings,
     /// How the ledger's table writes times for people; as the predecessors did with their ini.
-    pub ledger_times: LedgerTimes,
-    pub source: Store,
-    pub destination: Store,
+    pub ledger_times: LedgerTimeFormat,
+    pub source: StoreSettings,
+    pub destination: StoreSettings,
     /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without
     /// a source bucket stands alone and takes any: none was given.
-    pub routes: Vec<Route>,
-    pub transfer: Transfer,
+    pub routes: Vec<RouteSettings>,
+    pub transfer: TransferSettings,
     /// The patterns. Read at the start, and again every minute.
-    pub ignore_list: Option<ListAt>,
+    pub ignore_list: Option<ListLocation>,
     /// They are compared with the key alone as well as with `bucket/key`; on with the predecessors' ini.
     pub ignore_by_key: bool,
     /// The predecessors' bucket pairs (`pairs.rs`): what their jobsender lists, and where its messages may go besides the
     /// routes.
-    pub bucket_pairs: Option<ListAt>,
+    pub bucket_pairs: Option<ListLocation>,
     /// Where this machine may not read the bucket pairs, a jobsender's message is followed to the destination that it names.
     /// The predecessors' roles were made so; on with their ini.
     pub follow_jobs: bool,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
     /// `None`: not published.
-    pub backlog: Option<Backlog>,
-    pub log: Log,
-    pub metadata: Metadata,
+    pub backlog: Option<BacklogSettings>,
+    pub log: LogSettings,
+    pub metadata: MetadataEndpoints,
     /// What became of each key of a predecessor's ini, a line each.
     pub notes: Vec<String>,
 }
 
 /// Where the ignore list is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListAt {
+pub enum ListLocation {
     File(PathBuf),
     /// An SSM parameter, written `ssm:NAME`: where the serverless predecessor has it. Read with the machine's own role.
     Ssm {
@@ -57,7 +57,7 @@ pub enum ListAt {
 /// Where this machine's metadata server is, if the environment says that it is elsewhere (`GCE_METADATA_HOST`,
 /// `AWS_EC2_METADATA_SERVICE_ENDPOINT`). No setting: it is the machine's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
+pub struct MetadataEndpoints {
     pub google: Option<Endpoint>,
     pub amazon: Option<Endpoint>,
 }
@@ -72,15 +72,15 @@ pub enum Mode {
 
 /// `None`: that side needs no credentials (a directory, an embedded queue or ledger).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    pub source: Option<Provider>,
-    pub destination: Option<Provider>,
-    pub queue: Option<Provider>,
-    pub ledger: Option<Provider>,
+pub struct CredentialSettings {
+    pub source: Option<ProviderSettings>,
+    pub destination: Option<ProviderSettings>,
+    pub queue: Option<ProviderSettings>,
+    pub ledger: Option<ProviderSettings>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum QueueSettings {
     Sqs {
         queue: QueueName,
         /// `None`: the credential's.
@@ -91,13 +91,13 @@ pub enum Queue {
     Embedded {
         path: PathBuf,
         /// `None`: events come from `copy` or `scan` only.
-        events: Option<EventListener>,
+        events: Option<EventListenerSettings>,
     },
 }
 
 /// Where an agent takes events over HTTP, for its embedded queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventListener {
+pub struct EventListenerSettings {
     pub address: SocketAddr,
     /// A file that holds the token which senders must show. `None` only on loopback.
     pub token_file: Option<PathBuf>,
@@ -110,7 +110,7 @@ pub enum QueueName {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ledger {
+pub enum LedgerSettings {
     DynamoDb {
         table: String,
         /// `None`: the credential's.
@@ -124,26 +124,26 @@ pub enum Ledger {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerTimes {
+pub enum LedgerTimeFormat {
     Sortable,
     Predecessor,
 }
 
 /// One side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Store {
-    S3(S3),
+pub enum StoreSettings {
+    S3(S3Settings),
     Gcs { endpoint: Endpoint },
     Directory { path: PathBuf },
 }
 
 /// S3 and what speaks like it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3 {
+pub struct S3Settings {
     /// `None`: the credential's.
     pub region: Option<String>,
     pub endpoint: Option<Endpoint>,
-    pub profile: Dialect,
+    pub profile: S3Dialect,
     pub path_style: bool,
     /// Sources only.
     pub request_payer: bool,
@@ -153,7 +153,7 @@ pub struct S3 {
 
 /// Which row of capabilities an S3 endpoint has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum S3Dialect {
     Aws,
     AliyunOss,
     Generic,
@@ -161,7 +161,7 @@ pub enum Dialect {
 
 /// A line of the allow-list; `route.rs` says what it means. Prefixes as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct RouteSettings {
     /// `None`: any.
     pub source_bucket: Option<String>,
     pub source_prefix: String,
@@ -173,7 +173,7 @@ pub struct Route {
 
 /// Sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
+pub struct TransferSettings {
     /// Objects larger than this go in parts.
     pub multipart_threshold: u64,
     pub part_size: u64,
@@ -183,11 +183,11 @@ pub struct Transfer {
     /// Per second. `None`: as much as there is.
     pub max_bandwidth: Option<u64>,
     pub stall_timeout: Duration,
-    pub verify: Verify,
+    pub verify: VerifyMode,
     pub deletes: bool,
     /// Percent: when more than this share of what ends in a while are deletions, no more are carried over.
     pub max_delete_share: u32,
-    pub versions: Versions,
+    pub versions: VersionMode,
     pub metadata: bool,
     pub tags: bool,
     /// Archived objects are asked to be restored.
@@ -195,7 +195,7 @@ pub struct Transfer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
+pub enum VerifyMode {
     /// The cheapest checksums that prove it.
     Auto,
     /// MD5 of every part too, as the predecessors had.
@@ -203,7 +203,7 @@ pub enum Verify {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Versions {
+pub enum VersionMode {
     Latest,
     /// The event's version.
     Exact,
@@ -211,7 +211,7 @@ pub enum Versions {
 
 /// The queues' backlog as a metric of Cloud Monitoring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backlog {
+pub struct BacklogSettings {
     /// Its type.
     pub metric: String,
     pub period: Duration,
@@ -220,9 +220,9 @@ pub struct Backlog {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSettings {
     pub format: LogFormat,
-    pub level: Level,
+    pub level: LogLevel,
     pub metrics: LogMetrics,
     /// Beside stderr.
     pub file: Option<PathBuf>,
@@ -244,7 +244,7 @@ pub enum LogMetrics {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum LogLevel {
     Error,
     Warn,
     Info,
@@ -252,10 +252,10 @@ pub enum Level {
     Trace,
 }
 
-impl Level {
+impl LogLevel {
     /// As settings and filters of the log write it.
     pub fn name(self) -> &'static str {
-        self.word()
+        self.keyword()
     }
 }
 
@@ -263,7 +263,7 @@ impl Level {
 pub(crate) trait Words: Copy + PartialEq + 'static {
     const ALL: &'static [(&'static str, Self)];
 
-    fn word(self) -> &'static str {
+    fn keyword(self) -> &'static str {
         Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
     }
 
@@ -286,11 +286,11 @@ macro_rules! words {
 
 words! {
     Mode: "get" Get, "put" Put;
-    Dialect: "aws" Aws, "aliyun-oss" AliyunOss, "generic" Generic;
-    Verify: "auto" Auto, "md5" Md5;
-    Versions: "latest" Latest, "exact" Exact;
-    LedgerTimes: "sortable" Sortable, "predecessor" Predecessor;
+    S3Dialect: "aws" Aws, "aliyun-oss" AliyunOss, "generic" Generic;
+    VerifyMode: "auto" Auto, "md5" Md5;
+    VersionMode: "latest" Latest, "exact" Exact;
+    LedgerTimeFormat: "sortable" Sortable, "predecessor" Predecessor;
     LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
     LogMetrics: "off" Off, "emf" Emf;
-    Level: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
+    LogLevel: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::reader::Reader;
-use super::settings::{Backlog, Ledger};
+use super::reader::SettingsReader;
+use super::settings::{BacklogSettings, LedgerSettings};
 use super::{raw, units};
 
 /// The metric that `deploy-gce` scales by.
@@ -16,14 +16,18 @@ const MONITORING: &str = "https://monitoring.googleapis.com";
 const PERIOD: Duration = Duration::from_secs(60);
 const LEAST: Duration = Duration::from_secs(6);
 
-pub(super) fn listen(r: &mut Reader, text: raw::Text) -> Option<SocketAddr> {
+pub(super) fn listen(r: &mut SettingsReader, text: raw::RawValue) -> Option<SocketAddr> {
     r.value("status.listen", text, Some(([127, 0, 0, 1], 9180).into()), |text| match text {
         "off" => Ok(None),
         text => text.parse().map(Some).map_err(|_| "an address and port like \"127.0.0.1:9180\", or \"off\"".into()),
     })
 }
 
-pub(super) fn backlog(r: &mut Reader, raw: raw::Status, ledger: &Option<Ledger>) -> Option<Backlog> {
+pub(super) fn backlog(
+    r: &mut SettingsReader,
+    raw: raw::Status,
+    ledger: &Option<LedgerSettings>,
+) -> Option<BacklogSettings> {
     let allow_http = r.flag("status.allow_http", raw.allow_http, false);
     let endpoint = r.endpoint("status.endpoint", raw.endpoint, allow_http, None);
     let period = r.value("status.backlog_period", raw.backlog_period, PERIOD, |text| match units::duration(text)? {
@@ -36,12 +40,12 @@ pub(super) fn backlog(r: &mut Reader, raw: raw::Status, ledger: &Option<Ledger>)
         name if named(name) => Ok(Some(name.to_owned())),
         _ => Err(format!("true, false or the type of a metric like {METRIC:?}")),
     })?;
-    if let Some(Ledger::None) = ledger {
+    if let Some(LedgerSettings::None) = ledger {
         let why = "needs a ledger, by which the agents settle who publishes: let kind of [ledger] be dynamodb";
-        r.wrong("status.backlog_metric", why.into());
+        r.invalid("status.backlog_metric", why.into());
     }
     let endpoint = endpoint.or_else(|| Endpoint::parse(MONITORING, false).ok())?;
-    Some(Backlog { metric, period, endpoint })
+    Some(BacklogSettings { metric, period, endpoint })
 }
 
 fn named(metric: &str) -> bool {

@@ -39,11 +39,13 @@ fn the_defaults_are_those_of_the_reference() {
     assert_eq!(s.mode, Mode::Get);
     assert_eq!(
         s.queues,
-        [Queue::Sqs { queue: QueueName::Name("s3_migration_file_list".into()), region: None, endpoint: None }]
+        [QueueSettings::Sqs { queue: QueueName::Name("s3_migration_file_list".into()), region: None, endpoint: None }]
     );
-    assert!(matches!(&s.ledger, Ledger::DynamoDb { table, .. } if table == "s3_migration_file_list"));
-    assert!(matches!(&s.destination, Store::Gcs { endpoint } if endpoint.as_str() == "https://storage.googleapis.com"));
-    assert!(matches!(&s.source, Store::S3(s3) if s3.profile == Dialect::Aws && !s3.path_style));
+    assert!(matches!(&s.ledger, LedgerSettings::DynamoDb { table, .. } if table == "s3_migration_file_list"));
+    assert!(
+        matches!(&s.destination, StoreSettings::Gcs { endpoint } if endpoint.as_str() == "https://storage.googleapis.com")
+    );
+    assert!(matches!(&s.source, StoreSettings::S3(s3) if s3.profile == S3Dialect::Aws && !s3.path_style));
     assert_eq!(s.routes.len(), 1);
     assert_eq!((s.routes[0].source_bucket.as_ref(), s.routes[0].storage_class.as_deref()), (None, Some("STANDARD")));
     let t = &s.transfer;
@@ -51,18 +53,18 @@ fn the_defaults_are_those_of_the_reference() {
     assert_eq!((t.max_objects, t.max_bandwidth, t.stall_timeout), (None, None, Duration::from_secs(120)));
     assert_eq!(
         (t.verify, t.versions, t.deletes, t.metadata, t.tags),
-        (Verify::Auto, Versions::Latest, false, true, false)
+        (VerifyMode::Auto, VersionMode::Latest, false, true, false)
     );
     assert_eq!(s.listen, Some(([127, 0, 0, 1], 9180).into()));
-    assert_eq!((s.log.format, s.log.level, s.log.metrics), (LogFormat::Json, Level::Info, LogMetrics::Off));
+    assert_eq!((s.log.format, s.log.level, s.log.metrics), (LogFormat::Json, LogLevel::Info, LogMetrics::Off));
     assert_eq!(s.ignore_list, None);
 }
 
 #[test]
 fn get_takes_both_keys_from_one_secret_and_the_queue_follows_the_source() {
     let c = read(&minimal()).credentials;
-    let field = |provider: &Option<Provider>| match provider {
-        Some(Provider::SecretManager { resource, field, .. }) if resource == SECRET => field.clone(),
+    let field = |provider: &Option<ProviderSettings>| match provider {
+        Some(ProviderSettings::SecretManager { resource, field, .. }) if resource == SECRET => field.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!((field(&c.source), field(&c.destination)), (Some("source".into()), Some("destination".into())));
@@ -72,8 +74,8 @@ fn get_takes_both_keys_from_one_secret_and_the_queue_follows_the_source() {
 #[test]
 fn put_takes_the_machines_role_and_a_key_from_ssm() {
     let c = read("mode = \"put\"\n[destination]\nbucket = \"b\"").credentials;
-    assert_eq!(c.source, Some(Provider::Instance { endpoint: None }));
-    assert!(matches!(c.destination, Some(Provider::Ssm { name, .. }) if name == "s3_migration_credentials"));
+    assert_eq!(c.source, Some(ProviderSettings::Instance { endpoint: None }));
+    assert!(matches!(c.destination, Some(ProviderSettings::Ssm { name, .. }) if name == "s3_migration_credentials"));
     assert_eq!(c.queue, c.source);
 }
 
@@ -136,8 +138,8 @@ fn the_environment_overrides_the_file() {
     )
     .unwrap();
     assert_eq!((s.transfer.deletes, s.transfer.max_objects), (true, Some(7)));
-    assert_eq!(s.credentials.source, Some(Provider::Environment { prefix: "SRC_".into() }));
-    assert_eq!(s.credentials.destination, Some(Provider::Instance { endpoint: None }));
+    assert_eq!(s.credentials.source, Some(ProviderSettings::Environment { prefix: "SRC_".into() }));
+    assert_eq!(s.credentials.destination, Some(ProviderSettings::Instance { endpoint: None }));
     let buckets: Vec<_> = s.routes.iter().map(|r| (r.source_bucket.as_deref(), &*r.prefix)).collect();
     assert_eq!(buckets, [(Some("a"), "p"), (Some("z"), "")]);
 }
@@ -158,9 +160,9 @@ fn file_names_are_relative_to_the_settings_file() {
         "{}[filter]\nignore_list = \"i.txt\"\n[queue]\nkind = \"embedded\"\npath = \"q.db\"\n[ledger]\nkind = \"embedded\"\npath = \"/abs.db\"",
         minimal()
     ));
-    assert_eq!(s.ignore_list, Some(ListAt::File("/etc/skyferry/i.txt".into())));
-    assert_eq!(s.queues, [Queue::Embedded { path: "/etc/skyferry/q.db".into(), events: None }]);
-    assert_eq!(s.ledger, Ledger::Embedded { path: "/abs.db".into() });
+    assert_eq!(s.ignore_list, Some(ListLocation::File("/etc/skyferry/i.txt".into())));
+    assert_eq!(s.queues, [QueueSettings::Embedded { path: "/etc/skyferry/q.db".into(), events: None }]);
+    assert_eq!(s.ledger, LedgerSettings::Embedded { path: "/abs.db".into() });
     assert_eq!((s.credentials.queue, s.credentials.ledger), (None, None));
 }
 
@@ -170,7 +172,7 @@ fn directories_need_no_credentials() {
         "[source]\nkind = \"directory\"\npath = \"in\"\n[destination]\nkind = \"directory\"\npath = \"out\"\n\
          [queue]\nkind = \"embedded\"\n[ledger]\nkind = \"none\"",
     );
-    assert_eq!(s.credentials, Credentials { source: None, destination: None, queue: None, ledger: None });
+    assert_eq!(s.credentials, CredentialSettings { source: None, destination: None, queue: None, ledger: None });
     let text = problems(
         "[source]\nkind = \"directory\"\npath = \"in\"\n[destination]\nbucket=\"b\"\n[credentials]\ndestination=\"instance\"",
         &[],
@@ -195,14 +197,14 @@ fn plain_http_needs_loopback_or_the_word() {
 #[test]
 fn the_path_style_follows_endpoint_and_profile() {
     let style = |lines: &str| match read(&format!("{}[source]\n{lines}", minimal())).source {
-        Store::S3(s3) => (s3.path_style, s3.profile),
+        StoreSettings::S3(s3) => (s3.path_style, s3.profile),
         other => panic!("{other:?}"),
     };
-    assert_eq!(style(""), (false, Dialect::Aws));
-    assert_eq!(style("endpoint = \"http://127.0.0.1:1\""), (true, Dialect::Aws));
-    assert_eq!(style("endpoint = \"https://oss-cn-hangzhou.aliyuncs.com\""), (false, Dialect::AliyunOss));
-    assert_eq!(style("profile = \"generic\""), (true, Dialect::Generic));
-    assert_eq!(style("profile = \"generic\"\npath_style = false"), (false, Dialect::Generic));
+    assert_eq!(style(""), (false, S3Dialect::Aws));
+    assert_eq!(style("endpoint = \"http://127.0.0.1:1\""), (true, S3Dialect::Aws));
+    assert_eq!(style("endpoint = \"https://oss-cn-hangzhou.aliyuncs.com\""), (false, S3Dialect::AliyunOss));
+    assert_eq!(style("profile = \"generic\""), (true, S3Dialect::Generic));
+    assert_eq!(style("profile = \"generic\"\npath_style = false"), (false, S3Dialect::Generic));
 }
 
 #[test]
@@ -210,10 +212,10 @@ fn awss_own_endpoint_variables_count_where_none_is_set() {
     let aws = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:2")];
     let s = with(&format!("{}[ledger]\nendpoint = \"http://127.0.0.1:3\"", minimal()), &aws).unwrap();
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|e| e.as_str().to_string());
-    assert!(matches!(&s.source, Store::S3(s3) if url(&s3.endpoint).unwrap().ends_with(":1")));
-    assert!(matches!(&s.queues[0], Queue::Sqs { endpoint, .. } if url(endpoint).unwrap().ends_with(":2")));
-    assert!(matches!(&s.ledger, Ledger::DynamoDb { endpoint, .. } if url(endpoint).unwrap().ends_with(":3")));
-    assert!(matches!(&s.destination, Store::Gcs { endpoint } if endpoint.is_https()));
+    assert!(matches!(&s.source, StoreSettings::S3(s3) if url(&s3.endpoint).unwrap().ends_with(":1")));
+    assert!(matches!(&s.queues[0], QueueSettings::Sqs { endpoint, .. } if url(endpoint).unwrap().ends_with(":2")));
+    assert!(matches!(&s.ledger, LedgerSettings::DynamoDb { endpoint, .. } if url(endpoint).unwrap().ends_with(":3")));
+    assert!(matches!(&s.destination, StoreSettings::Gcs { endpoint } if endpoint.is_https()));
 }
 
 #[test]
@@ -255,21 +257,21 @@ fn toml_that_cannot_be_read_is_told_by_line_and_not_quoted() {
 
 #[test]
 fn a_provider_on_the_command_line() {
-    let from = |text: &str| Provider::from_argument(text, Path::new("/w"));
-    assert_eq!(from("environment:SRC_"), Ok(Provider::Environment { prefix: "SRC_".into() }));
-    assert_eq!(from("environment"), Ok(Provider::Environment { prefix: String::new() }));
+    let from = |text: &str| ProviderSettings::from_argument(text, Path::new("/w"));
+    assert_eq!(from("environment:SRC_"), Ok(ProviderSettings::Environment { prefix: "SRC_".into() }));
+    assert_eq!(from("environment"), Ok(ProviderSettings::Environment { prefix: String::new() }));
     assert_eq!(
         from("file:k.json#source"),
-        Ok(Provider::File { path: "/w/k.json".into(), field: Some("source".into()) })
+        Ok(ProviderSettings::File { path: "/w/k.json".into(), field: Some("source".into()) })
     );
-    assert_eq!(from("profile:zhy"), Ok(Provider::Profile { name: "zhy".into() }));
-    assert_eq!(from("instance"), Ok(Provider::Instance { endpoint: None }));
-    assert!(matches!(from("ssm:/a:b"), Ok(Provider::Ssm { name, .. }) if name == "/a:b"));
+    assert_eq!(from("profile:zhy"), Ok(ProviderSettings::Profile { name: "zhy".into() }));
+    assert_eq!(from("instance"), Ok(ProviderSettings::Instance { endpoint: None }));
+    assert!(matches!(from("ssm:/a:b"), Ok(ProviderSettings::Ssm { name, .. }) if name == "/a:b"));
     assert!(
-        matches!(from("secret-manager:projects/p#x"), Ok(Provider::SecretManager { field: Some(f), .. }) if f == "x")
+        matches!(from("secret-manager:projects/p#x"), Ok(ProviderSettings::SecretManager { field: Some(f), .. }) if f == "x")
     );
     assert!(matches!(from("web-identity:arn:aws:iam::1:role/r#aud"),
-        Ok(Provider::WebIdentity { role_arn, audience: Some(_), .. }) if role_arn == "arn:aws:iam::1:role/r"));
+        Ok(ProviderSettings::WebIdentity { role_arn, audience: Some(_), .. }) if role_arn == "arn:aws:iam::1:role/r"));
     for bad in ["", "nothing", "ssm", "file:", "instance:x", "profile"] {
         assert!(from(bad).is_err(), "{bad}");
     }
@@ -280,8 +282,8 @@ fn the_shipped_files_are_read() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
     for name in ["agent.get.toml", "agent.put.toml"] {
         let settings = Settings::load(&directory.join(name), BTreeMap::<String, String>::new()).unwrap();
-        assert_eq!(settings.mode.word(), name.split('.').nth(1).unwrap());
-        assert!(matches!(settings.ignore_list, Some(ListAt::File(file)) if file.exists()));
+        assert_eq!(settings.mode.keyword(), name.split('.').nth(1).unwrap());
+        assert!(matches!(settings.ignore_list, Some(ListLocation::File(file)) if file.exists()));
         let text = std::fs::read_to_string(directory.join(name)).unwrap();
         assert_eq!(with(&text, &[]).unwrap().to_toml(), reread(&with(&text, &[]).unwrap()).to_toml());
     }
@@ -367,16 +369,16 @@ proptest! {
     fn no_text_and_no_environment_make_it_panic(text in "\\PC{0,60}", name in "SKYFERRY__[A-Z0-9_]{0,12}", value in "\\PC{0,8}") {
         let _ = with(&text, &[]);
         let _ = with(&minimal(), &[(&name, &value)]);
-        let _ = Provider::from_argument(&value, Path::new(""));
+        let _ = ProviderSettings::from_argument(&value, Path::new(""));
     }
 }
 
 #[test]
 fn fault_15_14_a_secret_typed_as_a_credentials_argument_is_not_echoed() {
     for typed in ["hunter2", "AKIA:hunter2", "secret-manager:hunter2", "web-identity:hunter2"] {
-        if let Err(why) = Provider::from_argument(typed, Path::new("/w")) {
+        if let Err(why) = ProviderSettings::from_argument(typed, Path::new("/w")) {
             assert!(!why.contains("hunter2"), "{why}");
         }
     }
-    assert!(Provider::from_argument("hunter2", Path::new("/w")).is_err());
+    assert!(ProviderSettings::from_argument("hunter2", Path::new("/w")).is_err());
 }

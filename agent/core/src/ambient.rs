@@ -22,17 +22,17 @@ struct Replaced {
 }
 
 /// This thread takes its randomness from `seed` and its wall clock from `clock`, for as long as the guard lives.
-pub fn replace(seed: u64, clock: impl Fn() -> SystemTime + 'static) -> Guard {
+pub fn replace(seed: u64, clock: impl Fn() -> SystemTime + 'static) -> AmbientGuard {
     let replaced = Replaced { random: StdRng::seed_from_u64(seed), clock: Box::new(clock) };
     REPLACED.set(Some(replaced));
-    Guard(())
+    AmbientGuard(())
 }
 
 /// Gives the thread back what the system offers.
 #[must_use]
-pub struct Guard(());
+pub struct AmbientGuard(());
 
-impl Drop for Guard {
+impl Drop for AmbientGuard {
     fn drop(&mut self) {
         REPLACED.set(None);
     }

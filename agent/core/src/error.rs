@@ -1,13 +1,13 @@
 //! One error for everything that can go wrong between two stores, and its one `verdict()`.
 //!
 //! An error says what was tried, at which side, on which bucket and key, what the far side answered, and what to
-//! do about it. Stores classify once, where the answer is read (`Kind`); everything above asks only for the verdict.
+//! do about it. Stores classify once, where the answer is read (`ErrorKind`); everything above asks only for the verdict.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::object::{Key, Location};
+use crate::model::{Key, Location};
 use crate::permissions::{self, Role};
 
 /// How the two verbs end that need rights of their own.
@@ -35,7 +35,7 @@ impl fmt::Display for Side {
 
 /// What kind of failure it was: a closed set, so that the verdict is exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ErrorKind {
     /// No such object. At the source this is an answer rather than a failure.
     NotFound,
     BucketMissing,
@@ -71,44 +71,44 @@ pub enum Kind {
     /// What the destination cannot hold: too large, a key or metadata that it refuses, a file where a folder must be.
     CannotHold,
     /// The service does not accept this object: too large, a key or metadata that it refuses, a retention policy.
-    NotTaken,
+    NotAccepted,
     /// The request was refused as wrong: a defect of ours or a dialect that the settings do not name.
     Refused,
     /// The answer could not be understood.
-    Nonsense,
+    InvalidAnswer,
     /// Local trouble: disk full, permission on a file.
     Local,
     /// This agent is stopping, or the lease was lost.
     Cancelled,
 }
 
-impl Kind {
+impl ErrorKind {
     /// For people, and to count by.
-    pub fn words(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Kind::NotFound => "not found",
-            Kind::BucketMissing => "no such bucket",
-            Kind::Denied => "access denied",
-            Kind::Credentials => "credentials refused",
-            Kind::WrongRegion => "the bucket is in another region",
-            Kind::Throttled => "throttled",
-            Kind::Unavailable => "unavailable",
-            Kind::Stalled => "no progress",
-            Kind::LostAnswer => "the answer was lost",
-            Kind::Precondition => "changed at the destination meanwhile",
-            Kind::SourceChanged => "changed at the source meanwhile",
-            Kind::UploadGone => "the upload is gone",
-            Kind::Corrupt => "bytes do not agree",
-            Kind::Unproven => "published, and not proven",
-            Kind::OtherSource => "another source object has this place",
-            Kind::Archived => "archived",
-            Kind::Unreadable => "it may not be read",
-            Kind::CannotHold => "the destination cannot hold it",
-            Kind::NotTaken => "the service does not accept it",
-            Kind::Refused => "request refused",
-            Kind::Nonsense => "answer not understood",
-            Kind::Local => "local trouble",
-            Kind::Cancelled => "cancelled",
+            ErrorKind::NotFound => "not found",
+            ErrorKind::BucketMissing => "no such bucket",
+            ErrorKind::Denied => "access denied",
+            ErrorKind::Credentials => "credentials refused",
+            ErrorKind::WrongRegion => "the bucket is in another region",
+            ErrorKind::Throttled => "throttled",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Stalled => "no progress",
+            ErrorKind::LostAnswer => "the answer was lost",
+            ErrorKind::Precondition => "changed at the destination meanwhile",
+            ErrorKind::SourceChanged => "changed at the source meanwhile",
+            ErrorKind::UploadGone => "the upload is gone",
+            ErrorKind::Corrupt => "bytes do not agree",
+            ErrorKind::Unproven => "published, and not proven",
+            ErrorKind::OtherSource => "another source object has this place",
+            ErrorKind::Archived => "archived",
+            ErrorKind::Unreadable => "it may not be read",
+            ErrorKind::CannotHold => "the destination cannot hold it",
+            ErrorKind::NotAccepted => "the service does not accept it",
+            ErrorKind::Refused => "request refused",
+            ErrorKind::InvalidAnswer => "answer not understood",
+            ErrorKind::Local => "local trouble",
+            ErrorKind::Cancelled => "cancelled",
         }
     }
 }
@@ -119,7 +119,7 @@ pub enum Verdict {
     /// The object's own trouble, likely to pass: parked after its attempts.
     Retry,
     /// Trouble of a whole side unless others succeed against it meanwhile: the message is kept.
-    Weather,
+    Outage,
     /// The service says no, and does not say that it is because of the object: parked if others pass.
     Refused,
     /// Never to pass by itself: kept in the ledger and the dead letters with this reason.
@@ -130,10 +130,10 @@ pub enum Verdict {
 
 /// One failed request or check.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{}", self.text())]
+#[error("{}", self.message())]
 pub struct CopyError {
     pub side: Side,
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// The verb as the service names it: `GetObject`, `UploadPart`, `rename`.
     pub operation: &'static str,
     pub bucket: String,
@@ -145,7 +145,7 @@ pub struct CopyError {
 }
 
 impl CopyError {
-    pub fn new(side: Side, kind: Kind, operation: &'static str, at: &Location, answer: impl Into<String>) -> Self {
+    pub fn new(side: Side, kind: ErrorKind, operation: &'static str, at: &Location, answer: impl Into<String>) -> Self {
         let mut answer: String = answer.into();
         if answer.len() > 500 {
             let cut = (0..=500).rev().find(|&i| answer.is_char_boundary(i)).unwrap_or(0);
@@ -164,15 +164,15 @@ impl CopyError {
     }
 
     pub fn verdict(&self) -> Verdict {
-        use Kind::*;
+        use ErrorKind::*;
         match self.kind {
             Cancelled => Verdict::Cancelled,
             NotFound | BucketMissing | Denied | Credentials | WrongRegion | Unavailable | Local | Throttled
-            | Stalled | LostAnswer | Nonsense | Precondition | SourceChanged | UploadGone => Verdict::Weather,
+            | Stalled | LostAnswer | InvalidAnswer | Precondition | SourceChanged | UploadGone => Verdict::Outage,
             Corrupt | Unproven => Verdict::Retry,
             // An item of the ledger is the object's own trouble, whatever others do.
             Refused if self.side == Side::Ledger => Verdict::Park(self.to_string()),
-            Refused | NotTaken => Verdict::Refused,
+            Refused | NotAccepted => Verdict::Refused,
             Archived | Unreadable | CannotHold | OtherSource => Verdict::Park(self.to_string()),
         }
     }
@@ -185,15 +185,15 @@ impl CopyError {
 
     /// What a person can do about it; empty where waiting is the only thing.
     pub fn advice(&self) -> Cow<'static, str> {
-        if self.kind == Kind::Denied && !self.operation.ends_with(NOTIFICATION) {
+        if self.kind == ErrorKind::Denied && !self.operation.ends_with(NOTIFICATION) {
             return match self.side {
-                Side::Source => match permissions::lacking(Role::Source, self.operation) {
+                Side::Source => match permissions::missing_for(Role::Source, self.operation) {
                     Some(action) => format!("grant the source credentials {action} on it").into(),
                     None => "grant s3:GetObject (and s3:ListBucket) on it to the source credentials".into(),
                 },
                 Side::Destination => {
                     let [s3, google] = [Role::Destination, Role::Google]
-                        .map(|role| permissions::lacking(role, self.operation).unwrap_or("write, read and delete"));
+                        .map(|role| permissions::missing_for(role, self.operation).unwrap_or("write, read and delete"));
                     format!("grant the destination credentials {s3} on it (on Google Cloud Storage {google})").into()
                 }
                 _ => "grant the identity the missing permission".into(),
@@ -203,7 +203,7 @@ impl CopyError {
     }
 
     fn fixed_advice(&self) -> &'static str {
-        use Kind::*;
+        use ErrorKind::*;
         match (self.kind, self.side) {
             (BucketMissing, _) if self.operation.ends_with(NOTIFICATION) => "check its name, and whose keys these are",
             (BucketMissing, Side::Source) => "check the bucket's name in the event or the route, and the region",
@@ -216,7 +216,7 @@ impl CopyError {
             (WrongRegion, _) => "set region (and endpoint) of this side to the bucket's own",
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
             (Unreadable, _) => "grant the right to read it, or leave it out",
-            (CannotHold | NotTaken, _) => "rename, shrink or leave out this object (ignore list)",
+            (CannotHold | NotAccepted, _) => "rename, shrink or leave out this object (ignore list)",
             (Corrupt | Unproven, Side::Destination) => {
                 "if it stays so, this service's checksums differ from Amazon's: set [destination] profile = \"generic\""
             }
@@ -229,10 +229,10 @@ impl CopyError {
         }
     }
 
-    fn text(&self) -> String {
+    fn message(&self) -> String {
         let mut text = format!("{} {} {}/{}", self.side, self.operation, self.bucket, self.key);
         text.push_str(": ");
-        text.push_str(self.kind.words());
+        text.push_str(self.kind.as_str());
         if !self.answer.is_empty() {
             text.push_str(" (");
             text.push_str(&self.answer);

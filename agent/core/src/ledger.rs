@@ -18,7 +18,7 @@ use futures_util::future::try_join_all;
 
 use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
-use crate::object::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
+use crate::model::{Location, Revision, SourceIdentity, Token, UploadId, Writer};
 use crate::route::Router;
 
 /// For how long a settled record is kept.
@@ -43,7 +43,7 @@ impl Subject {
 
     /// What no route sends: the record of a copy that was made once is not its record. `wanted`: the destination that the
     /// message asked for; without one the record names none.
-    pub fn refused(source: Location, wanted: Option<Location>) -> Subject {
+    pub fn unrouted(source: Location, wanted: Option<Location>) -> Subject {
         let destination = wanted.unwrap_or_else(|| Location::new("", ""));
         Subject { source, destination, primary: false }
     }
@@ -101,7 +101,7 @@ pub struct EarlierWriter {
 
 /// What `begin` answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Begun {
+pub struct BeginResult {
     /// A record was there.
     pub known: bool,
     pub published: Option<LastPublished>,
@@ -115,7 +115,7 @@ pub struct Begun {
 
 /// How a writer ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum WriterEnd {
     /// The record's outcome stands. `published` is what is now at the destination, where something is. `digests` and
     /// `grade` that are not told again stay, as long as `published` is the same.
     Settled { outcome: Outcome, published: Option<LastPublished>, digests: Option<Digests>, grade: Option<Grade> },
@@ -127,25 +127,25 @@ pub enum Ending {
 
 /// What a writer that ends leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Leftover {
     /// Nothing of its own is under way: it is closed.
     Nothing,
     /// Its recorded upload waits for a successor; it has stopped.
     Upload,
     /// A write of its own may still land: it stays open, to be closed when the hold has passed.
-    Doubt,
+    Uncertain,
 }
 
 /// What `finish` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub struct FinishResult {
     /// Writers are still open, this one included if it is in doubt: the message may not be deleted yet.
     pub others_open: bool,
 }
 
 /// A record as `lookup` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct LedgerRecord {
     pub outcome: Option<Outcome>,
     pub reason: Option<String>,
     pub published: Option<LastPublished>,
@@ -166,7 +166,7 @@ pub enum LedgerError {
     Fenced,
     /// The ledger cannot be reached, or refuses all: weather.
     #[error("ledger {ledger}: {operation} failed: {answer}")]
-    Weather { ledger: String, operation: &'static str, answer: String },
+    Unavailable { ledger: String, operation: &'static str, answer: String },
     /// The record of this one object cannot be used, whatever is tried; others can.
     #[error("ledger {ledger}: the record of this object cannot be used: {problem}; {advice}")]
     Record { ledger: String, problem: String, advice: String },
@@ -180,7 +180,7 @@ pub trait Ledger: Send + Sync {
     fn name(&self) -> &str;
 
     /// Adds this writer, fences every earlier one, and makes the record live.
-    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError>;
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<BeginResult, LedgerError>;
 
     /// Records this writer's upload (replacing what it recorded before), or with `None` that it has none any more.
     async fn checkpoint(
@@ -196,15 +196,15 @@ pub trait Ledger: Send + Sync {
         &self,
         subject: &Subject,
         writer: Writer,
-        ending: &Ending,
-        left: Left,
+        ending: &WriterEnd,
+        left: Leftover,
         closed: &[Writer],
-    ) -> Result<Finished, LedgerError>;
+    ) -> Result<FinishResult, LedgerError>;
 
-    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError>;
+    async fn lookup(&self, subject: &Subject) -> Result<Option<LedgerRecord>, LedgerError>;
 
     /// Many at once, in the order of the subjects; what was written within the last second may be missing.
-    async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<Record>>, LedgerError> {
+    async fn lookup_all(&self, subjects: &[Subject]) -> Result<Vec<Option<LedgerRecord>>, LedgerError> {
         try_join_all(subjects.iter().map(|subject| self.lookup(subject))).await
     }
 
@@ -213,7 +213,7 @@ pub trait Ledger: Send + Sync {
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;
 
     /// Forgets records that settled longer ago than `KEPT`, where the service does not do it by itself; how many.
-    async fn forget(&self) -> Result<u64, LedgerError> {
+    async fn expire_records(&self) -> Result<u64, LedgerError> {
         Ok(0)
     }
 

@@ -5,19 +5,19 @@
 //! the destination match, proves it, records it, and only then deletes the message. [`protocol`] says in which order.
 
 pub mod ambient;
-pub mod object;
+pub mod model;
 
 pub mod backoff;
+pub mod ca_roots;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod legacy_log;
 pub mod metrics;
 pub mod permissions;
 pub mod plan;
 pub mod protocol;
-pub mod roots;
 pub mod route;
-pub mod traffic;
 
 pub mod ledger;
 pub mod queue;

@@ -50,7 +50,7 @@ impl fmt::Display for Outcome {
 
 /// Why something was tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
+pub enum RetryCause {
     /// 429, 503 SlowDown and their like.
     Throttled,
     /// 500 and its like: the service's own fault.
@@ -70,30 +70,30 @@ pub enum Cause {
     Other,
 }
 
-impl Cause {
-    pub const ALL: [Cause; 9] = [
-        Cause::Throttled,
-        Cause::Server,
-        Cause::Network,
-        Cause::Stalled,
-        Cause::Denied,
-        Cause::SourceChanged,
-        Cause::Conflict,
-        Cause::Checksum,
-        Cause::Other,
+impl RetryCause {
+    pub const ALL: [RetryCause; 9] = [
+        RetryCause::Throttled,
+        RetryCause::Server,
+        RetryCause::Network,
+        RetryCause::Stalled,
+        RetryCause::Denied,
+        RetryCause::SourceChanged,
+        RetryCause::Conflict,
+        RetryCause::Checksum,
+        RetryCause::Other,
     ];
 
     pub fn name(self) -> &'static str {
         match self {
-            Cause::Throttled => "throttled",
-            Cause::Server => "server",
-            Cause::Network => "network",
-            Cause::Stalled => "stalled",
-            Cause::Denied => "denied",
-            Cause::SourceChanged => "source_changed",
-            Cause::Conflict => "conflict",
-            Cause::Checksum => "checksum",
-            Cause::Other => "other",
+            RetryCause::Throttled => "throttled",
+            RetryCause::Server => "server",
+            RetryCause::Network => "network",
+            RetryCause::Stalled => "stalled",
+            RetryCause::Denied => "denied",
+            RetryCause::SourceChanged => "source_changed",
+            RetryCause::Conflict => "conflict",
+            RetryCause::Checksum => "checksum",
+            RetryCause::Other => "other",
         }
     }
 }
@@ -113,21 +113,21 @@ impl Gauge {
 
     /// Adds `amount` until the answer is dropped, also when its task panics or is cancelled.
     #[must_use]
-    pub fn hold(&self, amount: u64) -> Held {
+    pub fn hold(&self, amount: u64) -> GaugeGuard {
         let amount = i64::try_from(amount).unwrap_or(i64::MAX);
         self.0.fetch_add(amount, Relaxed);
-        Held { gauge: self.clone(), amount }
+        GaugeGuard { gauge: self.clone(), amount }
     }
 }
 
 /// What [`Gauge::hold`] added.
 #[derive(Debug)]
-pub struct Held {
+pub struct GaugeGuard {
     gauge: Gauge,
     amount: i64,
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.gauge.0.fetch_sub(self.amount, Relaxed);
     }
@@ -135,9 +135,9 @@ impl Drop for Held {
 
 /// A limit that finds itself: what it is, and why, in one word of ours. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Limit(Arc<Mutex<(u64, &'static str)>>);
+pub struct LimitGauge(Arc<Mutex<(u64, &'static str)>>);
 
-impl Limit {
+impl LimitGauge {
     pub fn set(&self, value: u64, reason: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (value, reason);
     }
@@ -165,7 +165,7 @@ pub struct Metrics {
     passed: AtomicU64,
     /// Copies by how much was proven of them.
     grades: Mutex<BTreeMap<&'static str, u64>>,
-    retries: [AtomicU64; Cause::ALL.len()],
+    retries: [AtomicU64; RetryCause::ALL.len()],
     ages: Histogram,
     /// Of the record that ended last: milliseconds and one; 0 before the first.
     lag: AtomicU64,
@@ -176,7 +176,7 @@ pub struct Metrics {
     /// Bytes held in memory for transfers.
     pub inflight_bytes: Gauge,
     /// Objects that may be in flight.
-    pub objects_limit: Limit,
+    pub objects_limit: LimitGauge,
     /// Requests a second that are sent to each side at most, because it throttles; 0: no limit.
     pub source_rate: Gauge,
     pub destination_rate: Gauge,
@@ -186,27 +186,27 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn outcome(&self, outcome: Outcome) {
+    pub fn count_outcome(&self, outcome: Outcome) {
         self.objects[outcome as usize].fetch_add(1, Relaxed);
     }
 
     /// Bytes of objects that arrived at the destination.
-    pub fn bytes(&self, count: u64) {
+    pub fn count_bytes(&self, count: u64) {
         self.bytes.fetch_add(count, Relaxed);
     }
 
     /// Bytes on their way from source to destination: these move while a large object does. What is tried again counts again.
-    pub fn passed(&self, count: u64) {
+    pub fn count_bytes_passed(&self, count: u64) {
         self.passed.fetch_add(count, Relaxed);
     }
 
-    /// All that [`Metrics::passed`] was told: for a progress bar.
+    /// All that [`Metrics::count_bytes_passed`] was told: for a progress bar.
     pub fn bytes_passed(&self) -> u64 {
         self.passed.load(Relaxed)
     }
 
     /// How far the chain of checksums of one copy reached, by its name.
-    pub fn graded(&self, grade: &'static str) {
+    pub fn count_grade(&self, grade: &'static str) {
         *self.grades.lock().unwrap_or_else(PoisonError::into_inner).entry(grade).or_default() += 1;
     }
 
@@ -216,8 +216,8 @@ impl Metrics {
     }
 
     /// A record was parked; why, in a few words of ours.
-    pub fn parked(&self, why: &'static str) {
-        self.outcome(Outcome::Parked);
+    pub fn count_parked(&self, why: &'static str) {
+        self.count_outcome(Outcome::Parked);
         *self.parked.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
     }
 
@@ -225,12 +225,12 @@ impl Metrics {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn retry(&self, cause: Cause) {
+    pub fn count_retry(&self, cause: RetryCause) {
         self.retries[cause as usize].fetch_add(1, Relaxed);
     }
 
     /// From a message's sending to its record's end.
-    pub fn message_age(&self, age: Duration) {
+    pub fn observe_message_age(&self, age: Duration) {
         let bucket = AGES.iter().position(|bound| age <= Duration::from_secs(*bound)).unwrap_or(AGES.len());
         let milliseconds = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.ages.buckets[bucket].fetch_add(1, Relaxed);
@@ -259,9 +259,9 @@ impl Metrics {
     }
 
     /// The messages' ages so far.
-    pub fn ages(&self) -> Ages {
+    pub fn ages(&self) -> MessageAges {
         let count = self.ages.buckets.iter().map(|n| n.load(Relaxed)).sum();
-        Ages { count, sum_ms: self.ages.sum_ms.load(Relaxed) }
+        MessageAges { count, sum_ms: self.ages.sum_ms.load(Relaxed) }
     }
 
     /// The Prometheus text format.
@@ -273,7 +273,7 @@ impl Metrics {
         }
         page.single("skyferry_bytes_total", "counter", "Bytes of objects copied.", self.bytes.load(Relaxed));
         page.head("skyferry_retries_total", "counter", "Requests and objects tried again, by cause.");
-        for cause in Cause::ALL {
+        for cause in RetryCause::ALL {
             page.labelled("cause", cause.name(), self.retries[cause as usize].load(Relaxed));
         }
         let gauges = [
@@ -342,14 +342,14 @@ impl Summary {
 
 /// How many messages there were, and how old they were together.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ages {
+pub struct MessageAges {
     count: u64,
     sum_ms: u64,
 }
 
-impl Ages {
+impl MessageAges {
     /// Of those that came after `earlier`; none without any.
-    pub fn mean_since(&self, earlier: &Ages) -> Option<Duration> {
+    pub fn mean_since(&self, earlier: &MessageAges) -> Option<Duration> {
         Some(Duration::from_millis((self.sum_ms - earlier.sum_ms).checked_div(self.count - earlier.count)?))
     }
 }
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn every_line_is_prometheus_text_and_no_series_comes_twice() {
         let metrics = Metrics::default();
-        metrics.message_age(Duration::from_millis(2500));
+        metrics.observe_message_age(Duration::from_millis(2500));
         let page = metrics.render();
         let mut seen = HashSet::new();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -441,7 +441,7 @@ mod tests {
         for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
             assert_eq!((outcome as usize, Outcome::parse(outcome.name())), (place, Some(outcome)));
         }
-        for (place, cause) in Cause::ALL.into_iter().enumerate() {
+        for (place, cause) in RetryCause::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, place);
         }
     }
@@ -450,9 +450,9 @@ mod tests {
     fn the_lag_is_that_of_the_last_record_and_what_was_parked_is_counted_by_why() {
         let metrics = Metrics::default();
         assert_eq!(metrics.lag(), None);
-        [7, 0].into_iter().for_each(|seconds| metrics.message_age(Duration::from_secs(seconds)));
+        [7, 0].into_iter().for_each(|seconds| metrics.observe_message_age(Duration::from_secs(seconds)));
         assert_eq!(metrics.lag(), Some(Duration::ZERO));
-        ["archived", "no route", "archived"].into_iter().for_each(|why| metrics.parked(why));
+        ["archived", "no route", "archived"].into_iter().for_each(|why| metrics.count_parked(why));
         assert_eq!(metrics.parked_by_reason(), BTreeMap::from([("archived", 2), ("no route", 1)]));
         assert_eq!(metrics.summary().parked, 3);
     }
@@ -469,9 +469,9 @@ mod tests {
     #[test]
     fn the_summary_line_has_the_names_that_scripts_read() {
         let metrics = Metrics::default();
-        metrics.outcome(Outcome::Copied);
-        metrics.bytes(42);
-        metrics.retry(Cause::Stalled);
+        metrics.count_outcome(Outcome::Copied);
+        metrics.count_bytes(42);
+        metrics.count_retry(RetryCause::Stalled);
         assert_eq!(
             metrics.summary().to_json(Duration::from_millis(1234)),
             r#"{"copied":1,"deleted":0,"gone":0,"unchanged":0,"skipped":0,"parked":0,"bytes":42,"retries":1,"seconds":1.234}"#
@@ -482,7 +482,7 @@ mod tests {
         #[test]
         fn every_age_is_counted_once(ages in proptest::collection::vec(any::<Duration>(), 0..50)) {
             let metrics = Metrics::default();
-            ages.iter().for_each(|age| metrics.message_age(*age));
+            ages.iter().for_each(|age| metrics.observe_message_age(*age));
             let count = format!("skyferry_message_age_seconds_count {}\n", ages.len());
             prop_assert!(metrics.render().contains(&count));
         }

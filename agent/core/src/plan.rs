@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::object::Key;
+use crate::model::Key;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -11,7 +11,7 @@ const TIB: u64 = 1 << 40;
 
 /// What a sink takes. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SinkLimits {
     /// Of every part but the last.
     pub min_part: u64,
     pub max_part: u64,
@@ -24,10 +24,10 @@ pub struct Limits {
     pub max_metadata_bytes: usize,
 }
 
-impl Limits {
+impl SinkLimits {
     /// Amazon S3 (user guide, "Amazon S3 multipart upload limits"): 10,000 parts of 5 GiB, which is the documents'
     /// 48.8 TiB: 53,687,091,200,000 bytes exactly. One PUT: "5 GB", taken as the smaller reading, 5·10⁹.
-    pub const S3: Limits = Limits {
+    pub const S3: SinkLimits = SinkLimits {
         min_part: 5 * MIB,
         max_part: 5 * GIB,
         max_parts: 10_000,
@@ -38,7 +38,7 @@ impl Limits {
     };
 
     /// Google Cloud Storage ("Quotas and limits", XML multipart uploads): 5 TiB, by one PUT too.
-    pub const GCS: Limits = Limits {
+    pub const GCS: SinkLimits = SinkLimits {
         min_part: 5 * MIB,
         max_part: 5 * GIB,
         max_parts: 10_000,
@@ -49,7 +49,7 @@ impl Limits {
     };
 
     /// A directory: what a file's offset can say (2⁶³ − 1), Linux's PATH_MAX for names.
-    pub const DIRECTORY: Limits = Limits {
+    pub const DIRECTORY: SinkLimits = SinkLimits {
         min_part: 1,
         max_part: i64::MAX as u64,
         max_parts: 10_000,
@@ -60,14 +60,14 @@ impl Limits {
     };
 
     /// Whether the sink can hold an object of this name, by its length alone.
-    pub fn takes_key(&self, key: &Key) -> bool {
+    pub fn accepts_key(&self, key: &Key) -> bool {
         (1..=self.max_key_bytes).contains(&key.as_bytes().len())
     }
 }
 
 /// The operator's wishes, in bytes. Limits come before wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct PartSettings {
     /// Objects larger than this go in parts.
     pub multipart_threshold: u64,
     pub part_size: u64,
@@ -122,7 +122,7 @@ pub struct TooLarge {
 }
 
 /// Cuts an object of `size` bytes. The part size grows by itself, to whole MiB, until the sink's part count is enough.
-pub fn plan(size: u64, wish: Cut, limits: &Limits) -> Result<Plan, TooLarge> {
+pub fn plan(size: u64, wish: PartSettings, limits: &SinkLimits) -> Result<Plan, TooLarge> {
     let reach = limits.max_part.saturating_mul(limits.max_parts.into()).max(limits.max_single_put);
     let max = limits.max_object.min(reach);
     if size > max {
@@ -154,9 +154,9 @@ mod tests {
 
     use super::*;
 
-    const WISH: Cut = Cut { multipart_threshold: 50 * MIB, part_size: 16 * MIB };
+    const WISH: PartSettings = PartSettings { multipart_threshold: 50 * MIB, part_size: 16 * MIB };
 
-    fn parts(size: u64, wish: Cut, limits: &Limits) -> Parts {
+    fn parts(size: u64, wish: PartSettings, limits: &SinkLimits) -> Parts {
         match plan(size, wish, limits) {
             Ok(Plan::Parts(parts)) => parts,
             other => panic!("{other:?}"),
@@ -165,13 +165,13 @@ mod tests {
 
     #[test]
     fn an_empty_object_is_a_put_without_parts() {
-        assert_eq!(plan(0, Cut { multipart_threshold: 0, part_size: 1 }, &Limits::S3), Ok(Plan::Empty));
+        assert_eq!(plan(0, PartSettings { multipart_threshold: 0, part_size: 1 }, &SinkLimits::S3), Ok(Plan::Empty));
     }
 
     #[test]
     fn an_object_larger_than_the_threshold_goes_in_parts() {
-        assert_eq!(plan(50 * MIB, WISH, &Limits::GCS), Ok(Plan::Single));
-        let cut = parts(50 * MIB + 1, WISH, &Limits::GCS);
+        assert_eq!(plan(50 * MIB, WISH, &SinkLimits::GCS), Ok(Plan::Single));
+        let cut = parts(50 * MIB + 1, WISH, &SinkLimits::GCS);
         assert_eq!((cut.part_size, cut.count, cut.last()), (16 * MIB, 4, 2 * MIB + 1));
         assert_eq!(cut.part(1), Some(0..16 * MIB));
         assert_eq!((cut.part(0), cut.part(5)), (None, None));
@@ -179,61 +179,62 @@ mod tests {
 
     #[test]
     fn a_threshold_beyond_one_put_does_not_count() {
-        let wish = Cut { multipart_threshold: u64::MAX, part_size: 16 * MIB };
-        assert_eq!(plan(5_000_000_000, wish, &Limits::S3), Ok(Plan::Single));
-        assert!(matches!(plan(5_000_000_001, wish, &Limits::S3), Ok(Plan::Parts(_))));
+        let wish = PartSettings { multipart_threshold: u64::MAX, part_size: 16 * MIB };
+        assert_eq!(plan(5_000_000_000, wish, &SinkLimits::S3), Ok(Plan::Single));
+        assert!(matches!(plan(5_000_000_001, wish, &SinkLimits::S3), Ok(Plan::Parts(_))));
     }
 
     #[test]
     fn the_part_size_grows_to_fit_the_part_count() {
-        let cut = parts(5 * TIB, WISH, &Limits::GCS);
+        let cut = parts(5 * TIB, WISH, &SinkLimits::GCS);
         assert_eq!((cut.part_size, cut.count), (525 * MIB, 9_987));
-        let largest = parts(Limits::S3.max_object, WISH, &Limits::S3);
+        let largest = parts(SinkLimits::S3.max_object, WISH, &SinkLimits::S3);
         assert_eq!((largest.part_size, largest.count, largest.last()), (5 * GIB, 10_000, 5 * GIB));
     }
 
     #[test]
     fn a_part_size_below_the_sinks_least_is_raised() {
-        let wish = Cut { multipart_threshold: 0, part_size: 1 };
-        assert_eq!(parts(20 * MIB, wish, &Limits::S3).part_size, 5 * MIB);
+        let wish = PartSettings { multipart_threshold: 0, part_size: 1 };
+        assert_eq!(parts(20 * MIB, wish, &SinkLimits::S3).part_size, 5 * MIB);
     }
 
     #[test]
     fn more_than_the_sink_holds_is_refused() {
-        assert_eq!(Limits::S3.max_object, 53_687_091_200_000);
+        assert_eq!(SinkLimits::S3.max_object, 53_687_091_200_000);
         let size = 5 * TIB + 1;
-        assert_eq!(plan(size, WISH, &Limits::GCS), Err(TooLarge { size, max: 5 * TIB }));
-        assert!(plan(size, WISH, &Limits::S3).is_ok());
-        assert!(plan(Limits::S3.max_object + 1, WISH, &Limits::S3).is_err());
-        assert!(plan(u64::MAX, WISH, &Limits::DIRECTORY).is_err());
+        assert_eq!(plan(size, WISH, &SinkLimits::GCS), Err(TooLarge { size, max: 5 * TIB }));
+        assert!(plan(size, WISH, &SinkLimits::S3).is_ok());
+        assert!(plan(SinkLimits::S3.max_object + 1, WISH, &SinkLimits::S3).is_err());
+        assert!(plan(u64::MAX, WISH, &SinkLimits::DIRECTORY).is_err());
     }
 
     #[test]
     fn a_keys_length_is_counted_in_bytes() {
-        assert!(Limits::GCS.takes_key(&Key::from("ä".repeat(512).as_str())));
-        assert!(!Limits::GCS.takes_key(&Key::from("ä".repeat(513).as_str())));
-        assert!(!Limits::GCS.takes_key(&Key::from("")));
+        assert!(SinkLimits::GCS.accepts_key(&Key::from("ä".repeat(512).as_str())));
+        assert!(!SinkLimits::GCS.accepts_key(&Key::from("ä".repeat(513).as_str())));
+        assert!(!SinkLimits::GCS.accepts_key(&Key::from("")));
     }
 
     /// Sizes of every order of magnitude alike, and the edges between them.
     fn size() -> impl Strategy<Value = u64> {
         prop_oneof![
-            0..=Limits::S3.max_object,
-            (0u32..46, any::<u64>()).prop_map(|(bits, r)| (r % (1 << bits) + (1 << bits)).min(Limits::S3.max_object)),
+            0..=SinkLimits::S3.max_object,
+            (0u32..46, any::<u64>())
+                .prop_map(|(bits, r)| (r % (1 << bits) + (1 << bits)).min(SinkLimits::S3.max_object)),
             (0u64..51_200, 0u64..3)
-                .prop_map(|(gib, off)| (gib * GIB + off).saturating_sub(1).min(Limits::S3.max_object)),
+                .prop_map(|(gib, off)| (gib * GIB + off).saturating_sub(1).min(SinkLimits::S3.max_object)),
         ]
     }
 
-    fn wish() -> impl Strategy<Value = Cut> {
+    fn wish() -> impl Strategy<Value = PartSettings> {
         let size = || prop_oneof![0..200 * MIB, any::<u64>()];
-        (size(), size()).prop_map(|(multipart_threshold, part_size)| Cut { multipart_threshold, part_size })
+        (size(), size()).prop_map(|(multipart_threshold, part_size)| PartSettings { multipart_threshold, part_size })
     }
 
     proptest! {
         #[test]
         fn parts_cover_the_object_exactly_and_fit_the_sink(size in size(), wish in wish(), gcs in any::<bool>()) {
-            let limits = if gcs { Limits::GCS } else { Limits::S3 };
+            let limits = if gcs { SinkLimits::GCS } else { SinkLimits::S3 };
             match plan(size, wish, &limits) {
                 Err(_) => prop_assert!(size > limits.max_object),
                 Ok(Plan::Empty) => prop_assert_eq!(size, 0),
@@ -257,7 +258,7 @@ mod tests {
         #[test]
         fn no_limits_make_it_panic(size in any::<u64>(), wish in wish(), min_part in any::<u64>(), max_part in any::<u64>(),
                                    max_parts in any::<u32>(), max_single_put in any::<u64>()) {
-            let limits = Limits { min_part, max_part, max_parts, max_object: u64::MAX, max_single_put, ..Limits::S3 };
+            let limits = SinkLimits { min_part, max_part, max_parts, max_object: u64::MAX, max_single_put, ..SinkLimits::S3 };
             if let Ok(Plan::Parts(cut)) = plan(size, wish, &limits) {
                 prop_assert!(cut.count <= max_parts);
                 prop_assert_eq!(cut.part(cut.count).map(|r| r.end), Some(size));

@@ -58,7 +58,7 @@ pub enum QueueError {
     LeaseLost,
     /// The queue cannot be reached, or refuses all: wait and try again.
     #[error("queue {queue}: {operation} failed: {answer}")]
-    Weather { queue: String, operation: &'static str, answer: String },
+    Unavailable { queue: String, operation: &'static str, answer: String },
     /// Settings that cannot work: no such queue, FIFO, missing permissions.
     /// `denied`: these keys may not do it.
     #[error("queue {queue}: {problem}; {advice}")]
@@ -103,7 +103,7 @@ pub const HIDDEN: Duration = Duration::from_secs(60);
 
 /// A message that was given up, in somebody's hand for `HIDDEN`.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct DeadLetter {
     pub id: Arc<str>,
     pub receipt: Receipt,
     pub body: Arc<str>,
@@ -125,16 +125,16 @@ pub trait DeadLetters: Send + Sync {
 
     /// Up to `max` (1 to 10) that nobody has in hand; none: there are no others now. One that was taken comes again when
     /// its time is over.
-    async fn take(&self, max: usize) -> Result<Vec<Letter>, QueueError>;
+    async fn receive_letters(&self, max: usize) -> Result<Vec<DeadLetter>, QueueError>;
 
     /// What is not in hand any more is no error.
-    async fn give_back(&self, receipts: &[Receipt]) -> Result<(), QueueError>;
+    async fn release_letters(&self, receipts: &[Receipt]) -> Result<(), QueueError>;
 
     /// Sends them to the queue, then deletes them here. If it fails in between, a message is there twice, never not at all.
-    async fn redrive(&self, letters: &[Letter]) -> Result<(), QueueError>;
+    async fn redrive_letters(&self, letters: &[DeadLetter]) -> Result<(), QueueError>;
 
     /// Deletes them for good.
-    async fn discard(&self, letters: &[Letter]) -> Result<(), QueueError>;
+    async fn delete_letters(&self, letters: &[DeadLetter]) -> Result<(), QueueError>;
 
     async fn depth(&self) -> Result<Depth, QueueError>;
 }

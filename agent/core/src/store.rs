@@ -1,6 +1,6 @@
 //! What Skyferry asks of an object store: two traits, one for each end of a copy, and the values that pass.
 //!
-//! A `Source` is only read, a `Sink` is written and read back. Both speak for one account and name the bucket in
+//! A `SourceReport` is only read, a `Sink` is written and read back. Both speak for one account and name the bucket in
 //! every call. Neither retries a write by itself: whether a lost write took effect is the protocol's question
 //! (docs/write-protocol.md). Reads and idempotent control requests may be tried again inside, within seconds.
 //!
@@ -17,11 +17,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use crate::digest::Stored;
+use crate::digest::StoredDigests;
 use crate::error::CopyError;
 use crate::metrics::Gauge;
-use crate::object::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
-use crate::plan::Limits;
+use crate::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
+use crate::plan::SinkLimits;
 
 pub type Result<T, E = CopyError> = std::result::Result<T, E>;
 
@@ -70,7 +70,7 @@ pub struct Object {
     pub revision: Revision,
     pub metadata: Metadata,
     /// The whole-object checksums that this store holds.
-    pub stored: Stored,
+    pub stored: StoredDigests,
     /// Present when Skyferry wrote it.
     pub provenance: Option<Provenance>,
 }
@@ -87,7 +87,7 @@ pub enum Pin {
 }
 
 /// An opened body with the state that it belongs to.
-pub struct Opened {
+pub struct OpenedObject {
     pub object: Object,
     /// The bytes' number: of the range where one was asked for, else of the object.
     pub length: u64,
@@ -121,7 +121,7 @@ pub struct Page {
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Shows in this gauge how many requests a second are sent at most, because the service throttles; 0: no limit.
-    fn show_rate(&self, _gauge: Gauge) {}
+    fn report_rate(&self, _gauge: Gauge) {}
 
     /// One page of the keys that begin with `prefix`, after `token` (a `Page::next`) or after the key `start_after`.
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page>;
@@ -136,14 +136,14 @@ pub trait Source: Send + Sync {
     async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>>;
 
     /// Opens the body, `range` in bytes (half open; must not be empty). `Ok(None)`: nothing there.
-    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>>;
+    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<OpenedObject>>;
 
     /// The size of the parts that this state was written in, where all but the last are equal and the service tells.
     async fn part_size(&self, _at: &Location, _identity: &SourceIdentity, _parts: u32) -> Result<Option<u64>> {
         Ok(None)
     }
 
-    /// The tags of a state, as [`Metadata::tags`] has them. Empty where there are none, or the service knows none.
+    /// The tags of a state, as [`MetadataEndpoints::tags`] has them. Empty where there are none, or the service knows none.
     async fn tags(&self, _at: &Location, _version: Option<&str>) -> Result<String> {
         Ok(String::new())
     }
@@ -168,7 +168,7 @@ pub enum ListFrom<'a> {
 pub struct Capabilities {
     /// `put` enforces `Expected`.
     pub conditional_put: bool,
-    /// `Upload::finish` enforces `Expected` (S3 does, GCS does not).
+    /// `ActiveUpload::finish` enforces `Expected` (S3 does, GCS does not).
     pub conditional_finish: bool,
     /// `delete` enforces `Expected`.
     pub conditional_delete: bool,
@@ -180,7 +180,7 @@ pub struct Capabilities {
 
 /// What a write carries besides bytes.
 #[derive(Clone, Debug)]
-pub struct Attributes {
+pub struct WriteAttributes {
     pub metadata: Metadata,
     pub provenance: Provenance,
     /// Bytes of the whole object.
@@ -210,28 +210,28 @@ impl Payload {
 
 /// What the far side answered to a published write.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct WriteResult {
     /// `None`: the answer named none; look.
     pub revision: Option<Revision>,
     /// Checksums of the whole object as the far side says it stores them; what is absent was not said.
-    pub stored: Stored,
+    pub stored: StoredDigests,
 }
 
 /// A stored part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct StoredPart {
     /// From 1.
     pub number: u32,
     /// As the far side gave it; needed by `finish`.
     pub etag: Arc<str>,
     pub size: u64,
     /// The far side's own checksums of this part, where it tells.
-    pub stored: Stored,
+    pub stored: StoredDigests,
 }
 
 /// What `finish` needs of one part: what was sent, and the ETag that came back.
 #[derive(Clone, Debug)]
-pub struct FinishedPart {
+pub struct CompletedPart {
     pub number: u32,
     pub etag: Arc<str>,
     pub crc32c: u32,
@@ -252,35 +252,41 @@ pub struct OpenUpload {
 /// have been, now or later; every other error means the far side refused it.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// As at a [`Source`].
-    fn show_rate(&self, _gauge: Gauge) {}
+    /// As at a [`SourceReport`].
+    fn report_rate(&self, _gauge: Gauge) {}
 
-    fn limits(&self) -> &Limits;
+    fn limits(&self) -> &SinkLimits;
     fn capabilities(&self) -> Capabilities;
 
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page>;
     async fn head(&self, at: &Location) -> Result<Option<Object>>;
     /// Reads back: proof, not copying.
-    async fn open(&self, at: &Location) -> Result<Option<Opened>>;
+    async fn open(&self, at: &Location) -> Result<Option<OpenedObject>>;
 
     /// Publishes in one request. A body that breaks off publishes nothing.
-    async fn put(&self, at: &Location, payload: Payload, with: &Attributes, expected: &Expected) -> Result<Published>;
+    async fn put(
+        &self,
+        at: &Location,
+        payload: Payload,
+        with: &WriteAttributes,
+        expected: &Expected,
+    ) -> Result<WriteResult>;
 
     /// Starts a multipart upload. Nothing is visible until `finish`.
-    async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId>;
+    async fn begin(&self, at: &Location, with: &WriteAttributes) -> Result<UploadId>;
     /// Stores one part; sending it again replaces it. `UploadGone` when the upload has ended.
-    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part>;
+    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<StoredPart>;
     /// The parts that the far side holds, by number. `Ok(None)`: no such upload.
-    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>>;
+    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<StoredPart>>>;
     /// Publishes the parts as one object. `crc32c` and `crc64nvme` are of the whole, for the far side to check where it can.
     async fn finish(
         &self,
         at: &Location,
         upload: &UploadId,
-        parts: &[FinishedPart],
+        parts: &[CompletedPart],
         whole: &crate::digest::Digests,
         expected: &Expected,
-    ) -> Result<Published>;
+    ) -> Result<WriteResult>;
     /// Ends an upload without publishing. Ending it twice, or one that completed, is no error.
     async fn abort(&self, at: &Location, upload: &UploadId) -> Result<()>;
     /// Uploads still open under `prefix`, for the janitor. All pages.

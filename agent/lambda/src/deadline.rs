@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use skyferry_agent::notice::Shutdown;
+use skyferry_agent::shutdown::Shutdown;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 

@@ -4,9 +4,9 @@
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
-use skyferry::resumable::{self, Options};
-use skyferry_agent::notice::Shutdown;
-use skyferry_config::{Settings, Versions};
+use skyferry::resumable::{self, ScanOptions};
+use skyferry_agent::shutdown::Shutdown;
+use skyferry_config::{Settings, VersionMode};
 
 use crate::deadline::Deadline;
 
@@ -33,7 +33,7 @@ impl Default for Asked {
 impl Jobsender {
     /// `versions`: the predecessors' `JobsenderCompareVersionId`.
     pub fn new(settings: Settings, versions: bool) -> Jobsender {
-        let versions = versions || settings.transfer.versions == Versions::Exact;
+        let versions = versions || settings.transfer.versions == VersionMode::Exact;
         Jobsender { settings, versions }
     }
 
@@ -42,7 +42,7 @@ impl Jobsender {
         let asked = asked.context("the event: if_queue_empty, restart and versions are true or false")?;
         let shutdown = Shutdown::default();
         let _watch = deadline.watch(&shutdown);
-        let options = Options {
+        let options = ScanOptions {
             if_queue_empty: asked.if_queue_empty,
             versions: asked.versions.unwrap_or(self.versions),
             restart: asked.restart,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use skyferry_agent::{predecessor, process};
+use skyferry_agent::{hardening, legacy_log};
 use skyferry_config::{self as config, LogFormat};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt as lines;
@@ -18,12 +18,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The invocation that runs; one instance of a function has one at a time.
 static REQUEST: Mutex<String> = Mutex::new(String::new());
 
-pub fn begins(request_id: &str) {
+pub fn begin_request(request_id: &str) {
     request_id.clone_into(&mut REQUEST.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-pub fn start(settings: &config::Log) {
-    let filter = process::log_filter(settings, &["skyferry", "skyferry_lambda"]);
+pub fn start(settings: &config::LogSettings) {
+    let filter = hardening::log_filter(settings, &["skyferry", "skyferry_lambda"]);
     let layer = lines::layer().with_writer(std::io::stderr).with_ansi(false);
     let layer = match settings.format {
         LogFormat::Predecessor => layer.event_format(Lines).boxed(),
@@ -41,7 +41,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let level = predecessor::level_name(event);
+        let level = legacy_log::level_name(event);
         let now = Timestamp::now();
         let (time, millisecond) = (now.strftime("%Y-%m-%dT%H:%M:%S"), now.subsec_millisecond().max(0));
         let request = REQUEST.lock().unwrap_or_else(PoisonError::into_inner).clone();

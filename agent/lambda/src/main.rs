@@ -24,7 +24,7 @@ use skyferry_config::Settings;
 
 use deadline::Deadline;
 use jobsender::Jobsender;
-use settings::Environment;
+use settings::EnvironmentVariables;
 use worker::Worker;
 
 /// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
@@ -62,7 +62,7 @@ enum Handler {
 }
 
 fn main() -> ExitCode {
-    skyferry_agent::process::settle("skyferry-lambda");
+    skyferry_agent::hardening::harden("skyferry-lambda");
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -70,17 +70,17 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG } else { DONE });
         }
     };
-    let runtime = match skyferry_agent::process::runtime() {
+    let runtime = match skyferry_agent::hardening::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return wrong(&error.into()),
+        Err(error) => return report_error(&error.into()),
     };
     match runtime.block_on(run(&arguments)) {
         Ok(()) => ExitCode::from(DONE),
-        Err(error) => wrong(&error),
+        Err(error) => report_error(&error),
     }
 }
 
-fn wrong(error: &anyhow::Error) -> ExitCode {
+fn report_error(error: &anyhow::Error) -> ExitCode {
     eprintln!("[ERROR] skyferry-lambda: {error:#}");
     ExitCode::from(WRONG)
 }
@@ -113,7 +113,7 @@ fn handler(name: &str) -> anyhow::Result<Handler> {
     }
 }
 
-async fn serve(handler: Handler, settings: Settings, environment: &Environment) -> anyhow::Result<()> {
+async fn serve(handler: Handler, settings: Settings, environment: &EnvironmentVariables) -> anyhow::Result<()> {
     let served = match handler {
         Handler::Worker => {
             let worker = Arc::new(Worker::new(settings));
@@ -144,7 +144,7 @@ async fn serve(handler: Handler, settings: Settings, environment: &Environment) 
 }
 
 fn begin(event: &LambdaEvent<Value>) -> Deadline {
-    log::begins(&event.context.request_id);
+    log::begin_request(&event.context.request_id);
     Deadline::new(event.context.deadline, SystemTime::now())
 }
 

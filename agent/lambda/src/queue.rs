@@ -38,14 +38,14 @@ impl EventQueue {
     }
 
     /// The next batch; nothing of it is given out once `over` is set.
-    pub fn give(&self, messages: &[Message], over: CancellationToken) {
+    pub fn load(&self, messages: &[Message], over: CancellationToken) {
         let open = |message: &Message| (message.receipt.clone(), Open { id: message.id.clone(), is_released: false });
         let open = messages.iter().map(open).collect();
         *self.batch() = Batch { waiting: messages.to_vec().into(), open, over };
     }
 
     /// What no job has got. It stays among the failures.
-    pub fn take_back(&self) -> Vec<Message> {
+    pub fn take_unclaimed(&self) -> Vec<Message> {
         std::mem::take(&mut self.batch().waiting).into()
     }
 
@@ -138,7 +138,7 @@ impl Queue for EventQueue {
 mod tests {
     use std::time::SystemTime;
 
-    use skyferry_sqlite::Embedded;
+    use skyferry_sqlite::SqliteFile;
 
     use super::*;
 
@@ -151,7 +151,7 @@ mod tests {
 
     async fn queue() -> (tempfile::TempDir, EventQueue, Vec<Message>) {
         let folder = tempfile::tempdir().unwrap();
-        let file = Embedded::open(&folder.path().join("queue")).unwrap();
+        let file = SqliteFile::open(&folder.path().join("queue")).unwrap();
         let inner = file.queue("events", TRAITS()).await.unwrap();
         inner.send(&["a".into(), "b".into(), "c".into()]).await.unwrap();
         let messages = inner.receive(10, Duration::ZERO).await.unwrap();
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_deleted_or_renewed_is_no_failure_and_the_rest_is() {
         let (_folder, queue, messages) = queue().await;
-        queue.give(&messages, CancellationToken::new());
+        queue.load(&messages, CancellationToken::new());
         let got = queue.receive(10, Duration::ZERO).await.unwrap();
         assert_eq!(got.len(), 3);
         assert_eq!(queue.depth().await.unwrap(), Depth { visible: 0, in_flight: 3, delayed: 0 });
@@ -179,12 +179,12 @@ mod tests {
     async fn a_batch_that_is_over_gives_nothing_out_and_keeps_nobody_waiting() {
         let (_folder, queue, messages) = queue().await;
         let over = CancellationToken::new();
-        queue.give(&messages, over.clone());
+        queue.load(&messages, over.clone());
         assert_eq!(queue.receive(1, Duration::ZERO).await.unwrap().len(), 1);
         over.cancel();
         let asked = SystemTime::now();
         assert!(queue.receive(10, Duration::from_secs(60)).await.unwrap().is_empty());
         assert!(asked.elapsed().unwrap() < Duration::from_secs(30));
-        assert_eq!((queue.take_back().len(), queue.failures().len(), queue.abandoned().len()), (2, 3, 3));
+        assert_eq!((queue.take_unclaimed().len(), queue.failures().len(), queue.abandoned().len()), (2, 3, 3));
     }
 }

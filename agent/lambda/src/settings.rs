@@ -7,15 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::TryStreamExt as _;
 use skyferry_aws::sqs::region_of_url;
-use skyferry_config::{Ledger, Queue, QueueName, Settings};
+use skyferry_config::{LedgerSettings, QueueName, QueueSettings, Settings};
 use skyferry_core::error::Side;
-use skyferry_core::object::Location;
+use skyferry_core::model::Location;
 use skyferry_core::store::{Pin, Source as _};
 use skyferry_providers::{Cached, Instance, Ssm};
 use skyferry_stores::http::{Transport, TransportOptions};
-use skyferry_stores::s3::{Profile, S3, S3Options};
+use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
-pub type Environment = BTreeMap<String, String>;
+pub type EnvironmentVariables = BTreeMap<String, String>;
 
 /// Names the settings: a file, `ssm:NAME` or `s3://BUCKET/KEY`.
 const CONFIG: &str = "SKYFERRY_CONFIG";
@@ -30,14 +30,14 @@ const LARGEST_SHARE: u64 = 4;
 const LEAST_BUDGET: u64 = 8 << 20;
 
 /// This process's variables; those that are not UTF-8 are left out.
-pub fn environment() -> Environment {
+pub fn environment() -> EnvironmentVariables {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
 /// The function's settings: what [`CONFIG`] names, else the package's file, else the predecessors' variables.
-pub async fn load(environment: &Environment) -> anyhow::Result<Settings> {
+pub async fn load(environment: &EnvironmentVariables) -> anyhow::Result<Settings> {
     let root = PathBuf::from(environment.get("LAMBDA_TASK_ROOT").map_or(".", String::as_str));
     let named = environment.get(CONFIG).filter(|named| !named.is_empty());
     let settings = match named.map(String::as_str) {
@@ -47,31 +47,31 @@ pub async fn load(environment: &Environment) -> anyhow::Result<Settings> {
             _ => file(&root.join(named), environment)?,
         },
         None if root.join(FILE).is_file() => file(&root.join(FILE), environment)?,
-        None if Settings::has_predecessors_variables(environment) => Settings::of_predecessors_variables(environment)?,
+        None if Settings::has_legacy_variables(environment) => Settings::from_legacy_variables(environment)?,
         None => bail!(
             "there are no settings: put {FILE} into the package, or set {CONFIG} to ssm:NAME or s3://BUCKET/KEY (or set the earlier program's variables, table_queue_name and the others)"
         ),
     };
-    fitting(settings, environment)
+    fit(settings, environment)
 }
 
-fn file(path: &Path, environment: &Environment) -> anyhow::Result<Settings> {
+fn file(path: &Path, environment: &EnvironmentVariables) -> anyhow::Result<Settings> {
     Ok(Settings::load(path, environment)?)
 }
 
 /// File names in it are relative to the package.
-fn parse(root: &Path, from: &str, text: &str, environment: &Environment) -> anyhow::Result<Settings> {
+fn parse(root: &Path, from: &str, text: &str, environment: &EnvironmentVariables) -> anyhow::Result<Settings> {
     let name = from.rsplit(['/', ':']).next().unwrap_or(FILE);
     Settings::parse(&root.join(name), text, environment).with_context(|| format!("the settings in {from}"))
 }
 
-async fn parameter(name: &str, environment: &Environment) -> anyhow::Result<String> {
+async fn parameter(name: &str, environment: &EnvironmentVariables) -> anyhow::Result<String> {
     let endpoint = endpoint("SSM", environment);
     let ssm = Ssm { name: name.to_owned(), region: None, endpoint, reader: role() };
     Ok(ssm.text().await.context("the settings cannot be read")?.to_string())
 }
 
-async fn object(place: &str, environment: &Environment) -> anyhow::Result<String> {
+async fn object(place: &str, environment: &EnvironmentVariables) -> anyhow::Result<String> {
     let (bucket, key) = place.split_once('/').with_context(|| format!("{CONFIG} = s3://{place} names no key"))?;
     let endpoint = endpoint("S3", environment);
     let transport = TransportOptions {
@@ -79,7 +79,7 @@ async fn object(place: &str, environment: &Environment) -> anyhow::Result<String
         ..TransportOptions::default()
     };
     let options = S3Options {
-        profile: Profile::named("aws").context("no profile aws")?,
+        profile: S3Profile::named("aws").context("no profile aws")?,
         path_style: None,
         endpoint,
         region: environment.get("AWS_REGION").cloned(),
@@ -102,29 +102,29 @@ fn role() -> Arc<Cached> {
     Arc::new(Cached::new(Instance { endpoint: None, or_environment: true }))
 }
 
-fn endpoint(service: &str, environment: &Environment) -> Option<String> {
+fn endpoint(service: &str, environment: &EnvironmentVariables) -> Option<String> {
     let names = [format!("AWS_ENDPOINT_URL_{service}"), "AWS_ENDPOINT_URL".to_owned()];
     names.iter().find_map(|name| environment.get(name).filter(|url| !url.is_empty()).cloned())
 }
 
 /// Refuses what cannot work in a function, and takes the bytes in flight from its memory; how many objects and parts there
 /// are at once follows from those.
-fn fitting(mut settings: Settings, environment: &Environment) -> anyhow::Result<Settings> {
-    if let Ledger::Embedded { .. } = settings.ledger {
+fn fit(mut settings: Settings, environment: &EnvironmentVariables) -> anyhow::Result<Settings> {
+    if let LedgerSettings::Embedded { .. } = settings.ledger {
         bail!("[ledger] kind = \"embedded\" is a file, and a function keeps none: set kind = \"dynamodb\" and table");
     }
     let here = environment.get("AWS_REGION").map(String::as_str).unwrap_or_default();
     for queue in &settings.queues {
         let (name, region) = match queue {
-            Queue::Embedded { .. } => {
+            QueueSettings::Embedded { .. } => {
                 bail!(
                     "[queue] kind = \"embedded\" is a file, and a function's messages come from SQS: set kind = \"sqs\""
                 )
             }
-            Queue::Sqs { queue: QueueName::Url(url), region, .. } => {
+            QueueSettings::Sqs { queue: QueueName::Url(url), region, .. } => {
                 (url, region.clone().or_else(|| region_of_url(url)))
             }
-            Queue::Sqs { queue: QueueName::Name(name), region, .. } => (name, region.clone()),
+            QueueSettings::Sqs { queue: QueueName::Name(name), region, .. } => (name, region.clone()),
         };
         if let Some(region) = region.filter(|region| !here.is_empty() && region != here) {
             return Err(anyhow!(
@@ -159,7 +159,7 @@ mod tests {
     fn fitted(text: &str, memory: &str) -> anyhow::Result<Settings> {
         let environment = [("AWS_REGION", "eu-west-1"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory)];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        fitting(Settings::parse(Path::new("/var/task/agent.toml"), text, &environment)?, &environment)
+        fit(Settings::parse(Path::new("/var/task/agent.toml"), text, &environment)?, &environment)
     }
 
     #[test]

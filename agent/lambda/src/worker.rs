@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use skyferry_agent::drain::Drained;
-use skyferry_agent::emf::Emf;
-use skyferry_agent::notice::Shutdown;
+use skyferry_agent::drain::DrainReport;
+use skyferry_agent::emf::EmfLogger;
 use skyferry_agent::pause::Pause;
+use skyferry_agent::shutdown::Shutdown;
 use skyferry_agent::wiring::Agent;
 use skyferry_aws::sqs::Arn;
-use skyferry_config::{Queue as QueueSettings, QueueName, Settings};
+use skyferry_config::{QueueName, QueueSettings, Settings};
 use skyferry_core::protocol::is_last_chance;
 use skyferry_core::queue::{Queue, QueueError, Receipt};
 use tokio::sync::Mutex;
@@ -42,7 +42,7 @@ struct Bound {
     agent: Agent,
     queue: Arc<EventQueue>,
     lists_read: Mutex<SystemTime>,
-    emf: Mutex<Option<Emf>>,
+    emf: Mutex<Option<EmfLogger>>,
 }
 
 impl Worker {
@@ -55,7 +55,7 @@ impl Worker {
         let batch = Batch::read(event, SystemTime::now())?;
         let bound = self.bound_to(&batch.arn).await?;
         bound.refuse_short_visibility(deadline)?;
-        let failures = bound.work_on(batch, deadline).await?;
+        let failures = bound.process(batch, deadline).await?;
         let failures: Vec<Value> = failures.iter().map(|id| json!({ "itemIdentifier": id })).collect();
         Ok(json!({ "batchItemFailures": failures }))
     }
@@ -116,19 +116,19 @@ impl Bound {
     }
 
     /// The ids of what Lambda must keep.
-    async fn work_on(&self, batch: Batch, deadline: Deadline) -> anyhow::Result<Vec<Arc<str>>> {
+    async fn process(&self, batch: Batch, deadline: Deadline) -> anyhow::Result<Vec<Arc<str>>> {
         let shutdown = Shutdown::default();
         let _watch = deadline.watch(&shutdown);
-        self.queue.give(&batch.messages, shutdown.stop.clone());
+        self.queue.load(&batch.messages, shutdown.stop.clone());
         let (pause, parked) = tokio::join!(self.agent.pause(), self.park(batch.malformed));
         if let Some(pause) = pause {
-            self.put_away(&pause).await;
+            self.release_while_paused(&pause).await;
         } else {
             self.refresh_lists().await;
             let drained = self.agent.work_on(batch.messages.len(), &shutdown).await;
-            let untouched = self.queue.take_back();
+            let untouched = self.queue.take_unclaimed();
             join_all(untouched.iter().map(|message| self.release(&message.receipt, Duration::ZERO))).await;
-            if drained != Drained::default() {
+            if drained != DrainReport::default() {
                 let abandoned = self.queue.abandoned();
                 tracing::warn!(
                     messages = abandoned.len(),
@@ -176,8 +176,8 @@ impl Bound {
     }
 
     /// Nothing is tried while the fleet is paused, and no message is given up because of it.
-    async fn put_away(&self, pause: &Pause) {
-        let messages = self.queue.take_back();
+    async fn release_while_paused(&self, pause: &Pause) {
+        let messages = self.queue.take_unclaimed();
         tracing::info!("{pause}; {} messages are put away", messages.len());
         let most = self.queue.traits().max_receives;
         let away = messages.iter().map(async |message| {
@@ -185,16 +185,16 @@ impl Bound {
                 return self.release(&message.receipt, PAUSED).await;
             }
             let renewed = self.queue.renew(message, &message.body, PAUSED).await;
-            renewed.unwrap_or_else(|error| cannot(&error));
+            renewed.unwrap_or_else(|error| log_failure(&error));
         });
         join_all(away).await;
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) {
-        self.queue.release(receipt, delay).await.unwrap_or_else(|error| cannot(&error));
+        self.queue.release(receipt, delay).await.unwrap_or_else(|error| log_failure(&error));
     }
 }
 
-fn cannot(error: &QueueError) {
+fn log_failure(error: &QueueError) {
     tracing::warn!(%error, "a message comes back only when its visibility timeout ends");
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 
-use crate::{Db, Embedded, Failure};
+use crate::{DatabaseError, Db, SqliteFile};
 use skyferry_core::digest::Grade;
 use skyferry_core::ledger::{
-    Begun, EarlierWriter, Ending, Finished, KEPT, LastPublished, Ledger, LedgerError, Left, Record, Subject,
-    UploadRecord, codec,
+    BeginResult, EarlierWriter, FinishResult, KEPT, LastPublished, Ledger, LedgerError, LedgerRecord, Leftover,
+    Subject, UploadRecord, WriterEnd, codec,
 };
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{Revision, SourceIdentity, UploadId, Writer};
+use skyferry_core::model::{Revision, SourceIdentity, UploadId, Writer};
 
 const RECORD: &str = "SELECT etag, size, modified, version, revision, failures, ended, outcome, reason, digests, \
      grade FROM records WHERE source = ?1 AND destination = ?2";
@@ -60,13 +60,13 @@ const DAY: i64 = 24 * 3600 * 1000;
 /// The ledger of an embedded file. Most jobs are small objects that settle at once, and keys come in no order: so `begin`
 /// writes only the writer, in a table that is as small as the work at hand, and the record is written once, at the end.
 /// A record is there if it has a row or an open writer, and live while it has one.
-pub struct EmbeddedLedger {
-    file: Embedded,
+pub struct SqliteLedger {
+    file: SqliteFile,
 }
 
-impl Embedded {
-    pub fn ledger(&self) -> EmbeddedLedger {
-        EmbeddedLedger { file: self.clone() }
+impl SqliteFile {
+    pub fn ledger(&self) -> SqliteLedger {
+        SqliteLedger { file: self.clone() }
     }
 }
 
@@ -86,9 +86,9 @@ impl Name {
     }
 }
 
-impl EmbeddedLedger {
+impl SqliteLedger {
     /// Forgets records that ended longer ago than this. Goes in small steps, so that jobs run on meanwhile.
-    pub async fn reap(&self, older_than: Duration) -> Result<u64, LedgerError> {
+    pub async fn delete_older_than(&self, older_than: Duration) -> Result<u64, LedgerError> {
         let mut after = (Vec::new(), Vec::new());
         let mut reaped = 0;
         loop {
@@ -120,17 +120,17 @@ impl EmbeddedLedger {
         mut work: impl FnMut(&mut Db<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let done = self.file.call(move |db| work(db).map(Some)).await;
-        done.map_err(|failure| told(self.file.name(), operation, failure))
+        done.map_err(|failure| classify(self.file.name(), operation, failure))
     }
 }
 
 #[async_trait]
-impl Ledger for EmbeddedLedger {
+impl Ledger for SqliteLedger {
     fn name(&self) -> &str {
         self.file.name()
     }
 
-    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<Begun, LedgerError> {
+    async fn begin(&self, subject: &Subject, writer: Writer) -> Result<BeginResult, LedgerError> {
         let name = Name::of(subject);
         self.run("Begin", move |db| {
             let (source, destination) = name.pair();
@@ -140,7 +140,8 @@ impl Ledger for EmbeddedLedger {
             if !earlier.is_empty() {
                 db.execute(FENCE, (source, destination, now))?;
             }
-            let mut begun = Begun { known: record.is_some() || !earlier.is_empty(), earlier, ..Begun::default() };
+            let mut begun =
+                BeginResult { known: record.is_some() || !earlier.is_empty(), earlier, ..BeginResult::default() };
             if let Some(record) = record {
                 (begun.published, begun.failures) = (record.published, record.failures);
                 begun.ended_for = record.ended_for;
@@ -171,10 +172,10 @@ impl Ledger for EmbeddedLedger {
         &self,
         subject: &Subject,
         writer: Writer,
-        ending: &Ending,
-        left: Left,
+        ending: &WriterEnd,
+        left: Leftover,
         closed: &[Writer],
-    ) -> Result<Finished, LedgerError> {
+    ) -> Result<FinishResult, LedgerError> {
         let (name, ending, closed) = (Name::of(subject), ending.clone(), closed.to_vec());
         let finished = self.run("Finish", move |db| {
             let (source, destination) = name.pair();
@@ -186,8 +187,8 @@ impl Ledger for EmbeddedLedger {
             let Some((_, fenced, _)) = standing.iter().find(|(other, _, stopped)| *other == writer && !stopped) else {
                 return Ok(None);
             };
-            let stopped = left == Left::Upload && db.execute(STOP, me)? > 0;
-            if left != Left::Doubt && !stopped {
+            let stopped = left == Leftover::Upload && db.execute(STOP, me)? > 0;
+            if left != Leftover::Uncertain && !stopped {
                 open -= db.execute(CLOSE, me)?;
             }
             if *fenced {
@@ -198,18 +199,18 @@ impl Ledger for EmbeddedLedger {
             }
             record_ending(db, &name, &ending, open > 0)?;
             // One that has stopped writes nothing any more: its successor finds the upload, the message need not wait.
-            Ok(Some(Finished { others_open: open > usize::from(stopped) }))
+            Ok(Some(FinishResult { others_open: open > usize::from(stopped) }))
         });
         finished.await?.ok_or(LedgerError::Fenced)
     }
 
-    async fn lookup(&self, subject: &Subject) -> Result<Option<Record>, LedgerError> {
+    async fn lookup(&self, subject: &Subject) -> Result<Option<LedgerRecord>, LedgerError> {
         let name = Name::of(subject);
         self.run("Lookup", move |db| {
             let now = db.now;
             let record = db.rows(RECORD, name.pair(), |row| read_record(row, now))?.pop();
             let open = db.rows(STANDING, name.pair(), |_| Ok(()))?.len();
-            let Some(mut record) = record.or_else(|| (open > 0).then(Record::default)) else { return Ok(None) };
+            let Some(mut record) = record.or_else(|| (open > 0).then(LedgerRecord::default)) else { return Ok(None) };
             record.open_writers = open;
             record.ended &= open == 0;
             Ok(Some(record))
@@ -223,13 +224,13 @@ impl Ledger for EmbeddedLedger {
     }
 
     /// Once a day at most: it reads every record.
-    async fn forget(&self) -> Result<u64, LedgerError> {
+    async fn expire_records(&self) -> Result<u64, LedgerError> {
         let last = self.run("ReadNote", |db| Ok((note::read(db, FORGOT)?, db.now))).await?;
         let (at, now) = (last.0.and_then(|at| at.try_into().ok()).map_or(0, i64::from_be_bytes), last.1);
         if (0..DAY).contains(&(now - at)) {
             return Ok(0);
         }
-        let forgotten = self.reap(KEPT).await?;
+        let forgotten = self.delete_older_than(KEPT).await?;
         self.run("SetNote", move |db| note::write(db, FORGOT, &now.to_be_bytes())).await?;
         Ok(forgotten)
     }
@@ -246,10 +247,10 @@ impl Ledger for EmbeddedLedger {
 }
 
 /// Writes into the record what an ended writer leaves.
-fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: bool) -> rusqlite::Result<()> {
+fn record_ending(db: &mut Db<'_>, name: &Name, ending: &WriterEnd, others_open: bool) -> rusqlite::Result<()> {
     let (source, destination) = name.pair();
     match ending {
-        Ending::Settled { outcome, published, digests, grade } => {
+        WriterEnd::Settled { outcome, published, digests, grade } => {
             let identity = published.as_ref().map(|published| &published.identity);
             let packed = digests.as_ref().map(codec::encode_digests);
             let ended = if others_open { -db.now } else { db.now };
@@ -267,11 +268,11 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
                 published.as_ref().map(|published| &*published.revision.0),
             ])?;
         }
-        Ending::Parked { reason } => {
+        WriterEnd::Parked { reason } => {
             db.execute(ABANDON, name.pair())?;
             db.execute(PARK, (source, destination, reason, -db.now))?;
         }
-        Ending::Released { counted } => {
+        WriterEnd::Released { counted } => {
             db.execute(UNSETTLED, (source, destination, u32::from(*counted)))?;
         }
     }
@@ -279,7 +280,7 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &Ending, others_open: boo
 }
 
 /// A row of `RECORD`; the open writers are counted elsewhere.
-fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<Record> {
+fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<LedgerRecord> {
     let published = match row.get::<_, Option<_>>(4)? {
         None => None,
         Some(revision) => Some(LastPublished {
@@ -293,7 +294,7 @@ fn read_record(row: &Row<'_>, now: i64) -> rusqlite::Result<Record> {
         }),
     };
     let ended: Option<i64> = row.get(6)?;
-    Ok(Record {
+    Ok(LedgerRecord {
         outcome: row.get_ref(7)?.as_str_or_null()?.and_then(Outcome::parse),
         reason: row.get(8)?,
         published,
@@ -322,11 +323,11 @@ fn read_writer(row: &Row<'_>, now: i64) -> rusqlite::Result<EarlierWriter> {
     })
 }
 
-fn told(ledger: &str, operation: &'static str, failure: Failure) -> LedgerError {
+fn classify(ledger: &str, operation: &'static str, failure: DatabaseError) -> LedgerError {
     let ledger = ledger.to_string();
     if failure.damaged {
         let advice = "move the file away: `scan` finds again what is missing".to_string();
         return LedgerError::Unusable { ledger, problem: format!("the file is damaged ({})", failure.answer), advice };
     }
-    LedgerError::Weather { ledger, operation, answer: failure.answer }
+    LedgerError::Unavailable { ledger, operation, answer: failure.answer }
 }

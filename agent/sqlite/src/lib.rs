@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use skyferry_core::ambient::epoch_ms;
 
 pub(crate) use worker::Db;
-use worker::{Call, Post, Request, serve};
+use worker::{PendingCall, PendingPost, PendingRequest, serve};
 
 /// Marks the file as ours (`Skyf`), so that another program's database is not taken for an empty one.
 const APPLICATION: i32 = 0x536b_7966;
@@ -83,35 +83,35 @@ pub enum OpenError {
 
 /// Why a request was not carried out. None of its group was.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct DatabaseError {
     /// The file itself is damaged: waiting does not help.
     pub damaged: bool,
     pub answer: String,
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         let code = error.sqlite_error_code();
         let damaged = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-        Failure { damaged, answer: error.to_string() }
+        DatabaseError { damaged, answer: error.to_string() }
     }
 }
 
-impl Failure {
-    pub(crate) fn ended() -> Self {
-        Failure { damaged: false, answer: "the thread that owns the file has ended".into() }
+impl DatabaseError {
+    pub(crate) fn stopped() -> Self {
+        DatabaseError { damaged: false, answer: "the thread that owns the file has ended".into() }
     }
 }
 
 /// The opened file. Cheap to clone; the last clone (queues and ledgers hold one each) closes it.
 #[derive(Clone)]
-pub struct Embedded {
+pub struct SqliteFile {
     inner: Arc<Inner>,
 }
 
 struct Inner {
     name: String,
-    sender: Option<Sender<Box<dyn Request>>>,
+    sender: Option<Sender<Box<dyn PendingRequest>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -126,9 +126,9 @@ impl Drop for Inner {
     }
 }
 
-impl Embedded {
+impl SqliteFile {
     /// Opens or creates the file, locks it, and ends what an earlier process left in hand.
-    pub fn open(path: &Path) -> Result<Embedded, OpenError> {
+    pub fn open(path: &Path) -> Result<SqliteFile, OpenError> {
         let name = path.display().to_string();
         let connection = connect(path, &name)?;
         let (sender, requests) = channel();
@@ -136,7 +136,7 @@ impl Embedded {
             .name("skyferry-embedded".into())
             .spawn(move || serve(&connection, &requests))
             .map_err(|error| OpenError::Unavailable { path: name.clone(), answer: error.to_string() })?;
-        Ok(Embedded { inner: Arc::new(Inner { name, sender: Some(sender), thread: Some(thread) }) })
+        Ok(SqliteFile { inner: Arc::new(Inner { name, sender: Some(sender), thread: Some(thread) }) })
     }
 
     /// The file's path, for messages.
@@ -147,7 +147,7 @@ impl Embedded {
     /// Runs `work` in the next transaction and answers after its commit. `None` from `work` means: not yet; it is
     /// run again when a message becomes visible or at the time that it gave to `Db::retry_at`. A caller that has gone
     /// away is not served.
-    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, Failure>
+    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
         F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send + 'static,
@@ -156,7 +156,7 @@ impl Embedded {
     }
 
     /// As `call`; the answer comes when the change is on the disk, so that a power cut does not undo it.
-    pub(crate) async fn call_synced<T, F>(&self, work: F) -> Result<T, Failure>
+    pub(crate) async fn call_synced<T, F>(&self, work: F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
         F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send + 'static,
@@ -164,27 +164,27 @@ impl Embedded {
         self.request(work, true).await
     }
 
-    async fn request<T, F>(&self, work: F, durable: bool) -> Result<T, Failure>
+    async fn request<T, F>(&self, work: F, durable: bool) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
         F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(Call::new(work, durable, reply)));
-        answer.await.unwrap_or_else(|_| Err(Failure::ended()))
+        self.send(Box::new(PendingCall::new(work, durable, reply)));
+        answer.await.unwrap_or_else(|_| Err(DatabaseError::stopped()))
     }
 
     /// As `call`, with nobody waiting for the answer.
     pub(crate) fn post(&self, mut work: impl FnMut(&mut Db<'_>) -> rusqlite::Result<()> + Send + 'static) {
-        self.send(Box::new(Post(move |db: &mut Db<'_>| work(db))));
+        self.send(Box::new(PendingPost(move |db: &mut Db<'_>| work(db))));
     }
 
-    pub(crate) fn downgrade(&self) -> WeakEmbedded {
-        WeakEmbedded(Arc::downgrade(&self.inner))
+    pub(crate) fn downgrade(&self) -> WeakSqliteFile {
+        WeakSqliteFile(Arc::downgrade(&self.inner))
     }
 
     /// If the thread has ended the request is dropped, and with it the reply's sender: the caller is told.
-    fn send(&self, request: Box<dyn Request>) {
+    fn send(&self, request: Box<dyn PendingRequest>) {
         if let Some(sender) = &self.inner.sender {
             let _ = sender.send(request);
         }
@@ -193,17 +193,17 @@ impl Embedded {
 
 /// For values that pass through the thread and may need it once more: they must not keep it alive.
 #[derive(Clone)]
-pub(crate) struct WeakEmbedded(Weak<Inner>);
+pub(crate) struct WeakSqliteFile(Weak<Inner>);
 
-impl WeakEmbedded {
-    pub(crate) fn upgrade(&self) -> Option<Embedded> {
-        self.0.upgrade().map(|inner| Embedded { inner })
+impl WeakSqliteFile {
+    pub(crate) fn upgrade(&self) -> Option<SqliteFile> {
+        self.0.upgrade().map(|inner| SqliteFile { inner })
     }
 }
 
 /// Opens, locks, checks and brings up to date.
 fn connect(path: &Path, name: &str) -> Result<Connection, OpenError> {
-    let told = |error: rusqlite::Error| {
+    let open_error = |error: rusqlite::Error| {
         let (path, answer) = (name.to_string(), error.to_string());
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse { path },
@@ -212,21 +212,23 @@ fn connect(path: &Path, name: &str) -> Result<Connection, OpenError> {
             _ => OpenError::Unavailable { path, answer },
         }
     };
-    let connection = Connection::open(path).map_err(told)?;
-    connection.busy_timeout(Duration::ZERO).map_err(told)?;
+    let connection = Connection::open(path).map_err(open_error)?;
+    connection.busy_timeout(Duration::ZERO).map_err(open_error)?;
     // Exclusive before WAL: then its index lives in this process's memory, and a second opener is refused.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(told)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(told)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(open_error)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(open_error)?;
     for (pragma, value) in [("synchronous", 1), ("cache_size", -8_192), ("wal_autocheckpoint", 4_000)] {
-        connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(no_rows).map_err(told)?;
+        connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(no_rows).map_err(open_error)?;
     }
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(told)?;
-    check_schema(&connection, name, &told)?;
-    connection.execute_batch(RECOVER).map_err(told)?;
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(open_error)?;
+    check_schema(&connection, name, &open_error)?;
+    connection.execute_batch(RECOVER).map_err(open_error)?;
     let now = epoch_ms();
     let latest = now + LONGEST_DELAY.as_millis() as i64;
-    connection.execute("UPDATE messages SET visible_at = ?1 WHERE visible_at > ?2", (now, latest)).map_err(told)?;
-    connection.execute_batch("COMMIT").map_err(told)?;
+    connection
+        .execute("UPDATE messages SET visible_at = ?1 WHERE visible_at > ?2", (now, latest))
+        .map_err(open_error)?;
+    connection.execute_batch("COMMIT").map_err(open_error)?;
     Ok(connection)
 }
 
@@ -238,15 +240,15 @@ fn no_rows(error: rusqlite::Error) -> rusqlite::Result<()> {
 fn check_schema(
     connection: &Connection,
     name: &str,
-    told: &impl Fn(rusqlite::Error) -> OpenError,
+    open_error: &impl Fn(rusqlite::Error) -> OpenError,
 ) -> Result<(), OpenError> {
-    let number = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, i32>(0)).map_err(told);
+    let number = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, i32>(0)).map_err(open_error);
     let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let path = name.to_string();
     if application == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0 {
-        connection.execute_batch(SCHEMA).map_err(told)?;
-        connection.pragma_update(None, "application_id", APPLICATION).map_err(told)?;
-        return connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(told);
+        connection.execute_batch(SCHEMA).map_err(open_error)?;
+        connection.pragma_update(None, "application_id", APPLICATION).map_err(open_error)?;
+        return connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(open_error);
     }
     match version {
         _ if application != APPLICATION => Err(OpenError::NotOurs { path }),

@@ -4,15 +4,15 @@
 //! SQS: nothing expires (a message is kept until somebody ends it), delays are exact to the millisecond, `renew` is
 //! one step, and the dead letters are a table of the same file.
 
+mod dead_letters;
 mod feed;
-mod letters;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use crate::{Db, Embedded, Failure, WeakEmbedded};
+use crate::{DatabaseError, Db, SqliteFile, WeakSqliteFile};
 use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
 
 /// As good as never, and still safe to add to any date.
@@ -40,12 +40,12 @@ const DEAD: &str =
     "SELECT id, parked, reason, body FROM dead_letters WHERE queue = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 const EXHUME: &str = "DELETE FROM dead_letters WHERE queue = ?1 AND id = ?2 RETURNING body";
 
-pub use feed::{Fed, Note};
-pub use letters::EmbeddedLetters;
+pub use dead_letters::SqliteDeadLetters;
+pub use feed::{ListedMessage, NoteUpdate};
 
 /// One named queue of an embedded file.
-pub struct EmbeddedQueue {
-    file: Embedded,
+pub struct SqliteQueue {
+    file: SqliteFile,
     id: i64,
     name: String,
     traits: QueueTraits,
@@ -53,16 +53,16 @@ pub struct EmbeddedQueue {
 
 /// A message that was given up, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
+pub struct ParkedMessage {
     pub id: i64,
     pub parked: SystemTime,
     pub reason: String,
     pub body: String,
 }
 
-impl Embedded {
+impl SqliteFile {
     /// The queue of this name, made if it is new. `retention` is not enforced: nothing expires here.
-    pub async fn queue(&self, name: &str, traits: QueueTraits) -> Result<EmbeddedQueue, QueueError> {
+    pub async fn queue(&self, name: &str, traits: QueueTraits) -> Result<SqliteQueue, QueueError> {
         let traits = QueueTraits { retention: KEPT, ..traits };
         let wanted = name.to_string();
         let id = self
@@ -71,18 +71,18 @@ impl Embedded {
                 Ok(db.rows("SELECT id FROM queues WHERE name = ?1", (&wanted,), |row| row.get(0))?.pop())
             })
             .await
-            .map_err(|failure| told(name, "CreateQueue", failure))?;
-        Ok(EmbeddedQueue { file: self.clone(), id, name: name.to_string(), traits })
+            .map_err(|failure| classify(name, "CreateQueue", failure))?;
+        Ok(SqliteQueue { file: self.clone(), id, name: name.to_string(), traits })
     }
 }
 
-impl EmbeddedQueue {
+impl SqliteQueue {
     /// The dead letters after the one with this id (0: from the first), oldest first.
-    pub async fn dead_letters(&self, after: i64, max: usize) -> Result<Vec<DeadLetter>, QueueError> {
+    pub async fn dead_letters(&self, after: i64, max: usize) -> Result<Vec<ParkedMessage>, QueueError> {
         let queue = self.id;
         self.run("ListDeadLetters", move |db| {
             db.rows(DEAD, (queue, after, max as i64), |row| {
-                Ok(DeadLetter { id: row.get(0)?, parked: time(row.get(1)?), reason: row.get(2)?, body: row.get(3)? })
+                Ok(ParkedMessage { id: row.get(0)?, parked: time(row.get(1)?), reason: row.get(2)?, body: row.get(3)? })
             })
         })
         .await
@@ -107,7 +107,7 @@ impl EmbeddedQueue {
         mut work: impl FnMut(&mut Db<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, QueueError> {
         let done = self.file.call(move |db| work(db).map(Some)).await;
-        done.map_err(|failure| told(&self.name, operation, failure))
+        done.map_err(|failure| classify(&self.name, operation, failure))
     }
 
     /// Runs `sql` for one delivery; whether it was still in hand.
@@ -120,7 +120,7 @@ impl EmbeddedQueue {
     ) -> Result<bool, QueueError> {
         let Some((id, received)) = parse(receipt) else { return Ok(false) };
         self.run(operation, move |db| {
-            let at = later(db.now, visible_after);
+            let at = add_duration(db.now, visible_after);
             let changed = db.execute(sql, (id, received, db.now, at))?;
             db.visible_from(at);
             Ok(changed > 0)
@@ -130,7 +130,7 @@ impl EmbeddedQueue {
 }
 
 #[async_trait]
-impl Queue for EmbeddedQueue {
+impl Queue for SqliteQueue {
     fn name(&self) -> &str {
         &self.name
     }
@@ -147,16 +147,16 @@ impl Queue for EmbeddedQueue {
         let file = self.file.downgrade();
         let mut until = None;
         let delivered = self.file.call(move |db| {
-            let until = *until.get_or_insert_with(|| later(db.now, wait));
-            let messages = deliver(db, queue, max, later(db.now, visibility), limit)?;
+            let until = *until.get_or_insert_with(|| add_duration(db.now, wait));
+            let messages = deliver(db, queue, max, add_duration(db.now, visibility), limit)?;
             if !messages.is_empty() || db.now >= until {
-                return Ok(Some(Delivered { messages, file: WeakEmbedded::clone(&file) }));
+                return Ok(Some(Delivered { messages, file: WeakSqliteFile::clone(&file) }));
             }
             let next = db.rows(NEXT_VISIBLE, (queue,), |row| row.get::<_, Option<i64>>(0))?.pop().flatten();
             db.retry_at(next.map_or(until, |next| next.min(until)));
             Ok(None)
         });
-        let mut delivered = delivered.await.map_err(|failure| told(&self.name, "ReceiveMessage", failure))?;
+        let mut delivered = delivered.await.map_err(|failure| classify(&self.name, "ReceiveMessage", failure))?;
         Ok(std::mem::take(&mut delivered.messages))
     }
 
@@ -203,7 +203,7 @@ impl Queue for EmbeddedQueue {
         let sent = self.file.call_synced(move |db| {
             bodies.iter().try_for_each(|body| insert(db, queue, body, Duration::ZERO, 0)).map(Some)
         });
-        sent.await.map_err(|failure| told(&self.name, "SendMessage", failure))
+        sent.await.map_err(|failure| classify(&self.name, "SendMessage", failure))
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
@@ -226,7 +226,7 @@ impl Queue for EmbeddedQueue {
 /// sent, they are taken back at once and uncounted: a cancelled receive hides nothing.
 struct Delivered {
     messages: Vec<Message>,
-    file: WeakEmbedded,
+    file: WeakSqliteFile,
 }
 
 impl Drop for Delivered {
@@ -281,7 +281,7 @@ fn deliver(db: &mut Db<'_>, queue: i64, max: usize, until: i64, limit: u32) -> r
 
 /// `received`: 0, or what it is to look like.
 fn insert(db: &mut Db<'_>, queue: i64, body: &str, delay: Duration, received: u32) -> rusqlite::Result<()> {
-    let (id, at) = (db.next_id(), later(db.now, delay));
+    let (id, at) = (db.next_id(), add_duration(db.now, delay));
     db.execute(INSERT, (id, queue, at, db.now, body, received))?;
     db.visible_from(at);
     Ok(())
@@ -292,7 +292,7 @@ fn parse(receipt: &Receipt) -> Option<(i64, u32)> {
     Some((id.parse().ok()?, received.parse().ok()?))
 }
 
-fn later(now: i64, by: Duration) -> i64 {
+fn add_duration(now: i64, by: Duration) -> i64 {
     now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
@@ -300,14 +300,14 @@ fn time(ms: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64)
 }
 
-fn told(queue: &str, operation: &'static str, failure: Failure) -> QueueError {
+fn classify(queue: &str, operation: &'static str, failure: DatabaseError) -> QueueError {
     let queue = queue.to_string();
     if failure.damaged {
         let advice = "move the file away: `scan` finds again what is missing".to_string();
         let problem = format!("the file is damaged ({})", failure.answer);
         return QueueError::Unusable { queue, problem, advice, denied: false };
     }
-    QueueError::Weather { queue, operation, answer: failure.answer }
+    QueueError::Unavailable { queue, operation, answer: failure.answer }
 }
 
 #[cfg(test)]
@@ -317,7 +317,7 @@ mod tests {
     #[tokio::test]
     async fn a_receive_reads_no_more_rows_than_it_returns() {
         let folder = tempfile::tempdir().expect("a directory");
-        let file = Embedded::open(&folder.path().join("state")).expect("opened");
+        let file = SqliteFile::open(&folder.path().join("state")).expect("opened");
         let plan: &'static str = format!("EXPLAIN QUERY PLAN {VISIBLE}").leak();
         let steps = file.call(move |db| db.rows(plan, (1, 2, 3), |row| row.get::<_, String>(3)).map(Some)).await;
         let steps = steps.expect("explained");

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::queue::EmbeddedQueue;
-use skyferry_core::ledger::{Ending, Ledger, Subject};
-use skyferry_core::object::{Location, Writer};
+use crate::queue::SqliteQueue;
+use skyferry_core::ledger::{Ledger, Subject, WriterEnd};
+use skyferry_core::model::{Location, Writer};
 use skyferry_core::queue::{Queue, QueueError, QueueTraits};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,12 +20,12 @@ impl Place {
     fn path(&self) -> PathBuf {
         self.0.path().join("state")
     }
-    fn open(&self) -> Embedded {
-        Embedded::open(&self.path()).expect("opened")
+    fn open(&self) -> SqliteFile {
+        SqliteFile::open(&self.path()).expect("opened")
     }
 }
 
-async fn queue(file: &Embedded, name: &str, max_receives: Option<u32>) -> EmbeddedQueue {
+async fn queue(file: &SqliteFile, name: &str, max_receives: Option<u32>) -> SqliteQueue {
     let traits = QueueTraits { visibility: HOUR, retention: HOUR, max_receives, dead_letters: Some("dead".into()) };
     file.queue(name, traits).await.expect("a queue")
 }
@@ -38,7 +38,7 @@ fn subject() -> Subject {
 async fn a_second_opener_is_told_that_the_file_is_in_use() {
     let place = Place::new();
     let _first = place.open();
-    let error = Embedded::open(&place.path()).err().expect("refused");
+    let error = SqliteFile::open(&place.path()).err().expect("refused");
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("in use by another process"), "{error}");
 }
@@ -132,7 +132,7 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     let place = Place::new();
     drop(place.open());
     Connection::open(place.path()).expect("opened").pragma_update(None, "user_version", 99).expect("set");
-    let error = Embedded::open(&place.path()).err().expect("refused");
+    let error = SqliteFile::open(&place.path()).err().expect("refused");
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
 }
 
@@ -140,16 +140,16 @@ async fn a_file_of_a_newer_version_is_left_alone() {
 async fn a_file_of_another_program_is_left_alone() {
     let place = Place::new();
     Connection::open(place.path()).expect("opened").execute_batch("CREATE TABLE theirs (x)").expect("made");
-    assert!(matches!(Embedded::open(&place.path()), Err(OpenError::NotOurs { .. })));
+    assert!(matches!(SqliteFile::open(&place.path()), Err(OpenError::NotOurs { .. })));
     std::fs::write(place.path(), "not a database at all, but long enough to have a header of its own")
         .expect("written");
-    assert!(matches!(Embedded::open(&place.path()), Err(OpenError::NotOurs { .. })));
+    assert!(matches!(SqliteFile::open(&place.path()), Err(OpenError::NotOurs { .. })));
 }
 
 #[tokio::test]
 async fn a_directory_that_is_not_there_is_told_as_such() {
     let place = Place::new();
-    let answer = Embedded::open(&place.0.path().join("no/such/state"));
+    let answer = SqliteFile::open(&place.0.path().join("no/such/state"));
     assert!(matches!(answer, Err(OpenError::Unavailable { .. })));
 }
 
@@ -164,7 +164,7 @@ async fn a_full_disk_is_weather_and_nothing_of_the_group_happened() {
     limit.await.expect("limited");
     let big: Vec<String> = (0..10).map(|_| "x".repeat(100_000)).collect();
     let error = queue.send(&big).await.expect_err("full");
-    assert!(matches!(&error, QueueError::Weather { answer, .. } if answer.contains("full")), "{error}");
+    assert!(matches!(&error, QueueError::Unavailable { answer, .. } if answer.contains("full")), "{error}");
     assert_eq!(queue.depth().await.expect("told").visible, 1);
     file.call(|db| db.rows("PRAGMA max_page_count = 1000000", (), |row| row.get::<_, i64>(0)).map(Some))
         .await
@@ -181,8 +181,8 @@ async fn when_the_thread_dies_every_caller_is_told() {
     let killer = file.call(|_| -> rusqlite::Result<Option<()>> { panic!("on purpose") });
     let (waiting, killer) = tokio::join!(waiting, killer);
     assert!(killer.is_err());
-    assert!(matches!(waiting, Err(QueueError::Weather { .. })), "{waiting:?}");
-    assert!(matches!(queue.depth().await, Err(QueueError::Weather { .. })));
+    assert!(matches!(waiting, Err(QueueError::Unavailable { .. })), "{waiting:?}");
+    assert!(matches!(queue.depth().await, Err(QueueError::Unavailable { .. })));
 }
 
 #[tokio::test]
@@ -193,31 +193,42 @@ async fn only_records_that_ended_long_ago_are_reaped() {
     for (key, ending) in [
         (
             "old",
-            Ending::Settled {
+            WriterEnd::Settled {
                 outcome: skyferry_core::metrics::Outcome::Gone,
                 published: None,
                 digests: None,
                 grade: None,
             },
         ),
-        ("parked", Ending::Parked { reason: "because".into() }),
+        ("parked", WriterEnd::Parked { reason: "because".into() }),
     ] {
         let subject = Subject { source: Location::new("b", key), ..subject() };
         let writer = Writer::random();
         ledger.begin(&subject, writer).await.expect("begun");
-        ledger.finish(&subject, writer, &ending, skyferry_core::ledger::Left::Nothing, &[]).await.expect("finished");
+        ledger
+            .finish(&subject, writer, &ending, skyferry_core::ledger::Leftover::Nothing, &[])
+            .await
+            .expect("finished");
     }
     ledger.begin(&subject(), Writer::random()).await.expect("begun");
-    assert_eq!(ledger.reap(HOUR).await.expect("reaped"), 0);
+    assert_eq!(ledger.delete_older_than(HOUR).await.expect("reaped"), 0);
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(ledger.reap(Duration::ZERO).await.expect("reaped"), 1, "not the parked one, nor the open one");
+    assert_eq!(
+        ledger.delete_older_than(Duration::ZERO).await.expect("reaped"),
+        1,
+        "not the parked one, nor the open one"
+    );
 }
 
 #[tokio::test]
 async fn records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
     let place = Place::new();
-    let settled =
-        Ending::Settled { outcome: skyferry_core::metrics::Outcome::Gone, published: None, digests: None, grade: None };
+    let settled = WriterEnd::Settled {
+        outcome: skyferry_core::metrics::Outcome::Gone,
+        published: None,
+        digests: None,
+        grade: None,
+    };
     let days = |days: i64| days * 24 * 3600 * 1000;
     for (key, age) in [("young", days(29)), ("old", days(31))] {
         let file = place.open();
@@ -225,7 +236,7 @@ async fn records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
         let writer = Writer::random();
         file.ledger().begin(&subject, writer).await.expect("begun");
         file.ledger()
-            .finish(&subject, writer, &settled, skyferry_core::ledger::Left::Nothing, &[])
+            .finish(&subject, writer, &settled, skyferry_core::ledger::Leftover::Nothing, &[])
             .await
             .expect("finished");
         drop(file);
@@ -234,8 +245,8 @@ async fn records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
         file.execute("UPDATE records SET ended = ended - ?1 WHERE source = ?2", ended).expect("aged");
     }
     let file = place.open();
-    assert_eq!(file.ledger().forget().await.expect("forgotten"), 1);
+    assert_eq!(file.ledger().expire_records().await.expect("forgotten"), 1);
     let young = Subject { source: Location::new("b", "young"), ..subject() };
     assert!(file.ledger().lookup(&young).await.expect("looked up").is_some());
-    assert_eq!(file.ledger().forget().await.expect("not again today"), 0);
+    assert_eq!(file.ledger().expire_records().await.expect("not again today"), 0);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Params, Row, Statement};
 use tokio::sync::oneshot;
 
-use super::Failure;
+use super::DatabaseError;
 use skyferry_core::ambient::epoch_ms;
 
 /// Requests in one transaction at most: bounds how long the first of them waits for its answer.
@@ -18,35 +18,35 @@ const GROUP: usize = 1024;
 const GATHERING: Duration = Duration::from_micros(200);
 
 /// One waiting request, of whatever answer.
-pub(super) trait Request: Send {
+pub(super) trait PendingRequest: Send {
     /// Somebody still waits for the answer.
-    fn wanted(&self) -> bool;
+    fn is_awaited(&self) -> bool;
     /// Its answer promises that a power cut does not undo it.
     fn durable(&self) -> bool;
     /// `false`: not yet.
     fn run(&mut self, db: &mut Db<'_>) -> rusqlite::Result<bool>;
-    fn answer(self: Box<Self>, failed: Option<&Failure>);
+    fn answer(self: Box<Self>, failed: Option<&DatabaseError>);
 }
 
-pub(super) struct Call<T, F> {
+pub(super) struct PendingCall<T, F> {
     work: F,
     done: Option<T>,
     durable: bool,
-    reply: oneshot::Sender<Result<T, Failure>>,
+    reply: oneshot::Sender<Result<T, DatabaseError>>,
 }
 
-impl<T, F> Call<T, F> {
-    pub(super) fn new(work: F, durable: bool, reply: oneshot::Sender<Result<T, Failure>>) -> Self {
-        Call { work, done: None, durable, reply }
+impl<T, F> PendingCall<T, F> {
+    pub(super) fn new(work: F, durable: bool, reply: oneshot::Sender<Result<T, DatabaseError>>) -> Self {
+        PendingCall { work, done: None, durable, reply }
     }
 }
 
-impl<T, F> Request for Call<T, F>
+impl<T, F> PendingRequest for PendingCall<T, F>
 where
     T: Send,
     F: FnMut(&mut Db<'_>) -> rusqlite::Result<Option<T>> + Send,
 {
-    fn wanted(&self) -> bool {
+    fn is_awaited(&self) -> bool {
         !self.reply.is_closed()
     }
     fn durable(&self) -> bool {
@@ -56,19 +56,19 @@ where
         self.done = (self.work)(db)?;
         Ok(self.done.is_some())
     }
-    fn answer(self: Box<Self>, failed: Option<&Failure>) {
+    fn answer(self: Box<Self>, failed: Option<&DatabaseError>) {
         let _ = self.reply.send(match (failed, self.done) {
             (None, Some(done)) => Ok(done),
             (Some(failure), _) => Err(failure.clone()),
-            (None, None) => Err(Failure::ended()),
+            (None, None) => Err(DatabaseError::stopped()),
         });
     }
 }
 
-pub(super) struct Post<F>(pub(super) F);
+pub(super) struct PendingPost<F>(pub(super) F);
 
-impl<F: FnMut(&mut Db<'_>) -> rusqlite::Result<()> + Send> Request for Post<F> {
-    fn wanted(&self) -> bool {
+impl<F: FnMut(&mut Db<'_>) -> rusqlite::Result<()> + Send> PendingRequest for PendingPost<F> {
+    fn is_awaited(&self) -> bool {
         true
     }
     fn durable(&self) -> bool {
@@ -77,7 +77,7 @@ impl<F: FnMut(&mut Db<'_>) -> rusqlite::Result<()> + Send> Request for Post<F> {
     fn run(&mut self, db: &mut Db<'_>) -> rusqlite::Result<bool> {
         (self.0)(db).map(|()| true)
     }
-    fn answer(self: Box<Self>, _failed: Option<&Failure>) {}
+    fn answer(self: Box<Self>, _failed: Option<&DatabaseError>) {}
 }
 
 /// What a request sees: the connection with its prepared statements, and the time.
@@ -159,9 +159,9 @@ impl<'c> Db<'c> {
 }
 
 /// The thread: takes all that wait, runs them in one transaction, answers after the commit.
-pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn Request>>) {
+pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn PendingRequest>>) {
     let mut db = Db::new(connection);
-    let mut waiting: Vec<Box<dyn Request>> = Vec::new();
+    let mut waiting: Vec<Box<dyn PendingRequest>> = Vec::new();
     let mut busy = false;
     loop {
         let first = if waiting.is_empty() {
@@ -172,15 +172,15 @@ pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn Request
         if busy && first.is_ok() {
             std::thread::sleep(GATHERING);
         }
-        let mut group: Vec<Box<dyn Request>> = match first {
+        let mut group: Vec<Box<dyn PendingRequest>> = match first {
             Ok(request) => std::iter::once(request).chain(requests.try_iter().take(GROUP - 1)).collect(),
             Err(RecvTimeoutError::Timeout) => Vec::new(),
             Err(RecvTimeoutError::Disconnected) => break,
         };
         busy = group.len() > 1;
         db.tick();
-        waiting.retain(|request| request.wanted());
-        group.retain(|request| request.wanted());
+        waiting.retain(|request| request.is_awaited());
+        group.retain(|request| request.is_awaited());
         let mut ready = Vec::with_capacity(group.len());
         let result = if group.iter().any(|request| request.durable()) {
             synced(&mut db, |db| transaction(db, &mut group, &mut waiting, &mut ready))
@@ -188,7 +188,7 @@ pub(super) fn serve(connection: &Connection, requests: &Receiver<Box<dyn Request
             transaction(&mut db, &mut group, &mut waiting, &mut ready)
         };
         // After a failure those that wait are told too: when to try again is the caller's to say.
-        let failed = result.err().map(Failure::from);
+        let failed = result.err().map(DatabaseError::from);
         if failed.is_some() {
             ready.append(&mut group);
             ready.append(&mut waiting);
@@ -211,9 +211,9 @@ fn synced<'c>(db: &mut Db<'c>, commit: impl FnOnce(&mut Db<'c>) -> rusqlite::Res
 /// done move to `ready`, the others to `waiting`.
 fn transaction(
     db: &mut Db<'_>,
-    group: &mut Vec<Box<dyn Request>>,
-    waiting: &mut Vec<Box<dyn Request>>,
-    ready: &mut Vec<Box<dyn Request>>,
+    group: &mut Vec<Box<dyn PendingRequest>>,
+    waiting: &mut Vec<Box<dyn PendingRequest>>,
+    ready: &mut Vec<Box<dyn PendingRequest>>,
 ) -> rusqlite::Result<()> {
     db.execute("BEGIN", ())?;
     let outcome = (|| {
@@ -239,9 +239,9 @@ fn transaction(
 /// Runs requests in order; one that fails goes to `ready` too, to be told. Back come those that must wait.
 fn run_all(
     db: &mut Db<'_>,
-    group: &mut Vec<Box<dyn Request>>,
-    ready: &mut Vec<Box<dyn Request>>,
-) -> rusqlite::Result<Vec<Box<dyn Request>>> {
+    group: &mut Vec<Box<dyn PendingRequest>>,
+    ready: &mut Vec<Box<dyn PendingRequest>>,
+) -> rusqlite::Result<Vec<Box<dyn PendingRequest>>> {
     let mut later = Vec::new();
     let mut failed = Ok(());
     let mut rest = std::mem::take(group).into_iter();

@@ -9,24 +9,28 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use super::parts::{CHECKPOINT, Recorder, Upload};
-use super::{Route, Shared};
-use crate::pace::Turn;
-use skyferry_core::digest::{Hasher, Select};
-use skyferry_core::error::{CopyError, Kind, Side};
+use super::parts::{ActiveUpload, CHECKPOINT, ProgressRecorder};
+use super::{CopyRoute, Shared};
+use crate::limits::StreamTurn;
+use skyferry_core::digest::{DigestSelection, Hasher};
+use skyferry_core::error::{CopyError, ErrorKind, Side};
 use skyferry_core::ledger::PartRecord;
+use skyferry_core::legacy_log;
 use skyferry_core::store::{Chunks, Object};
-use skyferry_core::traffic;
 
-impl Route {
+impl CopyRoute {
     pub(super) fn reads_in_order(&self, object: &Object) -> bool {
-        self.md5 && Select::for_source(&object.stored, true).md5
+        self.md5 && DigestSelection::for_source(&object.stored, true).md5
     }
 
     /// Sends every part that is not recorded yet, and reads those that are: the MD5 is of them all.
-    pub(super) async fn send_in_order(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
-        let turn = self.pace.streams().turn(upload.parts.size);
-        let mut whole = Hasher::new(Select { md5: true, ..Select::default() });
+    pub(super) async fn send_in_order(
+        &self,
+        upload: &mut ActiveUpload,
+        recorder: &dyn ProgressRecorder,
+    ) -> Result<(), CopyError> {
+        let turn = self.limiter.streams().turn(upload.parts.size);
+        let mut whole = Hasher::new(DigestSelection { md5: true, ..DigestSelection::default() });
         let mut saved = Instant::now();
         let mut ended = Ok(());
         for (number, range) in upload.parts.iter() {
@@ -56,7 +60,7 @@ impl Route {
         upload.record.parts.sort_by_key(|part| part.number);
         match ended {
             // What ends the upload makes its parts worthless.
-            Err(error) if matches!(error.kind, Kind::SourceChanged | Kind::UploadGone) => Err(error),
+            Err(error) if matches!(error.kind, ErrorKind::SourceChanged | ErrorKind::UploadGone) => Err(error),
             ended => {
                 recorder.save(&upload.record).await?;
                 upload.md5 = whole.finish().md5;
@@ -67,15 +71,15 @@ impl Route {
 
     async fn next_part(
         &self,
-        upload: &Upload,
-        turn: Turn,
+        upload: &ActiveUpload,
+        turn: StreamTurn,
         number: u32,
         range: Range<u64>,
         whole: &mut Hasher,
     ) -> Result<PartRecord, CopyError> {
         let part = self.part_request(upload, turn, number, range);
-        let record = self.part_in_tries(&part, &AtomicU32::new(0), Some(whole)).await?;
-        traffic::complete(record.digests.length, &self.from, part.at, upload.record.parts.len() + 1);
+        let record = self.send_part_with_retries(&part, &AtomicU32::new(0), Some(whole)).await?;
+        legacy_log::complete(record.digests.length, &self.from, part.at, upload.record.parts.len() + 1);
         Ok(record)
     }
 
@@ -87,13 +91,13 @@ impl Route {
         object: &Object,
         whole: &mut Hasher,
     ) -> Result<(), CopyError> {
-        let changed = |why: &str| CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, why);
+        let changed = |why: &str| CopyError::new(Side::Source, ErrorKind::SourceChanged, "GetObject", &self.from, why);
         let opened = self.source.open(&self.from, &self.pin(object), Some(range)).await?;
         let mut chunks = opened.ok_or_else(|| changed("nothing is there"))?.chunks;
-        let mut again = Hasher::new(Select::default());
+        let mut again = Hasher::new(DigestSelection::default());
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
-            self.pace.bandwidth(chunk.len() as u64).await;
+            self.limiter.bandwidth(chunk.len() as u64).await;
             again.update(&chunk);
             whole.update(&chunk);
         }
@@ -105,7 +109,7 @@ impl Route {
 }
 
 /// The same chunks; what passes goes into a copy of the hasher, which counts once the part is stored.
-pub(super) fn also_hashed(chunks: Chunks, whole: &Hasher) -> (Chunks, Shared) {
+pub(super) fn hash_into(chunks: Chunks, whole: &Hasher) -> (Chunks, Shared) {
     let so_far: Shared = Arc::new(Mutex::new(whole.clone()));
     let into = so_far.clone();
     let chunks = chunks.inspect(move |chunk| {

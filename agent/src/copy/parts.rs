@@ -9,17 +9,17 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::in_order::also_hashed;
-use super::{Copied, Route, cause, so_far_in, taken};
-use crate::pace::{STREAM, StreamPermit, Turn};
+use super::in_order::hash_into;
+use super::{CopyResult, CopyRoute, cause, finish_digests, so_far_in};
+use crate::limits::{STREAM, StreamPermit, StreamTurn};
 use skyferry_core::backoff::Backoff;
-use skyferry_core::digest::{Combiner, Digests, Hasher, Select, Stored, Sum, Verdict};
-use skyferry_core::error::{CopyError, Kind, Side, Verdict as Fate};
+use skyferry_core::digest::{Checksum, Combiner, DigestCheck, DigestSelection, Digests, Hasher, StoredDigests};
+use skyferry_core::error::{CopyError, ErrorKind, Side, Verdict as Fate};
 use skyferry_core::ledger::{PartRecord, UploadRecord};
-use skyferry_core::object::{Expected, Revision, UploadId};
+use skyferry_core::model::{Expected, Revision, UploadId};
 use skyferry_core::plan::Parts;
-use skyferry_core::store::{FinishedPart, Object, Part, Payload, Pin};
-use skyferry_core::{ambient, traffic};
+use skyferry_core::store::{CompletedPart, Object, Payload, Pin, StoredPart};
+use skyferry_core::{ambient, legacy_log};
 
 /// A part that has arrived is recorded after this time at the latest.
 pub(super) const CHECKPOINT: Duration = Duration::from_secs(5);
@@ -33,13 +33,13 @@ const TRIES: u32 = 4;
 
 /// Where an upload's progress is kept.
 #[async_trait]
-pub trait Recorder: Send + Sync {
+pub trait ProgressRecorder: Send + Sync {
     async fn save(&self, record: &UploadRecord) -> Result<(), CopyError>;
 }
 
 /// An upload in progress: what is planned, and what the ledger holds of it.
 #[derive(Clone, Debug)]
-pub struct Upload {
+pub struct ActiveUpload {
     /// The source state that is read.
     pub object: Object,
     pub parts: Parts,
@@ -53,16 +53,16 @@ pub struct Upload {
 /// One part of an upload that is to be sent.
 pub(super) struct PartRequest {
     upload: UploadId,
-    turn: Turn,
-    pub(super) at: traffic::Part,
+    turn: StreamTurn,
+    pub(super) at: legacy_log::PartOf,
     range: Range<u64>,
     pin: Pin,
-    select: Select,
+    select: DigestSelection,
 }
 
-impl Upload {
+impl ActiveUpload {
     /// The digests of the whole, once every part is recorded.
-    pub fn whole(&self) -> Option<Digests> {
+    pub fn whole_digests(&self) -> Option<Digests> {
         let whole = whole(&self.record, self.object.identity.size)?;
         Some(Digests { md5: self.md5, ..whole })
     }
@@ -78,35 +78,39 @@ pub fn whole(record: &UploadRecord, size: u64) -> Option<Digests> {
     combiner.whole(size)
 }
 
-impl Route {
+impl CopyRoute {
     /// Keeps of the recorded parts those that the sink still holds as recorded. `UploadGone` if there is no upload.
     pub async fn resume(&self, record: &mut UploadRecord) -> Result<(), CopyError> {
-        let gone = || CopyError::new(Side::Destination, Kind::UploadGone, "ListParts", &self.to, "");
+        let gone = || CopyError::new(Side::Destination, ErrorKind::UploadGone, "ListParts", &self.to, "");
         let held = self.sink.parts(&self.to, &record.id).await?.ok_or_else(gone)?;
-        record.parts.retain(|part| held.iter().any(|held| agrees(part, held)));
+        record.parts.retain(|part| held.iter().any(|held| matches_record(part, held)));
         Ok(())
     }
 
     /// Sends every part that is not recorded yet. `recorder` is called with what is done: at most 5 s after a part has arrived,
     /// when the agent drains, and with all parts before this returns, so that a successor can prove what a Complete publishes.
-    pub async fn send_parts(&self, upload: &mut Upload, recorder: &dyn Recorder) -> Result<(), CopyError> {
+    pub async fn send_parts(
+        &self,
+        upload: &mut ActiveUpload,
+        recorder: &dyn ProgressRecorder,
+    ) -> Result<(), CopyError> {
         if self.reads_in_order(&upload.object) {
             return self.send_in_order(upload, recorder).await;
         }
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
-        let turn = self.pace.streams().turn(upload.parts.size);
+        let turn = self.limiter.streams().turn(upload.parts.size);
         let mut sending = JoinSet::new();
         let (mut saved, mut unsaved) = (Instant::now(), false);
         let mut failed = None;
         let mut ending = None;
         let failures = Arc::new(AtomicU32::new(0));
         loop {
-            while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.pace.parts_at_once() {
+            while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.limiter.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
                 let part = self.part_request(upload, turn, number, range);
                 let (route, failures) = (self.clone(), failures.clone());
-                sending.spawn(async move { route.part_in_tries(&part, &failures, None).await });
+                sending.spawn(async move { route.send_part_with_retries(&part, &failures, None).await });
             }
             let joined = tokio::select! {
                 biased;
@@ -125,13 +129,13 @@ impl Route {
             match joined {
                 None => break,
                 Some(Ok(Ok(part))) => {
-                    let at = traffic::Part { number: part.number, of: upload.parts.count };
-                    traffic::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
+                    let at = legacy_log::PartOf { number: part.number, of: upload.parts.count };
+                    legacy_log::complete(part.digests.length, &self.from, at, upload.record.parts.len() + 1);
                     upload.record.parts.push(part);
                     unsaved = true;
                 }
                 // Others may still arrive in time.
-                Some(Ok(Err(error))) if error.kind == Kind::Cancelled => failed = failed.or(Some(error)),
+                Some(Ok(Err(error))) if error.kind == ErrorKind::Cancelled => failed = failed.or(Some(error)),
                 Some(Ok(Err(error))) => {
                     failed = failed.or(Some(error));
                     sending.abort_all();
@@ -143,7 +147,7 @@ impl Route {
         upload.record.parts.sort_by_key(|part| part.number);
         match failed {
             // What ends the upload makes its parts worthless.
-            Some(error) if matches!(error.kind, Kind::SourceChanged | Kind::UploadGone) => Err(error),
+            Some(error) if matches!(error.kind, ErrorKind::SourceChanged | ErrorKind::UploadGone) => Err(error),
             failed => {
                 recorder.save(&upload.record).await?;
                 let whole = upload.record.parts.len() == upload.parts.count as usize;
@@ -153,14 +157,20 @@ impl Route {
     }
 
     pub(super) fn cancelled(&self) -> CopyError {
-        CopyError::new(Side::Destination, Kind::Cancelled, "UploadPart", &self.to, "the agent drains")
+        CopyError::new(Side::Destination, ErrorKind::Cancelled, "UploadPart", &self.to, "the agent drains")
     }
 
-    pub(super) fn part_request(&self, upload: &Upload, turn: Turn, number: u32, range: Range<u64>) -> PartRequest {
+    pub(super) fn part_request(
+        &self,
+        upload: &ActiveUpload,
+        turn: StreamTurn,
+        number: u32,
+        range: Range<u64>,
+    ) -> PartRequest {
         PartRequest {
             upload: upload.record.id.clone(),
             turn,
-            at: traffic::Part { number, of: upload.parts.count },
+            at: legacy_log::PartOf { number, of: upload.parts.count },
             range,
             pin: self.pin(&upload.object),
             select: self.select(&upload.object.stored, false),
@@ -168,8 +178,8 @@ impl Route {
     }
 
     /// `failures`: of all parts in a row. Tries are for a part that fails while others pass: together they are given up
-    /// after as many. `whole`: takes in the part's bytes, once they have been sent.
-    pub(super) async fn part_in_tries(
+    /// after as many. `whole_digests`: takes in the part's bytes, once they have been sent.
+    pub(super) async fn send_part_with_retries(
         &self,
         part: &PartRequest,
         failures: &AtomicU32,
@@ -178,7 +188,7 @@ impl Route {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), ambient::random());
         let mut tries = 0;
         loop {
-            let error = match self.part(part, whole.as_deref_mut()).await {
+            let error = match self.send_part(part, whole.as_deref_mut()).await {
                 Ok(record) => {
                     failures.store(0, Relaxed);
                     return Ok(record);
@@ -187,10 +197,10 @@ impl Route {
             };
             tries += 1;
             let in_a_row = failures.fetch_add(1, Relaxed) + 1;
-            if tries >= TRIES || in_a_row >= TRIES || !is_worth_another(&error) {
+            if tries >= TRIES || in_a_row >= TRIES || !is_retryable(&error) {
                 return Err(error);
             }
-            self.metrics.retry(cause(&error));
+            self.metrics.count_retry(cause(&error));
             if in_a_row > 1 {
                 tracing::warn!(object = %self.from, part = part.at.number, %error, "a part is tried again");
             }
@@ -204,11 +214,11 @@ impl Route {
     }
 
     /// Waits for the right to stream a body; not when the agent drains.
-    pub async fn permit_to_stream(&self, turn: Turn, part: u32, size: u64) -> Result<StreamPermit, CopyError> {
+    pub async fn permit_to_stream(&self, turn: StreamTurn, part: u32, size: u64) -> Result<StreamPermit, CopyError> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(self.cancelled()),
-            permit = self.pace.streams().permit(turn, part, size) => Ok(permit),
+            permit = self.limiter.streams().permit(turn, part, size) => Ok(permit),
         }
     }
 
@@ -223,36 +233,37 @@ impl Route {
     }
 
     /// One part, once.
-    async fn part(&self, part: &PartRequest, whole: Option<&mut Hasher>) -> Result<PartRecord, CopyError> {
+    async fn send_part(&self, part: &PartRequest, whole: Option<&mut Hasher>) -> Result<PartRecord, CopyError> {
         let PartRequest { upload, turn, at, range, pin, select } = part;
         let (at, number, length) = (*at, at.number, range.end - range.start);
         let stream = self.permit_to_stream(*turn, number, length).await?;
-        let _permit = self.pace.bytes(STREAM).await;
-        traffic::downloading(length, &self.from, at);
-        let changed = || CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &self.from, "nothing is there");
+        let _permit = self.limiter.bytes(STREAM).await;
+        legacy_log::downloading(length, &self.from, at);
+        let changed =
+            || CopyError::new(Side::Source, ErrorKind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range.clone())).await?.ok_or_else(changed)?;
-        let (chunks, hasher) = self.hashed(opened.chunks, *select, Some(stream.clone()));
+        let (chunks, hasher) = self.hash_chunks(opened.chunks, *select, Some(stream.clone()));
         let (chunks, so_far) = match &whole {
-            Some(whole) => also_hashed(chunks, whole),
+            Some(whole) => hash_into(chunks, whole),
             None => (chunks, hasher.clone()),
         };
         let payload = Payload::Stream { length: opened.length, chunks, crc32c: Some(so_far_in(&hasher)) };
-        traffic::uploading(length, &self.to, at);
-        let Part { etag, mut stored, .. } = tokio::select! {
+        legacy_log::uploading(length, &self.to, at);
+        let StoredPart { etag, mut stored, .. } = tokio::select! {
             biased;
             part = self.sink.part(&self.to, upload, number, payload) => part?,
             () = self.is_too_late(&stream) => return Err(self.cancelled()),
         };
         stream.arrived();
-        let digests = taken(&hasher);
+        let digests = finish_digests(&hasher);
         if !self.sink.capabilities().checksums && digests.md5.is_some_and(|md5| hex::encode(md5) == *etag) {
             stored.md5_etag(&etag);
         }
         match stored.compare(&digests) {
-            Verdict::Mismatch { algorithm, expected, got } => {
+            DigestCheck::Mismatch { algorithm, expected, got } => {
                 let answer =
                     format!("part {number}: {algorithm} of what was sent is {got}, the far side has {expected}");
-                Err(CopyError::new(Side::Destination, Kind::Corrupt, "UploadPart", &self.to, answer))
+                Err(CopyError::new(Side::Destination, ErrorKind::Corrupt, "UploadPart", &self.to, answer))
             }
             _ => {
                 if let Some(whole) = whole {
@@ -264,34 +275,38 @@ impl Route {
     }
 
     /// Publishes the parts, if together they are what the source stores.
-    pub async fn complete(&self, upload: &Upload, expected: &Expected) -> Result<Copied, CopyError> {
-        let whole = upload.whole().ok_or_else(|| self.cancelled())?;
-        let mut source = self.agrees_with_source(&upload.object, &whole)?;
+    pub async fn complete(&self, upload: &ActiveUpload, expected: &Expected) -> Result<CopyResult, CopyError> {
+        let whole = upload.whole_digests().ok_or_else(|| self.cancelled())?;
+        let mut source = self.matches_source(&upload.object, &whole)?;
         let digests: Vec<Digests> = upload.record.parts.iter().map(|part| part.digests).collect();
-        if source == Verdict::NothingToCompare && upload.source_borders {
-            source = self.verdict_on_source(upload.object.stored.compare_parts(&digests))?;
+        if source == DigestCheck::NothingToCompare && upload.source_borders {
+            source = self.check_source(upload.object.stored.compare_parts(&digests))?;
         }
-        let parts: Vec<FinishedPart> = upload
+        let parts: Vec<CompletedPart> = upload
             .record
             .parts
             .iter()
-            .map(|part| FinishedPart { number: part.number, etag: part.etag.clone(), crc32c: part.digests.crc32c })
+            .map(|part| CompletedPart { number: part.number, etag: part.etag.clone(), crc32c: part.digests.crc32c })
             .collect();
         let published = self.sink.finish(&self.to, &upload.record.id, &parts, &whole, expected).await?;
-        self.prove(published, upload.record.token, whole, source, &digests).await
+        self.verify(published, upload.record.token, whole, source, &digests).await
     }
 }
 
 /// Whether this is the MD5 of the MD5s of these parts: then the far side has confirmed each of them, and their order.
 pub(super) fn is_of_parts(revision: &Revision, parts: &[Digests]) -> bool {
-    let mut etag = Stored::default();
+    let mut etag = StoredDigests::default();
     etag.md5_etag(&revision.0);
-    matches!(etag.compare_parts(parts), Verdict::Verified(_))
+    matches!(etag.compare_parts(parts), DigestCheck::Verified(_))
 }
 
 /// Whether the far side holds this part as it was recorded.
-fn agrees(recorded: &PartRecord, held: &Part) -> bool {
-    let sums = Stored { length: Some(held.size), crc32c: held.stored.crc32c.filter(Sum::is_full), ..Stored::default() };
+fn matches_record(recorded: &PartRecord, held: &StoredPart) -> bool {
+    let sums = StoredDigests {
+        length: Some(held.size),
+        crc32c: held.stored.crc32c.filter(Checksum::is_full),
+        ..StoredDigests::default()
+    };
     held.number == recorded.number
         && held.etag == recorded.etag
         && !sums.compare(&recorded.digests).is_mismatch()
@@ -299,9 +314,9 @@ fn agrees(recorded: &PartRecord, held: &Part) -> bool {
 }
 
 /// A part may be sent again; what cannot change, or ends the upload, is not worth it.
-fn is_worth_another(error: &CopyError) -> bool {
-    !matches!(error.kind, Kind::SourceChanged | Kind::UploadGone | Kind::Denied | Kind::Credentials)
-        && matches!(error.verdict(), Fate::Retry | Fate::Weather)
+fn is_retryable(error: &CopyError) -> bool {
+    !matches!(error.kind, ErrorKind::SourceChanged | ErrorKind::UploadGone | ErrorKind::Denied | ErrorKind::Credentials)
+        && matches!(error.verdict(), Fate::Retry | Fate::Outage)
 }
 
 #[cfg(test)]
@@ -310,7 +325,7 @@ mod tests {
 
     #[test]
     fn parts_are_confirmed_by_the_etag_of_all_of_them_in_their_order_and_by_no_other() {
-        let md5 = Select { md5: true, ..Select::default() };
+        let md5 = DigestSelection { md5: true, ..DigestSelection::default() };
         let [one, two] = [b"one", b"two"].map(|bytes| Digests::of(bytes, md5));
         let etag = Revision("1397b7ee3222e3980d0d20f23a871b02-2".into());
         assert!(is_of_parts(&etag, &[one, two]));

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::BATCH;
-use crate::pace::Slots;
+use crate::limits::Slots;
 use skyferry_core::ambient;
 use skyferry_core::backoff::Backoff;
 use skyferry_core::queue::{Message, QueueError};
@@ -20,11 +20,11 @@ const MOST: usize = 32;
 const BESIDE: Duration = Duration::from_secs(1);
 
 /// The slots that were taken for it, and what it brought.
-pub(super) type Received = (Slots, Result<Vec<Message>, QueueError>);
-pub(super) type Receiving = BoxFuture<'static, Received>;
+pub(super) type ReceiveResult = (Slots, Result<Vec<Message>, QueueError>);
+pub(super) type PendingReceive = BoxFuture<'static, ReceiveResult>;
 
-pub(super) struct Polls {
-    in_flight: FuturesUnordered<Receiving>,
+pub(super) struct ReceivePool {
+    in_flight: FuturesUnordered<PendingReceive>,
     /// As far as the last answers show.
     wanted: usize,
     retry: Backoff,
@@ -32,9 +32,9 @@ pub(super) struct Polls {
     not_before: Instant,
 }
 
-impl Polls {
-    pub fn new() -> Polls {
-        Polls { in_flight: FuturesUnordered::new(), wanted: MOST, retry: retries(), not_before: Instant::now() }
+impl ReceivePool {
+    pub fn new() -> ReceivePool {
+        ReceivePool { in_flight: FuturesUnordered::new(), wanted: MOST, retry: retries(), not_before: Instant::now() }
     }
 
     /// `slots`: all that there are.
@@ -44,12 +44,12 @@ impl Polls {
 
     /// How many messages one asks for: together they fill the slots, but none takes more than a quarter.
     pub fn batch(slots: usize) -> usize {
-        (slots / Polls::most(slots)).min(slots / 4).clamp(1, BATCH)
+        (slots / ReceivePool::most(slots)).min(slots / 4).clamp(1, BATCH)
     }
 
     /// Whether another receive may begin; in an outage they go one at a time.
     pub fn takes_another(&self, slots: usize, outage: bool) -> bool {
-        self.in_flight.len() < if outage { 1 } else { self.wanted.min(Polls::most(slots)) }
+        self.in_flight.len() < if outage { 1 } else { self.wanted.min(ReceivePool::most(slots)) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -66,12 +66,12 @@ impl Polls {
         if self.is_empty() { alone } else { alone.min(BESIDE) }
     }
 
-    pub fn add(&mut self, receiving: Receiving) {
+    pub fn add(&mut self, receiving: PendingReceive) {
         self.in_flight.push(receiving);
     }
 
     /// The next that ends; waits while there is none.
-    pub async fn next(&mut self) -> Received {
+    pub async fn next(&mut self) -> ReceiveResult {
         std::future::poll_fn(|context| match self.in_flight.poll_next_unpin(context) {
             Poll::Ready(Some(received)) => Poll::Ready(received),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
@@ -80,7 +80,7 @@ impl Polls {
     }
 
     /// A receive for so many has brought so many.
-    pub fn brought(&mut self, asked: usize, messages: usize) {
+    pub fn on_received(&mut self, asked: usize, messages: usize) {
         self.retry = retries();
         self.wanted = match messages {
             0 => 1,
@@ -91,7 +91,7 @@ impl Polls {
     }
 
     /// A receive has failed. `true`: it was not yet known that they do.
-    pub fn failed(&mut self) -> bool {
+    pub fn on_failed(&mut self) -> bool {
         self.wanted = 1;
         let now = Instant::now();
         let is_news = now >= self.not_before;
@@ -101,7 +101,7 @@ impl Polls {
         is_news
     }
 
-    pub fn into_late(self) -> Vec<Receiving> {
+    pub fn into_pending(self) -> Vec<PendingReceive> {
         self.in_flight.into_iter().collect()
     }
 }

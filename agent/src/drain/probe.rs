@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::pace::{Breaker, Channel};
+use crate::limits::{Breaker, Channel};
 use skyferry_core::ambient;
 use skyferry_core::backoff::Backoff;
 
@@ -50,22 +50,22 @@ impl Probe {
             return;
         };
         if self.outage.as_ref().is_none_or(|outage| outage.channel != seen.channel) {
-            let last = breaker.trouble().map(|(error, _)| error.to_string()).unwrap_or_default();
-            let (side, what) = (seen.channel.side(), seen.channel.words());
+            let last = breaker.last_error().map(|(error, _)| error.to_string()).unwrap_or_default();
+            let (side, what) = (seen.channel.side(), seen.channel.describe());
             tracing::warn!(%side, what, cause = seen.cause, last, "outage: messages are kept, one is tried now and then");
         }
-        let row = breaker.in_a_row(seen.channel);
+        let row = breaker.consecutive_failures(seen.channel);
         let outage = self.outage.get_or_insert_with(|| Waiting::new(seen.channel, row));
         outage.channel = seen.channel;
         tokio::select! {
             biased;
-            () = breaker.recovered() => {}
+            () = breaker.wait_until_closed() => {}
             () = outage.pause(breaker) => {}
         }
     }
 
     /// A message went out.
-    pub fn sent(&mut self, job: JoinHandle<()>) {
+    pub fn watch(&mut self, job: JoinHandle<()>) {
         if let Some(outage) = &mut self.outage {
             outage.out = Some((job, outage.row));
         }
@@ -77,16 +77,16 @@ impl Waiting {
     async fn pause(&mut self, breaker: &Breaker) {
         if let Some((job, row)) = &mut self.out {
             let _ = job.await;
-            let showed_nothing = breaker.in_a_row(self.channel) == *row;
+            let showed_nothing = breaker.consecutive_failures(self.channel) == *row;
             self.out = None;
-            self.row = breaker.in_a_row(self.channel);
+            self.row = breaker.consecutive_failures(self.channel);
             if showed_nothing {
                 return;
             }
         }
         let delay = self.delay();
         tokio::time::sleep(delay).await;
-        self.row = breaker.in_a_row(self.channel);
+        self.row = breaker.consecutive_failures(self.channel);
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
         let (breaker, mut probe) = (Breaker::default(), Probe::default());
         (0..10).for_each(|_| breaker.failed(Channel::DestinationWrites, "denied"));
         probe.wait(&breaker).await;
-        probe.sent(tokio::spawn(std::future::pending()));
+        probe.watch(tokio::spawn(std::future::pending()));
         assert!(tokio::time::timeout(FIRST * 11 / 10, probe.wait(&breaker)).await.is_err());
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::notice::Reason;
+use crate::shutdown::ShutdownReason;
 use skyferry_core::queue::QueueTraits;
-use skyferry_sqlite::Embedded;
+use skyferry_sqlite::SqliteFile;
 
 const STEADY: Duration = Duration::from_millis(100);
-const EMPTY: Until = Until::Empty { steady: STEADY };
+const EMPTY: DrainUntil = DrainUntil::Empty { steady: STEADY };
 
 /// An embedded queue with so many messages, and a drain's other half.
 struct Bench {
@@ -29,7 +29,7 @@ impl Bench {
             max_receives: None,
             dead_letters: None,
         };
-        let file = Embedded::open(&dir.path().join("state")).expect("opened");
+        let file = SqliteFile::open(&dir.path().join("state")).expect("opened");
         let queue: Arc<dyn Queue> = Arc::new(file.queue("q", traits).await.expect("a queue"));
         let bodies: Vec<String> = (0..messages).map(|n| n.to_string()).collect();
         queue.send(&bodies).await.expect("sent");
@@ -37,10 +37,10 @@ impl Bench {
         Bench { queue, metrics, breaker, shutdown, _dir: dir }
     }
 
-    fn drain(&self, objects: usize, work: Work) -> Drain {
-        let pace = Arc::new(Pace::new(64 << 20, 0).with_objects(objects));
+    fn drain(&self, objects: usize, work: JobRunner) -> Drain {
+        let limiter = Arc::new(Limiter::new(64 << 20, 0).with_objects(objects));
         let (breaker, metrics) = (self.breaker.clone(), self.metrics.clone());
-        Drain::new(self.queue.clone(), pace, breaker, Rest::default(), metrics, work)
+        Drain::new(self.queue.clone(), limiter, breaker, PauseWatch::default(), metrics, work)
     }
 
     async fn left(&self) -> u64 {
@@ -50,7 +50,7 @@ impl Bench {
 }
 
 /// A job as a function of the message and `stop`; `true` deletes the message, `false` gives it back at once.
-fn work<F>(queue: &Arc<dyn Queue>, job: impl Fn(Message, CancellationToken) -> F + Send + Sync + 'static) -> Work
+fn work<F>(queue: &Arc<dyn Queue>, job: impl Fn(Message, CancellationToken) -> F + Send + Sync + 'static) -> JobRunner
 where
     F: Future<Output = bool> + Send + 'static,
 {
@@ -75,7 +75,7 @@ async fn until_empty_ends_when_every_message_has_ended() {
         async { true }
     });
     let drained = bench.drain(8, job).run(EMPTY, bench.shutdown.clone()).await;
-    assert_eq!((drained, bench.left().await), (Drained::default(), 0));
+    assert_eq!((drained, bench.left().await), (DrainReport::default(), 0));
     assert!((1..=8).contains(&most.load(Relaxed)), "no more than there is room for");
     assert_eq!(bench.metrics.inflight_objects.get(), 0);
 }
@@ -97,7 +97,7 @@ async fn a_panicking_job_takes_no_other_with_it_and_its_message_comes_back() {
         true
     });
     let drained = bench.drain(8, job).run(EMPTY, bench.shutdown.clone()).await;
-    assert_eq!((drained, bench.left().await), (Drained { panicked: 1, aborted: 0 }, 0));
+    assert_eq!((drained, bench.left().await), (DrainReport { panicked: 1, aborted: 0 }, 0));
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_stop_reaches_the_jobs_and_nothing_more_is_received() {
     let job = work(&bench.queue, move |message, stop| {
         bodies.lock().unwrap().push(message.body);
         if shutdown.reason().is_none() {
-            shutdown.request(Reason::Terminate);
+            shutdown.request(ShutdownReason::Terminate);
         }
         async move {
             stop.cancelled().await;
@@ -116,8 +116,8 @@ async fn a_stop_reaches_the_jobs_and_nothing_more_is_received() {
         }
     });
     let begun = Instant::now();
-    let drained = bench.drain(8, job).run(Until::Stopped, bench.shutdown.clone()).await;
-    assert_eq!((drained, bench.left().await), (Drained::default(), 30));
+    let drained = bench.drain(8, job).run(DrainUntil::Stopped, bench.shutdown.clone()).await;
+    assert_eq!((drained, bench.left().await), (DrainReport::default(), 30));
     assert!(seen.lock().unwrap().len() <= 8 && begun.elapsed() < Duration::from_secs(5));
     let again = bench.queue.receive(10, Duration::ZERO).await.expect("received");
     assert_eq!(again.len(), 10, "visible at once");
@@ -127,9 +127,9 @@ async fn a_stop_reaches_the_jobs_and_nothing_more_is_received() {
 async fn an_idle_agent_stops_within_seconds() {
     let bench = Bench::new(0).await;
     let drain = bench.drain(8, work(&bench.queue, |_, _| async { true }));
-    let running = tokio::spawn(drain.run(Until::Stopped, bench.shutdown.clone()));
+    let running = tokio::spawn(drain.run(DrainUntil::Stopped, bench.shutdown.clone()));
     tokio::time::sleep(Duration::from_millis(50)).await;
-    bench.shutdown.request(Reason::Terminate);
+    bench.shutdown.request(ShutdownReason::Terminate);
     tokio::time::timeout(Duration::from_secs(3), running).await.expect("in time").expect("no panic");
 }
 
@@ -142,9 +142,9 @@ async fn a_message_that_arrives_while_draining_is_given_back_at_once() {
         seen.store(true, Relaxed);
         async { true }
     });
-    let running = tokio::spawn(bench.drain(8, job).run(Until::Stopped, bench.shutdown.clone()));
+    let running = tokio::spawn(bench.drain(8, job).run(DrainUntil::Stopped, bench.shutdown.clone()));
     tokio::time::sleep(Duration::from_millis(50)).await;
-    bench.shutdown.request(Reason::Terminate);
+    bench.shutdown.request(ShutdownReason::Terminate);
     bench.queue.send(&["late".into()]).await.expect("sent");
     running.await.expect("no panic");
     let again = bench.queue.receive(1, Duration::ZERO).await.expect("received");
@@ -156,10 +156,10 @@ async fn a_second_request_gives_up_at_once() {
     let bench = Bench::new(3).await;
     let shutdown = bench.shutdown.clone();
     let job = work(&bench.queue, move |_, _| {
-        shutdown.request(Reason::Interrupt);
+        shutdown.request(ShutdownReason::Interrupt);
         std::future::pending()
     });
-    let running = bench.drain(8, job).run(Until::Stopped, bench.shutdown.clone());
+    let running = bench.drain(8, job).run(DrainUntil::Stopped, bench.shutdown.clone());
     let drained = tokio::time::timeout(Duration::from_secs(3), running).await.expect("in time");
     assert!(drained.aborted > 0, "jobs that never end are given up");
     assert_eq!(bench.left().await, 3);
@@ -185,6 +185,6 @@ async fn in_an_outage_one_message_at_a_time_is_tried_and_a_success_lets_all_thro
     assert!(tried.load(Relaxed) <= 16, "{tried:?}");
     assert_eq!((bench.breaker.outage().map(|o| o.channel), bench.left().await), (Some(Channel::DestinationWrites), 40));
     denied.store(false, Relaxed);
-    assert_eq!(running.await.expect("no panic"), Drained::default());
+    assert_eq!(running.await.expect("no panic"), DrainReport::default());
     assert_eq!((bench.breaker.outage(), bench.left().await), (None, 0));
 }

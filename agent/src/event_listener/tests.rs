@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use skyferry_core::queue::QueueTraits;
-use skyferry_sqlite::Embedded;
+use skyferry_sqlite::SqliteFile;
 
 use super::*;
 
@@ -24,7 +24,7 @@ struct Fixture {
 impl Fixture {
     async fn start(token: Option<&str>) -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = Embedded::open(&folder.path().join("state.db")).expect("opened");
+        let file = SqliteFile::open(&folder.path().join("state.db")).expect("opened");
         let minute = Duration::from_secs(60);
         let traits = QueueTraits { visibility: minute, retention: minute, max_receives: None, dead_letters: None };
         let queue: Arc<dyn Queue> = Arc::new(file.queue("events", traits).await.expect("a queue"));

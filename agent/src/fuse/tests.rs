@@ -1,11 +1,11 @@
 use super::*;
-use skyferry_sqlite::Embedded;
+use skyferry_sqlite::SqliteFile;
 
 const MANY: f64 = 0.5;
 
 fn ledger() -> (tempfile::TempDir, Arc<dyn Ledger>) {
     let dir = tempfile::tempdir().expect("a directory");
-    let file = Embedded::open(&dir.path().join("state")).expect("opened");
+    let file = SqliteFile::open(&dir.path().join("state")).expect("opened");
     (dir, Arc::new(file.ledger()))
 }
 
@@ -23,14 +23,14 @@ async fn few_deletions_pass_however_large_their_share() {
     assert_eq!(delete(&fuse, 600).await, ALWAYS);
     let blown = fuse.blown().expect("and one more blows it");
     assert_eq!((blown.deletions, blown.ended), (ALWAYS + 1, ALWAYS + 1));
-    (0..100_000).for_each(|_| fuse.ended());
+    (0..100_000).for_each(|_| fuse.count_ended());
     assert_eq!(delete(&fuse, 10).await, 0, "for good");
 }
 
 #[tokio::test]
 async fn many_deletions_pass_among_many_others() {
     let fuse = Fuse::new(MANY, None);
-    (0..10_000).for_each(|_| fuse.ended());
+    (0..10_000).for_each(|_| fuse.count_ended());
     assert_eq!(delete(&fuse, 9_000).await, 9_000);
     let all = Fuse::new(1.0, None);
     assert_eq!(delete(&all, 10_000).await, 10_000, "a share of 1 switches it off");
@@ -38,7 +38,7 @@ async fn many_deletions_pass_among_many_others() {
 
 #[test]
 fn what_is_longer_ago_than_the_window_does_not_count() {
-    let mut counts = Deletions::default();
+    let mut counts = DeletionCounts::default();
     let mut reserved = 0;
     for minute in 0..60 {
         for _ in 0..9 {
@@ -67,7 +67,7 @@ async fn fault_b11_three_agents_and_ten_restarts_delete_no_more_than_one() {
     }
     assert!((50..=ALWAYS).contains(&deleted), "{deleted}");
     assert_eq!(delete(&agent(), 10).await, 0);
-    assert!(Deletions::read(&*ledger).await.expect("read").is_some());
+    assert!(DeletionCounts::read(&*ledger).await.expect("read").is_some());
 }
 
 #[tokio::test]
@@ -83,17 +83,17 @@ async fn fault_b11_what_is_let_go_on_goes_on_in_every_agent() {
     let (_dir, ledger) = ledger();
     let mut fleet = [Fuse::new(MANY, Some(ledger.clone())), Fuse::new(MANY, Some(ledger.clone()))];
     assert_eq!(delete(&fleet[0], 600).await + delete(&fleet[1], 600).await, ALWAYS);
-    let held = Deletions::let_go(&*ledger).await.expect("let go").expect("taken").expect("it was blown");
+    let held = DeletionCounts::allow_all(&*ledger).await.expect("let go").expect("taken").expect("it was blown");
     assert_eq!(held.deletions, ALWAYS + 1);
-    assert_eq!(Deletions::read(&*ledger).await.expect("read"), None);
+    assert_eq!(DeletionCounts::read(&*ledger).await.expect("read"), None);
     assert_eq!(delete(&fleet[0], 1).await, 0, "it looks a few times a minute");
     for fuse in &mut fleet {
         fuse.look = Duration::ZERO;
         assert_eq!(delete(fuse, 600).await, 600);
         assert_eq!(fuse.blown(), None);
     }
-    let told = Deletions::let_go(&*ledger).await.expect("let go").expect("taken");
-    assert_eq!(told, None, "nothing was held back");
+    let reported = DeletionCounts::allow_all(&*ledger).await.expect("let go").expect("taken");
+    assert_eq!(reported, None, "nothing was held back");
 }
 
 /// Counted by the requests that a ledger gets.
@@ -101,7 +101,7 @@ async fn fault_b11_what_is_let_go_on_goes_on_in_every_agent() {
 async fn the_ledger_is_asked_for_few_of_many_deletions() {
     let (_dir, ledger) = ledger();
     let fuse = Fuse::new(MANY, Some(ledger.clone()));
-    (0..10_000).for_each(|_| fuse.ended());
+    (0..10_000).for_each(|_| fuse.count_ended());
     let mut changes = 0;
     let mut before = None;
     for _ in 0..1_000 {

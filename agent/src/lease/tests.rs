@@ -1,8 +1,8 @@
-//! `Book` is tested at chosen instants, the task against the embedded queue, which passes the queues' contract.
+//! `BreakerState` is tested at chosen instants, the task against the embedded queue, which passes the queues' contract.
 
 use super::*;
 use skyferry_core::queue::{Message, QueueTraits};
-use skyferry_sqlite::Embedded;
+use skyferry_sqlite::SqliteFile;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ fn a_lease_is_extended_after_a_third_of_its_visibility() {
     let (id, _) = insert(&mut book, start);
     assert_eq!(due(&mut book, start + 19 * MINUTE), (vec![], 0));
     assert_eq!(due(&mut book, start + 20 * MINUTE), (vec![id], 0));
-    book.extended(id, start + 20 * MINUTE);
+    book.mark_extended(id, start + 20 * MINUTE);
     assert_eq!(due(&mut book, start + 39 * MINUTE), (vec![], 0));
     assert_eq!(due(&mut book, start + 40 * MINUTE), (vec![id], 0));
 }
@@ -59,7 +59,7 @@ fn an_answer_that_comes_after_the_lease_was_given_up_does_not_revive_it() {
     let (mut book, start) = (Book::new(HOUR), Instant::now());
     let (id, _) = insert(&mut book, start);
     due(&mut book, start + 59 * MINUTE);
-    book.extended(id, start + 20 * MINUTE);
+    book.mark_extended(id, start + 20 * MINUTE);
     assert!(!book.is_held(id));
     assert!(book.plan().is_none());
 }
@@ -94,7 +94,7 @@ fn a_lease_with_an_earlier_need_than_planned_wakes_the_task() {
 async fn received(visibility: Duration) -> (tempfile::TempDir, Arc<dyn Queue>, Message) {
     let dir = tempfile::tempdir().expect("a directory");
     let traits = QueueTraits { visibility, retention: HOUR, max_receives: None, dead_letters: None };
-    let file = Embedded::open(&dir.path().join("state")).expect("opened");
+    let file = SqliteFile::open(&dir.path().join("state")).expect("opened");
     let queue: Arc<dyn Queue> = Arc::new(file.queue("q", traits).await.expect("a queue"));
     queue.send(&["body".into()]).await.expect("sent");
     let message = queue.receive(1, HOUR).await.expect("received").remove(0);
@@ -106,7 +106,7 @@ async fn a_held_message_stays_invisible_far_beyond_its_visibility() {
     let visibility = Duration::from_millis(1500);
     let (_dir, queue, message) = received(visibility).await;
     let job = CancellationToken::new();
-    let lease = Keeper::new(queue.clone()).hold(&message.receipt, Instant::now(), job.clone());
+    let lease = LeaseKeeper::new(queue.clone()).hold(&message.receipt, Instant::now(), job.clone());
     assert!(queue.receive(1, visibility * 2).await.expect("asked").is_empty());
     assert!(lease.is_held() && !job.is_cancelled());
     lease.end().await;
@@ -120,7 +120,7 @@ async fn a_job_whose_message_somebody_else_has_is_cancelled() {
     let (_dir, queue, message) = received(visibility).await;
     queue.delete(&message.receipt).await.expect("deleted");
     let job = CancellationToken::new();
-    let lease = Keeper::new(queue).hold(&message.receipt, Instant::now(), job.clone());
+    let lease = LeaseKeeper::new(queue).hold(&message.receipt, Instant::now(), job.clone());
     job.cancelled().await;
     assert!(!lease.is_held());
 }
@@ -129,7 +129,7 @@ async fn a_job_whose_message_somebody_else_has_is_cancelled() {
 async fn a_dropped_lease_lets_the_message_become_visible() {
     let visibility = Duration::from_millis(300);
     let (_dir, queue, message) = received(visibility).await;
-    let keeper = Keeper::new(queue.clone());
+    let keeper = LeaseKeeper::new(queue.clone());
     drop(keeper.hold(&message.receipt, Instant::now(), CancellationToken::new()));
     assert_eq!(queue.receive(1, HOUR).await.expect("received").len(), 1);
 }

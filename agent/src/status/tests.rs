@@ -2,16 +2,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::notice::Reason;
-use crate::pace::Channel;
+use crate::limits::Channel;
+use crate::shutdown::ShutdownReason;
 use skyferry_core::metrics::Outcome;
 
-fn view() -> View {
-    View {
+fn view() -> StatusView {
+    StatusView {
         metrics: Arc::default(),
         breaker: Arc::default(),
         fuse: Arc::new(Fuse::new(0.5, None)),
-        rest: Rest::default(),
+        rest: PauseWatch::default(),
         shutdown: Shutdown::default(),
         recent: Recent::default(),
         queue: "events".into(),
@@ -19,7 +19,7 @@ fn view() -> View {
     }
 }
 
-async fn serve(view: &View) -> SocketAddr {
+async fn serve(view: &StatusView) -> SocketAddr {
     let status = Status::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
     let address = status.address();
     tokio::spawn(status.serve(view.clone(), CancellationToken::new()));
@@ -60,7 +60,7 @@ async fn every_page_is_there_and_nothing_else() {
 async fn a_draining_agent_lives_and_is_not_ready() {
     let view = view();
     let address = serve(&view).await;
-    view.shutdown.request(Reason::Terminate);
+    view.shutdown.request(ShutdownReason::Terminate);
     assert_eq!((get(address, "/healthz").await.0, get(address, "/readyz").await.0), (200, 503));
     assert!(get(address, "/status.json").await.1.contains("\"draining\":true"));
 }
@@ -68,7 +68,7 @@ async fn a_draining_agent_lives_and_is_not_ready() {
 #[tokio::test]
 async fn the_report_has_the_names_that_the_page_reads() {
     let view = view();
-    view.metrics.outcome(Outcome::Copied);
+    view.metrics.count_outcome(Outcome::Copied);
     (0..9).for_each(|_| view.breaker.failed(Channel::DestinationWrites, "denied"));
     let report = serde_json::to_value(Report::of(&view)).expect("JSON");
     assert_eq!(report["copied"], 1);

@@ -9,11 +9,11 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{Agent, WiringError};
-use crate::drain::{self, Drain, Drained, Work};
-use crate::emf::Emf;
-use crate::job::{self, Context};
-use crate::notice::Shutdown;
-use crate::pause::{Pause, Rest};
+use crate::drain::{self, Drain, DrainReport, JobRunner};
+use crate::emf::EmfLogger;
+use crate::job::{self, JobContext};
+use crate::pause::{Pause, PauseWatch};
+use crate::shutdown::Shutdown;
 
 /// How long the ledger is asked whether the fleet is paused.
 const LOOK: Duration = Duration::from_secs(5);
@@ -37,16 +37,16 @@ impl Drop for OneOf {
 impl Agent {
     /// Works on the first queue until `messages` of its messages have been worked on, or `shutdown`. A queue that has no more
     /// to give ends its receives with `shutdown.stop`, which is set here.
-    pub async fn work_on(&self, messages: usize, shutdown: &Shutdown) -> Drained {
-        let Some(context) = self.contexts.first().filter(|_| messages > 0) else { return Drained::default() };
+    pub async fn work_on(&self, messages: usize, shutdown: &Shutdown) -> DrainReport {
+        let Some(context) = self.contexts.first().filter(|_| messages > 0) else { return DrainReport::default() };
         let end = CancellationToken::new();
         let _end = end.clone().drop_guard();
         if context.deletes {
             let fuse = context.fuse.clone();
-            tokio::spawn(async move { fuse.keep(end).await });
+            tokio::spawn(async move { fuse.run(end).await });
         }
         let left = Arc::new(Left { messages: AtomicUsize::new(messages), over: shutdown.stop.clone() });
-        drain(context, &left).run(drain::Until::Stopped, shutdown.clone()).await
+        drain(context, &left).run(drain::DrainUntil::Stopped, shutdown.clone()).await
     }
 
     /// Reads the ignore list and the bucket pairs again.
@@ -67,14 +67,14 @@ impl Agent {
     }
 
     /// Of these metrics, where the settings want them in the log.
-    pub fn emf(&self) -> Option<Emf> {
-        self.emf.then(|| Emf::new(self.metrics().clone(), self.names()))
+    pub fn emf(&self) -> Option<EmfLogger> {
+        self.emf.then(|| EmfLogger::new(self.metrics().clone(), self.names()))
     }
 }
 
-fn drain(context: &Arc<Context>, left: &Arc<Left>) -> Drain {
+fn drain(context: &Arc<JobContext>, left: &Arc<Left>) -> Drain {
     let (shared, left) = (context.clone(), left.clone());
-    let work: Work = Arc::new(move |message, lease, cancelled, stop| {
+    let work: JobRunner = Arc::new(move |message, lease, cancelled, stop| {
         let (context, one) = (shared.clone(), OneOf(left.clone()));
         async move {
             let _one = one;
@@ -82,6 +82,6 @@ fn drain(context: &Arc<Context>, left: &Arc<Left>) -> Drain {
         }
         .boxed()
     });
-    let Context { queue, pace, breaker, metrics, .. } = &**context;
-    Drain::new(queue.clone(), pace.clone(), breaker.clone(), Rest::default(), metrics.clone(), work)
+    let JobContext { queue, limiter, breaker, metrics, .. } = &**context;
+    Drain::new(queue.clone(), limiter.clone(), breaker.clone(), PauseWatch::default(), metrics.clone(), work)
 }

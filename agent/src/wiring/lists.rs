@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::keys::{self, Unread};
-use super::{KeyRing, Keys, WiringError, circles};
+use super::keys::{self, ListError};
+use super::{AllCredentials, RoleCredentials, WiringError, copy_loops};
 use skyferry_config as config;
-use skyferry_config::{ListAt, Metadata, Settings};
-use skyferry_core::object::Key;
-use skyferry_core::route::{IgnoreList, Pairs, Route, Router, Routes};
+use skyferry_config::{ListLocation, MetadataEndpoints, Settings};
+use skyferry_core::model::Key;
+use skyferry_core::route::{BucketPairs, IgnoreList, LiveRoutes, Route, Router};
 
 const PERIOD: Duration = Duration::from_secs(60);
 /// While jobs wait for pairs that could not be read.
@@ -26,28 +26,28 @@ pub const DENIED: &str = "the bucket pairs may not be read here, so a job is fol
 pub const ALLOW: &str = r#"to check jobs against the pairs, allow this machine {"Effect":"Allow","Action":"ssm:GetParameter","Resource":"arn:aws:ssm:REGION:ACCOUNT:parameter/NAME"}, NAME being bucket_pairs"#;
 
 #[derive(Clone)]
-pub(super) struct Lists {
+pub(super) struct RouteLists {
     settings: Arc<Settings>,
     /// Source and destination: which service each is decides what a circle is.
-    keys: [Option<Keys>; 2],
+    keys: [Option<RoleCredentials>; 2],
 }
 
-impl Lists {
-    pub(super) fn of(settings: &Settings, keys: &KeyRing) -> Lists {
+impl RouteLists {
+    pub(super) fn of(settings: &Settings, keys: &AllCredentials) -> RouteLists {
         let keys = [keys.source.clone(), keys.destination.clone()];
-        Lists { settings: Arc::new(settings.clone()), keys }
+        RouteLists { settings: Arc::new(settings.clone()), keys }
     }
 
     /// As agents start: an ignore list must be there, because what it leaves out would be copied. Without their pairs only
     /// the jobs that need them wait.
     pub(super) async fn read(&self) -> Result<Router, WiringError> {
         let router = router(&self.settings).await?;
-        circles::refuse_circles(&self.settings, &router, [&self.keys[0], &self.keys[1]])?;
+        copy_loops::refuse_copy_loops(&self.settings, &router, [&self.keys[0], &self.keys[1]])?;
         Ok(router)
     }
 
     /// Until `end`, every minute and at each SIGHUP.
-    pub(super) async fn keep(self, routes: Routes, end: CancellationToken) {
+    pub(super) async fn run(self, routes: LiveRoutes, end: CancellationToken) {
         if self.settings.ignore_list.is_none() && self.settings.bucket_pairs.is_none() {
             return;
         }
@@ -60,7 +60,7 @@ impl Lists {
                     None => std::future::pending().await,
                 }
             };
-            let waiting = routes.now().without_pairs() == Some(&Pairs::Unread);
+            let waiting = routes.current().without_pairs() == Some(&BucketPairs::Unavailable);
             tokio::select! {
                 () = end.cancelled() => return,
                 () = asked => {}
@@ -81,10 +81,10 @@ impl Lists {
     }
 
     /// Reads them again, once.
-    pub(super) async fn refresh(&self, routes: &Routes) -> Result<(), WiringError> {
-        let router = self.read_again(&routes.now()).await?;
-        if router != *routes.now() {
-            warn_of_merged(&router);
+    pub(super) async fn refresh(&self, routes: &LiveRoutes) -> Result<(), WiringError> {
+        let router = self.read_again(&routes.current()).await?;
+        if router != *routes.current() {
+            warn_about_merged(&router);
             tracing::info!(pairs = router.pairs().len(), "the lists have changed, and are used from now on");
             routes.replace(router);
         }
@@ -92,14 +92,14 @@ impl Lists {
     }
 
     /// Why jobs that only bucket pairs can allow would wait, if they would.
-    pub(super) async fn trouble(&self) -> Result<(), WiringError> {
+    pub(super) async fn check_pairs(&self) -> Result<(), WiringError> {
         pairs(&self.settings).await.map(drop)
     }
 
     async fn read_again(&self, now: &Router) -> Result<Router, WiringError> {
         let (ignore, pairs) = (ignore_list(&self.settings, false).await?, pairs(&self.settings).await?);
         let router = now.clone().with_ignore_list(ignore).with_pairs(pairs);
-        circles::refuse_circles(&self.settings, &router, [&self.keys[0], &self.keys[1]])?;
+        copy_loops::refuse_copy_loops(&self.settings, &router, [&self.keys[0], &self.keys[1]])?;
         Ok(router)
     }
 }
@@ -110,17 +110,17 @@ pub(super) async fn router(settings: &Settings) -> Result<Router, WiringError> {
     let router = Router::new(settings.routes.iter().map(route).collect(), ignore)?;
     let pairs = pairs(settings).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "jobs that only bucket pairs can allow wait until these can be read");
-        Pairs::Unread
+        BucketPairs::Unavailable
     });
-    if pairs == Pairs::Denied {
+    if pairs == BucketPairs::Denied {
         tracing::warn!("{DENIED}; {ALLOW}");
     }
     let router = router.with_pairs(pairs);
-    warn_of_merged(&router);
+    warn_about_merged(&router);
     Ok(router)
 }
 
-fn warn_of_merged(router: &Router) {
+fn warn_about_merged(router: &Router) {
     for (one, other) in router.merged() {
         tracing::warn!("the bucket pairs {one} and {other} lead into one place: no key may be in both sources");
     }
@@ -129,7 +129,7 @@ fn warn_of_merged(router: &Router) {
 async fn ignore_list(settings: &Settings, warn: bool) -> Result<IgnoreList, WiringError> {
     let Some(at) = &settings.ignore_list else { return Ok(IgnoreList::default()) };
     let (name, read) = keys::list(at, &settings.metadata).await;
-    let file = read.map_err(|Unread { reason, .. }| WiringError::IgnoreList { at: name.clone(), reason })?;
+    let file = read.map_err(|ListError { reason, .. }| WiringError::IgnoreList { at: name.clone(), reason })?;
     let by_key = settings.ignore_by_key;
     let (ignore, warnings) = IgnoreList::parse(&file);
     // By the key alone a pattern without a bucket means something.
@@ -139,16 +139,16 @@ async fn ignore_list(settings: &Settings, warn: bool) -> Result<IgnoreList, Wiri
     Ok(if by_key { ignore.also_by_key() } else { ignore })
 }
 
-async fn pairs(settings: &Settings) -> Result<Pairs, WiringError> {
-    let Some(at) = &settings.bucket_pairs else { return Ok(Pairs::Known(Vec::new())) };
+async fn pairs(settings: &Settings) -> Result<BucketPairs, WiringError> {
+    let Some(at) = &settings.bucket_pairs else { return Ok(BucketPairs::Known(Vec::new())) };
     match read_pairs(at, &settings.metadata).await {
-        Ok(pairs) => Ok(Pairs::Known(pairs.iter().map(route).collect())),
-        Err((_, Unread { denied: true, .. })) if settings.follow_jobs => Ok(Pairs::Denied),
-        Err((at, Unread { reason, .. })) => Err(WiringError::BucketPairs { at, reason }),
+        Ok(pairs) => Ok(BucketPairs::Known(pairs.iter().map(route).collect())),
+        Err((_, ListError { denied: true, .. })) if settings.follow_jobs => Ok(BucketPairs::Denied),
+        Err((at, ListError { reason, .. })) => Err(WiringError::BucketPairs { at, reason }),
     }
 }
 
-fn route(route: &config::Route) -> Route {
+fn route(route: &config::RouteSettings) -> Route {
     Route {
         source_bucket: route.source_bucket.as_deref().map(Arc::from),
         source_prefix: Key::from(route.source_prefix.as_str()),
@@ -160,13 +160,19 @@ fn route(route: &config::Route) -> Route {
 }
 
 /// The predecessors' bucket pairs as routes. The error names the list.
-pub async fn bucket_pairs(at: &ListAt, metadata: &Metadata) -> Result<Vec<config::Route>, WiringError> {
-    read_pairs(at, metadata).await.map_err(|(at, Unread { reason, .. })| WiringError::BucketPairs { at, reason })
+pub async fn bucket_pairs(
+    at: &ListLocation,
+    metadata: &MetadataEndpoints,
+) -> Result<Vec<config::RouteSettings>, WiringError> {
+    read_pairs(at, metadata).await.map_err(|(at, ListError { reason, .. })| WiringError::BucketPairs { at, reason })
 }
 
-async fn read_pairs(at: &ListAt, metadata: &Metadata) -> Result<Vec<config::Route>, (String, Unread)> {
+async fn read_pairs(
+    at: &ListLocation,
+    metadata: &MetadataEndpoints,
+) -> Result<Vec<config::RouteSettings>, (String, ListError)> {
     let (name, read) = keys::list(at, metadata).await;
-    let wrong = |reason| Unread { reason, denied: false };
+    let wrong = |reason| ListError { reason, denied: false };
     let text = read.and_then(|text| String::from_utf8(text).map_err(|error| wrong(error.to_string())));
-    text.and_then(|text| config::pairs::parse(&text).map_err(wrong)).map_err(|unread| (name, unread))
+    text.and_then(|text| config::bucket_pairs::parse(&text).map_err(wrong)).map_err(|unread| (name, unread))
 }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use skyferry_providers::Cached;
 
 use super::WiringError;
-use super::keys::{KeyRing, Keys};
-use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions, Row, Times};
+use super::keys::{AllCredentials, RoleCredentials};
+use skyferry_aws::dynamodb::{self, DumpRow, DynamoLedger, DynamoOptions, TimeFormat};
 use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
 use skyferry_config as config;
-use skyferry_config::{Credentials, Endpoint, LedgerTimes, Provider, Settings};
+use skyferry_config::{CredentialSettings, Endpoint, LedgerTimeFormat, ProviderSettings, Settings};
 use skyferry_core::ledger::Ledger;
 use skyferry_core::ledger::none::NoLedger;
 use skyferry_core::queue::{Queue, QueueTraits};
-use skyferry_sqlite::Embedded;
-use skyferry_sqlite::queue::EmbeddedQueue;
+use skyferry_sqlite::SqliteFile;
+use skyferry_sqlite::queue::SqliteQueue;
 
 /// The queue's name in an embedded file.
 pub const EMBEDDED_QUEUE: &str = "events";
@@ -36,17 +36,17 @@ const STEADY_ENDPOINT: Duration = Duration::from_secs(3);
 const STEADY_AWS: Duration = Duration::from_secs(60);
 
 /// What the settings name, opened.
-pub(super) struct Opened {
+pub(super) struct OpenedQueues {
     /// In the settings' order.
     pub queues: Vec<Arc<dyn Queue>>,
     /// The first of them, where it is embedded: it can be fed.
-    pub embedded: Option<Arc<EmbeddedQueue>>,
+    pub embedded: Option<Arc<SqliteQueue>>,
     /// All share it.
     pub ledger: Arc<dyn Ledger>,
 }
 
-pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Result<Opened, WiringError> {
-    let mut files = Files::default();
+pub(super) async fn queues_and_ledger(settings: &Settings, keys: &AllCredentials) -> Result<OpenedQueues, WiringError> {
+    let mut files = SqliteFiles::default();
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
     let mut embedded = None;
     for (place, queue) in settings.queues.iter().enumerate() {
@@ -55,32 +55,32 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &KeyRing) -> Re
             return Err(WiringError::Section { section: "[[queues]]", reason });
         }
         queues.push(match queue {
-            config::Queue::Embedded { path, .. } => {
+            config::QueueSettings::Embedded { path, .. } => {
                 let queue = Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
                 embedded = embedded.or_else(|| (place == 0).then(|| queue.clone()));
                 queue
             }
-            config::Queue::Sqs { queue, region, endpoint } => {
+            config::QueueSettings::Sqs { queue, region, endpoint } => {
                 Arc::new(sqs(queue, region, endpoint, &keys.queue).await?)
             }
         });
     }
-    Ok(Opened { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
+    Ok(OpenedQueues { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
 }
 
 /// Where events come over HTTP, each with the place of its queue.
-pub(super) fn listeners(settings: &Settings) -> Vec<(config::EventListener, usize)> {
-    let of = |queue: &config::Queue| match queue {
-        config::Queue::Embedded { events, .. } => events.clone(),
-        config::Queue::Sqs { .. } => None,
+pub(super) fn listeners(settings: &Settings) -> Vec<(config::EventListenerSettings, usize)> {
+    let of = |queue: &config::QueueSettings| match queue {
+        config::QueueSettings::Embedded { events, .. } => events.clone(),
+        config::QueueSettings::Sqs { .. } => None,
     };
     settings.queues.iter().enumerate().filter_map(|(place, queue)| Some((of(queue)?, place))).collect()
 }
 
 /// The ledger alone, for who has a word for the fleet. Needs a runtime.
 pub async fn open_ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, WiringError> {
-    let keys = KeyRing::of_ledger(settings).await?;
-    ledger(settings, &keys, &mut Files::default()).await
+    let keys = AllCredentials::of_ledger(settings).await?;
+    ledger(settings, &keys, &mut SqliteFiles::default()).await
 }
 
 pub(super) fn sqs_options(
@@ -95,30 +95,34 @@ pub(super) fn sqs_options(
     SqsOptions { queue, region: region.clone(), endpoint: text(endpoint) }
 }
 
-async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> Result<Arc<dyn Ledger>, WiringError> {
+async fn ledger(
+    settings: &Settings,
+    keys: &Option<RoleCredentials>,
+    files: &mut SqliteFiles,
+) -> Result<Arc<dyn Ledger>, WiringError> {
     Ok(match &settings.ledger {
-        config::Ledger::Embedded { path } => {
+        config::LedgerSettings::Embedded { path } => {
             // Only in one file are the changes of both in one order.
             if settings
                 .queues
                 .iter()
-                .any(|queue| matches!(queue, config::Queue::Embedded { path: other, .. } if other != path))
+                .any(|queue| matches!(queue, config::QueueSettings::Embedded { path: other, .. } if other != path))
             {
                 tracing::warn!(
                     "[queue] and [ledger] are two files: a power cut can lose the record of a finished message"
                 );
             }
-            if settings.queues.iter().any(|queue| matches!(queue, config::Queue::Sqs { .. })) {
+            if settings.queues.iter().any(|queue| matches!(queue, config::QueueSettings::Sqs { .. })) {
                 tracing::warn!(
                     "[ledger] is a file of this machine: no other agent may work on this SQS queue; several need dynamodb"
                 );
             }
             Arc::new(files.open(path)?.ledger())
         }
-        config::Ledger::DynamoDb { table, region, endpoint } => {
+        config::LedgerSettings::DynamoDb { table, region, endpoint } => {
             let times = match settings.ledger_times {
-                LedgerTimes::Sortable => Times::Sortable,
-                LedgerTimes::Predecessor => Times::Asctime,
+                LedgerTimeFormat::Sortable => TimeFormat::Sortable,
+                LedgerTimeFormat::Predecessor => TimeFormat::Asctime,
             };
             let mut options = dynamodb_options(table, region, endpoint);
             if let Some(id) = instance_id(settings).await {
@@ -126,7 +130,7 @@ async fn ledger(settings: &Settings, keys: &Option<Keys>, files: &mut Files) -> 
             }
             Arc::new(DynamoLedger::open(options, needed(keys, "[ledger]")?).await?.with_times(times))
         }
-        config::Ledger::None => {
+        config::LedgerSettings::None => {
             tracing::warn!(
                 "[ledger] kind = \"none\": what ended how is in the log only, two agents on one key are not kept apart, a \
                  large object starts again from its beginning after a crash, and left-over uploads stay until they are \
@@ -141,7 +145,7 @@ pub(super) async fn sqs(
     queue: &config::QueueName,
     region: &Option<String>,
     endpoint: &Option<Endpoint>,
-    keys: &Option<Keys>,
+    keys: &Option<RoleCredentials>,
 ) -> Result<Sqs, WiringError> {
     Ok(Sqs::open(sqs_options(queue, region, endpoint), needed(keys, "[queue]")?).await?)
 }
@@ -150,7 +154,7 @@ pub(super) async fn dynamodb(
     table: &str,
     region: &Option<String>,
     endpoint: &Option<Endpoint>,
-    keys: &Option<Keys>,
+    keys: &Option<RoleCredentials>,
 ) -> Result<DynamoLedger, WiringError> {
     Ok(DynamoLedger::open(dynamodb_options(table, region, endpoint), needed(keys, "[ledger]")?).await?)
 }
@@ -170,7 +174,7 @@ pub async fn create_table(settings: &Settings) -> Result<(String, Option<String>
 
 /// Hands on every record of the ledger's table, page by page, until `take` has enough; gives the table's name. Needs a
 /// runtime.
-pub async fn dump_table(settings: &Settings, take: impl FnMut(Vec<Row>) -> bool) -> Result<String, WiringError> {
+pub async fn dump_table(settings: &Settings, take: impl FnMut(Vec<DumpRow>) -> bool) -> Result<String, WiringError> {
     let (options, keys) = table(settings)?;
     let table = options.table.clone();
     dynamodb::dump(options, keys, take).await?;
@@ -179,7 +183,7 @@ pub async fn dump_table(settings: &Settings, take: impl FnMut(Vec<Row>) -> bool)
 
 fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringError> {
     let wrong = |reason: &str| WiringError::Section { section: "[ledger]", reason: reason.into() };
-    let config::Ledger::DynamoDb { table, region, endpoint } = &settings.ledger else {
+    let config::LedgerSettings::DynamoDb { table, region, endpoint } = &settings.ledger else {
         return Err(wrong("only kind = \"dynamodb\" has a table"));
     };
     let provider = settings.credentials.ledger.as_ref().ok_or_else(|| wrong("needs credentials"))?;
@@ -189,14 +193,14 @@ fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringErro
 
 /// Each embedded file is opened once, for it is locked.
 #[derive(Default)]
-pub(super) struct Files(HashMap<PathBuf, Embedded>);
+pub(super) struct SqliteFiles(HashMap<PathBuf, SqliteFile>);
 
-impl Files {
-    pub(super) fn open(&mut self, path: &Path) -> Result<Embedded, WiringError> {
+impl SqliteFiles {
+    pub(super) fn open(&mut self, path: &Path) -> Result<SqliteFile, WiringError> {
         if let Some(open) = self.0.get(path) {
             return Ok(open.clone());
         }
-        let file = Embedded::open(path)?;
+        let file = SqliteFile::open(path)?;
         self.0.insert(path.to_owned(), file.clone());
         Ok(file)
     }
@@ -211,7 +215,7 @@ pub(super) fn embedded_traits() -> QueueTraits {
     }
 }
 
-fn needed(keys: &Option<Keys>, section: &'static str) -> Result<Arc<Cached>, WiringError> {
+fn needed(keys: &Option<RoleCredentials>, section: &'static str) -> Result<Arc<Cached>, WiringError> {
     let cached = keys.as_ref().map(|keys| keys.cached.clone());
     cached.ok_or_else(|| WiringError::Section { section, reason: "needs credentials".into() })
 }
@@ -222,9 +226,9 @@ fn text(endpoint: &Option<Endpoint>) -> Option<String> {
 
 /// `i-…` of a machine of Amazon's whose own role is used, as the predecessors had it in `instanceID`.
 async fn instance_id(settings: &Settings) -> Option<String> {
-    let Credentials { source, destination, queue, ledger } = &settings.credentials;
+    let CredentialSettings { source, destination, queue, ledger } = &settings.credentials;
     let endpoint = [source, destination, queue, ledger].into_iter().find_map(|provider| match provider {
-        Some(Provider::Instance { endpoint }) => Some(endpoint),
+        Some(ProviderSettings::Instance { endpoint }) => Some(endpoint),
         _ => None,
     })?;
     skyferry_providers::instance_id(text(endpoint).or_else(|| text(&settings.metadata.amazon))).await
@@ -240,19 +244,21 @@ fn machine() -> String {
 }
 
 /// How long a fenced writer may still land something.
-pub(super) fn hold(ledger: &config::Ledger, queues: &[Arc<dyn Queue>]) -> Duration {
+pub(super) fn hold_time(ledger: &config::LedgerSettings, queues: &[Arc<dyn Queue>]) -> Duration {
     match ledger {
-        config::Ledger::Embedded { .. } => EMBEDDED_HOLD,
+        config::LedgerSettings::Embedded { .. } => EMBEDDED_HOLD,
         _ => queues.iter().map(|queue| queue.traits().visibility).fold(LEAST_HOLD, Duration::max),
     }
 }
 
 /// For all queues the longest that one of them needs.
-pub(super) fn steady(queues: &[config::Queue]) -> Duration {
+pub(super) fn steady(queues: &[config::QueueSettings]) -> Duration {
     let each = queues.iter().map(|queue| match queue {
-        config::Queue::Embedded { .. } => STEADY_EMBEDDED,
-        config::Queue::Sqs { endpoint: Some(own), .. } if !own.host().contains(".amazonaws.com") => STEADY_ENDPOINT,
-        config::Queue::Sqs { .. } => STEADY_AWS,
+        config::QueueSettings::Embedded { .. } => STEADY_EMBEDDED,
+        config::QueueSettings::Sqs { endpoint: Some(own), .. } if !own.host().contains(".amazonaws.com") => {
+            STEADY_ENDPOINT
+        }
+        config::QueueSettings::Sqs { .. } => STEADY_AWS,
     });
     each.max().unwrap_or(STEADY_AWS)
 }

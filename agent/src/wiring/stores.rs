@@ -4,22 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::WiringError;
-use super::keys::Keys;
+use super::keys::RoleCredentials;
 use skyferry_config as config;
-use skyferry_config::{Dialect, Settings, Store};
+use skyferry_config::{S3Dialect, Settings, StoreSettings};
 use skyferry_core::error::Side;
 use skyferry_core::store::{Sink, Source};
 use skyferry_stores::directory::{Directory, DirectoryOptions};
 use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
-use skyferry_stores::s3::{Profile, S3, S3Options};
+use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
 /// One pool of connections for both sides.
 pub(super) fn transport(settings: &Settings) -> Result<Transport, WiringError> {
-    let plain = |store: &Store| match store {
-        Store::S3(s3) => s3.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https()),
-        Store::Gcs { endpoint } => !endpoint.is_https(),
-        Store::Directory { .. } => false,
+    let plain = |store: &StoreSettings| match store {
+        StoreSettings::S3(s3) => s3.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https()),
+        StoreSettings::Gcs { endpoint } => !endpoint.is_https(),
+        StoreSettings::Directory { .. } => false,
     };
     // The settings took plain http only where it is allowed, and every request goes to an endpoint of theirs.
     let allow_http = plain(&settings.source) || plain(&settings.destination);
@@ -29,28 +29,28 @@ pub(super) fn transport(settings: &Settings) -> Result<Transport, WiringError> {
 }
 
 /// A store of either side.
-pub(super) enum Opened {
+pub(super) enum OpenedStore {
     S3(Arc<S3>),
     Gcs(Arc<Gcs>),
     Directory(Arc<Directory>),
 }
 
-impl Opened {
+impl OpenedStore {
     /// As jobs see it. A decorator would be stacked here.
     pub(super) fn source(self) -> Arc<dyn Source> {
         match self {
-            Opened::S3(store) => store,
-            Opened::Gcs(store) => store,
-            Opened::Directory(store) => store,
+            OpenedStore::S3(store) => store,
+            OpenedStore::Gcs(store) => store,
+            OpenedStore::Directory(store) => store,
         }
     }
 
     /// As jobs see it. A decorator would be stacked here.
     pub(super) fn sink(self) -> Arc<dyn Sink> {
         match self {
-            Opened::S3(store) => store,
-            Opened::Gcs(store) => store,
-            Opened::Directory(store) => store,
+            OpenedStore::S3(store) => store,
+            OpenedStore::Gcs(store) => store,
+            OpenedStore::Directory(store) => store,
         }
     }
 }
@@ -59,20 +59,20 @@ impl Opened {
 pub(super) fn open(
     settings: &Settings,
     side: Side,
-    keys: Option<Keys>,
+    keys: Option<RoleCredentials>,
     transport: &Transport,
-) -> Result<Opened, WiringError> {
+) -> Result<OpenedStore, WiringError> {
     let store = if side == Side::Source { &settings.source } else { &settings.destination };
     Ok(match store {
-        Store::S3(store) => Opened::S3(Arc::new(s3(store, keys, side, transport)?)),
-        Store::Gcs { endpoint } => Opened::Gcs(Arc::new(gcs(endpoint, keys, side, transport)?)),
-        Store::Directory { path } => {
+        StoreSettings::S3(store) => OpenedStore::S3(Arc::new(s3(store, keys, side, transport)?)),
+        StoreSettings::Gcs { endpoint } => OpenedStore::Gcs(Arc::new(gcs(endpoint, keys, side, transport)?)),
+        StoreSettings::Directory { path } => {
             let route = settings.routes.first();
             let bucket = match side {
                 Side::Source => route.and_then(|route| route.source_bucket.as_deref()),
                 _ => route.map(|route| route.bucket.as_str()),
             };
-            Opened::Directory(Arc::new(directory(path, bucket, side)?))
+            OpenedStore::Directory(Arc::new(directory(path, bucket, side)?))
         }
     })
 }
@@ -88,20 +88,20 @@ fn directory(path: &Path, bucket: Option<&str>, side: Side) -> Result<Directory,
 }
 
 pub(super) fn s3(
-    settings: &config::S3,
-    keys: Option<Keys>,
+    settings: &config::S3Settings,
+    keys: Option<RoleCredentials>,
     side: Side,
     transport: &Transport,
 ) -> Result<S3, WiringError> {
     let section = section(side);
     let name = match settings.profile {
-        Dialect::Aws => "aws",
-        Dialect::AliyunOss => "aliyun-oss",
-        Dialect::Generic => "generic",
+        S3Dialect::Aws => "aws",
+        S3Dialect::AliyunOss => "aliyun-oss",
+        S3Dialect::Generic => "generic",
     };
     let wrong = |reason: String| WiringError::Section { section, reason };
     let options = S3Options {
-        profile: Profile::named(name).ok_or_else(|| wrong(format!("no profile {name}")))?,
+        profile: S3Profile::named(name).ok_or_else(|| wrong(format!("no profile {name}")))?,
         endpoint: settings.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
         region: settings.region.clone(),
         path_style: Some(settings.path_style),
@@ -112,7 +112,12 @@ pub(super) fn s3(
     S3::new(options, keys.cached, side, transport.clone()).map_err(|error| wrong(error.to_string()))
 }
 
-fn gcs(endpoint: &config::Endpoint, keys: Option<Keys>, side: Side, transport: &Transport) -> Result<Gcs, WiringError> {
+fn gcs(
+    endpoint: &config::Endpoint,
+    keys: Option<RoleCredentials>,
+    side: Side,
+    transport: &Transport,
+) -> Result<Gcs, WiringError> {
     let wrong = |reason: String| WiringError::Section { section: section(side), reason };
     let options = GcsOptions { endpoint: Some(endpoint.as_str().to_owned()) };
     let keys = keys.ok_or_else(|| wrong("needs credentials".into()))?;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::notice::Reason;
+use crate::shutdown::ShutdownReason;
 
 /// Settings in a directory of their own, whose sides are peers that nobody asks anything.
 fn settings(dir: &Path, toml: &str) -> Settings {
@@ -40,10 +40,10 @@ async fn an_agent_on_one_machine_is_built_and_ends_when_its_queue_is_empty() {
     let dir = tempfile::tempdir().expect("a directory");
     let agent = Agent::build(&settings(dir.path(), &routed("from", "to"))).await.expect("built");
     assert!(agent.check().await.expect("asked").contains("0 visible"));
-    let said = agent.description().join("\n");
-    assert!(said.contains("credentials from file") && !said.contains("hunter2"), "{said}");
-    let report = agent.run(Until::Empty, Shutdown::default()).await.expect("run");
-    assert!(!report.failed());
+    let expected = agent.description().join("\n");
+    assert!(expected.contains("credentials from file") && !expected.contains("hunter2"), "{expected}");
+    let report = agent.run(RunUntil::Empty, Shutdown::default()).await.expect("run");
+    assert!(!report.has_failures());
 }
 
 #[tokio::test]
@@ -52,8 +52,8 @@ async fn a_stopped_agent_gives_its_file_and_its_port_back() {
     for _ in 0..3 {
         let agent = Agent::build(&settings(dir.path(), &routed("from", "to"))).await.expect("built");
         let shutdown = Shutdown::default();
-        shutdown.request(Reason::Terminate);
-        agent.run(Until::Stopped, shutdown).await.expect("run");
+        shutdown.request(ShutdownReason::Terminate);
+        agent.run(RunUntil::Stopped, shutdown).await.expect("run");
     }
 }
 
@@ -65,9 +65,9 @@ fn routed(from: &str, to: &str) -> String {
 async fn a_route_that_writes_where_it_reads_is_refused() {
     // Both sides are the same endpoint, and so the same service.
     assert!(refused(&routed("to", "to")).await.contains("for ever"));
-    let apart = routed("to", "to").replacen("127.0.0.1:9\"", "127.0.0.1:10\"", 1);
+    let components = routed("to", "to").replacen("127.0.0.1:9\"", "127.0.0.1:10\"", 1);
     let dir = tempfile::tempdir().expect("a directory");
-    assert!(Agent::build(&settings(dir.path(), &apart)).await.is_ok());
+    assert!(Agent::build(&settings(dir.path(), &components)).await.is_ok());
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn amazon_and_amazon_in_china_are_two_services() {
     let service = |region: &str| {
         let text = toml(region) + "[credentials]\nsource = { provider = \"instance\" }\n";
         let settings = Settings::parse(Path::new("/x/agent.toml"), &text, &BTreeMap::new()).expect("settings");
-        circles::service(&settings.source, None)
+        copy_loops::service(&settings.source, None)
     };
     assert_eq!(service("us-west-2"), service("eu-north-1"));
     assert_ne!(service("us-west-2"), service("cn-north-1"));
@@ -111,7 +111,7 @@ async fn several_queues_are_drained_until_all_are_empty() {
         context.queue.send(std::slice::from_ref(&test_event)).await.expect("sent");
     }
     let contexts = agent.contexts.clone();
-    agent.run(Until::Empty, Shutdown::default()).await.expect("run");
+    agent.run(RunUntil::Empty, Shutdown::default()).await.expect("run");
     for context in contexts {
         assert!(context.queue.depth().await.expect("asked").is_empty());
     }
@@ -145,22 +145,25 @@ async fn each_of_the_four_says_whose_identity_it_uses_and_equal_ones_share_a_cac
          [queue]\nname = \"events\"\nregion = \"us-west-2\"\n[ledger]\ntable = \"copies\"\n[destination]\nbucket = \"to\"\n",
     );
     std::fs::copy(dir.path().join("keys.json"), dir.path().join("other.json")).expect("copied");
-    let keys = keys::KeyRing::open(&settings).await.expect("keys");
-    let shared = |a: &Option<Keys>, b: &Option<Keys>| {
+    let keys = keys::AllCredentials::open(&settings).await.expect("keys");
+    let shared = |a: &Option<RoleCredentials>, b: &Option<RoleCredentials>| {
         Arc::ptr_eq(&a.as_ref().expect("keys").cached, &b.as_ref().expect("keys").cached)
     };
     assert!(shared(&keys.source, &keys.queue) && shared(&keys.destination, &keys.ledger));
     assert!(!shared(&keys.source, &keys.destination));
-    let said = words::describe(&settings, &lists::router(&settings).await.expect("routes"), &keys).join("\n");
+    let expected = describe::describe(&settings, &lists::router(&settings).await.expect("routes"), &keys).join("\n");
     for (line, file) in [
         ("source: S3 in the region of its credentials, credentials from file ", "keys.json"),
         ("destination: Google Cloud Storage at https://storage.googleapis.com, credentials from file ", "other.json"),
         ("queue: SQS events in us-west-2, credentials from file ", "keys.json"),
         ("ledger: DynamoDB copies in the region of its credentials, credentials from file ", "other.json"),
     ] {
-        assert!(said.lines().any(|said| said.starts_with(line) && said.ends_with(file)), "{line}\n{said}");
+        assert!(
+            expected.lines().any(|expected| expected.starts_with(line) && expected.ends_with(file)),
+            "{line}\n{expected}"
+        );
     }
-    assert!(!said.contains("hunter2"));
+    assert!(!expected.contains("hunter2"));
 }
 
 #[tokio::test]

@@ -10,11 +10,11 @@
 //!   `SourceChanged` before its last chunk. That a program writes *while keeping all three* cannot be seen.
 //! - Writes are synced before they answer. What is ours lies in `.skyferry` in the root: on the same file system.
 
-mod beside;
 mod names;
 mod parts;
-mod place;
 mod read;
+mod root;
+mod sidecar;
 mod walk;
 mod write;
 
@@ -24,11 +24,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use self::place::{Place, Res};
-use self::walk::Walk;
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::{Expected, Key, Location, UploadId};
-use skyferry_core::plan::Limits;
+use self::root::{DirectoryRoot, DiskResult};
+use self::walk::DirectoryWalk;
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::{Expected, Key, Location, UploadId};
+use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::*;
 
 /// How much is read or written in one go by a thread that may block.
@@ -47,11 +47,11 @@ pub struct DirectoryOptions {
     pub create: bool,
 }
 
-/// A directory as `Source` and as `Sink`.
+/// A directory as `SourceReport` and as `Sink`.
 pub struct Directory {
-    place: Place,
+    place: DirectoryRoot,
     bucket: Arc<str>,
-    uploads: parts::Uploads,
+    uploads: parts::UploadTable,
     walks: Mutex<Vec<Resting>>,
 }
 
@@ -59,7 +59,7 @@ pub struct Directory {
 struct Resting {
     prefix: Key,
     token: String,
-    walk: Walk,
+    walk: DirectoryWalk,
 }
 
 /// What an error names.
@@ -71,33 +71,33 @@ struct Call {
 }
 
 impl Call {
-    fn error(&self, kind: Kind, why: impl Into<String>) -> CopyError {
+    fn error(&self, kind: ErrorKind, why: impl Into<String>) -> CopyError {
         CopyError::new(self.side, kind, self.operation, &self.at, why)
     }
 }
 
 /// Runs what may block where blocking is allowed. It runs to its end even if the caller goes away.
-async fn blocking<T: Send + 'static>(call: &Call, work: impl FnOnce() -> Res<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(call: &Call, work: impl FnOnce() -> DiskResult<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|trouble| trouble.at(call.side, call.operation, &call.at)),
-        Err(ended) => Err(call.error(Kind::Local, ended.to_string())),
+        Err(ended) => Err(call.error(ErrorKind::Local, ended.to_string())),
     }
 }
 
 impl Directory {
     /// Makes the root if asked to, and removes what dead processes left in it. Blocks for a moment.
     pub fn open(options: DirectoryOptions) -> Result<Directory> {
-        let place = Place { root: options.root };
+        let place = DirectoryRoot { root: options.root };
         if options.create {
             let at = Location::new(options.bucket.clone(), "");
             std::fs::create_dir_all(place.root())
-                .map_err(|error| place::Trouble::from(error).at(Side::Destination, "mkdir", &at))?;
+                .map_err(|error| root::DiskError::from(error).at(Side::Destination, "mkdir", &at))?;
             write::sweep(&place);
             if place.own_path("").exists() {
                 parts::sweep(&place);
             }
         }
-        Ok(Directory { place, bucket: options.bucket, uploads: parts::Uploads::default(), walks: Mutex::default() })
+        Ok(Directory { place, bucket: options.bucket, uploads: parts::UploadTable::default(), walks: Mutex::default() })
     }
 
     fn call(&self, side: Side, operation: &'static str, at: &Location) -> Result<Call> {
@@ -105,7 +105,7 @@ impl Directory {
         if at.bucket == self.bucket {
             return Ok(call);
         }
-        Err(call.error(Kind::BucketMissing, format!("this directory is called `{}`", self.bucket)))
+        Err(call.error(ErrorKind::BucketMissing, format!("this directory is called `{}`", self.bucket)))
     }
 
     async fn page(&self, side: Side, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
@@ -114,7 +114,7 @@ impl Directory {
             ListFrom::Start => (None, None),
             ListFrom::After(key) => (None, Some(key.clone())),
             ListFrom::Token(token) => {
-                let key = hex::decode(token).map_err(|_| call.error(Kind::Refused, "not a token of ours"))?;
+                let key = hex::decode(token).map_err(|_| call.error(ErrorKind::Refused, "not a token of ours"))?;
                 (self.take_walk(prefix, token), Some(Key::new(key)))
             }
         };
@@ -122,7 +122,7 @@ impl Directory {
         let listed = blocking(&call, move || {
             let mut walk = match resting {
                 Some(walk) => walk,
-                None => Walk::new(&place, &wanted, after.as_ref())?,
+                None => DirectoryWalk::new(&place, &wanted, after.as_ref())?,
             };
             let mut objects = Vec::new();
             while objects.len() < PAGE {
@@ -148,7 +148,7 @@ impl Directory {
         Ok(Page { objects, next })
     }
 
-    fn take_walk(&self, prefix: &Key, token: &str) -> Option<Walk> {
+    fn take_walk(&self, prefix: &Key, token: &str) -> Option<DirectoryWalk> {
         let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
         let found = walks.iter().position(|resting| resting.prefix == *prefix && resting.token == token)?;
         Some(walks.remove(found).walk)
@@ -162,13 +162,13 @@ impl Directory {
         walks.push(resting);
     }
 
-    async fn look(&self, call: Call, pin: Pin, settled: bool) -> Result<Option<Object>> {
+    async fn head_file(&self, call: Call, pin: Pin, settled: bool) -> Result<Option<Object>> {
         let (place, key) = (self.place.clone(), call.at.key.clone());
         blocking(&call, move || {
             let found = if settled { read::find_settled(&place, &key) } else { read::find(&place, &key) };
             let Some((_, state)) = found? else { return Ok(None) };
             read::check_pin(&state, &pin)?;
-            Ok(Some(beside::object(&place, &state)))
+            Ok(Some(sidecar::object(&place, &state)))
         })
         .await
     }
@@ -181,18 +181,18 @@ impl Source for Directory {
     }
 
     async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
-        self.look(self.call(Side::Source, "stat", at)?, pin.clone(), true).await
+        self.head_file(self.call(Side::Source, "stat", at)?, pin.clone(), true).await
     }
 
-    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
+    async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<OpenedObject>> {
         read::open(&self.place, self.call(Side::Source, "read", at)?, pin.clone(), range, true).await
     }
 }
 
 #[async_trait]
 impl Sink for Directory {
-    fn limits(&self) -> &Limits {
-        &Limits::DIRECTORY
+    fn limits(&self) -> &SinkLimits {
+        &SinkLimits::DIRECTORY
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -210,27 +210,33 @@ impl Sink for Directory {
     }
 
     async fn head(&self, at: &Location) -> Result<Option<Object>> {
-        self.look(self.call(Side::Destination, "stat", at)?, Pin::Newest, false).await
+        self.head_file(self.call(Side::Destination, "stat", at)?, Pin::Newest, false).await
     }
 
-    async fn open(&self, at: &Location) -> Result<Option<Opened>> {
+    async fn open(&self, at: &Location) -> Result<Option<OpenedObject>> {
         read::open(&self.place, self.call(Side::Destination, "read", at)?, Pin::Newest, None, false).await
     }
 
-    async fn put(&self, at: &Location, payload: Payload, with: &Attributes, expected: &Expected) -> Result<Published> {
+    async fn put(
+        &self,
+        at: &Location,
+        payload: Payload,
+        with: &WriteAttributes,
+        expected: &Expected,
+    ) -> Result<WriteResult> {
         write::put(&self.place, &self.call(Side::Destination, "write", at)?, payload, with, expected).await
     }
 
-    async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId> {
+    async fn begin(&self, at: &Location, with: &WriteAttributes) -> Result<UploadId> {
         parts::begin(&self.place, &self.call(Side::Destination, "begin", at)?, with).await
     }
 
-    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
+    async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<StoredPart> {
         let call = self.call(Side::Destination, "write part", at)?;
         parts::part(&self.place, &self.uploads, &call, upload, number, payload).await
     }
 
-    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
+    async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<StoredPart>>> {
         parts::parts(&self.place, &self.call(Side::Destination, "list parts", at)?, upload).await
     }
 
@@ -238,10 +244,10 @@ impl Sink for Directory {
         &self,
         at: &Location,
         upload: &UploadId,
-        parts: &[FinishedPart],
+        parts: &[CompletedPart],
         whole: &skyferry_core::digest::Digests,
         expected: &Expected,
-    ) -> Result<Published> {
+    ) -> Result<WriteResult> {
         let call = self.call(Side::Destination, "finish", at)?;
         parts::finish(&self.place, &self.uploads, &call, upload, (parts, whole), expected).await
     }

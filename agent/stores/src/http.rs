@@ -25,14 +25,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-pub use body::Body;
+pub use body::HttpBody;
 use connector::Connector;
 pub use connector::Pipes;
-use stall::{Incomings, watch};
+use stall::{IncomingBody, watch};
 
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::Location;
-use skyferry_core::roots;
+use skyferry_core::ca_roots;
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::Location;
 use skyferry_core::store::Chunks;
 
 /// Read and write buffers of one connection. Bounds the memory of a transfer; larger ones save no CPU.
@@ -77,7 +77,7 @@ impl Default for TransportOptions {
 impl TransportOptions {
     /// Adds the files that `SSL_CERT_FILE` and `AWS_CA_BUNDLE` name.
     pub fn with_environment(mut self) -> Self {
-        self.extra_roots.extend(roots::named());
+        self.extra_roots.extend(ca_roots::from_environment());
         self
     }
 }
@@ -85,7 +85,7 @@ impl TransportOptions {
 /// Why there is no transport; said at start-up.
 #[derive(Debug, thiserror::Error)]
 #[error("trusted certificates: {0}")]
-pub struct RootsError(String);
+pub struct CaRootsError(String);
 
 /// What a request is for: the words of its errors.
 #[derive(Clone, Debug)]
@@ -100,14 +100,14 @@ impl Call {
     pub fn new(side: Side, operation: &'static str, at: &Location) -> Self {
         Call { side, operation, at: at.clone() }
     }
-    pub fn error(&self, kind: Kind, answer: impl Into<String>) -> CopyError {
+    pub fn error(&self, kind: ErrorKind, answer: impl Into<String>) -> CopyError {
         CopyError::new(self.side, kind, self.operation, &self.at, answer)
     }
 }
 
 /// What a request does at the far side, if it arrives and its answer is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum RequestEffect {
     /// Nothing, or the same when sent again: a lost answer is `Unavailable`.
     Idempotent,
     /// It may have taken effect: a lost answer is `LostAnswer`.
@@ -122,15 +122,15 @@ pub struct Transport {
 }
 
 struct Pool {
-    client: Client<Connector, Body>,
+    client: Client<Connector, HttpBody>,
     /// The same with room for more headers, taken once an answer had too many.
-    roomy: Client<Connector, Body>,
+    roomy: Client<Connector, HttpBody>,
     needs_room: AtomicBool,
     allow_http: bool,
 }
 
 impl Transport {
-    pub fn new(options: &TransportOptions) -> Result<Self, RootsError> {
+    pub fn new(options: &TransportOptions) -> Result<Self, CaRootsError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(options.connect_timeout));
@@ -138,21 +138,21 @@ impl Transport {
         tcp.enforce_http(false);
         let mut tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
-            .map_err(|e| RootsError(e.to_string()))?
-            .with_root_certificates(trusted(&options.extra_roots)?)
+            .map_err(|e| CaRootsError(e.to_string()))?
+            .with_root_certificates(root_store(&options.extra_roots)?)
             .with_no_client_auth();
         tls.max_fragment_size = Some(TLS_RECORD);
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
-        Ok(Self::over(Connector::Network(connector), options))
+        Ok(Self::with_connector(Connector::Network(connector), options))
     }
 
     /// Over pipes in memory instead of the network: for tests in paused time.
     pub fn in_memory(pipes: Pipes, options: &TransportOptions) -> Self {
-        Self::over(Connector::Memory(pipes), options)
+        Self::with_connector(Connector::Memory(pipes), options)
     }
 
-    fn over(connector: Connector, options: &TransportOptions) -> Self {
+    fn with_connector(connector: Connector, options: &TransportOptions) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(CONNECTION_BUFFER);
         let client = builder.build(connector.clone());
@@ -162,7 +162,7 @@ impl Transport {
     }
 
     /// The same connections with more patience: completing a large upload may take minutes without a byte.
-    pub fn waiting_at_least(&self, patience: Duration) -> Self {
+    pub fn with_min_stall_timeout(&self, patience: Duration) -> Self {
         Transport { pool: self.pool.clone(), stall: self.stall.max(patience) }
     }
 
@@ -170,10 +170,15 @@ impl Transport {
     ///
     /// An error of the body's source comes out as itself. A request that was cut off before its last byte, or never
     /// reached a connection, is `Unavailable` (or `Stalled`): the far side cannot have acted on it.
-    pub async fn send(&self, call: &Call, mut request: Request<Body>, effect: Effect) -> Result<Answer, CopyError> {
+    pub async fn send(
+        &self,
+        call: &Call,
+        mut request: Request<HttpBody>,
+        effect: RequestEffect,
+    ) -> Result<HttpResponse, CopyError> {
         let Pool { client, roomy, needs_room, allow_http } = &*self.pool;
         if !allow_http && request.uri().scheme_str() != Some("https") {
-            return Err(call.error(Kind::Refused, "plain http is not allowed for this endpoint (allow_http)"));
+            return Err(call.error(ErrorKind::Refused, "plain http is not allowed for this endpoint (allow_http)"));
         }
         request.headers_mut().entry(header::USER_AGENT).or_insert_with(|| USER_AGENT.clone());
         if matches!(*request.method(), Method::PUT | Method::POST) {
@@ -187,7 +192,7 @@ impl Transport {
             biased;
             answer = client.request(request) => answer,
             () = watch(&sending, self.stall) => {
-                let kind = lost(effect, sending.is_complete()).unwrap_or(Kind::Stalled);
+                let kind = lost_answer_kind(effect, sending.is_complete()).unwrap_or(ErrorKind::Stalled);
                 return Err(call.error(kind, format!("{}: nothing moved for {} s", host(&uri), self.stall.as_secs())));
             }
         };
@@ -195,7 +200,7 @@ impl Transport {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
                 let (status, headers) = (parts.status, parts.headers);
-                Ok(Answer { status, headers, body, call: call.clone(), uri, stall: self.stall })
+                Ok(HttpResponse { status, headers, body, call: call.clone(), uri, stall: self.stall })
             }
             Err(error) => {
                 if let Some(own) = sending.failure() {
@@ -207,7 +212,7 @@ impl Transport {
                 if hyper.is_some_and(hyper::Error::is_parse_too_large) {
                     needs_room.store(true, Ordering::Relaxed);
                 }
-                let kind = lost(effect, !unsent && sending.is_complete()).unwrap_or(Kind::Unavailable);
+                let kind = lost_answer_kind(effect, !unsent && sending.is_complete()).unwrap_or(ErrorKind::Unavailable);
                 let verb = if error.is_connect() { "no connection to " } else { "" };
                 Err(call.error(kind, format!("{verb}{}: {}", host(&uri), cause(&error))))
             }
@@ -215,8 +220,8 @@ impl Transport {
     }
 }
 
-fn lost(effect: Effect, arrived_whole: bool) -> Option<Kind> {
-    (effect == Effect::Write && arrived_whole).then_some(Kind::LostAnswer)
+fn lost_answer_kind(effect: RequestEffect, arrived_whole: bool) -> Option<ErrorKind> {
+    (effect == RequestEffect::Write && arrived_whole).then_some(ErrorKind::LostAnswer)
 }
 
 /// Host and port, the scheme's own included: what a person looks for in a wrong endpoint.
@@ -236,14 +241,14 @@ fn cause(error: &dyn std::error::Error) -> String {
 
 /// The machine's authorities and the extra ones. The loader of the machine's own takes `SSL_CERT_FILE` as a
 /// replacement, which Skyferry promises not to: then the machine's bundle is read by its usual names.
-fn trusted(extra: &[PathBuf]) -> Result<rustls::RootCertStore, RootsError> {
+fn root_store(extra: &[PathBuf]) -> Result<rustls::RootCertStore, CaRootsError> {
     let mut store = rustls::RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(Ok(found)) = roots::left_out().map(CertificateDer::pem_file_iter) {
+    if let Some(Ok(found)) = ca_roots::overridden().map(CertificateDer::pem_file_iter) {
         store.add_parsable_certificates(found.flatten());
     }
     for path in extra {
-        let wrong = |e: &dyn std::fmt::Display| RootsError(format!("{}: {e}", path.display()));
+        let wrong = |e: &dyn std::fmt::Display| CaRootsError(format!("{}: {e}", path.display()));
         for certificate in CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))? {
             store.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
         }
@@ -252,7 +257,7 @@ fn trusted(extra: &[PathBuf]) -> Result<rustls::RootCertStore, RootsError> {
 }
 
 /// An answer whose body has not been read. Dropping it ends the connection if bytes are left.
-pub struct Answer {
+pub struct HttpResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     body: Incoming,
@@ -261,7 +266,7 @@ pub struct Answer {
     stall: Duration,
 }
 
-impl Answer {
+impl HttpResponse {
     /// A header's text, where it is text.
     pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -278,8 +283,8 @@ impl Answer {
     }
 
     /// A body whose length nobody says: its first bytes, `most` or a little more, and the rest where it has not ended.
-    pub async fn start(self, most: usize) -> Result<(Bytes, Option<Rest>), CopyError> {
-        let mut incomings = Incomings::new(self.body, self.call, self.uri, self.stall, None);
+    pub async fn start(self, most: usize) -> Result<(Bytes, Option<RemainingBody>), CopyError> {
+        let mut incomings = IncomingBody::new(self.body, self.call, self.uri, self.stall, None);
         let mut head = BytesMut::new();
         while head.len() < most {
             match incomings.next().await.transpose()? {
@@ -287,12 +292,12 @@ impl Answer {
                 None => return Ok((head.freeze(), None)),
             }
         }
-        Ok((head.freeze(), Some(Rest(incomings))))
+        Ok((head.freeze(), Some(RemainingBody(incomings))))
     }
 
     /// The body as it arrives, of exactly `length` bytes.
     pub fn chunks(self, length: u64) -> Chunks {
-        Box::pin(Incomings::new(self.body, self.call, self.uri, self.stall, Some(length)))
+        Box::pin(IncomingBody::new(self.body, self.call, self.uri, self.stall, Some(length)))
     }
 
     /// A small body whole. More than `SMALL_BODY` is refused.
@@ -307,12 +312,12 @@ impl Answer {
 
     async fn read_up_to(self, most: usize) -> Result<Bytes, CopyError> {
         let call = self.call.clone();
-        let too_long = || call.error(Kind::Nonsense, format!("an answer of more than {most} bytes"));
+        let too_long = || call.error(ErrorKind::InvalidAnswer, format!("an answer of more than {most} bytes"));
         let announced = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > most {
             return Err(too_long());
         }
-        let mut incomings = Incomings::new(self.body, self.call, self.uri, self.stall, None);
+        let mut incomings = IncomingBody::new(self.body, self.call, self.uri, self.stall, None);
         let Some(first) = incomings.next().await.transpose()? else {
             return Ok(Bytes::new());
         };
@@ -334,9 +339,9 @@ impl Answer {
 }
 
 /// What follows the start of a body.
-pub struct Rest(Incomings);
+pub struct RemainingBody(IncomingBody);
 
-impl Rest {
+impl RemainingBody {
     /// Exactly so many bytes.
     pub fn of(mut self, left: u64) -> Chunks {
         self.0.left = Some(left);
@@ -363,7 +368,7 @@ pub fn encode_query(text: &[u8], into: &mut String) {
 /// the protocol's question.
 ///
 /// (Not an `AsyncFnMut`: behind the traits' boxed futures the compiler cannot see that such a one is `Send`.)
-pub async fn again<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, CopyError>
+pub async fn retry_idempotent<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, CopyError>
 where
     F: Future<Output = Result<T, CopyError>>,
 {
@@ -371,7 +376,10 @@ where
         match attempt().await {
             Err(error)
                 if error.retry_after.is_none()
-                    && matches!(error.kind, Kind::Unavailable | Kind::Throttled | Kind::Nonsense) =>
+                    && matches!(
+                        error.kind,
+                        ErrorKind::Unavailable | ErrorKind::Throttled | ErrorKind::InvalidAnswer
+                    ) =>
             {
                 let jittered = rand::random_range(pause / 2..=pause);
                 tokio::time::sleep(Duration::from_millis(jittered)).await;

@@ -80,12 +80,12 @@ pub(super) fn decode(value: String) -> String {
         return bytes.map_or(value.clone(), |bytes| text(&bytes));
     }
     // A long value comes as several words, with blanks between them that are not its own.
-    let words: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(word).collect();
+    let words: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(decode_word).collect();
     let bytes = words.map(|words| words.concat()).filter(|bytes| std::str::from_utf8(bytes).is_ok());
     bytes.map_or(value, |bytes| text(&bytes))
 }
 
-fn word(word: &str) -> Option<Vec<u8>> {
+fn decode_word(word: &str) -> Option<Vec<u8>> {
     let inner = word.strip_prefix("=?")?.strip_suffix("?=")?;
     let (charset, rest) = inner.split_once('?')?;
     let (encoding, text) = rest.split_once('?')?;

@@ -34,15 +34,15 @@ use skyferry_providers::{Cached, Credentials};
 
 pub use super::xml_api::Addressing;
 pub use notification::Notification;
-pub use profile::{AWS, PROFILES, Profile};
+pub use profile::{AWS, PROFILES, S3Profile};
 
-use super::http::{Body, Transport};
-use super::xml_api::{self, Client, Dialect, Endpoint, Facts, Service};
-use sign::Signer;
-use skyferry_core::digest::{Digests, Stored, base64_crc32};
+use super::http::{HttpBody, Transport};
+use super::xml_api::{self, BucketEndpoint, Dialect, DialectTraits, XmlClient, XmlService};
+use sign::S3Signer;
+use skyferry_core::digest::{Digests, StoredDigests, base64_crc32};
 use skyferry_core::error::Side;
-use skyferry_core::object::{Expected, Key, Revision};
-use skyferry_core::plan::Limits;
+use skyferry_core::model::{Expected, Key, Revision};
+use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::Capabilities;
 
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-crc32c");
@@ -56,7 +56,7 @@ const FULL_OBJECT: HeaderValue = HeaderValue::from_static("FULL_OBJECT");
 /// Which S3, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub struct S3Options {
-    pub profile: &'static Profile,
+    pub profile: &'static S3Profile,
     /// `http(s)://host[:port]`; `None`: the profile's own in the region.
     pub endpoint: Option<String>,
     /// `None`: the credentials' own, else us-east-1.
@@ -83,7 +83,7 @@ impl Default for S3Options {
 
 /// Why the options make no client.
 #[derive(Debug, thiserror::Error)]
-pub enum BadOptions {
+pub enum S3OptionsError {
     #[error("endpoint {0:?} is not of the form https://host or https://host:port")]
     Endpoint(String),
     #[error("expected_owner is not an account number")]
@@ -93,7 +93,7 @@ pub enum BadOptions {
 /// One account at one service.
 #[derive(Debug)]
 pub struct S3 {
-    client: Client,
+    client: XmlClient,
     /// The settings' region and endpoint: what is known of a bucket without an answer.
     region: Option<Arc<str>>,
     is_fixed: bool,
@@ -105,35 +105,35 @@ impl S3 {
         credentials: Arc<Cached>,
         side: Side,
         transport: Transport,
-    ) -> Result<Self, BadOptions> {
+    ) -> Result<Self, S3OptionsError> {
         let profile = options.profile;
         let endpoint = match options.endpoint.as_deref().map(|text| text.trim_end_matches('/')) {
             Some(text) => {
-                let own = Endpoint::parse(text, profile.addressing, options.path_style);
-                Some(own.ok_or_else(|| BadOptions::Endpoint(text.to_owned()))?)
+                let own = BucketEndpoint::parse(text, profile.addressing, options.path_style);
+                Some(own.ok_or_else(|| S3OptionsError::Endpoint(text.to_owned()))?)
             }
-            None if profile.endpoint.is_none() => return Err(BadOptions::Endpoint(String::new())),
+            None if profile.endpoint.is_none() => return Err(S3OptionsError::Endpoint(String::new())),
             None => None,
         };
         let owner = options.expected_owner.as_deref().map(HeaderValue::from_str).transpose();
-        let owner = owner.map_err(|_| BadOptions::Owner)?;
+        let owner = owner.map_err(|_| S3OptionsError::Owner)?;
         let (region, is_fixed) = (options.region.as_deref().map(Arc::from), endpoint.is_some());
         let facts = facts(profile, is_fixed);
-        let amazon = Amazon { options, facts, endpoint, owner, signer: Signer::default() };
-        Ok(S3 { client: Client::new(Box::new(amazon), credentials, side, transport), region, is_fixed })
+        let amazon = Amazon { options, facts, endpoint, owner, signer: S3Signer::default() };
+        Ok(S3 { client: XmlClient::new(Box::new(amazon), credentials, side, transport), region, is_fixed })
     }
 }
 
-impl Service for S3 {
-    fn client(&self) -> &Client {
+impl XmlService for S3 {
+    fn client(&self) -> &XmlClient {
         &self.client
     }
 }
 
-fn facts(profile: &Profile, is_fixed: bool) -> Facts {
-    let Profile { conditional_put, conditional_finish, conditional_delete, checksums, trailers, .. } = *profile;
-    Facts {
-        limits: &Limits::S3,
+fn facts(profile: &S3Profile, is_fixed: bool) -> DialectTraits {
+    let S3Profile { conditional_put, conditional_finish, conditional_delete, checksums, trailers, .. } = *profile;
+    DialectTraits {
+        limits: &SinkLimits::S3,
         capabilities: Capabilities {
             conditional_put,
             conditional_finish,
@@ -162,10 +162,10 @@ fn facts(profile: &Profile, is_fixed: bool) -> Facts {
 /// The dialect: a profile with its settings.
 struct Amazon {
     options: S3Options,
-    facts: Facts,
-    endpoint: Option<Endpoint>,
+    facts: DialectTraits,
+    endpoint: Option<BucketEndpoint>,
     owner: Option<HeaderValue>,
-    signer: Signer,
+    signer: S3Signer,
 }
 
 impl fmt::Debug for Amazon {
@@ -175,11 +175,11 @@ impl fmt::Debug for Amazon {
 }
 
 impl Dialect for Amazon {
-    fn facts(&self) -> &Facts {
+    fn traits(&self) -> &DialectTraits {
         &self.facts
     }
 
-    fn endpoint(&self, region: &str) -> Option<Endpoint> {
+    fn endpoint(&self, region: &str) -> Option<BucketEndpoint> {
         let Amazon { options, .. } = self;
         self.endpoint.clone().or_else(|| options.profile.endpoint_in(region, options.path_style))
     }
@@ -190,7 +190,7 @@ impl Dialect for Amazon {
 
     fn sign(
         &self,
-        request: &mut Request<Body>,
+        request: &mut Request<HttpBody>,
         credentials: &Arc<Credentials>,
         region: &str,
         trailer: bool,
@@ -198,11 +198,11 @@ impl Dialect for Amazon {
         self.signer.sign(request, credentials, region, trailer, jiff::Timestamp::now().as_second())
     }
 
-    fn refuses(&self, key: &Key) -> Option<String> {
+    fn rejection(&self, key: &Key) -> Option<String> {
         key.as_str().is_none_or(str::is_empty).then(|| "an S3 key is UTF-8 and not empty".into())
     }
 
-    fn common(&self, headers: &mut HeaderMap) {
+    fn common_headers(&self, headers: &mut HeaderMap) {
         if self.options.request_payer {
             headers.insert("x-amz-request-payer", HeaderValue::from_static("requester"));
         }
@@ -211,7 +211,7 @@ impl Dialect for Amazon {
         }
     }
 
-    fn reads(&self, headers: &mut HeaderMap) {
+    fn read_headers(&self, headers: &mut HeaderMap) {
         headers.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
     }
 
@@ -228,16 +228,18 @@ impl Dialect for Amazon {
         })
     }
 
-    fn announce(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
+    fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
         let (name, value) = match self.options.profile {
-            Profile { checksums: true, .. } => (CHECKSUM, base64_crc32(known.unwrap_or_else(|| crc32c::crc32c(bytes)))),
-            Profile { content_md5: true, .. } => (CONTENT_MD5, STANDARD.encode(Md5::digest(bytes))),
+            S3Profile { checksums: true, .. } => {
+                (CHECKSUM, base64_crc32(known.unwrap_or_else(|| crc32c::crc32c(bytes))))
+            }
+            S3Profile { content_md5: true, .. } => (CONTENT_MD5, STANDARD.encode(Md5::digest(bytes))),
             _ => return None,
         };
         Some((name, HeaderValue::from_str(&value).ok()?))
     }
 
-    fn begins(&self, headers: &mut HeaderMap) {
+    fn initiate_headers(&self, headers: &mut HeaderMap) {
         if self.options.profile.checksums {
             headers.insert(CHECKSUM_ALGORITHM, HeaderValue::from_static("CRC32C"));
         }
@@ -246,7 +248,7 @@ impl Dialect for Amazon {
         }
     }
 
-    fn completes(&self, headers: &mut HeaderMap, whole: &Digests) {
+    fn complete_headers(&self, headers: &mut HeaderMap, whole: &Digests) {
         if let (true, Ok(sum)) = (self.options.profile.full_object, HeaderValue::from_str(&base64_crc32(whole.crc32c)))
         {
             headers.insert(CHECKSUM, sum);
@@ -255,7 +257,7 @@ impl Dialect for Amazon {
         }
     }
 
-    fn stored(&self, headers: &HeaderMap) -> Stored {
+    fn stored(&self, headers: &HeaderMap) -> StoredDigests {
         xml_api::stored_by_amazon(headers)
     }
 

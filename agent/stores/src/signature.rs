@@ -1,4 +1,4 @@
-//! A signature of version 4, Amazon's or Google's of the same make: what makes them differ is in a [`Scheme`].
+//! A signature of version 4, Amazon's or Google's of the same make: what makes them differ is in a [`SigningScheme`].
 //!
 //! This runs for every request, so the signing key is derived once a day and credential, and the canonical request
 //! goes straight into the hash instead of into a string. The body is never hashed for the signature: its checksum goes in a
@@ -17,10 +17,10 @@ const SECONDS_A_DAY: i64 = 86_400;
 /// The credentials hold a byte that no header can carry. Says nothing of which.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the credentials hold characters that cannot be sent in a header")]
-pub struct Unsendable;
+pub struct InvalidCredential;
 
 /// One make of the signature.
-pub struct Scheme {
+pub struct SigningScheme {
     pub algorithm: &'static str,
     /// What stands before the secret in the first key.
     pub before_secret: &'static str,
@@ -38,14 +38,14 @@ pub struct Scheme {
 
 /// Remembers the day's signing key.
 pub struct Keys {
-    scheme: &'static Scheme,
+    scheme: &'static SigningScheme,
     today: Mutex<Option<Arc<SigningKey>>>,
 }
 
 /// Derived from one secret for one day and region. Holds the credentials themselves, so that the comparison by address is
 /// sound.
 pub struct SigningKey {
-    scheme: &'static Scheme,
+    scheme: &'static SigningScheme,
     credentials: Arc<Credentials>,
     day: i64,
     region: Box<str>,
@@ -57,7 +57,7 @@ pub struct SigningKey {
 }
 
 impl Keys {
-    pub const fn new(scheme: &'static Scheme) -> Self {
+    pub const fn new(scheme: &'static SigningScheme) -> Self {
         Keys { scheme, today: Mutex::new(None) }
     }
 
@@ -72,7 +72,7 @@ impl Keys {
             return Some(key.clone());
         }
         let (mac, date) = self.scheme.derive(secret_access_key.expose(), region, day);
-        let Scheme { service, request, .. } = self.scheme;
+        let SigningScheme { service, request, .. } = self.scheme;
         let key = Arc::new(SigningKey {
             scheme: self.scheme,
             credentials: credentials.clone(),
@@ -87,7 +87,7 @@ impl Keys {
     }
 }
 
-impl Scheme {
+impl SigningScheme {
     /// The day's key, and the day as it is written.
     fn derive(&self, secret: &str, region: &str, day: i64) -> (Hmac<Sha256>, String) {
         let mut date = timestamp(day * SECONDS_A_DAY);
@@ -116,16 +116,16 @@ impl SigningKey {
         method: &Method,
         uri: &Uri,
         headers: &mut HeaderMap,
-    ) -> Result<(), Unsendable> {
+    ) -> Result<(), InvalidCredential> {
         let date = timestamp(now);
-        headers.insert(&self.scheme.date, HeaderValue::from_str(&date).map_err(|_| Unsendable)?);
+        headers.insert(&self.scheme.date, HeaderValue::from_str(&date).map_err(|_| InvalidCredential)?);
         headers.insert(&self.scheme.content, HeaderValue::from_static(content));
         let mut signed: Vec<(&str, &HeaderValue)> = Vec::with_capacity(headers.len());
         let chosen = headers.iter().filter(|(name, value)| (self.scheme.signs)(name, value));
         signed.extend(chosen.map(|(name, value)| (name.as_str(), value)));
         signed.sort_unstable_by_key(|(name, _)| *name);
         let text = self.authorization(&date, &signed, &canonical_request(method, uri, &signed, content));
-        let mut value = HeaderValue::try_from(text).map_err(|_| Unsendable)?;
+        let mut value = HeaderValue::try_from(text).map_err(|_| InvalidCredential)?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
         Ok(())
@@ -142,7 +142,7 @@ impl SigningKey {
         let signature = mac.finalize().into_bytes();
 
         let mut text = String::with_capacity(512);
-        let Scheme { algorithm, comma, .. } = self.scheme;
+        let SigningScheme { algorithm, comma, .. } = self.scheme;
         for piece in [*algorithm, " Credential=", &self.credential, comma, "SignedHeaders="] {
             text.push_str(piece);
         }

@@ -1,5 +1,5 @@
 //! The XML API that Amazon S3 made a standard, spoken once for every service that has it: S3, its dialects, and Google
-//! Cloud Storage. What is a service's own stands behind [`Dialect`] and [`Facts`]; a new service is a row there.
+//! Cloud Storage. What is a service's own stands behind [`S3Dialect`] and [`DialectTraits`]; a new service is a row there.
 //!
 //! No answer passes for another. A success is one only if its body is the document that was asked for; "not there" needs
 //! the service's own word; everything else is what the one table in `answers` says, on every service and in every verb.
@@ -20,13 +20,13 @@ mod attributes;
 mod chunked;
 mod document;
 mod endpoint;
+mod error;
 pub(super) mod headers;
 mod length;
 mod list;
 mod multipart;
 mod rate;
 mod read;
-mod refusal;
 mod request;
 mod write;
 
@@ -40,26 +40,26 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use skyferry_providers::{Cached, Credentials};
 
-pub use endpoint::{Addressing, Endpoint};
+pub use endpoint::{Addressing, BucketEndpoint};
 pub use headers::stored_by_amazon;
-pub use request::Outgoing;
+pub use request::RequestDraft;
 
-use super::http::{Body, Transport};
+use super::http::{HttpBody, Transport};
 use read::Absence;
-use skyferry_core::digest::{Digests, Stored};
+use skyferry_core::digest::{Digests, StoredDigests};
 use skyferry_core::error::Side;
 use skyferry_core::metrics::Gauge;
-use skyferry_core::object::{Expected, Key, Location, Revision, SourceIdentity, UploadId};
-use skyferry_core::plan::Limits;
+use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, UploadId};
+use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::{
-    Attributes, Capabilities, FinishedPart, ListFrom, Object, OpenUpload, Opened, Page, Part, Payload, Pin, Published,
-    Result, Sink, Source,
+    Capabilities, CompletedPart, ListFrom, Object, OpenUpload, OpenedObject, Page, Payload, Pin, Result, Sink, Source,
+    StoredPart, WriteAttributes, WriteResult,
 };
 
 /// What a dialect is, as far as it can be said without code.
 #[derive(Clone, Debug)]
-pub struct Facts {
-    pub limits: &'static Limits,
+pub struct DialectTraits {
+    pub limits: &'static SinkLimits,
     pub capabilities: Capabilities,
     /// What the names of user metadata begin with.
     pub meta: &'static str,
@@ -92,35 +92,35 @@ pub struct Facts {
 
 /// What a dialect does in its own way.
 pub trait Dialect: fmt::Debug + Send + Sync {
-    fn facts(&self) -> &Facts;
+    fn traits(&self) -> &DialectTraits;
     /// Where the service is in this region; `None`: nowhere.
-    fn endpoint(&self, region: &str) -> Option<Endpoint>;
+    fn endpoint(&self, region: &str) -> Option<BucketEndpoint>;
     /// The settings' region.
     fn region(&self) -> Option<&str>;
     /// Adds what proves who asks. `trailer`: the body carries its checksum behind it. An error says why, without a secret.
     fn sign(
         &self,
-        request: &mut Request<Body>,
+        request: &mut Request<HttpBody>,
         credentials: &Arc<Credentials>,
         region: &str,
         trailer: bool,
     ) -> Result<(), String>;
     /// Why the service cannot hold an object of this name.
-    fn refuses(&self, key: &Key) -> Option<String>;
+    fn rejection(&self, key: &Key) -> Option<String>;
     /// What goes with every request.
-    fn common(&self, _headers: &mut HeaderMap) {}
+    fn common_headers(&self, _headers: &mut HeaderMap) {}
     /// What goes with HEAD and GET of an object.
-    fn reads(&self, _headers: &mut HeaderMap) {}
+    fn read_headers(&self, _headers: &mut HeaderMap) {}
     /// The header that makes a write conditional. An error: this can never have been there.
     fn condition(&self, expected: &Expected) -> Result<Option<(HeaderName, HeaderValue)>, String>;
     /// What says beforehand which bytes are to come. `known` is their CRC32C where it was computed when they were read, so
     /// that what has changed since is refused.
-    fn announce(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)>;
+    fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)>;
     /// What else goes with the beginning of an upload, and with its end.
-    fn begins(&self, _headers: &mut HeaderMap) {}
-    fn completes(&self, _headers: &mut HeaderMap, _whole: &Digests) {}
+    fn initiate_headers(&self, _headers: &mut HeaderMap) {}
+    fn complete_headers(&self, _headers: &mut HeaderMap, _whole: &Digests) {}
     /// The checksums that an answer names. One that does not parse was not said.
-    fn stored(&self, headers: &HeaderMap) -> Stored;
+    fn stored(&self, headers: &HeaderMap) -> StoredDigests;
     /// The revision that an answer names; `etag` is without quotes, and not empty.
     fn revision(&self, headers: &HeaderMap, etag: Option<&str>) -> Option<Revision>;
 }
@@ -129,51 +129,58 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 struct Place {
     region: Arc<str>,
-    endpoint: Endpoint,
+    endpoint: BucketEndpoint,
 }
 
 /// One account at one service. Cheap to use from many tasks at once.
-pub struct Client {
+pub struct XmlClient {
     dialect: Box<dyn Dialect>,
     credentials: Arc<Cached>,
     side: Side,
     transport: Transport,
     /// By bucket; learned from the settings, the credentials or an answer.
     places: RwLock<HashMap<Arc<str>, Arc<Place>>>,
-    rate: rate::Rate,
+    rate: rate::RateLimiter,
 }
 
-impl Client {
+impl XmlClient {
     /// `side` is what its errors say; `transport` may be shared with other stores.
     pub fn new(dialect: Box<dyn Dialect>, credentials: Arc<Cached>, side: Side, transport: Transport) -> Self {
-        Client { dialect, credentials, side, transport, places: RwLock::default(), rate: rate::Rate::default() }
+        XmlClient {
+            dialect,
+            credentials,
+            side,
+            transport,
+            places: RwLock::default(),
+            rate: rate::RateLimiter::default(),
+        }
     }
 
-    fn facts(&self) -> &Facts {
-        self.dialect.facts()
+    fn traits(&self) -> &DialectTraits {
+        self.dialect.traits()
     }
 }
 
 /// Whose client, and of which dialect; nothing of the credentials.
-impl fmt::Debug for Client {
+impl fmt::Debug for XmlClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("side", &self.side).field("dialect", &self.dialect).finish_non_exhaustive()
+        f.debug_struct("XmlClient").field("side", &self.side).field("dialect", &self.dialect).finish_non_exhaustive()
     }
 }
 
 /// A store of a service that speaks this API: its client is all that it is.
-pub trait Service: Send + Sync {
-    fn client(&self) -> &Client;
+pub trait XmlService: Send + Sync {
+    fn client(&self) -> &XmlClient;
 }
 
 /// Both ends of a copy for stores that are their client and nothing else. A macro, because the traits are another crate's:
-/// only a type of this one may have them, not whatever is a `Service`.
+/// only a type of this one may have them, not whatever is a `XmlService`.
 macro_rules! ends_of_a_copy {
     ($($store:ty),+) => {$(
         #[async_trait]
         impl Source for $store {
-            fn show_rate(&self, gauge: Gauge) {
-                self.client().rate.shown_by(gauge);
+            fn report_rate(&self, gauge: Gauge) {
+                self.client().rate.report_to(gauge);
             }
 
             async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
@@ -181,36 +188,36 @@ macro_rules! ends_of_a_copy {
             }
 
             async fn list_versions(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
-                match self.client().facts().extras {
+                match self.client().traits().extras {
                     true => self.client().versions(bucket, prefix, from).await,
                     false => self.client().page(bucket, prefix, from).await,
                 }
             }
 
             async fn head(&self, at: &Location, pin: &Pin) -> Result<Option<Object>> {
-                self.client().look(at, pin, Absence::Confirmed).await
+                self.client().head_or_get(at, pin, Absence::Confirmed).await
             }
 
-            async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<Opened>> {
+            async fn open(&self, at: &Location, pin: &Pin, range: Option<Range<u64>>) -> Result<Option<OpenedObject>> {
                 self.client().read(at, pin, range, Absence::Confirmed).await
             }
 
             async fn part_size(&self, at: &Location, identity: &SourceIdentity, parts: u32) -> Result<Option<u64>> {
-                match self.client().facts().extras {
+                match self.client().traits().extras {
                     true => self.client().first_part(at, identity, parts).await,
                     false => Ok(None),
                 }
             }
 
             async fn tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
-                match self.client().facts().extras {
+                match self.client().traits().extras {
                     true => self.client().tags(at, version).await,
                     false => Ok(String::new()),
                 }
             }
 
             async fn restore(&self, at: &Location, version: Option<&str>) -> Result<bool> {
-                match self.client().facts().extras {
+                match self.client().traits().extras {
                     true => self.client().restore(at, version).await.map(|()| true),
                     false => Ok(false),
                 }
@@ -219,16 +226,16 @@ macro_rules! ends_of_a_copy {
 
         #[async_trait]
         impl Sink for $store {
-            fn show_rate(&self, gauge: Gauge) {
-                self.client().rate.shown_by(gauge);
+            fn report_rate(&self, gauge: Gauge) {
+                self.client().rate.report_to(gauge);
             }
 
-            fn limits(&self) -> &Limits {
-                self.client().facts().limits
+            fn limits(&self) -> &SinkLimits {
+                self.client().traits().limits
             }
 
             fn capabilities(&self) -> Capabilities {
-                self.client().facts().capabilities
+                self.client().traits().capabilities
             }
 
             async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
@@ -238,26 +245,26 @@ macro_rules! ends_of_a_copy {
             /// A 404 is believed here, though a HEAD's answer has no words, also for a missing bucket: what follows is a write
             /// under a condition, which learns the truth. Nothing is removed, and no record ends, on this word alone.
             async fn head(&self, at: &Location) -> Result<Option<Object>> {
-                self.client().look(at, &Pin::Newest, Absence::Believed).await
+                self.client().head_or_get(at, &Pin::Newest, Absence::Believed).await
             }
 
-            async fn open(&self, at: &Location) -> Result<Option<Opened>> {
+            async fn open(&self, at: &Location) -> Result<Option<OpenedObject>> {
                 self.client().read(at, &Pin::Newest, None, Absence::Believed).await
             }
 
-            async fn put(&self, at: &Location, payload: Payload, with: &Attributes, expected: &Expected) -> Result<Published> {
+            async fn put(&self, at: &Location, payload: Payload, with: &WriteAttributes, expected: &Expected) -> Result<WriteResult> {
                 self.client().put(at, payload, with, expected).await
             }
 
-            async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId> {
+            async fn begin(&self, at: &Location, with: &WriteAttributes) -> Result<UploadId> {
                 self.client().begin(at, with).await
             }
 
-            async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
+            async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<StoredPart> {
                 self.client().part(at, upload, number, payload).await
             }
 
-            async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
+            async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<StoredPart>>> {
                 self.client().parts(at, upload).await
             }
 
@@ -265,10 +272,10 @@ macro_rules! ends_of_a_copy {
                 &self,
                 at: &Location,
                 upload: &UploadId,
-                parts: &[FinishedPart],
+                parts: &[CompletedPart],
                 whole: &Digests,
                 expected: &Expected,
-            ) -> Result<Published> {
+            ) -> Result<WriteResult> {
                 self.client().finish(at, upload, parts, whole, expected).await
             }
 

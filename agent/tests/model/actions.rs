@@ -9,7 +9,7 @@
 //!   has received takes its first step at once: a message that waits instead does the same.
 //! - Whether a hold has passed, and a settled record been removed, is decided when somebody asks the ledger.
 
-use skyferry_core::protocol::{Answer, Effect, Trouble};
+use skyferry_core::protocol::{Answer, Effect, EffectFailure};
 
 use crate::bounds::Bounds;
 use crate::mutants::Mutant;
@@ -161,7 +161,7 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
     let write = World::as_write(worker, &worker.effect);
     let sends = matches!(write, Some(Write::Put { .. } | Write::Complete { .. }));
     let looks = is_look(&worker.effect) || matches!(worker.effect, Effect::HeadDestination | Effect::Lookup);
-    let reads = looks || matches!(worker.effect, Effect::SeeUpload(_));
+    let reads = looks || matches!(worker.effect, Effect::CheckUpload(_));
     let parts = matches!(worker.effect, Effect::Parts(_));
     let (crashes, losses) = (world.faults.crashes > 0, world.faults.losses > 0);
     for turn in turns(world, bounds, mutant, slot, write.as_ref()) {
@@ -177,7 +177,7 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
     actions.extend(losses.then_some(Action::Refuse { slot }));
     // Who may never look cannot mend what was stored wrong, nor see an upload end.
     let blind = matches!(worker.effect, Effect::HeadDestination) && bounds.faults.garbles > 0
-        || matches!(worker.effect, Effect::Abort(_) | Effect::SeeUpload(_));
+        || matches!(worker.effect, Effect::Abort(_) | Effect::CheckUpload(_));
     let at_the_ledger =
         matches!(worker.effect, Effect::Lookup | Effect::Begin | Effect::Checkpoint(_) | Effect::Finish { .. });
     let at_a_store = !blind && !at_the_ledger;
@@ -224,7 +224,7 @@ fn turns(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, write: Opt
             subsets.extend(reapable(world).then_some(REAPED));
             subsets
         }
-        Effect::SeeUpload(id) if world.faults.lingers > 0 && world.is_ending(id) => vec![0, 1],
+        Effect::CheckUpload(id) if world.faults.lingers > 0 && world.is_ending(id) => vec![0, 1],
         _ if write.is_some_and(|write| world.is_aborting(write)) => vec![0, 1],
         _ => vec![0],
     }
@@ -290,14 +290,14 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
         }
         Action::Refuse { slot } => {
             next.faults.losses -= 1;
-            mutant.tell(next, slot, Answer::Failed(Trouble::Again { counted: false }));
+            mutant.tell(next, slot, Answer::Failed(EffectFailure::Retry { counted: false }));
         }
         Action::Fail { slot } => {
             next.faults.refusals -= 1;
             next.refused += 1;
             let trouble = match next.worker(slot).failures + 1 >= bounds.attempts {
-                true => Trouble::Park,
-                false => Trouble::Again { counted: true },
+                true => EffectFailure::Park,
+                false => EffectFailure::Retry { counted: true },
             };
             mutant.tell(next, slot, Answer::Failed(trouble));
         }
@@ -314,11 +314,11 @@ fn happen(next: &mut World, action: &Action, bounds: &Bounds, mutant: Mutant) {
         Action::LoseLease { slot } => next.lose_lease(slot),
         Action::NoticeAfter { slot, turn } => {
             carry_out(next, slot, bounds, mutant, turn);
-            mutant.tell(next, slot, Answer::Failed(Trouble::LeaseLost));
+            mutant.tell(next, slot, Answer::Failed(EffectFailure::LeaseLost));
         }
         Action::NoticeDuring { slot } => {
             delay(next, slot, mutant);
-            mutant.tell(next, slot, Answer::Failed(Trouble::LeaseLost));
+            mutant.tell(next, slot, Answer::Failed(EffectFailure::LeaseLost));
         }
         Action::Land { index, complete_wins } => {
             let late = next.late.remove(index);
@@ -362,7 +362,7 @@ fn garble(world: &mut World, slot: usize, crash: bool, bounds: &Bounds, mutant: 
     let mut answer = carry_out(world, slot, bounds, mutant, 0).expect("a write is answered");
     if let (Answer::Published(revision), Some(object)) = (&answer, &mut world.destination) {
         object.content = GARBLED;
-        answer = Answer::PublishedWrong(revision.clone());
+        answer = Answer::PublishedCorrupt(revision.clone());
     }
     if crash {
         return world.crash(slot);

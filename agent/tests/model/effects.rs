@@ -1,6 +1,6 @@
 //! What an effect does to the world, and what the worker hears.
 
-use skyferry_core::object::{Expected, Token, UploadId, Writer};
+use skyferry_core::model::{Expected, Token, UploadId, Writer};
 use skyferry_core::protocol::*;
 
 use crate::bounds::{Bounds, Version};
@@ -46,7 +46,7 @@ impl World {
                 }
                 Answer::Done
             }
-            Effect::SeeUpload(id) => match self.upload_mut(name(&id.0)) {
+            Effect::CheckUpload(id) => match self.upload_mut(name(&id.0)) {
                 Some(upload) if upload.phase == Phase::Open => Answer::UploadOpen,
                 Some(_) if ripe == 1 => {
                     self.faults.lingers -= 1;
@@ -80,8 +80,8 @@ impl World {
             Effect::Finish { ending, closed, in_doubt } => match &mut self.record {
                 Some(record) => {
                     let finished = record.finish(writer, ending, closed, *in_doubt);
-                    if finished != Answer::Fenced && !matches!(ending, Ending::Released { .. }) {
-                        self.early |= *ending == Ending::Parked && self.refused < bounds.attempts;
+                    if finished != Answer::Fenced && !matches!(ending, FinishRequest::Released { .. }) {
+                        self.early |= *ending == FinishRequest::Parked && self.refused < bounds.attempts;
                         self.refused = 0;
                     }
                     finished
@@ -175,7 +175,7 @@ impl World {
     }
 
     /// The version that the worker's message names, where it names one; else the newest. (No version is ever removed.)
-    fn source_seen(&mut self, slot: usize, bounds: &Bounds) -> Option<SourceSeen> {
+    fn source_seen(&mut self, slot: usize, bounds: &Bounds) -> Option<ObservedSource> {
         let version = self.worker(slot).version.unwrap_or(self.source);
         let (bytes, headers) = (bounds.bytes_of(version), bounds.headers_of(version));
         let large = match bounds.kind(version) {
@@ -191,7 +191,7 @@ impl World {
         }
         let other_headers = self.worker(slot).shown.is_some_and(|shown| shown != headers);
         let by_version = self.worker(slot).version.is_some();
-        Some(SourceSeen { identity: identity(bytes), headers, large, equal, by_version, other_headers })
+        Some(ObservedSource { identity: identity(bytes), headers, large, equal, by_version, other_headers })
     }
 
     fn note_headers(&mut self, slot: usize, bounds: &Bounds) {
@@ -222,16 +222,16 @@ impl World {
             .any(|late| late.writer == writer && matches!(late.write, Write::Complete { upload, .. } if upload == id))
     }
 
-    fn destination_seen(&self, bounds: &Bounds) -> Option<DestinationSeen> {
+    fn destination_seen(&self, bounds: &Bounds) -> Option<ObservedDestination> {
         let object = self.destination.as_ref()?;
         let proof = match object.content == object.identity {
-            _ if !bounds.shows => Proof::Unknown,
-            true => Proof::Right,
-            false => Proof::Wrong,
+            _ if !bounds.shows => Integrity::Unknown,
+            true => Integrity::Verified,
+            false => Integrity::Corrupt,
         };
-        let mark = || Mark { identity: identity(object.identity), token: object.token, proof };
+        let mark = || CopyMark { identity: identity(object.identity), token: object.token, integrity: proof };
         let foreign = object.identity == FOREIGN;
-        Some(DestinationSeen {
+        Some(ObservedDestination {
             revision: revision(object.generation),
             ours: (!foreign).then(mark),
             others: foreign && bounds.others,
@@ -260,7 +260,7 @@ impl World {
         let worker = self.worker_mut(slot);
         worker.new = false;
         if let Answer::Source(seen) = &answer {
-            let version = |seen: &SourceSeen| seen.headers.map_or_else(|| name(&seen.identity.etag), |n| n as Name);
+            let version = |seen: &ObservedSource| seen.headers.map_or_else(|| name(&seen.identity.etag), |n| n as Name);
             worker.look = seen.as_ref().map(version);
             worker.body = if worker.effect == Effect::OpenSource { worker.look } else { None };
         }
@@ -273,7 +273,7 @@ impl World {
             worker.waits += worker.waits.min(1);
             worker.effect = worker.protocol.step(Answer::Done);
         }
-        if !matches!(worker.effect, Effect::HeadDestination | Effect::SeeUpload(_) | Effect::Abort(_)) {
+        if !matches!(worker.effect, Effect::HeadDestination | Effect::CheckUpload(_) | Effect::Abort(_)) {
             worker.waits = 0;
         }
         if !matches!(worker.effect, Effect::Put { .. } | Effect::HeadNewest) {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use skyferry_agent::fuse::Fuse;
 use skyferry_core::ledger::*;
-use skyferry_core::object::{UploadId, Writer};
+use skyferry_core::model::{UploadId, Writer};
 
 const AGENTS: usize = 3;
 /// Deletions that the fuse lets pass at once, whatever their share.
@@ -50,16 +50,23 @@ impl Ledger for Notes {
     fn name(&self) -> &str {
         "notes"
     }
-    async fn begin(&self, _: &Subject, _: Writer) -> Result<Begun, LedgerError> {
+    async fn begin(&self, _: &Subject, _: Writer) -> Result<BeginResult, LedgerError> {
         unreachable!("notes alone")
     }
     async fn checkpoint(&self, _: &Subject, _: Writer, _: Option<&UploadRecord>) -> Result<(), LedgerError> {
         unreachable!("notes alone")
     }
-    async fn finish(&self, _: &Subject, _: Writer, _: &Ending, _: Left, _: &[Writer]) -> Result<Finished, LedgerError> {
+    async fn finish(
+        &self,
+        _: &Subject,
+        _: Writer,
+        _: &WriterEnd,
+        _: Leftover,
+        _: &[Writer],
+    ) -> Result<FinishResult, LedgerError> {
         unreachable!("notes alone")
     }
-    async fn lookup(&self, _: &Subject) -> Result<Option<Record>, LedgerError> {
+    async fn lookup(&self, _: &Subject) -> Result<Option<LedgerRecord>, LedgerError> {
         unreachable!("notes alone")
     }
     async fn open_uploads(&self, _: &str) -> Result<Vec<UploadId>, LedgerError> {
@@ -78,7 +85,7 @@ impl Ledger for Notes {
         }
         if self.loses.swap(false, Relaxed) {
             let answer = "the answer was lost".to_owned();
-            return Err(LedgerError::Weather { ledger: "notes".to_owned(), operation: "set", answer });
+            return Err(LedgerError::Unavailable { ledger: "notes".to_owned(), operation: "set", answer });
         }
         Ok(set)
     }

@@ -1,6 +1,6 @@
 //! The ledger's record of the one key.
 
-use skyferry_core::object::{Revision, SourceIdentity, Token, Writer};
+use skyferry_core::model::{Revision, SourceIdentity, Token, Writer};
 use skyferry_core::protocol::*;
 
 use crate::names::{Name, identity, name, revision, upload_id};
@@ -47,7 +47,7 @@ impl Record {
     }
 
     /// `ripe`: whose hold has passed, a bit for each of those that are there.
-    pub fn begin(record: &mut Option<Record>, writer: Writer, ripe: u8) -> Begun {
+    pub fn begin(record: &mut Option<Record>, writer: Writer, ripe: u8) -> WriterHistory {
         let known = record.is_some();
         let record = record.get_or_insert_with(Record::default);
         let mut earlier = Vec::new();
@@ -56,15 +56,15 @@ impl Record {
             let upload = entry.upload.as_ref().map(|upload| EarlierUpload {
                 id: upload_id(upload.id),
                 token: upload.token,
-                resumable: Some(Held { identity: identity(upload.identity), headers: upload.headers }),
+                resumable: Some(SourceState { identity: identity(upload.identity), headers: upload.headers }),
             });
             let closable = entry.stopped || ripe >> index & 1 == 1;
-            earlier.push(Earlier { writer: entry.writer, closable, upload });
+            earlier.push(OpenWriter { writer: entry.writer, closable, upload });
         }
         if record.entry(writer).is_none() {
             record.writers.push(WriterEntry { writer, fenced: false, stopped: false, upload: None });
         }
-        Begun { known, published: record.published(), earlier }
+        WriterHistory { known, published: record.published(), earlier }
     }
 
     pub fn checkpoint(&mut self, writer: Writer, upload: Option<Recorded>) -> Answer {
@@ -77,12 +77,12 @@ impl Record {
         }
     }
 
-    pub fn finish(&mut self, writer: Writer, ending: &Ending, closed: &[Writer], in_doubt: bool) -> Answer {
+    pub fn finish(&mut self, writer: Writer, ending: &FinishRequest, closed: &[Writer], in_doubt: bool) -> Answer {
         let Some(entry) = self.entry(writer) else { return Answer::Fenced };
         let fenced = entry.fenced;
         let mut keep = in_doubt;
         match ending {
-            Ending::Released { upload_left: true, .. } if entry.upload.is_some() => {
+            FinishRequest::Released { upload_left: true, .. } if entry.upload.is_some() => {
                 keep = true;
                 entry.stopped = !in_doubt;
             }
@@ -94,11 +94,12 @@ impl Record {
         }
         self.writers.retain(|entry| !closed.contains(&entry.writer) && (entry.writer != writer || keep));
         match ending {
-            Ending::Settled { .. } | Ending::Parked => self.failures = 0,
-            Ending::Released { counted, .. } => self.failures += u8::from(*counted),
+            FinishRequest::Settled { .. } | FinishRequest::Parked => self.failures = 0,
+            FinishRequest::Released { counted, .. } => self.failures += u8::from(*counted),
         }
-        self.parked = *ending == Ending::Parked || self.parked && !matches!(ending, Ending::Settled { .. });
-        if let Ending::Settled { published, .. } = ending {
+        self.parked =
+            *ending == FinishRequest::Parked || self.parked && !matches!(ending, FinishRequest::Settled { .. });
+        if let FinishRequest::Settled { published, .. } = ending {
             self.settled = true;
             self.published = published.as_ref().map(|(identity, revision)| (name(&identity.etag), name(&revision.0)));
         }

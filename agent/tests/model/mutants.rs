@@ -1,7 +1,7 @@
 //! Ways to break the protocol, one at a time: each takes one rule out from around the real machine, by changing what it
 //! asks for or what it hears. The explorer has to find what the rule was there for.
 
-use skyferry_core::object::{Expected, SourceIdentity, Token};
+use skyferry_core::model::{Expected, SourceIdentity, Token};
 use skyferry_core::protocol::*;
 
 use crate::names::{FOREIGN, identity, name, revision};
@@ -116,9 +116,9 @@ impl Mutant {
             (Mutant::UnconditionalDelete, Effect::Delete { .. }) => Effect::Delete { expected: Expected::Any },
             (
                 Mutant::RecordUnproven,
-                Effect::Finish { ending: Ending::Settled { outcome, published }, closed, in_doubt },
-            ) if worker.version.is_some() && outcome == Settled::Unchanged => Effect::Finish {
-                ending: Ending::Settled { outcome, published: published.or(standing) },
+                Effect::Finish { ending: FinishRequest::Settled { outcome, published }, closed, in_doubt },
+            ) if worker.version.is_some() && outcome == SettledOutcome::Unchanged => Effect::Finish {
+                ending: FinishRequest::Settled { outcome, published: published.or(standing) },
                 closed,
                 in_doubt,
             },
@@ -127,7 +127,7 @@ impl Mutant {
             }
             (
                 Mutant::CloseAllWhenReleased,
-                Effect::Finish { ending: ending @ Ending::Released { .. }, in_doubt, .. },
+                Effect::Finish { ending: ending @ FinishRequest::Released { .. }, in_doubt, .. },
             ) => {
                 let me = worker.writer;
                 let writers = world.record.iter().flat_map(|record| &record.writers);
@@ -142,14 +142,14 @@ impl Mutant {
     /// An effect that is not carried out at all, and what is heard instead.
     pub fn skips(self, world: &mut World, slot: usize, effect: &Effect) -> Option<Answer> {
         match (self, effect) {
-            (Mutant::TrustTheAbort, Effect::SeeUpload(_)) => Some(Answer::UploadGone),
+            (Mutant::TrustTheAbort, Effect::CheckUpload(_)) => Some(Answer::UploadGone),
             (Mutant::UploadWithoutCheckpoint, Effect::Checkpoint(_)) => Some(Answer::Done),
-            (Mutant::DeleteBeforeFinish, Effect::Finish { ending: Ending::Settled { .. }, .. }) => {
+            (Mutant::DeleteBeforeFinish, Effect::Finish { ending: FinishRequest::Settled { .. }, .. }) => {
                 Some(Answer::Finished { others_open: false })
             }
             (Mutant::SourceBeforeDestination | Mutant::ReuseBytes, Effect::HeadSource | Effect::OpenSource) => {
                 let remembered = world.workers[slot].as_ref()?.memory?;
-                Some(Answer::Source(Some(SourceSeen {
+                Some(Answer::Source(Some(ObservedSource {
                     identity: identity(remembered),
                     headers: None,
                     large: false,
@@ -186,29 +186,31 @@ impl Mutant {
             | (Mutant::TrustALostPut, Effect::Put { .. }, Answer::Lost) => {
                 Answer::Published(standing.unwrap_or(revision(0)))
             }
-            (Mutant::TrustWhatIsStored, _, Answer::PublishedWrong(revision)) => Answer::Published(revision),
+            (Mutant::TrustWhatIsStored, _, Answer::PublishedCorrupt(revision)) => Answer::Published(revision),
             (Mutant::TrustTheMetadata, _, Answer::Destination(Some(mut seen))) => {
-                seen.ours.iter_mut().for_each(|mark| mark.proof = Proof::Right);
+                seen.ours.iter_mut().for_each(|mark| mark.integrity = Integrity::Verified);
                 Answer::Destination(Some(seen))
             }
             (Mutant::DistrustTheUnproven, _, Answer::Destination(Some(mut seen))) => {
-                let unknown = seen.ours.iter_mut().filter(|mark| mark.proof == Proof::Unknown);
-                unknown.for_each(|mark| mark.proof = Proof::Wrong);
+                let unknown = seen.ours.iter_mut().filter(|mark| mark.integrity == Integrity::Unknown);
+                unknown.for_each(|mark| mark.integrity = Integrity::Corrupt);
                 Answer::Destination(Some(seen))
             }
             (Mutant::ReplaceAnothersCopy, _, Answer::Destination(Some(seen))) => {
-                Answer::Destination(Some(DestinationSeen { others: false, ..seen }))
+                Answer::Destination(Some(ObservedDestination { others: false, ..seen }))
             }
             (Mutant::IgnoreHeaders, _, Answer::Source(Some(seen))) => {
-                Answer::Source(Some(SourceSeen { other_headers: false, ..seen }))
+                Answer::Source(Some(ObservedSource { other_headers: false, ..seen }))
             }
             (Mutant::OlderReplacesNewer, _, Answer::Source(Some(seen))) => {
-                Answer::Source(Some(SourceSeen { by_version: false, ..seen }))
+                Answer::Source(Some(ObservedSource { by_version: false, ..seen }))
             }
             (Mutant::LastOfASecondStays, _, Answer::Newest(Some(_))) => Answer::Newest(worker.version.map(identity)),
             (Mutant::CopyDeletedVersions, _, Answer::Newest(None)) => Answer::Newest(worker.version.map(identity)),
             (Mutant::ParkWhenRemovalFails, Effect::Delete { .. }, Answer::Lost | Answer::Failed(_)) => Answer::Done,
-            (Mutant::TrustAnAbortThatIsNotSeen, Effect::SeeUpload(id), Answer::UploadOpen) if world.is_ending(&id) => {
+            (Mutant::TrustAnAbortThatIsNotSeen, Effect::CheckUpload(id), Answer::UploadOpen)
+                if world.is_ending(&id) =>
+            {
                 Answer::UploadGone
             }
             (Mutant::TrustALostDelete, Effect::Delete { .. }, Answer::Lost) => Answer::Done,
@@ -222,7 +224,7 @@ impl Mutant {
                 Answer::Destination(Some(seen))
             }
             (Mutant::ClaimForeignObjects, _, Answer::Destination(Some(mut seen))) => {
-                let mark = Mark { identity: identity(FOREIGN), token: Token(0), proof: Proof::Right };
+                let mark = CopyMark { identity: identity(FOREIGN), token: Token(0), integrity: Integrity::Verified };
                 seen.ours.get_or_insert(mark);
                 Answer::Destination(Some(seen))
             }
@@ -235,9 +237,12 @@ impl Mutant {
             (_, _, answer) => answer,
         };
         let is_lost = answer == Answer::Lost && matches!(effect, Effect::Complete { .. });
-        let parks = answer == Answer::Failed(Trouble::Park);
-        if let (Mutant::ParkKeepsFailures, Effect::Finish { ending: Ending::Parked, .. }, Answer::Finished { .. }) =
-            (self, &effect, &answer)
+        let parks = answer == Answer::Failed(EffectFailure::Park);
+        if let (
+            Mutant::ParkKeepsFailures,
+            Effect::Finish { ending: FinishRequest::Parked, .. },
+            Answer::Finished { .. },
+        ) = (self, &effect, &answer)
         {
             let failures = world.worker(slot).failures;
             world.record.iter_mut().for_each(|record| record.failures = failures);
@@ -251,16 +256,16 @@ impl Mutant {
         let worker = world.worker_mut(slot);
         match self {
             Mutant::ParkBesideOpenUploads if parks => {
-                while let Effect::Abort(_) | Effect::SeeUpload(_) = worker.effect {
+                while let Effect::Abort(_) | Effect::CheckUpload(_) = worker.effect {
                     worker.effect = worker.protocol.step(Answer::UploadGone);
                 }
             }
             Mutant::TrustRecordedHeaders => worker.recorded = None,
             Mutant::AbortALostComplete if is_lost => {
-                while let Effect::HeadDestination | Effect::SeeUpload(_) | Effect::Wait { .. } = worker.effect {
+                while let Effect::HeadDestination | Effect::CheckUpload(_) | Effect::Wait { .. } = worker.effect {
                     let nothing = match worker.effect {
                         Effect::HeadDestination => Answer::Destination(None),
-                        Effect::SeeUpload(_) => Answer::UploadOpen,
+                        Effect::CheckUpload(_) => Answer::UploadOpen,
                         _ => Answer::Done,
                     };
                     worker.effect = worker.protocol.step(nothing);
@@ -272,13 +277,13 @@ impl Mutant {
         }
     }
 
-    fn begun(self, mut begun: Begun, now: &SourceIdentity) -> Begun {
+    fn begun(self, mut begun: WriterHistory, now: &SourceIdentity) -> WriterHistory {
         for earlier in &mut begun.earlier {
             match self {
                 Mutant::DropTheFence => earlier.upload = None,
                 Mutant::CloseWithoutHold => earlier.closable = true,
                 Mutant::AdoptAnything => {
-                    let now = Held { identity: now.clone(), headers: None };
+                    let now = SourceState { identity: now.clone(), headers: None };
                     earlier.upload.iter_mut().for_each(|upload| upload.resumable = Some(now.clone()));
                 }
                 Mutant::ResumeWhateverTheHeaders => {
@@ -295,10 +300,10 @@ impl Mutant {
     }
 
     /// What is done with the message.
-    pub fn end(self, end: End) -> End {
+    pub fn end(self, end: Disposition) -> Disposition {
         match (self, end) {
-            (Mutant::DeleteWhenFenced, End::Fenced) | (Mutant::DeleteOnFailure, End::Again { .. }) => {
-                End::Settled(Settled::Unchanged)
+            (Mutant::DeleteWhenFenced, Disposition::Fenced) | (Mutant::DeleteOnFailure, Disposition::Retry { .. }) => {
+                Disposition::Settled(SettledOutcome::Unchanged)
             }
             (_, end) => end,
         }
@@ -306,7 +311,7 @@ impl Mutant {
 }
 
 fn begin_again(world: &mut World, slot: usize) {
-    let facts = Facts {
+    let facts = JobFacts {
         received_before: false,
         large_hint: true,
         requested: false,

@@ -4,7 +4,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use skyferry_core::object::{Revision, SourceIdentity, UploadId};
+use skyferry_core::model::{Revision, SourceIdentity, UploadId};
 
 /// A version of the source, a generation of the destination or an upload. Hashed as nothing else is (`write_i32`), so
 /// that `Fingerprint` knows names when it meets them, also inside the protocol, where they are short texts.

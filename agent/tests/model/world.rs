@@ -5,7 +5,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use skyferry_core::object::{Expected, Token, Writer};
+use skyferry_core::model::{Expected, Token, Writer};
 use skyferry_core::protocol::*;
 
 use crate::bounds::{Bounds, Faults, Version};
@@ -260,7 +260,7 @@ impl World {
             return;
         }
         let writer = Writer(self.new_name() as u128 * STRIDE);
-        let facts = Facts {
+        let facts = JobFacts {
             received_before: received > 1,
             large_hint: bounds.large_hint,
             requested: bounds.requested && mutant != Mutant::TrustTheLedgerWhenAsked,
@@ -313,18 +313,18 @@ impl World {
 
     /// What becomes of the message. A message that is released for the hold may be seen again at any time: whether the
     /// hold has passed is asked where it matters. `Some`: the message may not be deleted like this.
-    pub fn end(&mut self, slot: usize, end: End, bounds: &Bounds) -> Option<String> {
+    pub fn end(&mut self, slot: usize, end: Disposition, bounds: &Bounds) -> Option<String> {
         let worker = self.leave(slot);
         if worker.stale {
             return None;
         }
         match end {
-            End::Settled(_) | End::Parked => {
+            Disposition::Settled(_) | Disposition::Parked => {
                 let reaped = self.faults.reaps < bounds.faults.reaps;
                 let recorded = reaped || self.record.as_ref().is_some_and(|r| r.settled || r.parked);
                 return (!recorded).then(|| "a message was deleted before its outcome was recorded".to_string());
             }
-            End::Hold | End::Fenced | End::Again { .. } | End::Abandon => {
+            Disposition::Hold | Disposition::Fenced | Disposition::Retry { .. } | Disposition::Abandon => {
                 let most = (bounds.max_receives > 0).then_some(bounds.max_receives.into());
                 match is_last_chance(worker.received.into(), most) {
                     true => self.send(Message { received: 0, place: worker.place, version: worker.version }),

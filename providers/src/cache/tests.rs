@@ -29,7 +29,7 @@ impl Provider for Arc<Script> {
         }
         tokio::task::yield_now().await;
         if *self.fail.lock().unwrap() {
-            return Err(ProviderError::passing(self, "away", "wait"));
+            return Err(ProviderError::temporary(self, "away", "wait"));
         }
         let grant = Grant::Bearer(Secret::new(format!("token {n}")));
         let expires = self.lives.lock().unwrap().map(|lives| SystemTime::now() + lives);
@@ -108,7 +108,7 @@ async fn a_refresh_that_hangs_blocks_nobody_who_holds_good_credentials() {
 #[tokio::test]
 async fn a_provider_that_never_answers_is_an_outage_within_seconds() {
     let script = Arc::<Script>::default();
-    let cached = Cached::patient(script.clone(), Duration::from_millis(50));
+    let cached = Cached::with_patience(script.clone(), Duration::from_millis(50));
     *script.hang.lock().unwrap() = true;
     let error = cached.get().await.unwrap_err();
     assert!(error.passing && error.problem.contains("no answer within"), "{error}");
@@ -157,15 +157,21 @@ fn what_is_held_ages_from_fresh_to_stale_to_expired_and_never_back() {
         let mut last = 0;
         for step in 0..=120_u32 {
             let age = life * step / 100;
-            let look = held.look(start + age, clock + age, Duration::from_secs(300));
-            let rank = [Look::Fresh, Look::Stale, Look::Expired].iter().position(|known| *known == look).unwrap();
+            let look = held.freshness(start + age, clock + age, Duration::from_secs(300));
+            let rank = [Freshness::Fresh, Freshness::Stale, Freshness::Expired]
+                .iter()
+                .position(|known| *known == look)
+                .unwrap();
             assert!(rank >= last, "{life:?} {step}");
             last = rank;
-            assert_eq!(look == Look::Expired, step >= 100, "{life:?} {step}");
-            assert!(step > 66 || life > Duration::from_secs(900) || look == Look::Fresh, "two thirds of a short life");
+            assert_eq!(look == Freshness::Expired, step >= 100, "{life:?} {step}");
+            assert!(
+                step > 66 || life > Duration::from_secs(900) || look == Freshness::Fresh,
+                "two thirds of a short life"
+            );
             held.refused = true;
-            let refused = held.look(start + age, clock + age, Duration::from_secs(300));
-            assert!(refused != Look::Stale, "a refusal is not forgotten");
+            let refused = held.freshness(start + age, clock + age, Duration::from_secs(300));
+            assert!(refused != Freshness::Stale, "a refusal is not forgotten");
             held.refused = false;
         }
         assert_eq!(last, 2);

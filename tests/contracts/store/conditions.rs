@@ -1,8 +1,8 @@
 //! Writes that depend on what is there.
 
 use bytes::Bytes;
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Revision};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Revision};
 use skyferry_core::store::Payload;
 
 use super::{Subject, bytes, kind, streamed};
@@ -15,7 +15,7 @@ pub async fn the_capabilities_are_those_of_the_table(on: Subject) {
 fn judge<T>(answer: Result<T, skyferry_core::error::CopyError>, enforced: bool) {
     match answer {
         Ok(_) => assert!(!enforced, "the condition was not enforced"),
-        Err(error) => assert!(enforced && error.kind == Kind::Precondition, "{error}"),
+        Err(error) => assert!(enforced && error.kind == ErrorKind::Precondition, "{error}"),
     }
 }
 
@@ -74,7 +74,7 @@ pub async fn a_revision_of_nobodys_making_is_refused_and_harmless(on: Subject) {
     on.put("a", &bytes(10, 1)).await;
     let answer = on.try_put("a", Payload::Whole(bytes(10, 2)), &Expected::Revision(Revision("7".into()))).await;
     if on.can.capabilities.conditional_put {
-        assert_eq!(kind(answer), Kind::Precondition);
+        assert_eq!(kind(answer), ErrorKind::Precondition);
         assert_eq!(on.read("a").await, Some(bytes(10, 1)));
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key};
 use skyferry_core::store::{ListFrom, Payload};
 
 use super::{Subject, bytes};
@@ -15,7 +15,7 @@ impl Subject {
         let puts = stream::iter(keys).map(async |key| {
             let put = || self.try_put(&key, Payload::Whole(Bytes::from_static(b"x")), &Expected::Any);
             let answer = match put().await {
-                Err(error) if error.kind == Kind::LostAnswer => put().await,
+                Err(error) if error.kind == ErrorKind::LostAnswer => put().await,
                 answer => answer,
             };
             answer.unwrap_or_else(|error| panic!("{key}: {error}"));
@@ -60,7 +60,7 @@ pub async fn a_row_tells_what_a_look_tells(on: Subject) {
     assert_eq!((row.size, &row.etag), (1234, &object.identity.etag));
     assert!((row.last_modified - object.identity.last_modified).abs() <= 1);
     // A revision in a row spares the look: it must be the look's.
-    assert!(row.revision.as_ref().is_none_or(|told| *told == object.revision), "{row:?}");
+    assert!(row.revision.as_ref().is_none_or(|reported| *reported == object.revision), "{row:?}");
 }
 
 pub async fn more_than_a_page_is_listed_without_gap_or_repeat(on: Subject) {

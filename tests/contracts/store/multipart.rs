@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key, UploadId};
-use skyferry_core::store::{FinishedPart, Part, Payload};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key, UploadId};
+use skyferry_core::store::{CompletedPart, Payload, StoredPart};
 
 use super::{Subject, attributes, breaking, bytes, digests, kind, streamed};
 
@@ -25,8 +25,8 @@ impl Whole {
     }
 }
 
-fn finished(part: &Part, content: &Bytes) -> FinishedPart {
-    FinishedPart { number: part.number, etag: part.etag.clone(), crc32c: digests(content).crc32c }
+fn finished(part: &StoredPart, content: &Bytes) -> CompletedPart {
+    CompletedPart { number: part.number, etag: part.etag.clone(), crc32c: digests(content).crc32c }
 }
 
 impl Subject {
@@ -34,13 +34,13 @@ impl Subject {
         let with = attributes(whole.content.len());
         self.sink.begin(&self.at(key), &with).await.expect("begun")
     }
-    async fn send(&self, key: &str, id: &UploadId, number: u32, content: Bytes) -> FinishedPart {
+    async fn send(&self, key: &str, id: &UploadId, number: u32, content: Bytes) -> CompletedPart {
         let part = self.sink.part(&self.at(key), id, number, streamed(&content)).await.expect("stored");
         assert_eq!((part.number, part.size), (number, content.len() as u64));
         assert!(!part.stored.compare(&digests(&content)).is_mismatch());
         finished(&part, &content)
     }
-    async fn send_all(&self, key: &str, id: &UploadId, whole: &Whole) -> Vec<FinishedPart> {
+    async fn send_all(&self, key: &str, id: &UploadId, whole: &Whole) -> Vec<CompletedPart> {
         join_all((1..=3).map(|number| self.send(key, id, number, whole.part(number)))).await
     }
 }
@@ -129,7 +129,7 @@ pub async fn a_whole_digest_that_disagrees_with_the_parts_is_told(on: Subject) {
     let wrong = digests(&bytes(whole.content.len(), 100));
     let answer = on.sink.finish(&on.at("a"), &id, &parts, &wrong, &Expected::Any).await;
     if on.can.checks_whole {
-        assert_eq!(kind(answer), Kind::Corrupt);
+        assert_eq!(kind(answer), ErrorKind::Corrupt);
         assert!(on.head("a").await.is_none());
     } else {
         let published = answer.expect("published: the caller is to compare");
@@ -148,7 +148,7 @@ pub async fn a_finish_that_expects_nothing_replaces_nothing(on: Subject) {
     let sums = digests(&whole.content);
     let answer = on.sink.finish(&on.at("a"), &id, &parts, &sums, &Expected::Absent).await;
     if on.can.capabilities.conditional_finish {
-        assert_eq!(kind(answer), Kind::Precondition);
+        assert_eq!(kind(answer), ErrorKind::Precondition);
         assert_eq!(on.read("a").await, Some(bytes(10, 9)));
     } else {
         answer.expect("goes through");
@@ -162,9 +162,9 @@ pub async fn an_aborted_upload_is_gone(on: Subject) {
     let parts = on.send_all("a", &id, &whole).await;
     on.sink.abort(&on.at("a"), &id).await.expect("aborted");
     assert_eq!(on.sink.parts(&on.at("a"), &id).await.expect("an answer"), None);
-    assert_eq!(kind(on.sink.part(&on.at("a"), &id, 1, Payload::Whole("x".into())).await), Kind::UploadGone);
+    assert_eq!(kind(on.sink.part(&on.at("a"), &id, 1, Payload::Whole("x".into())).await), ErrorKind::UploadGone);
     let answer = on.sink.finish(&on.at("a"), &id, &parts, &digests(&whole.content), &Expected::Any).await;
-    assert_eq!(kind(answer), Kind::UploadGone);
+    assert_eq!(kind(answer), ErrorKind::UploadGone);
     assert!(on.head("a").await.is_none());
     on.sink.abort(&on.at("a"), &id).await.expect("ending it twice is no error");
 }
@@ -198,6 +198,6 @@ pub async fn open_uploads_are_listed_by_prefix(on: Subject) {
 pub async fn an_upload_id_of_nobodys_making_is_gone(on: Subject) {
     let id = UploadId("../../etc/passwd".into());
     assert_eq!(on.sink.parts(&on.at("a"), &id).await.expect("an answer"), None);
-    assert_eq!(kind(on.sink.part(&on.at("a"), &id, 1, Payload::Whole("x".into())).await), Kind::UploadGone);
+    assert_eq!(kind(on.sink.part(&on.at("a"), &id, 1, Payload::Whole("x".into())).await), ErrorKind::UploadGone);
     on.sink.abort(&on.at("a"), &id).await.expect("no error");
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key, Location};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key, Location};
 use skyferry_core::store::{ListFrom, Metadata, Payload, Pin};
 
 use super::{ODD_KEYS, Subject, attributes, breaking, bytes, collect, digests, kind, streamed};
@@ -43,7 +43,7 @@ pub async fn odd_keys_are_kept_byte_for_byte(on: Subject) {
         let content = Bytes::from(key);
         let answer = on.try_put(key, Payload::Whole(content.clone()), &Expected::Absent).await;
         if on.can.refused_keys.contains(&key) {
-            assert_eq!(kind(answer), Kind::CannotHold, "{key:?}");
+            assert_eq!(kind(answer), ErrorKind::CannotHold, "{key:?}");
             continue;
         }
         answer.unwrap_or_else(|error| panic!("{key:?}: {error}"));
@@ -142,10 +142,10 @@ pub async fn nothing_there_is_no_error(on: Subject) {
 
 pub async fn a_missing_bucket_is_told_as_such(on: Subject) {
     let bucket = "skyferry-no-such-bucket";
-    assert_eq!(kind(on.source.list(bucket, &Key::default(), ListFrom::Start).await), Kind::BucketMissing);
+    assert_eq!(kind(on.source.list(bucket, &Key::default(), ListFrom::Start).await), ErrorKind::BucketMissing);
     let at = Location::new(bucket, "a");
     let answer = on.sink.put(&at, Payload::Whole("a".into()), &attributes(1), &Expected::Any).await;
-    assert_eq!(kind(answer), Kind::BucketMissing);
+    assert_eq!(kind(answer), ErrorKind::BucketMissing);
 }
 
 pub async fn a_range_is_read_and_no_more(on: Subject) {
@@ -167,9 +167,9 @@ pub async fn a_pinned_read_gives_that_state_or_says_that_it_changed(on: Subject)
     let opened = on.source.open(&on.at("a"), &pin, Some(10..20)).await.expect("opened");
     assert_eq!(collect(opened).await, Some(old.slice(10..20)));
     on.put("a", &new).await;
-    assert_eq!(kind(on.source.head(&on.at("a"), &pin).await), Kind::SourceChanged);
-    assert_eq!(kind(on.source.open(&on.at("a"), &pin, None).await), Kind::SourceChanged);
-    assert_eq!(kind(on.source.open(&on.at("a"), &pin, Some(10..20)).await), Kind::SourceChanged);
+    assert_eq!(kind(on.source.head(&on.at("a"), &pin).await), ErrorKind::SourceChanged);
+    assert_eq!(kind(on.source.open(&on.at("a"), &pin, None).await), ErrorKind::SourceChanged);
+    assert_eq!(kind(on.source.open(&on.at("a"), &pin, Some(10..20)).await), ErrorKind::SourceChanged);
 }
 
 pub async fn what_is_opened_tells_the_same_as_a_look(on: Subject) {

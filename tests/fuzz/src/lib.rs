@@ -49,14 +49,14 @@ pub mod stores {
 }
 
 pub mod dynamodb {
-    mod change;
+    mod update_expression;
     mod item;
 
     use std::collections::HashMap;
 
     use aws_sdk_dynamodb::types::AttributeValue;
 
-    use skyferry_core::ledger::{LastPublished, Record, Subject, UploadRecord};
+    use skyferry_core::ledger::{LastPublished, LedgerRecord, Subject, UploadRecord};
 
     /// Everything that is read from an item of the table.
     pub fn read_item(attributes: HashMap<String, AttributeValue>, subject: &Subject) {
@@ -69,7 +69,7 @@ pub mod dynamodb {
                 super::codec::reread(&upload);
             }
         }
-        (item.schema(), item.last_writer(), item.tells_of(subject), item.texts("instanceID"));
+        (item.schema(), item.last_writer(), item.has_data_for(subject), item.texts("instanceID"));
     }
 }
 
@@ -77,7 +77,7 @@ pub mod dynamodb {
 pub mod codec {
     use skyferry_core::ledger::UploadRecord;
     use skyferry_core::ledger::codec::*;
-    use skyferry_core::object::{Token, UploadId};
+    use skyferry_core::model::{Token, UploadId};
 
     /// Read as each of them; what was read is written as it was.
     pub fn read_all(token: u128, bytes: &[u8]) {
@@ -117,13 +117,13 @@ pub fn file(bytes: &[u8]) -> File {
 }
 
 /// Reads every row, as far as the file can be read; `most` is more than it can hold.
-pub fn read_rows(mut rows: inventory::rows::Rows, most: u64) {
-    use inventory::row::Wrong;
+pub fn read_rows(mut rows: inventory::rows::ReportRows, most: u64) {
+    use inventory::row::RowError;
     for _ in 0..=most {
         match rows.next() {
             Ok(Some(row)) => assert!(!row.key.is_empty(), "a row without a key"),
-            Err(Wrong::Row { .. }) => {}
-            Ok(None) | Err(Wrong::File(_)) => return,
+            Err(RowError::Row { .. }) => {}
+            Ok(None) | Err(RowError::File(_)) => return,
         }
     }
     panic!("more than {most} rows");

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_fuzz::inventory::manifest::Format;
-use skyferry_fuzz::inventory::rows::Rows;
+use skyferry_fuzz::inventory::manifest::ReportFormat;
+use skyferry_fuzz::inventory::rows::ReportRows;
 use skyferry_fuzz::inventory::schema::Schema;
 
 /// A small packed file may become 16 MiB.
@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
     let columns = String::from_utf8_lossy(columns);
     let Ok(schema) = Schema::new(columns.split(',')) else { return };
     let file = skyferry_fuzz::file(bytes.strip_prefix(b"\n").unwrap_or(bytes));
-    if let Ok(rows) = Rows::open(file, &Format::Csv(schema)) {
+    if let Ok(rows) = ReportRows::open(file, &ReportFormat::Csv(schema)) {
         skyferry_fuzz::read_rows(rows, MOST);
     }
 });

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use skyferry_core::ledger::Subject;
-use skyferry_core::object::Location;
+use skyferry_core::model::Location;
 use skyferry_fuzz::{codec, dynamodb};
 
 fuzz_target!(|input: &[u8]| {

@@ -2,22 +2,22 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_core::event::{Entry, MAX_BODY, Parsed, parse};
+use skyferry_core::event::{MAX_BODY, ParsedMessage, ParsedRecord, parse};
 
 fuzz_target!(|body: &[u8]| {
-    let Parsed::Records(entries) = parse(body) else { return };
+    let ParsedMessage::Records(entries) = parse(body) else { return };
     for entry in entries {
         let alone = match &entry {
-            Entry::Record(record) => record.to_message(),
-            Entry::Malformed(bad) => bad.body.clone(),
+            ParsedRecord::Record(record) => record.to_message(),
+            ParsedRecord::Malformed(bad) => bad.body.clone(),
         };
         if alone.len() > MAX_BODY {
             continue;
         }
-        let Parsed::Records(again) = parse(alone.as_bytes()) else { panic!("alone it is no message: {alone}") };
+        let ParsedMessage::Records(again) = parse(alone.as_bytes()) else { panic!("alone it is no message: {alone}") };
         match (&entry, &again[..]) {
-            (Entry::Record(before), [Entry::Record(after)]) => assert_eq!(before, after),
-            (Entry::Malformed(before), [Entry::Malformed(after)]) => assert_eq!(before.reason, after.reason),
+            (ParsedRecord::Record(before), [ParsedRecord::Record(after)]) => assert_eq!(before, after),
+            (ParsedRecord::Malformed(before), [ParsedRecord::Malformed(after)]) => assert_eq!(before.reason, after.reason),
             _ => panic!("{entry:?} became {again:?}"),
         }
     }

@@ -3,15 +3,15 @@
 
 use libfuzzer_sys::fuzz_target;
 use skyferry_fuzz::trigger::configuration::Configuration;
-use skyferry_fuzz::trigger::entry::{Entry, Filter, Spelling, events};
+use skyferry_fuzz::trigger::entry::{FilterEncoding, KeyFilter, TriggerEntry, events};
 
 fuzz_target!(|text: &str| {
-    for spelling in [Spelling::Plain, Spelling::Form] {
+    for spelling in [FilterEncoding::Plain, FilterEncoding::Form] {
         let Ok(before) = Configuration::read(text, spelling) else { return };
         assert!(before.is_same(&Configuration::read(before.text(), spelling).expect("its own text")));
-        let ours = Entry::ours(
+        let ours = TriggerEntry::ours(
             "arn:aws:sqs:us-east-1:1:q",
-            Filter::new("a b/", "").expect("a filter"),
+            KeyFilter::new("a b/", "").expect("a filter"),
             events(&["s3:ObjectCreated:*".into()]).expect("events"),
         );
         if before.entries().any(|entry| *entry == ours) {

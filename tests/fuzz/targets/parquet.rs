@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyferry_fuzz::inventory::manifest::Format;
-use skyferry_fuzz::inventory::rows::Rows;
+use skyferry_fuzz::inventory::manifest::ReportFormat;
+use skyferry_fuzz::inventory::rows::ReportRows;
 
 /// A small file may claim so many rows.
 const MOST: u64 = 17 << 20;
@@ -17,7 +17,7 @@ fuzz_target!(init: {
         }
     }));
 }, |bytes: &[u8]| {
-    if let Ok(rows) = Rows::open(skyferry_fuzz::file(bytes), &Format::Parquet) {
+    if let Ok(rows) = ReportRows::open(skyferry_fuzz::file(bytes), &ReportFormat::Parquet) {
         skyferry_fuzz::read_rows(rows, MOST);
     }
 });

@@ -17,7 +17,7 @@ fuzz_target!(|body: &[u8]| {
             let _ = (key(&upload.key, listing.encoding_type.as_deref()), seconds(&upload.initiated));
         }
     }
-    let _ = (read::<PartListing>(body), read::<Begun>(body), read::<Completed>(body));
+    let _ = (read::<PartListing>(body), read::<Initiated>(body), read::<Completed>(body));
     let _ = (read::<Tagging>(body), read::<ErrorDocument>(body));
 });
 

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use skyferry_core::event::{self, Entry, Parsed};
+use skyferry_core::event::{self, ParsedMessage, ParsedRecord};
 use skyferry_core::ledger::{Ledger, Subject};
-use skyferry_core::object::{Expected, Location};
+use skyferry_core::model::{Expected, Location};
 use skyferry_core::queue::{Message, Queue, QueueError};
 use skyferry_core::store::{Payload, Sink};
 use tokio::time::{Instant, sleep};
@@ -20,16 +20,16 @@ const FEW: u64 = 10;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// What hears of the source, and for how long. S3 speaks of seconds, and at times takes more than a minute.
-pub struct Ears<'a> {
+pub struct SubscribedQueue<'a> {
     pub queue: &'a dyn Queue,
     pub ledger: &'a dyn Ledger,
     pub patience: Duration,
 }
 
-pub async fn probe(written: &dyn Sink, subject: &Subject, ears: &Ears<'_>, findings: &mut Findings<'_>) {
+pub async fn probe(written: &dyn Sink, subject: &Subject, listener: &SubscribedQueue<'_>, findings: &mut Findings<'_>) {
     let (what, at, body) = ("events", &subject.source, body(100));
-    let spare = ears.queue.traits().max_receives.is_none_or(|most| most > 2 * LOOKS);
-    let few = spare && ears.queue.depth().await.is_ok_and(|depth| depth.visible + depth.in_flight < FEW);
+    let spare = listener.queue.traits().max_receives.is_none_or(|most| most > 2 * LOOKS);
+    let few = spare && listener.queue.depth().await.is_ok_and(|depth| depth.visible + depth.in_flight < FEW);
     let put = written.put(at, Payload::Whole(body.clone()), &attributes(at, &body, None), &Expected::Any).await;
     if let Err(error) = put {
         let advice = "these keys may not write there: leave --notification-probe out, and put an object by hand";
@@ -37,22 +37,22 @@ pub async fn probe(written: &dyn Sink, subject: &Subject, ears: &Ears<'_>, findi
     }
     let started = Instant::now();
     let heard = tokio::select! {
-        outcome = recorded(ears.ledger, subject) => Some(format!("an agent has {outcome} it")),
-        true = received(ears, at), if few => Some("it is in the queue".to_owned()),
-        () = sleep(ears.patience) => None,
+        outcome = recorded(listener.ledger, subject) => Some(format!("an agent has {outcome} it")),
+        true = received(listener, at), if few => Some("it is in the queue".to_owned()),
+        () = sleep(listener.patience) => None,
     };
     match heard {
-        Some(heard) => findings.fine(what, format!("of {at}: {heard}, after {:.0} s", started.elapsed().as_secs_f64())),
+        Some(heard) => findings.pass(what, format!("of {at}: {heard}, after {:.0} s", started.elapsed().as_secs_f64())),
         None if few => {
             let advice = "set the bucket's notification (`skyferry trigger`) and the queue's policy";
-            let found = format!("nothing was heard of {at} for {} s", ears.patience.as_secs());
+            let found = format!("nothing was heard of {at} for {} s", listener.patience.as_secs());
             findings.fail(what, (found, advice), &[]);
         }
         None => {
             let advice = "let an agent work the backlog off first, or look at the bucket's notification";
             let found = format!(
                 "no agent has reported {at} for {} s, and the queue is too full to search",
-                ears.patience.as_secs()
+                listener.patience.as_secs()
             );
             findings.warn(what, (found, advice), &[]);
         }
@@ -72,13 +72,13 @@ async fn recorded(ledger: &dyn Ledger, subject: &Subject) -> String {
 }
 
 /// `false`: not within a few looks.
-async fn received(Ears { queue, patience, .. }: &Ears<'_>, at: &Location) -> bool {
+async fn received(SubscribedQueue { queue, patience, .. }: &SubscribedQueue<'_>, at: &Location) -> bool {
     for _ in 0..LOOKS {
         let messages = queue.receive(10, *patience / LOOKS).await.unwrap_or_default();
         let mut heard = false;
         for message in &messages {
             heard |= is_of(message, at);
-            if let Err(error) = give_back(*queue, message, at).await {
+            if let Err(error) = release(*queue, message, at).await {
                 eprintln!("skyferry: {error}; the message comes back when its visibility ends");
             }
         }
@@ -90,7 +90,7 @@ async fn received(Ears { queue, patience, .. }: &Ears<'_>, at: &Location) -> boo
 }
 
 /// The probe's own is done with.
-async fn give_back(queue: &dyn Queue, message: &Message, at: &Location) -> Result<(), QueueError> {
+async fn release(queue: &dyn Queue, message: &Message, at: &Location) -> Result<(), QueueError> {
     match is_of(message, at) {
         true => queue.delete(&message.receipt).await,
         false => queue.release(&message.receipt, Duration::ZERO).await,
@@ -99,6 +99,7 @@ async fn give_back(queue: &dyn Queue, message: &Message, at: &Location) -> Resul
 
 /// It is about this object and no other.
 fn is_of(message: &Message, at: &Location) -> bool {
-    let Parsed::Records(entries) = event::parse(message.body.as_bytes()) else { return false };
-    !entries.is_empty() && entries.iter().all(|entry| matches!(entry, Entry::Record(record) if record.source == *at))
+    let ParsedMessage::Records(entries) = event::parse(message.body.as_bytes()) else { return false };
+    !entries.is_empty()
+        && entries.iter().all(|entry| matches!(entry, ParsedRecord::Record(record) if record.source == *at))
 }

@@ -7,21 +7,21 @@ use skyferry_core::ledger::LedgerError;
 use skyferry_core::queue::QueueError;
 use skyferry_providers::ProviderError;
 
-use crate::show::Show;
+use crate::output::Output;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum CheckStatus {
     Ok,
     Warning,
     Failed,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Fact {
+pub struct CheckResult {
     pub about: String,
     pub what: &'static str,
-    pub verdict: Verdict,
+    pub verdict: CheckStatus,
     pub found: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub advice: String,
@@ -30,20 +30,20 @@ pub struct Fact {
 }
 
 pub struct Findings<'a> {
-    show: &'a Show,
+    output: &'a Output,
     about: String,
-    pub facts: Vec<Fact>,
+    pub facts: Vec<CheckResult>,
 }
 
 /// An error in two halves: what was answered, and what to do about it.
-pub struct Trouble {
+pub struct CheckError {
     pub found: String,
     pub advice: String,
 }
 
 impl<'a> Findings<'a> {
-    pub fn new(show: &'a Show) -> Findings<'a> {
-        Findings { show, about: String::new(), facts: Vec::new() }
+    pub fn new(output: &'a Output) -> Findings<'a> {
+        Findings { output, about: String::new(), facts: Vec::new() }
     }
 
     /// What the next facts are about.
@@ -51,28 +51,28 @@ impl<'a> Findings<'a> {
         self.about = about.into();
     }
 
-    pub fn fine(&mut self, what: &'static str, found: impl Into<String>) {
-        self.add(what, Verdict::Ok, Trouble::new(found, ""), &[]);
+    pub fn pass(&mut self, what: &'static str, found: impl Into<String>) {
+        self.add(what, CheckStatus::Ok, CheckError::new(found, ""), &[]);
     }
 
-    pub fn warn(&mut self, what: &'static str, trouble: impl Into<Trouble>, promises: &'static [u8]) {
-        self.add(what, Verdict::Warning, trouble.into(), promises);
+    pub fn warn(&mut self, what: &'static str, trouble: impl Into<CheckError>, promises: &'static [u8]) {
+        self.add(what, CheckStatus::Warning, trouble.into(), promises);
     }
 
-    pub fn fail(&mut self, what: &'static str, trouble: impl Into<Trouble>, promises: &'static [u8]) {
-        self.add(what, Verdict::Failed, trouble.into(), promises);
+    pub fn fail(&mut self, what: &'static str, trouble: impl Into<CheckError>, promises: &'static [u8]) {
+        self.add(what, CheckStatus::Failed, trouble.into(), promises);
     }
 
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, verdict: CheckStatus) -> usize {
         self.facts.iter().filter(|fact| fact.verdict == verdict).count()
     }
 
-    fn add(&mut self, what: &'static str, verdict: Verdict, trouble: Trouble, promises: &'static [u8]) {
-        let Trouble { found, advice } = trouble;
+    fn add(&mut self, what: &'static str, verdict: CheckStatus, trouble: CheckError, promises: &'static [u8]) {
+        let CheckError { found, advice } = trouble;
         let word = match verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failed => "FAILED",
+            CheckStatus::Ok => "ok",
+            CheckStatus::Warning => "warning",
+            CheckStatus::Failed => "FAILED",
         };
         let mut text = String::new();
         if self.facts.last().is_none_or(|last| last.about != self.about) {
@@ -83,70 +83,72 @@ impl<'a> Findings<'a> {
             text.push_str(&format!("\n{:33}{advice}", ""));
         }
         // A pipe that nobody reads any more ends nothing: there is something to clean up.
-        let _ = self.show.say(&text);
-        self.facts.push(Fact { about: self.about.clone(), what, verdict, found, advice, promises });
+        let _ = self.output.line(&text);
+        self.facts.push(CheckResult { about: self.about.clone(), what, verdict, found, advice, promises });
     }
 }
 
-impl Trouble {
-    pub fn new(found: impl Into<String>, advice: impl Into<String>) -> Trouble {
-        Trouble { found: found.into(), advice: advice.into() }
+impl CheckError {
+    pub fn new(found: impl Into<String>, advice: impl Into<String>) -> CheckError {
+        CheckError { found: found.into(), advice: advice.into() }
     }
 }
 
-impl From<(&str, &str)> for Trouble {
-    fn from((found, advice): (&str, &str)) -> Trouble {
-        Trouble::new(found, advice)
+impl From<(&str, &str)> for CheckError {
+    fn from((found, advice): (&str, &str)) -> CheckError {
+        CheckError::new(found, advice)
     }
 }
 
-impl From<(String, &str)> for Trouble {
-    fn from((found, advice): (String, &str)) -> Trouble {
-        Trouble::new(found, advice)
+impl From<(String, &str)> for CheckError {
+    fn from((found, advice): (String, &str)) -> CheckError {
+        CheckError::new(found, advice)
     }
 }
 
-impl From<&CopyError> for Trouble {
-    fn from(error: &CopyError) -> Trouble {
+impl From<&CopyError> for CheckError {
+    fn from(error: &CopyError) -> CheckError {
         let (text, advice) = (error.to_string(), error.advice());
         let found = text.strip_suffix(&*advice).map_or(&*text, |found| found.trim_end_matches("; "));
-        Trouble::new(found, advice)
+        CheckError::new(found, advice)
     }
 }
 
-impl From<&QueueError> for Trouble {
-    fn from(error: &QueueError) -> Trouble {
+impl From<&QueueError> for CheckError {
+    fn from(error: &QueueError) -> CheckError {
         match error {
-            QueueError::Unusable { problem, advice, .. } => Trouble::new(problem, advice),
-            error => Trouble::new(error.to_string(), "check the network, [queue] endpoint and region, and the keys"),
+            QueueError::Unusable { problem, advice, .. } => CheckError::new(problem, advice),
+            error => CheckError::new(error.to_string(), "check the network, [queue] endpoint and region, and the keys"),
         }
     }
 }
 
-impl From<&LedgerError> for Trouble {
-    fn from(error: &LedgerError) -> Trouble {
+impl From<&LedgerError> for CheckError {
+    fn from(error: &LedgerError) -> CheckError {
         match error {
             LedgerError::Unusable { problem, advice, .. } | LedgerError::Record { problem, advice, .. } => {
-                Trouble::new(problem, advice)
+                CheckError::new(problem, advice)
             }
-            error => Trouble::new(error.to_string(), "check the network, [ledger] endpoint and region, and the keys"),
+            error => {
+                CheckError::new(error.to_string(), "check the network, [ledger] endpoint and region, and the keys")
+            }
         }
     }
 }
 
-impl From<&ProviderError> for Trouble {
-    fn from(error: &ProviderError) -> Trouble {
-        Trouble::new(format!("{}: {}", error.from, error.problem), &error.advice)
+impl From<&ProviderError> for CheckError {
+    fn from(error: &ProviderError) -> CheckError {
+        CheckError::new(format!("{}: {}", error.from, error.problem), &error.advice)
     }
 }
 
-impl From<&WiringError> for Trouble {
-    fn from(error: &WiringError) -> Trouble {
+impl From<&WiringError> for CheckError {
+    fn from(error: &WiringError) -> CheckError {
         match error {
             WiringError::Queue(error) => error.into(),
             WiringError::Ledger(error) => error.into(),
             WiringError::Credentials { error, .. } => error.into(),
-            error => Trouble::new(error.to_string(), ""),
+            error => CheckError::new(error.to_string(), ""),
         }
     }
 }

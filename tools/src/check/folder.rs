@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use skyferry_core::object::{Expected, Key, Location, Token, UploadId};
+use skyferry_core::model::{Expected, Key, Location, Token, UploadId};
 use skyferry_core::store::{ListFrom, Sink};
 
-pub struct Folder {
+pub struct ProbeFolder {
     sink: Arc<dyn Sink>,
     bucket: Arc<str>,
     prefix: Key,
@@ -21,16 +21,16 @@ struct Left {
     uploads: BTreeSet<(Location, UploadId)>,
 }
 
-impl Folder {
+impl ProbeFolder {
     /// `under`: where the route writes; then the probe prefix.
-    pub fn new(sink: Arc<dyn Sink>, bucket: Arc<str>, under: &Key, prefix: &str) -> Folder {
+    pub fn new(sink: Arc<dyn Sink>, bucket: Arc<str>, under: &Key, prefix: &str) -> ProbeFolder {
         let prefix = [under.as_bytes(), prefix.as_bytes(), Token::random().to_string().as_bytes(), b"/"].concat();
-        Folder::of(sink, bucket, Key::new(prefix))
+        ProbeFolder::of(sink, bucket, Key::new(prefix))
     }
 
     /// One whose name is random already.
-    pub fn of(sink: Arc<dyn Sink>, bucket: Arc<str>, prefix: Key) -> Folder {
-        Folder { sink, bucket, prefix, left: Mutex::default() }
+    pub fn of(sink: Arc<dyn Sink>, bucket: Arc<str>, prefix: Key) -> ProbeFolder {
+        ProbeFolder { sink, bucket, prefix, left: Mutex::default() }
     }
 
     pub fn bucket(&self) -> &str {
@@ -61,7 +61,7 @@ impl Folder {
         self.left().objects.remove(at);
     }
 
-    pub fn began(&self, at: &Location, upload: &UploadId) {
+    pub fn remember_upload(&self, at: &Location, upload: &UploadId) {
         self.left().uploads.insert((at.clone(), upload.clone()));
     }
 

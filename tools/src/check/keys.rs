@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use skyferry_core::error::CopyError;
-use skyferry_core::object::{Expected, Location};
+use skyferry_core::model::{Expected, Location};
 use skyferry_core::store::Payload;
 
 use super::finding::Findings;
-use super::large::Place;
+use super::large::ProbeTarget;
 use super::single::{attributes, body};
 
 /// Names that a service may take for one, within the probe's folder.
@@ -15,7 +15,7 @@ const PAIRS: [(&str, [&str; 2]); 2] =
 const PROMISE: &[u8] = &[11];
 
 /// `top`: keys may begin with a slash, since nothing stands before them.
-pub async fn probe(place: &Place<'_>, top: bool, findings: &mut Findings<'_>) {
+pub async fn probe(place: &ProbeTarget<'_>, top: bool, findings: &mut Findings<'_>) {
     let (mut merged, mut refused) = (Vec::new(), Vec::new());
     let mut pairs: Vec<(&str, [Location; 2])> =
         PAIRS.iter().map(|(kind, names)| (*kind, names.map(|name| place.folder.at(name)))).collect();
@@ -24,7 +24,7 @@ pub async fn probe(place: &Place<'_>, top: bool, findings: &mut Findings<'_>) {
         pairs.push(("a leading slash", [place.folder.behind_a_slash(&lead), lead]));
     }
     for (kind, pair) in &pairs {
-        match apart(place, pair).await {
+        match are_distinct(place, pair).await {
             Ok(true) => {}
             Ok(false) => merged.push(format!("{kind} ({} and {})", pair[0].key, pair[1].key)),
             Err(error) => refused.push(format!("{kind}: {error}")),
@@ -46,22 +46,22 @@ pub async fn probe(place: &Place<'_>, top: bool, findings: &mut Findings<'_>) {
         findings.warn(what, (format!("are refused: {}", refused.join("; ")), advice), &[]);
     }
     if merged.is_empty() && refused.is_empty() {
-        findings.fine(what, "are kept byte for byte, and no two become one");
+        findings.pass(what, "are kept byte for byte, and no two become one");
     }
 }
 
 /// Both are there, each with its own size. Which is written first matters to none that keeps them apart.
-async fn apart(place: &Place<'_>, pair: &[Location; 2]) -> Result<bool, CopyError> {
+async fn are_distinct(place: &ProbeTarget<'_>, pair: &[Location; 2]) -> Result<bool, CopyError> {
     write(place, &pair[0], &body(11)).await?;
     write(place, &pair[1], &body(12)).await?;
     Ok(size(place, &pair[0]).await == Some(11) && size(place, &pair[1]).await == Some(12))
 }
 
-async fn write(place: &Place<'_>, at: &Location, bytes: &Bytes) -> Result<(), CopyError> {
+async fn write(place: &ProbeTarget<'_>, at: &Location, bytes: &Bytes) -> Result<(), CopyError> {
     let with = attributes(at, bytes, place.storage_class);
     place.sink.put(at, Payload::Whole(bytes.clone()), &with, &Expected::Any).await.map(|_| ())
 }
 
-async fn size(place: &Place<'_>, at: &Location) -> Option<u64> {
+async fn size(place: &ProbeTarget<'_>, at: &Location) -> Option<u64> {
     place.sink.head(at).await.ok().flatten().map(|object| object.identity.size)
 }

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use skyferry_agent::copy::{self, Copied, Upload, WHOLE};
-use skyferry_agent::pace::Pace;
+use skyferry_agent::copy::{self, ActiveUpload, CopyResult, WHOLE};
+use skyferry_agent::limits::Limiter;
 use skyferry_core::digest::Digests;
-use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::error::{CopyError, ErrorKind};
 use skyferry_core::ledger::{PartRecord, UploadRecord};
-use skyferry_core::object::{Expected, Key, Location, Revision, Token, UploadId};
+use skyferry_core::model::{Expected, Key, Location, Revision, Token, UploadId};
 use skyferry_core::plan::Parts;
-use skyferry_core::store::{Attributes, ListFrom, Object, Opened, Page, Part, Pin, Sink, Source};
+use skyferry_core::store::{ListFrom, Object, OpenedObject, Page, Pin, Sink, Source, StoredPart, WriteAttributes};
 
-use super::finding::{Findings, Trouble};
-use super::folder::Folder;
+use super::finding::{CheckError, Findings};
+use super::folder::ProbeFolder;
 use super::single::{attributes, body};
 
 /// What is in doubt where large objects cannot be written.
@@ -26,23 +26,23 @@ const CHUNK: usize = 64 << 10;
 
 /// Where probes are written, and how.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct ProbeTarget<'a> {
     pub sink: &'a Arc<dyn Sink>,
-    pub folder: &'a Folder,
+    pub folder: &'a ProbeFolder,
     pub storage_class: Option<&'a str>,
     /// What to try where the service does not do as the settings suppose; empty where there is nothing to try.
     pub remedy: &'static str,
 }
 
-impl Place<'_> {
+impl ProbeTarget<'_> {
     /// What agents copy by, to this place.
-    fn route(&self, at: &Location) -> copy::Route {
-        copy::Route {
+    fn route(&self, at: &Location) -> copy::CopyRoute {
+        copy::CopyRoute {
             source: Arc::new(Nothing),
             sink: self.sink.clone(),
             from: at.clone(),
             to: at.clone(),
-            pace: Arc::new(Pace::new(64 << 20, 0)),
+            limiter: Arc::new(Limiter::new(64 << 20, 0)),
             metrics: Arc::default(),
             md5: false,
             by_version: false,
@@ -51,10 +51,13 @@ impl Place<'_> {
     }
 
     /// An error, with the remedy where the service's dialect may be what is wrong.
-    pub fn trouble(&self, error: &CopyError) -> Trouble {
-        let dialect = matches!(error.kind, Kind::Refused | Kind::Corrupt | Kind::Nonsense | Kind::Precondition);
-        let Trouble { found, advice } = Trouble::from(error);
-        Trouble { found, advice: if dialect && !self.remedy.is_empty() { self.remedy.into() } else { advice } }
+    pub fn explain(&self, error: &CopyError) -> CheckError {
+        let dialect = matches!(
+            error.kind,
+            ErrorKind::Refused | ErrorKind::Corrupt | ErrorKind::InvalidAnswer | ErrorKind::Precondition
+        );
+        let CheckError { found, advice } = CheckError::from(error);
+        CheckError { found, advice: if dialect && !self.remedy.is_empty() { self.remedy.into() } else { advice } }
     }
 
     /// Publishes what was sent in parts, and proves it.
@@ -62,9 +65,9 @@ impl Place<'_> {
         &self,
         at: &Location,
         (id, token): (&UploadId, Token),
-        sent: &[(Part, Digests)],
+        sent: &[(StoredPart, Digests)],
         part_size: u64,
-    ) -> Result<Copied, CopyError> {
+    ) -> Result<CopyResult, CopyError> {
         let size = sent.iter().map(|(_, digests)| digests.length).sum();
         let object = object(at, size);
         let parts = sent.iter().map(|(part, digests)| PartRecord {
@@ -81,12 +84,12 @@ impl Place<'_> {
             parts: parts.collect(),
         };
         let parts = Parts { size, part_size, count: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
-        let upload = Upload { object, parts, record, source_borders: false, md5: None };
+        let upload = ActiveUpload { object, parts, record, source_borders: false, md5: None };
         self.route(at).complete(&upload, &Expected::Absent).await
     }
 }
 
-pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
+pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) {
     let at = place.folder.at("streamed");
     let size = usize::try_from(WHOLE).unwrap_or(1 << 20) + 1000;
     let Some(first) = streamed(place, &at, size, &Expected::Absent, "streamed write", findings).await else { return };
@@ -97,7 +100,7 @@ pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
 
 /// One write. Back comes the revision that it published.
 async fn streamed(
-    place: &Place<'_>,
+    place: &ProbeTarget<'_>,
     at: &Location,
     size: usize,
     expected: &Expected,
@@ -105,8 +108,8 @@ async fn streamed(
     findings: &mut Findings<'_>,
 ) -> Option<Revision> {
     let bytes = body(size);
-    let opened = Opened { object: object(at, size as u64), length: size as u64, chunks: chunks(&bytes) };
-    let mut with: Attributes = attributes(at, &bytes, place.storage_class);
+    let opened = OpenedObject { object: object(at, size as u64), length: size as u64, chunks: chunks(&bytes) };
+    let mut with: WriteAttributes = attributes(at, &bytes, place.storage_class);
     // Of a streamed body it is not known beforehand.
     with.provenance.crc32c = None;
     match place.route(at).put(opened, None, with, expected, &mut None).await {
@@ -123,10 +126,10 @@ async fn streamed(
 
 /// What a refused write means. A condition that holds is at times refused all the same (Ceph RGW 16 compares the ETag with its
 /// quotes).
-pub async fn refused(place: &Place<'_>, at: &Location, expected: &Expected, error: &CopyError) -> Trouble {
-    let Expected::Revision(revision) = expected else { return place.trouble(error) };
-    if error.kind != Kind::Precondition {
-        return place.trouble(error);
+pub async fn refused(place: &ProbeTarget<'_>, at: &Location, expected: &Expected, error: &CopyError) -> CheckError {
+    let Expected::Revision(revision) = expected else { return place.explain(error) };
+    if error.kind != ErrorKind::Precondition {
+        return place.explain(error);
     }
     match place.sink.head(at).await {
         Ok(Some(there)) if there.revision == *revision => {
@@ -134,16 +137,16 @@ pub async fn refused(place: &Place<'_>, at: &Location, expected: &Expected, erro
                 "" => "this service cannot be written safely: update it",
                 remedy => remedy,
             };
-            Trouble::new("If-Match is refused although the ETag is right: no object could ever be replaced", advice)
+            CheckError::new("If-Match is refused although the ETag is right: no object could ever be replaced", advice)
         }
-        _ => place.trouble(error),
+        _ => place.explain(error),
     }
 }
 
 /// How far what was published is proven.
-pub fn graded(place: &Place<'_>, copied: &Copied, what: &'static str, findings: &mut Findings<'_>) {
+pub fn graded(place: &ProbeTarget<'_>, copied: &CopyResult, what: &'static str, findings: &mut Findings<'_>) {
     match &copied.grade {
-        Ok(_) => findings.fine(what, "is stored as it was sent"),
+        Ok(_) => findings.pass(what, "is stored as it was sent"),
         Err(why) => {
             let remedy = if place.remedy.is_empty() { "do not use it" } else { place.remedy };
             findings.fail(what, (format!("its stored checksum cannot be believed: {why}"), remedy), &[3]);
@@ -185,7 +188,7 @@ impl Source for Nothing {
         Ok(None)
     }
 
-    async fn open(&self, _: &Location, _: &Pin, _: Option<Range<u64>>) -> Result<Option<Opened>, CopyError> {
+    async fn open(&self, _: &Location, _: &Pin, _: Option<Range<u64>>) -> Result<Option<OpenedObject>, CopyError> {
         Ok(None)
     }
 }

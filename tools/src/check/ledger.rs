@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use skyferry_agent::pause::Pause;
-use skyferry_agent::wiring::{LedgerApart, WiringError};
+use skyferry_agent::wiring::{LedgerComponent, WiringError};
 use skyferry_core::ledger::{Ledger, LedgerError, Subject};
-use skyferry_core::object::{Location, Token};
+use skyferry_core::model::{Location, Token};
 use skyferry_core::route::Router;
 
 use super::finding::Findings;
@@ -18,8 +18,13 @@ const OF_THE_LEDGER: &[u8] = &[1, 4, 5, 6, 7, 8, 10];
 /// By which items expire.
 const EXPIRY: &str = "endTime";
 
-pub async fn probe(opened: &Result<LedgerApart, WiringError>, kept: bool, write: bool, findings: &mut Findings<'_>) {
-    let LedgerApart { ledger, table } = match opened {
+pub async fn probe(
+    opened: &Result<LedgerComponent, WiringError>,
+    kept: bool,
+    write: bool,
+    findings: &mut Findings<'_>,
+) {
+    let LedgerComponent { ledger, table } = match opened {
         Ok(opened) => opened,
         Err(error) => {
             findings.about("ledger");
@@ -32,13 +37,13 @@ pub async fn probe(opened: &Result<LedgerApart, WiringError>, kept: bool, write:
         return findings.warn("kind", ("none: nothing is remembered", advice), OF_THE_LEDGER);
     }
     match Pause::read(&**ledger).await {
-        Ok(None) => findings.fine("read", "nothing is paused"),
+        Ok(None) => findings.pass("read", "nothing is paused"),
         Ok(Some(pause)) => findings.warn("read", (format!("the fleet is {pause}"), "`skyferry resume` ends it"), &[]),
         Err(error) => return findings.fail("read", (error.to_string(), ""), &[]),
     }
     if write {
         match written(&**ledger).await {
-            Ok(true) => findings.fine("write", "compared and set"),
+            Ok(true) => findings.pass("write", "compared and set"),
             Ok(false) => findings.warn("write", ("another check is at it", "check again"), &[]),
             Err(error) => findings.fail("write", &error, &[]),
         }
@@ -46,7 +51,7 @@ pub async fn probe(opened: &Result<LedgerApart, WiringError>, kept: bool, write:
     if let Some(table) = table {
         let found = format!("{} items some hours ago", table.items);
         match table.expiry.as_deref() {
-            Some(EXPIRY) => findings.fine("expiry", format!("by {EXPIRY}; {found}")),
+            Some(EXPIRY) => findings.pass("expiry", format!("by {EXPIRY}; {found}")),
             Some(other) => {
                 let advice = "records are never removed: let the table expire by endTime";
                 findings.warn("expiry", (format!("by {other} instead of {EXPIRY}; {found}"), advice), &[]);
@@ -67,9 +72,9 @@ async fn written(ledger: &dyn Ledger) -> Result<bool, LedgerError> {
 }
 
 /// What single objects do not need: many records at once, and the uploads of a whole bucket.
-pub async fn rights(ledger: &dyn Ledger, router: &Router, findings: &mut Findings<'_>) {
+pub async fn check_permissions(ledger: &dyn Ledger, router: &Router, findings: &mut Findings<'_>) {
     findings.about(format!("ledger {}", ledger.name()));
-    let subject = Subject::refused(Location::new("skyferry-check", "skyferry-check"), None);
+    let subject = Subject::unrouted(Location::new("skyferry-check", "skyferry-check"), None);
     if let Err(error) = ledger.lookup_all(&[subject.clone(), subject]).await {
         findings.fail("read many", &error, &[]);
     }

@@ -1,14 +1,14 @@
 //! Probes of uploads in parts: what is told of parts and of the whole, and what becomes of one that was aborted.
 
 use bytes::Bytes;
-use skyferry_core::digest::{Digests, Select, Sum};
-use skyferry_core::error::{CopyError, Kind};
-use skyferry_core::object::{Expected, Location, Token, UploadId};
-use skyferry_core::store::{FinishedPart, Part, Payload, Sink};
+use skyferry_core::digest::{Checksum, DigestSelection, Digests};
+use skyferry_core::error::{CopyError, ErrorKind};
+use skyferry_core::model::{Expected, Location, Token, UploadId};
+use skyferry_core::store::{CompletedPart, Payload, Sink, StoredPart};
 
 use super::finding::Findings;
-use super::folder::Folder;
-use super::large::{self, Place};
+use super::folder::ProbeFolder;
+use super::large::{self, ProbeTarget};
 use super::single::{attributes, body};
 
 /// Bytes of the last part, which may be small.
@@ -25,16 +25,16 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    async fn part(&self, number: u32, bytes: &Bytes) -> Result<Part, CopyError> {
+    async fn part(&self, number: u32, bytes: &Bytes) -> Result<StoredPart, CopyError> {
         // As agents send them: streamed, whatever their size.
         let payload = Payload::Stream { length: bytes.len() as u64, chunks: large::chunks(bytes), crc32c: None };
         self.sink.part(&self.at, &self.id, number, payload).await
     }
 
-    async fn finish(&self, sent: &[(Part, Digests)], expected: &Expected) -> Result<(), CopyError> {
-        let parts: Vec<FinishedPart> = sent
+    async fn finish(&self, sent: &[(StoredPart, Digests)], expected: &Expected) -> Result<(), CopyError> {
+        let parts: Vec<CompletedPart> = sent
             .iter()
-            .map(|(part, digests)| FinishedPart {
+            .map(|(part, digests)| CompletedPart {
                 number: part.number,
                 etag: part.etag.clone(),
                 crc32c: digests.crc32c,
@@ -47,7 +47,7 @@ impl Upload<'_> {
 
 async fn begin<'a>(
     sink: &'a dyn Sink,
-    folder: &Folder,
+    folder: &ProbeFolder,
     name: &str,
     size: usize,
     storage_class: Option<&str>,
@@ -57,99 +57,100 @@ async fn begin<'a>(
     // Of an object in parts it is not known beforehand.
     with.provenance.crc32c = None;
     let id = sink.begin(&at, &with).await?;
-    folder.began(&at, &id);
+    folder.remember_upload(&at, &id);
     Ok(Upload { sink, at, id, token: with.provenance.token })
 }
 
-pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) {
-    let Place { folder, storage_class, .. } = *place;
+pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) {
+    let ProbeTarget { folder, storage_class, .. } = *place;
     let sink = &**place.sink;
     let least = usize::try_from(sink.limits().min_part).unwrap_or(5 << 20);
     let upload = match begin(sink, folder, "parts", least + LAST, storage_class).await {
         Ok(upload) => upload,
-        Err(error) => return findings.fail("begin an upload", place.trouble(&error), UNKNOWN),
+        Err(error) => return findings.fail("begin an upload", place.explain(&error), UNKNOWN),
     };
     uploads_are_listed(sink, folder, &upload, findings).await;
     let mut sent = Vec::new();
     for (number, length) in [(1, least), (2, LAST)] {
         let bytes = body(length);
         match upload.part(number, &bytes).await {
-            Ok(part) => sent.push((part, Digests::of(&bytes, Select::default()))),
-            Err(error) => return findings.fail("send a part", place.trouble(&error), UNKNOWN),
+            Ok(part) => sent.push((part, Digests::of(&bytes, DigestSelection::default()))),
+            Err(error) => return findings.fail("send a part", place.explain(&error), UNKNOWN),
         }
     }
-    parts_are_told(&sent, sink, findings);
+    parts_are_reported(&sent, sink, findings);
     match sink.parts(&upload.at, &upload.id).await {
-        Ok(Some(parts)) if parts.len() == sent.len() => findings.fine("list parts", "shows them"),
+        Ok(Some(parts)) if parts.len() == sent.len() => findings.pass("list parts", "shows them"),
         Ok(_) => findings.warn("list parts", ("does not show what was sent", "nothing can be resumed"), &[7]),
         Err(error) => findings.warn("list parts", &error, &[7]),
     }
     match place.complete(&upload.at, (&upload.id, upload.token), &sent, least as u64).await {
         Ok(copied) => {
             large::graded(place, &copied, "complete", findings);
-            told_of_the_whole(sink, &upload.at, findings).await;
+            whole_is_verified(sink, &upload.at, findings).await;
         }
-        Err(error) => return findings.fail("complete", place.trouble(&error), UNKNOWN),
+        Err(error) => return findings.fail("complete", place.explain(&error), UNKNOWN),
     }
     conditional(sink, folder, storage_class, findings).await;
     after_abort(sink, folder, storage_class, findings).await;
 }
 
 /// What is proven by the answer alone costs nothing; else the object is read back.
-async fn told_of_the_whole(sink: &dyn Sink, at: &Location, findings: &mut Findings<'_>) {
-    let told = sink.head(at).await.ok().flatten().and_then(|object| object.stored.crc32c).and_then(|sum| sum.full());
-    if told.is_none() && sink.capabilities().checksums {
+async fn whole_is_verified(sink: &dyn Sink, at: &Location, findings: &mut Findings<'_>) {
+    let reported =
+        sink.head(at).await.ok().flatten().and_then(|object| object.stored.crc32c).and_then(|sum| sum.full());
+    if reported.is_none() && sink.capabilities().checksums {
         let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
         findings.warn("checksum of the whole", ("none is shown", advice), &[3]);
     }
 }
 
-async fn uploads_are_listed(sink: &dyn Sink, folder: &Folder, upload: &Upload<'_>, findings: &mut Findings<'_>) {
+async fn uploads_are_listed(sink: &dyn Sink, folder: &ProbeFolder, upload: &Upload<'_>, findings: &mut Findings<'_>) {
     let advice =
         "grant it (s3:ListBucketMultipartUploads, storage.multipartUploads.list): left-over uploads are not found";
     match sink.uploads(folder.bucket(), folder.prefix()).await {
-        Ok(found) if found.iter().any(|open| open.id == upload.id) => findings.fine("list uploads", "shows it"),
+        Ok(found) if found.iter().any(|open| open.id == upload.id) => findings.pass("list uploads", "shows it"),
         Ok(_) => {
             findings.warn("list uploads", ("does not show one that is open", "clean up by a rule of the bucket"), &[10])
         }
-        Err(error) if error.kind == Kind::Denied => {
+        Err(error) if error.kind == ErrorKind::Denied => {
             findings.warn("list uploads", ("access denied".to_owned(), advice), &[10]);
         }
         Err(error) => findings.warn("list uploads", &error, &[10]),
     }
 }
 
-fn parts_are_told(sent: &[(Part, Digests)], sink: &dyn Sink, findings: &mut Findings<'_>) {
-    let told: Vec<_> = sent.iter().filter_map(|(part, _)| part.stored.crc32c).collect();
+fn parts_are_reported(sent: &[(StoredPart, Digests)], sink: &dyn Sink, findings: &mut Findings<'_>) {
+    let reported: Vec<_> = sent.iter().filter_map(|(part, _)| part.stored.crc32c).collect();
     let right =
-        sent.iter().all(|(part, digests)| part.stored.crc32c.is_none_or(|crc| crc == Sum::Full(digests.crc32c)));
-    match (told.len() == sent.len(), right) {
+        sent.iter().all(|(part, digests)| part.stored.crc32c.is_none_or(|crc| crc == Checksum::Full(digests.crc32c)));
+    match (reported.len() == sent.len(), right) {
         (_, false) => findings.fail("checksums of parts", ("others than those of the bytes", "do not use it"), &[3]),
-        (true, true) => findings.fine("checksums of parts", "every part's CRC32C is in its answer"),
+        (true, true) => findings.pass("checksums of parts", "every part's CRC32C is in its answer"),
         (false, true) if sink.capabilities().checksums => {
             let advice = "a wrong part is seen only when the whole is complete, and then all is sent again";
             findings.warn("checksums of parts", ("answers tell none", advice), &[]);
         }
-        (false, true) => findings.fine("checksums of parts", "answers tell none; ETags are compared"),
+        (false, true) => findings.pass("checksums of parts", "answers tell none; ETags are compared"),
     }
 }
 
-async fn conditional(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+async fn conditional(sink: &dyn Sink, folder: &ProbeFolder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
     if !sink.capabilities().conditional_finish {
         return findings
-            .fine("conditional complete", "this service has none: large objects are kept in order by the ledger");
+            .pass("conditional complete", "this service has none: large objects are kept in order by the ledger");
     }
     let bytes = body(LAST);
     let answered = async {
         let upload = begin(sink, folder, "parts", LAST, storage_class).await?;
-        let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, Select::default()))];
+        let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, DigestSelection::default()))];
         let answered = upload.finish(&sent, &Expected::Absent).await;
         sink.abort(&upload.at, &upload.id).await?;
         answered
     };
     match answered.await {
-        Err(error) if error.kind == Kind::Precondition => {
-            findings.fine("conditional complete", "an object that is there is not replaced");
+        Err(error) if error.kind == ErrorKind::Precondition => {
+            findings.pass("conditional complete", "an object that is there is not replaced");
         }
         Ok(_) => {
             let advice = "set [destination] profile = \"generic\": then no condition is relied on";
@@ -160,11 +161,11 @@ async fn conditional(sink: &dyn Sink, folder: &Folder, storage_class: Option<&st
 }
 
 /// The fence of the write protocol: what was aborted must not be published any more.
-async fn after_abort(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+async fn after_abort(sink: &dyn Sink, folder: &ProbeFolder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
     let bytes = body(LAST);
     let answered = async {
         let upload = begin(sink, folder, "aborted", LAST, storage_class).await?;
-        let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, Select::default()))];
+        let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, DigestSelection::default()))];
         sink.abort(&upload.at, &upload.id).await?;
         sink.abort(&upload.at, &upload.id).await?;
         let gone = sink.parts(&upload.at, &upload.id).await?.is_none();
@@ -177,8 +178,8 @@ async fn after_abort(sink: &dyn Sink, folder: &Folder, storage_class: Option<&st
             let advice = "an agent that was held up can publish an old state: let one agent work on this destination";
             findings.fail(what, ("publishes what was aborted", advice), &[4]);
         }
-        Ok((true, Some(error), false)) if error.kind == Kind::UploadGone => findings.fine(what, "is refused"),
-        Ok((true, Some(error), false)) => findings.fine(what, format!("is refused ({})", error.answer)),
+        Ok((true, Some(error), false)) if error.kind == ErrorKind::UploadGone => findings.pass(what, "is refused"),
+        Ok((true, Some(error), false)) => findings.pass(what, format!("is refused ({})", error.answer)),
         Ok(_) => findings.warn(what, ("an aborted upload is still shown", "look again with `skyferry clean`"), &[10]),
         Err(error) => findings.fail(what, &error, &[4]),
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::finding::{Fact, Verdict};
+use super::finding::{CheckResult, CheckStatus};
 
 const NAMES: [&str; 12] = [
     "no silent loss",
@@ -29,18 +29,19 @@ pub struct Promise {
     pub weaker: Vec<String>,
 }
 
-pub fn promises(facts: &[Fact]) -> Vec<Promise> {
+pub fn promises(facts: &[CheckResult]) -> Vec<Promise> {
     let of = |(name, number): (&'static str, usize)| {
-        let bears = |fact: &&Fact| fact.promises.iter().any(|promise| usize::from(*promise) == number);
-        let bad: Vec<&Fact> = facts.iter().filter(|fact| fact.verdict != Verdict::Ok).filter(bears).collect();
-        let in_doubt = bad.iter().any(|fact| fact.verdict == Verdict::Failed);
+        let bears = |fact: &&CheckResult| fact.promises.iter().any(|promise| usize::from(*promise) == number);
+        let bad: Vec<&CheckResult> =
+            facts.iter().filter(|fact| fact.verdict != CheckStatus::Ok).filter(bears).collect();
+        let in_doubt = bad.iter().any(|fact| fact.verdict == CheckStatus::Failed);
         let weaker = bad.iter().map(|fact| format!("{}, {}", fact.about, fact.what)).collect();
         Promise { number, name, in_doubt, weaker }
     };
     NAMES.into_iter().zip(1..).map(of).collect()
 }
 
-pub fn words(promises: &[Promise]) -> String {
+pub fn describe(promises: &[Promise]) -> String {
     let mut text = String::from("promises (see the README)");
     for Promise { number, name, in_doubt, weaker } in promises {
         let kept = match (&weaker[..], in_doubt) {

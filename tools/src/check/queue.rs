@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use skyferry_agent::wiring::{QueueApart, WiringError};
-use skyferry_aws::sqs::{DeadLetters, SqsSettings};
+use skyferry_agent::wiring::{QueueComponent, WiringError};
+use skyferry_aws::sqs::{DeadLetterTarget, SqsSettings};
 use skyferry_core::queue::{Queue, QueueError, Receipt};
 
 use super::finding::Findings;
@@ -21,7 +21,7 @@ const SMALLEST_MESSAGE: u64 = 64 << 10;
 /// Signatures are refused beyond a few minutes.
 const FAR_OFF: i64 = 60_000;
 
-pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, write: bool, findings: &mut Findings<'_>) {
+pub async fn probe(name: &str, opened: &Result<QueueComponent, WiringError>, write: bool, findings: &mut Findings<'_>) {
     findings.about(format!("queue {name}"));
     let opened = match opened {
         Ok(opened) => opened,
@@ -30,29 +30,29 @@ pub async fn probe(name: &str, opened: &Result<QueueApart, WiringError>, write: 
     match opened.queue.depth().await {
         Ok(depth) => {
             let (visible, in_flight, delayed) = (depth.visible, depth.in_flight, depth.delayed);
-            findings.fine("messages", format!("{visible} visible, {in_flight} in flight, {delayed} delayed"));
+            findings.pass("messages", format!("{visible} visible, {in_flight} in flight, {delayed} delayed"));
         }
         Err(error) => findings.fail("messages", &error, &[]),
     }
     let Some(sqs) = &opened.sqs else { return };
     if write {
-        rights(&*opened.queue, findings).await;
+        check_permissions(&*opened.queue, findings).await;
     }
     match sqs.settings().await {
-        Ok(settings) => settled(&settings, findings),
+        Ok(settings) => check_settings(&settings, findings),
         Err(error) => findings.fail("settings", &error, &[]),
     }
 }
 
 /// What agents may do, asked for so that nothing changes: S3's own test event, which agents pass over, a delivery that there never
 /// was, a dead letter without a body, which no queue takes.
-async fn rights(queue: &dyn Queue, findings: &mut Findings<'_>) {
+async fn check_permissions(queue: &dyn Queue, findings: &mut Findings<'_>) {
     let traits = queue.traits();
     let nobody = || Receipt(format!("{}.skyferry-check", jiff::Timestamp::now().as_second()).into());
     let mut answers = vec![("send", queue.send(&[TEST_EVENT.to_owned()]).await)];
     // A look counts as a receive, and the last one sends a message to the dead letters.
     if traits.max_receives.is_none_or(|most| most > SPARE_RECEIVES) {
-        answers.push(("receive", look(queue).await));
+        answers.push(("receive", check_receive(queue).await));
     }
     answers.push(("keep and give back", queue.release(&nobody(), Duration::ZERO).await));
     answers.push(("delete", queue.delete(&nobody()).await));
@@ -67,11 +67,11 @@ async fn rights(queue: &dyn Queue, findings: &mut Findings<'_>) {
         findings.fail(what, *error, &[1, 9]);
     }
     if denied.is_empty() {
-        findings.fine("rights", "messages may be received, kept, given back, deleted, sent and parked");
+        findings.pass("rights", "messages may be received, kept, given back, deleted, sent and parked");
     }
 }
 
-async fn look(queue: &dyn Queue) -> Result<(), QueueError> {
+async fn check_receive(queue: &dyn Queue) -> Result<(), QueueError> {
     for message in queue.receive(10, Duration::ZERO).await? {
         match &*message.body == TEST_EVENT {
             true => queue.delete(&message.receipt).await?,
@@ -81,29 +81,29 @@ async fn look(queue: &dyn Queue) -> Result<(), QueueError> {
     Ok(())
 }
 
-fn settled(settings: &SqsSettings, findings: &mut Findings<'_>) {
+fn check_settings(settings: &SqsSettings, findings: &mut Findings<'_>) {
     let SqsSettings { visibility, retention, delay, max_message, .. } = settings;
-    let found = words(*visibility);
+    let found = describe(*visibility);
     match visibility < &SHORT_VISIBILITY {
         true => {
             findings.warn("visibility", (found, "set 30 s or more: an agent that is held up loses its lease"), &[9])
         }
-        false => findings.fine("visibility", found),
+        false => findings.pass("visibility", found),
     }
-    let found = words(*retention);
+    let found = describe(*retention);
     match retention < &SHORT_RETENTION {
         true => findings.warn("retention", (found, "set 14 days: an outage over a weekend must not lose events"), &[9]),
-        false => findings.fine("retention", found),
+        false => findings.pass("retention", found),
     }
     if !delay.is_zero() {
-        findings.warn("delay", (words(*delay), "set 0: every event waits so long"), &[]);
+        findings.warn("delay", (describe(*delay), "set 0: every event waits so long"), &[]);
     }
     let found = format!("{} KiB", max_message >> 10);
     match max_message < &SMALLEST_MESSAGE {
         true => {
             findings.fail("message size", (found, "set MaximumMessageSize to 64 KiB or more, which S3 demands"), &[1])
         }
-        false => findings.fine("message size", found),
+        false => findings.pass("message size", found),
     }
     dead_letters(settings.dead_letters.as_ref(), *retention, findings);
     policy(settings.policy.as_deref(), findings);
@@ -114,13 +114,13 @@ fn settled(settings: &SqsSettings, findings: &mut Findings<'_>) {
     );
     match least > FAR_OFF || most < -FAR_OFF {
         true => findings.fail("clock", (found, "set this machine's clock: chrony, or systemd-timesyncd"), &[]),
-        false => findings.fine("clock", found),
+        false => findings.pass("clock", found),
     }
 }
 
-fn dead_letters(named: Option<&DeadLetters>, retention: Duration, findings: &mut Findings<'_>) {
+fn dead_letters(named: Option<&DeadLetterTarget>, retention: Duration, findings: &mut Findings<'_>) {
     let what = "dead letters";
-    let Some(DeadLetters { name, max_receives, found }) = named else {
+    let Some(DeadLetterTarget { name, max_receives, found }) = named else {
         let advice = "give the queue a redrive policy (12 receives or more): what is parked is in the ledger alone";
         return findings.warn(what, ("none", advice), &[1]);
     };
@@ -136,7 +136,7 @@ fn dead_letters(named: Option<&DeadLetters>, retention: Duration, findings: &mut
         }
     };
     let receives = max_receives.map_or("?".to_owned(), |most| most.to_string());
-    let found = format!("{name}, after {receives} receives; {waiting} there, kept for {}", words(kept));
+    let found = format!("{name}, after {receives} receives; {waiting} there, kept for {}", describe(kept));
     if kept < retention {
         return findings.warn(
             what,
@@ -147,7 +147,7 @@ fn dead_letters(named: Option<&DeadLetters>, retention: Duration, findings: &mut
     if max_receives.is_some_and(|most| most < FEW_RECEIVES) {
         return findings.warn(what, (found, "set maxReceiveCount to 12: kills count as receives"), &[9]);
     }
-    findings.fine(what, found);
+    findings.pass(what, found);
 }
 
 /// S3 needs to be let in, and nobody else's bucket.
@@ -170,12 +170,12 @@ fn policy(policy: Option<&str>, findings: &mut Findings<'_>) {
     let pinned =
         of_s3.iter().all(|statement| statement["Condition"].to_string().to_ascii_lowercase().contains("aws:source"));
     match pinned {
-        true => findings.fine("policy", "S3 may send, for the buckets that it names"),
+        true => findings.pass("policy", "S3 may send, for the buckets that it names"),
         false => findings.warn("policy", ("S3 may send for anybody's bucket", advice), &[11]),
     }
 }
 
-fn words(time: Duration) -> String {
+fn describe(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

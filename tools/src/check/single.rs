@@ -5,14 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::{Digest as _, Md5};
-use skyferry_core::digest::{Digests, Select, Sum};
-use skyferry_core::error::{CopyError, Kind};
-use skyferry_core::object::{Expected, Location, Revision, SourceIdentity, Token};
-use skyferry_core::store::{Attributes, ListFrom, Metadata, Object, Payload, Provenance, Published, Sink};
+use skyferry_core::digest::{Checksum, DigestSelection, Digests};
+use skyferry_core::error::{CopyError, ErrorKind};
+use skyferry_core::model::{Expected, Location, Revision, SourceIdentity, Token};
+use skyferry_core::store::{ListFrom, Metadata, Object, Payload, Provenance, Sink, WriteAttributes, WriteResult};
 
-use super::finding::{Findings, Trouble};
-use super::folder::Folder;
-use super::large::{self, Place};
+use super::finding::{CheckError, Findings};
+use super::folder::ProbeFolder;
+use super::large::{self, ProbeTarget};
 
 /// Beyond this a service begins to refuse signatures, which it does at 15 minutes (Google, Amazon).
 const FAR_OFF: i64 = 300;
@@ -23,16 +23,16 @@ pub fn body(length: usize) -> Bytes {
     b"Skyferry looks whether this bucket does as it should.\n".iter().copied().cycle().take(length).collect()
 }
 
-pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> Attributes {
+pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> WriteAttributes {
     let size = body.len() as u64;
     let (etag, last_modified) = ("check".into(), now());
-    Attributes {
+    WriteAttributes {
         metadata: Metadata { storage_class: storage_class.map(str::to_owned), ..Metadata::default() },
         provenance: Provenance {
             source: Location::new("skyferry-check", at.key.clone()),
             identity: SourceIdentity { etag, size, last_modified, version: None },
             token: Token::random(),
-            crc32c: Some(Digests::of(body, Select::default()).crc32c),
+            crc32c: Some(Digests::of(body, DigestSelection::default()).crc32c),
             headers: None,
         },
         size,
@@ -40,8 +40,8 @@ pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> A
 }
 
 /// `false`: nothing can be written, so that nothing else need be tried.
-pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) -> bool {
-    let Place { folder, storage_class, .. } = *place;
+pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) -> bool {
+    let ProbeTarget { folder, storage_class, .. } = *place;
     let sink = &**place.sink;
     let (at, body) = (folder.at("single"), body(1000));
     let with = attributes(&at, &body, storage_class);
@@ -49,16 +49,16 @@ pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) -> bool {
     let first = match sink.put(&at, Payload::Whole(body.clone()), &with, &Expected::Absent).await {
         Ok(published) => revision(published),
         Err(error) => {
-            if error.kind != Kind::LostAnswer {
+            if error.kind != ErrorKind::LostAnswer {
                 folder.forget(&at);
             }
-            findings.fail("write", place.trouble(&error), &[2, 3, 4, 7, 10]);
+            findings.fail("write", place.explain(&error), &[2, 3, 4, 7, 10]);
             return false;
         }
     };
-    findings.fine("write", format!("{} bytes to {at}", body.len()));
+    findings.pass("write", format!("{} bytes to {at}", body.len()));
     match sink.head(&at).await {
-        Ok(Some(object)) => described(&object, &with, &body, sent, sink, findings),
+        Ok(Some(object)) => check_attributes(&object, &with, &body, sent, sink, findings),
         Ok(None) => findings.fail("look", ("what was written is not there", "check who else writes there"), &[3]),
         Err(error) => findings.fail("look", &error, &[3, 5]),
     }
@@ -69,9 +69,9 @@ pub async fn probe(place: &Place<'_>, findings: &mut Findings<'_>) -> bool {
     true
 }
 
-fn described(
+fn check_attributes(
     object: &Object,
-    with: &Attributes,
+    with: &WriteAttributes,
     body: &Bytes,
     sent: i64,
     sink: &dyn Sink,
@@ -79,7 +79,7 @@ fn described(
 ) {
     let can = sink.capabilities();
     match (object.provenance == Some(with.provenance.clone()), can.metadata) {
-        (true, _) => findings.fine("metadata", "comes back as it was sent"),
+        (true, _) => findings.pass("metadata", "comes back as it was sent"),
         (false, true) => {
             let advice = "does a proxy remove headers? Skyferry recognises its own copies by them";
             findings.fail("metadata", ("does not come back", advice), &[4, 5, 11]);
@@ -87,8 +87,8 @@ fn described(
         (false, false) => findings.warn("metadata", ("is not kept here", "the ledger alone knows"), &[5]),
     }
     match (object.stored.crc32c, can.checksums) {
-        (Some(Sum::Full(crc)), _) if Some(crc) == with.provenance.crc32c => {
-            findings.fine("stored checksum", "the CRC32C of the object, and it is right");
+        (Some(Checksum::Full(crc)), _) if Some(crc) == with.provenance.crc32c => {
+            findings.pass("stored checksum", "the CRC32C of the object, and it is right");
         }
         (None, false) => {
             let advice = "what is written is compared by its ETag where that is an MD5, else read back";
@@ -101,8 +101,8 @@ fn described(
         (Some(_), _) => findings.fail("stored checksum", ("another than that of the bytes", "do not use it"), &[3]),
     }
     let md5: [u8; 16] = Md5::digest(body).into();
-    let is_md5 = object.stored.md5 == Some(Sum::Full(md5));
-    findings.fine("ETag", if is_md5 { "an MD5" } else { "opaque; it is never taken for an MD5" });
+    let is_md5 = object.stored.md5 == Some(Checksum::Full(md5));
+    findings.pass("ETag", if is_md5 { "an MD5" } else { "opaque; it is never taken for an MD5" });
     let ahead = object.identity.last_modified - sent;
     let found = match ahead {
         0 => "the destination's is this machine's, to the second".to_owned(),
@@ -112,7 +112,7 @@ fn described(
     match ahead.abs() {
         FAR_OFF.. => findings.fail("clock", (found, "set this machine's clock: chrony, or systemd-timesyncd"), &[4]),
         A_LITTLE_OFF.. => findings.warn("clock", (found, "set this machine's clock"), &[]),
-        _ => findings.fine("clock", found),
+        _ => findings.pass("clock", found),
     }
 }
 
@@ -124,29 +124,34 @@ async fn read_back(sink: &dyn Sink, at: &Location, body: &Bytes, findings: &mut 
         Ok::<_, CopyError>(Some(chunks.concat()))
     };
     match read.await {
-        Ok(Some(bytes)) if bytes == *body => findings.fine("read back", "every byte as it was sent"),
+        Ok(Some(bytes)) if bytes == *body => findings.pass("read back", "every byte as it was sent"),
         Ok(_) => findings.fail("read back", ("other bytes than were sent", "do not use it"), &[3]),
         Err(error) => findings.warn("read back", &error, &[3]),
     }
 }
 
-async fn listed(sink: &dyn Sink, folder: &Folder, findings: &mut Findings<'_>) {
+async fn listed(sink: &dyn Sink, folder: &ProbeFolder, findings: &mut Findings<'_>) {
     match sink.list(folder.bucket(), folder.prefix(), ListFrom::Start).await {
-        Ok(page) if page.objects.len() == 1 => findings.fine("list", "shows it"),
+        Ok(page) if page.objects.len() == 1 => findings.pass("list", "shows it"),
         Ok(page) => {
             let found = format!("shows {} objects instead of one", page.objects.len());
             findings.warn("list", (found, "`copy`, `scan` and `verify` compare by listings"), &[]);
         }
         Err(error) => {
-            let Trouble { found, advice } = Trouble::from(&error);
+            let CheckError { found, advice } = CheckError::from(&error);
             let advice = format!("agents need no listing; `copy`, `scan` and `verify` do: {advice}");
-            findings.warn("list", Trouble::new(found, advice), &[]);
+            findings.warn("list", CheckError::new(found, advice), &[]);
         }
     }
 }
 
 /// A body that comes with another's checksum.
-pub async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+pub async fn wrong_bytes(
+    sink: &dyn Sink,
+    folder: &ProbeFolder,
+    storage_class: Option<&str>,
+    findings: &mut Findings<'_>,
+) {
     if !sink.capabilities().checksums {
         return;
     }
@@ -156,9 +161,9 @@ pub async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option
     let answered = sink.put(&at, Payload::Whole(body), &with, &Expected::Any).await;
     let there = sink.head(&at).await.is_ok_and(|object| object.is_some());
     match answered {
-        Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Refused) && !there => {
+        Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Refused) && !there => {
             folder.forget(&at);
-            findings.fine("wrong bytes", "are refused before anything is published");
+            findings.pass("wrong bytes", "are refused before anything is published");
         }
         Ok(_) => {
             let advice = "checksums are ignored here: set [destination] profile to what it is, or use another endpoint";
@@ -173,13 +178,13 @@ pub async fn wrong_bytes(sink: &dyn Sink, folder: &Folder, storage_class: Option
 }
 
 /// What was written, where the answer names it.
-fn revision(published: Published) -> Revision {
+fn revision(published: WriteResult) -> Revision {
     published.revision.unwrap_or_else(|| Revision("".into()))
 }
 
 /// Back comes the revision that is there at last.
-async fn conditional(place: &Place<'_>, at: &Location, first: Revision, findings: &mut Findings<'_>) -> Revision {
-    let Place { sink, storage_class, .. } = *place;
+async fn conditional(place: &ProbeTarget<'_>, at: &Location, first: Revision, findings: &mut Findings<'_>) -> Revision {
+    let ProbeTarget { sink, storage_class, .. } = *place;
     if !sink.capabilities().conditional_put {
         let advice = "an older state can replace a newer one when two agents work on one key; `scan` repairs it";
         findings.warn("conditional write", ("this service has none", advice), &[4]);
@@ -191,7 +196,7 @@ async fn conditional(place: &Place<'_>, at: &Location, first: Revision, findings
     let with = attributes(at, &body, storage_class);
     let put = async |expected: &Expected| sink.put(at, Payload::Whole(body.clone()), &with, expected).await;
     match put(&Expected::Absent).await {
-        Err(error) if error.kind == Kind::Precondition => {}
+        Err(error) if error.kind == ErrorKind::Precondition => {}
         Ok(published) => {
             findings.fail("conditional write", ("ignored: what was there was replaced", advice), &[4]);
             return revision(published);
@@ -204,7 +209,7 @@ async fn conditional(place: &Place<'_>, at: &Location, first: Revision, findings
     let expected = Expected::Revision(first.clone());
     match put(&expected).await {
         Ok(published) => {
-            findings.fine("conditional write", "what is there is replaced only if it is what it was thought to be");
+            findings.pass("conditional write", "what is there is replaced only if it is what it was thought to be");
             revision(published)
         }
         Err(error) => {
@@ -217,8 +222,8 @@ async fn conditional(place: &Place<'_>, at: &Location, first: Revision, findings
 async fn delete(sink: &dyn Sink, at: &Location, first: Revision, last: Revision, findings: &mut Findings<'_>) {
     if sink.capabilities().conditional_delete && first != last {
         match sink.delete(at, &Expected::Revision(first)).await {
-            Err(error) if error.kind == Kind::Precondition => {
-                findings.fine("conditional delete", "what was replaced meanwhile stays");
+            Err(error) if error.kind == ErrorKind::Precondition => {
+                findings.pass("conditional delete", "what was replaced meanwhile stays");
             }
             Ok(()) => {
                 let advice = "leave `deletes` off: it could remove a newer object";
@@ -232,7 +237,7 @@ async fn delete(sink: &dyn Sink, at: &Location, first: Revision, last: Revision,
         sink.head(at).await
     };
     match gone.await {
-        Ok(None) => findings.fine("delete", "its own object is gone"),
+        Ok(None) => findings.pass("delete", "its own object is gone"),
         Ok(Some(_)) => findings.fail("delete", ("the object is still there", "check holds and retention"), &[3]),
         Err(error) => findings.fail("delete", &error, &[3]),
     }

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use skyferry_config::{Settings, Versions};
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::{Key, Location, Token};
+use skyferry_config::{Settings, VersionMode};
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::{Key, Location, Token};
 use skyferry_core::route::Route;
 use skyferry_core::store::{ListFrom, Listed, Object, Pin, Source};
 
-use super::finding::{Findings, Trouble};
+use super::finding::{CheckError, Findings};
 
 /// Bytes of an object that are read at most.
 const PART: u64 = 1000;
@@ -22,12 +22,12 @@ pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, find
     findings.about(format!("source {bucket}/{}", route.source_prefix));
     let listed = match source.list(bucket, &route.source_prefix, ListFrom::Start).await {
         Ok(page) => {
-            findings.fine("list", format!("{} objects on the first page", page.objects.len()));
+            findings.pass("list", format!("{} objects on the first page", page.objects.len()));
             page.objects
         }
-        Err(error) if error.kind == Kind::BucketMissing => return findings.fail("list", &error, &[]),
+        Err(error) if error.kind == ErrorKind::BucketMissing => return findings.fail("list", &error, &[]),
         Err(error) => {
-            let Trouble { found, .. } = Trouble::from(&error);
+            let CheckError { found, .. } = CheckError::from(&error);
             findings.warn("list", (found, "the agent needs none; `copy`, `scan` and `verify` do (s3:ListBucket)"), &[]);
             Vec::new()
         }
@@ -41,7 +41,7 @@ pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, find
     match read(source, &at).await {
         Ok(Some(object)) => read_of(source, &at, &object, settings, findings).await,
         Ok(None) => findings.warn("read", (format!("{at} is gone meanwhile"), "check again"), &[]),
-        Err(error) => findings.fail("read", unread(source, &at, &error).await, &[]),
+        Err(error) => findings.fail("read", explain_read_error(source, &at, &error).await, &[]),
     }
 }
 
@@ -50,8 +50,8 @@ async fn nothing_there(source: &dyn Source, bucket: &str, route: &Route, finding
     let name = Token::random().to_string();
     let key = Key::new([route.source_prefix.as_bytes(), b"skyferry-check-", name.as_bytes()].concat());
     match source.head(&Location::new(bucket, key), &Pin::Newest).await {
-        Ok(_) => findings.fine("a missing key", "is reported as missing"),
-        Err(error) if error.kind == Kind::Denied => {
+        Ok(_) => findings.pass("a missing key", "is reported as missing"),
+        Err(error) if error.kind == ErrorKind::Denied => {
             let advice = "grant s3:ListBucket: else what was removed looks denied, and its messages wait";
             findings.warn("a missing key", ("looks denied", advice), &[9]);
         }
@@ -73,25 +73,25 @@ async fn read(source: &dyn Source, at: &Location) -> Result<Option<Object>, Copy
     let got: usize = chunks.iter().map(Bytes::len).sum();
     if got as u64 != wanted {
         let answer = format!("{got} bytes instead of the {wanted} that were asked for: ranges are not respected");
-        return Err(CopyError::new(Side::Source, Kind::Nonsense, "GetObject", at, answer));
+        return Err(CopyError::new(Side::Source, ErrorKind::InvalidAnswer, "GetObject", at, answer));
     }
     Ok(Some(object))
 }
 
 /// What a read that failed means.
-async fn unread(source: &dyn Source, at: &Location, error: &CopyError) -> Trouble {
-    if error.kind == Kind::SourceChanged
+async fn explain_read_error(source: &dyn Source, at: &Location, error: &CopyError) -> CheckError {
+    if error.kind == ErrorKind::SourceChanged
         && let (Ok(Some(one)), Ok(Some(other))) =
             (source.head(at, &Pin::Newest).await, source.head(at, &Pin::Newest).await)
         && one.identity == other.identity
     {
         let found = format!("{at}: If-Match is refused although the ETag is right");
-        return Trouble::new(
+        return CheckError::new(
             found,
             "objects in parts cannot be read from this service: update it, or what stands before it",
         );
     }
-    Trouble::from(error)
+    CheckError::from(error)
 }
 
 async fn read_of(
@@ -101,7 +101,7 @@ async fn read_of(
     settings: &Settings,
     findings: &mut Findings<'_>,
 ) {
-    findings.fine("read", format!("a part of {at}"));
+    findings.pass("read", format!("a part of {at}"));
     let stored = &object.stored;
     let sums = [
         ("CRC64NVME", stored.crc64nvme.is_some_and(|sum| sum.is_full())),
@@ -111,27 +111,27 @@ async fn read_of(
         ("MD5", stored.md5.is_some_and(|sum| sum.is_full())),
     ];
     match sums.iter().find(|(_, there)| *there) {
-        Some((name, _)) => findings.fine("stored checksum", format!("{name} of that object")),
-        None => findings.fine("stored checksum", "none of that object: such copies are graded in-transit"),
+        Some((name, _)) => findings.pass("stored checksum", format!("{name} of that object")),
+        None => findings.pass("stored checksum", "none of that object: such copies are graded in-transit"),
     }
-    let exact = settings.transfer.versions == Versions::Exact;
+    let exact = settings.transfer.versions == VersionMode::Exact;
     match &object.identity.version {
         None if exact => {
             let advice = "versions = \"exact\" needs a versioned bucket";
             findings.warn("versions", ("the bucket has none", advice), &[]);
         }
-        None => findings.fine("versions", "the bucket has none"),
+        None => findings.pass("versions", "the bucket has none"),
         Some(version) => match source.head(at, &Pin::Version(version.clone())).await {
-            Ok(_) => findings.fine("versions", "can be read"),
+            Ok(_) => findings.pass("versions", "can be read"),
             Err(error) if exact => findings.fail("versions", &error, &[]),
-            Err(_) => findings.fine("versions", "cannot be read, which only versions = \"exact\" needs"),
+            Err(_) => findings.pass("versions", "cannot be read, which only versions = \"exact\" needs"),
         },
     }
     if settings.transfer.tags {
         match source.tags(at, None).await {
-            Ok(_) => findings.fine("tags", "can be read"),
+            Ok(_) => findings.pass("tags", "can be read"),
             Err(error) => {
-                let Trouble { found, .. } = Trouble::from(&error);
+                let CheckError { found, .. } = CheckError::from(&error);
                 findings.fail("tags", (found, "grant s3:GetObjectTagging, or set tags = false"), &[]);
             }
         }

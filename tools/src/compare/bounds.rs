@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 
 /// Pages that a range has to have listed before it is worth a request to cut it.
 const LONG: u32 = 4;
@@ -11,7 +11,7 @@ const TOP: u8 = 0x7f;
 
 /// Where a range stands. Whoever lists it and whoever cuts it share this.
 #[derive(Default)]
-pub struct Bounds(Mutex<Standing>);
+pub struct ListingRange(Mutex<Standing>);
 
 #[derive(Default)]
 struct Standing {
@@ -27,9 +27,9 @@ struct Standing {
     closed: bool,
 }
 
-impl Bounds {
-    pub fn rest(until: Option<Key>, quiet: Option<Key>) -> Bounds {
-        Bounds(Mutex::new(Standing { until, quiet, begins: true, ..Standing::default() }))
+impl ListingRange {
+    pub fn rest(until: Option<Key>, quiet: Option<Key>) -> ListingRange {
+        ListingRange(Mutex::new(Standing { until, quiet, begins: true, ..Standing::default() }))
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -75,7 +75,7 @@ impl Bounds {
     }
 
     /// Cuts it at `middle`, if there is something `found` after it and it has not got there meanwhile. Back comes the rest.
-    pub fn cut(&self, middle: &Key, found: Option<&Key>) -> Option<Bounds> {
+    pub fn cut(&self, middle: &Key, found: Option<&Key>) -> Option<ListingRange> {
         let mut standing = self.standing();
         if standing.closed || standing.reached.as_ref().is_some_and(|reached| reached >= middle) {
             return None;
@@ -86,7 +86,7 @@ impl Bounds {
         }
         standing.pages = 0;
         let until = standing.until.replace(middle.clone());
-        Some(Bounds::rest(until, standing.quiet.take()))
+        Some(ListingRange::rest(until, standing.quiet.take()))
     }
 }
 

@@ -1,36 +1,39 @@
 //! When two objects count as equal without a look at either: the one classification for every command that lists both sides.
 
-use skyferry_core::ledger::Record;
+use skyferry_core::ledger::LedgerRecord;
 use skyferry_core::store::Listed;
 
-use super::finding::{Basis, Verdict, Why};
+use super::finding::{Comparison, Difference, EqualityBasis};
 
 /// By how many seconds a listing may round a time otherwise than a look does.
 const ROUNDING: i64 = 1;
 
 /// What the listings decide alone.
-pub fn by_listings(here: Option<&Listed>, there: Option<&Listed>) -> Verdict {
+pub fn by_listings(here: Option<&Listed>, there: Option<&Listed>) -> Comparison {
     let (here, there) = match (here, there) {
         (Some(here), Some(there)) => (here, there),
-        (Some(_), None) => return Verdict::Differs(Why::Missing),
-        _ => return Verdict::Differs(Why::Extra),
+        (Some(_), None) => return Comparison::Differs(Difference::Missing),
+        _ => return Comparison::Differs(Difference::Extra),
     };
     if here.size != there.size {
-        Verdict::Differs(Why::Size)
+        Comparison::Differs(Difference::Size)
     } else if same_etag(&here.etag, &there.etag) {
-        Verdict::Equal(Basis::Etag)
+        Comparison::Equal(EqualityBasis::Etag)
     } else if is_md5(&here.etag) && is_md5(&there.etag) {
-        Verdict::Differs(Why::Etag)
+        Comparison::Differs(Difference::Etag)
     } else if there.last_modified < here.last_modified {
-        Verdict::Differs(Why::Newer)
+        Comparison::Differs(Difference::Newer)
     } else {
-        Verdict::Equal(Basis::SizeAndTime)
+        Comparison::Equal(EqualityBasis::SizeAndTime)
     }
 }
 
 /// Listings do not tell encryption: under SSE-KMS what looks like an MD5 is none. So unequal ones decide nothing yet.
-pub(super) fn is_open(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Differs(Why::Etag | Why::Newer) | Verdict::Equal(Basis::SizeAndTime))
+pub(super) fn is_open(verdict: Comparison) -> bool {
+    matches!(
+        verdict,
+        Comparison::Differs(Difference::Etag | Difference::Newer) | Comparison::Equal(EqualityBasis::SizeAndTime)
+    )
 }
 
 /// Equal ETags mean equal bytes; two that are missing mean nothing.
@@ -43,7 +46,7 @@ fn is_md5(etag: &str) -> bool {
 }
 
 /// What the ledger recorded, and both listings still show.
-pub fn by_ledger(record: &Record, here: &Listed, there: &Listed) -> bool {
+pub fn by_ledger(record: &LedgerRecord, here: &Listed, there: &Listed) -> bool {
     let Some(published) = record.published.as_ref().filter(|_| record.ended) else { return false };
     let known = &published.identity;
     same_etag(&known.etag, &here.etag)

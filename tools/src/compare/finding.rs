@@ -1,23 +1,23 @@
 //! What is compared, and what has been found out about one key.
 
-use skyferry_core::event::{Kind, Record};
-use skyferry_core::object::Location;
+use skyferry_core::event::{EventKind, EventRecord};
+use skyferry_core::model::Location;
 use skyferry_core::store::Listed;
 
-use crate::pages::Place;
+use crate::pages::ListingTarget;
 
 /// What is compared: all that is under a prefix of the source, and under the prefix that it is mapped to.
 #[derive(Clone)]
-pub struct Sides {
-    pub from: Place,
-    pub to: Place,
+pub struct ComparedSides {
+    pub from: ListingTarget,
+    pub to: ListingTarget,
     /// One of the predecessors' bucket pairs, which only a message that names its destination takes.
     pub pair: bool,
 }
 
 /// What the listings have of one key.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Pair {
+pub enum ListedPair {
     Both(Listed, Listed),
     Source(Listed),
     Destination(Listed),
@@ -30,15 +30,15 @@ pub struct Finding {
     pub destination: Location,
     pub here: Option<Listed>,
     pub there: Option<Listed>,
-    pub verdict: Verdict,
+    pub verdict: Comparison,
 }
 
 impl Finding {
     /// The job that puts it right, in the predecessors' form.
     pub fn to_message(&self) -> String {
-        let record = Record {
+        let record = EventRecord {
             source: self.source.clone(),
-            event: Kind::Requested,
+            event: EventKind::Requested,
             size_hint: self.here.as_ref().map(|row| row.size),
             version: self.here.as_ref().and_then(|row| row.version.clone()),
             sequencer: None,
@@ -49,16 +49,16 @@ impl Finding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Equal(Basis),
-    Differs(Why),
+pub enum Comparison {
+    Equal(EqualityBasis),
+    Differs(Difference),
     /// It changed while it was compared: an event of its own is on its way.
     Changing,
 }
 
 /// Why two objects count as equal, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
+pub enum EqualityBasis {
     /// Both sides' bytes were read.
     Read,
     /// Stored checksums, or what Skyferry wrote beside the object, agree.
@@ -73,7 +73,7 @@ pub enum Basis {
 
 /// In which way two sides differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Difference {
     Missing,
     Size,
     Etag,
@@ -88,34 +88,48 @@ pub enum Why {
     Extra,
 }
 
-impl Basis {
-    pub const ALL: [Basis; 5] = [Basis::Read, Basis::Checksum, Basis::Etag, Basis::Ledger, Basis::SizeAndTime];
+impl EqualityBasis {
+    pub const ALL: [EqualityBasis; 5] = [
+        EqualityBasis::Read,
+        EqualityBasis::Checksum,
+        EqualityBasis::Etag,
+        EqualityBasis::Ledger,
+        EqualityBasis::SizeAndTime,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
-            Basis::Read => "read",
-            Basis::Checksum => "checksum",
-            Basis::Etag => "etag",
-            Basis::Ledger => "ledger",
-            Basis::SizeAndTime => "size-and-time",
+            EqualityBasis::Read => "read",
+            EqualityBasis::Checksum => "checksum",
+            EqualityBasis::Etag => "etag",
+            EqualityBasis::Ledger => "ledger",
+            EqualityBasis::SizeAndTime => "size-and-time",
         }
     }
 }
 
-impl Why {
-    pub const ALL: [Why; 8] =
-        [Why::Missing, Why::Size, Why::Etag, Why::Newer, Why::Checksum, Why::Content, Why::Headers, Why::Extra];
+impl Difference {
+    pub const ALL: [Difference; 8] = [
+        Difference::Missing,
+        Difference::Size,
+        Difference::Etag,
+        Difference::Newer,
+        Difference::Checksum,
+        Difference::Content,
+        Difference::Headers,
+        Difference::Extra,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
-            Why::Missing => "missing",
-            Why::Size => "size",
-            Why::Etag => "etag",
-            Why::Newer => "newer",
-            Why::Checksum => "checksum",
-            Why::Content => "content",
-            Why::Headers => "headers",
-            Why::Extra => "extra",
+            Difference::Missing => "missing",
+            Difference::Size => "size",
+            Difference::Etag => "etag",
+            Difference::Newer => "newer",
+            Difference::Checksum => "checksum",
+            Difference::Content => "content",
+            Difference::Headers => "headers",
+            Difference::Extra => "extra",
         }
     }
 }

@@ -8,18 +8,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::bail;
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 use skyferry_core::store::Listed;
 
-use super::bounds::Bounds;
-use super::finding::Pair;
+use super::bounds::ListingRange;
+use super::finding::ListedPair;
 use crate::pages::Pages;
 
 /// Pairs of one batch: about a page.
 const BATCH: usize = 1000;
 
 /// The rows of one side.
-pub struct Rows {
+pub struct ListingRows {
     pages: Pages,
     rows: VecDeque<Listed>,
     /// Bytes of the prefix.
@@ -27,10 +27,10 @@ pub struct Rows {
     ended: bool,
 }
 
-impl Rows {
+impl ListingRows {
     /// `first` has been taken from `pages` already.
-    pub fn new(pages: Pages, first: Vec<Listed>, prefix: usize) -> Rows {
-        Rows { pages, rows: first.into(), prefix, ended: false }
+    pub fn new(pages: Pages, first: Vec<Listed>, prefix: usize) -> ListingRows {
+        ListingRows { pages, rows: first.into(), prefix, ended: false }
     }
 
     async fn refill(&mut self) -> anyhow::Result<()> {
@@ -63,13 +63,13 @@ impl Rows {
 
 /// One range of both sides.
 pub struct Merge {
-    here: Rows,
-    there: Rows,
-    bounds: Arc<Bounds>,
+    here: ListingRows,
+    there: ListingRows,
+    bounds: Arc<ListingRange>,
 }
 
 impl Merge {
-    pub fn new(here: Rows, there: Rows, bounds: Arc<Bounds>) -> Merge {
+    pub fn new(here: ListingRows, there: ListingRows, bounds: Arc<ListingRange>) -> Merge {
         let mut merge = Merge { here, there, bounds };
         if !merge.here.rows.is_empty() {
             merge.bound();
@@ -78,7 +78,7 @@ impl Merge {
     }
 
     /// The next pairs; none are left when it is empty.
-    pub async fn next(&mut self) -> anyhow::Result<Vec<Pair>> {
+    pub async fn next(&mut self) -> anyhow::Result<Vec<ListedPair>> {
         let mut pairs = Vec::with_capacity(BATCH);
         while pairs.len() < BATCH {
             self.refill().await?;
@@ -91,9 +91,9 @@ impl Merge {
             let here = if order.is_le() { self.here.rows.pop_front() } else { None };
             let there = if order.is_ge() { self.there.rows.pop_front() } else { None };
             pairs.extend(match (here, there) {
-                (Some(here), Some(there)) => Some(Pair::Both(here, there)),
-                (Some(here), None) => Some(Pair::Source(here)),
-                (None, Some(there)) => Some(Pair::Destination(there)),
+                (Some(here), Some(there)) => Some(ListedPair::Both(here, there)),
+                (Some(here), None) => Some(ListedPair::Source(here)),
+                (None, Some(there)) => Some(ListedPair::Destination(there)),
                 (None, None) => None,
             });
         }

@@ -8,23 +8,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use skyferry_core::error::CopyError;
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 use skyferry_core::store::Listed;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::bounds::Bounds;
-use super::finding::{Pair, Sides};
-use super::merge::{Merge, Rows};
+use super::bounds::ListingRange;
+use super::finding::{ComparedSides, ListedPair};
+use super::merge::{ListingRows, Merge};
 use crate::pages::Pages;
-use crate::patience::Patience;
+use crate::retry::RetryPolicy;
 
 /// Ranges at once, of both sides each. Services take hundreds of listings a second; more than this only costs memory.
 pub const AT_ONCE: usize = 6;
 
 struct Range {
-    sides: Sides,
+    sides: ComparedSides,
     after: Option<Key>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<ListingRange>,
     /// The source's pages, and the first of them where it was taken already.
     pages: Pages,
     first: Vec<Listed>,
@@ -34,10 +34,10 @@ struct Range {
 /// Compares these places one after another, each in up to `at_once` ranges: every key of either side once, in no order
 /// across ranges. Ends with the first error.
 pub async fn side_by_side(
-    sides: &[Sides],
+    sides: &[ComparedSides],
     at_once: usize,
-    patience: &Patience,
-    each: impl AsyncFn(&Sides, Vec<Pair>) -> anyhow::Result<()>,
+    patience: &RetryPolicy,
+    each: impl AsyncFn(&ComparedSides, Vec<ListedPair>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for sides in sides {
         one(sides, at_once.max(1), patience, &each).await?;
@@ -48,13 +48,13 @@ pub async fn side_by_side(
 /// Compares one place in the order of its keys, from the one that follows `after`: for who stops and goes on later. Fails
 /// where the source lists in another order.
 pub async fn in_order(
-    sides: &Sides,
+    sides: &ComparedSides,
     after: Option<Key>,
-    patience: &Patience,
-    mut each: impl AsyncFnMut(Vec<Pair>) -> anyhow::Result<()>,
+    patience: &RetryPolicy,
+    mut each: impl AsyncFnMut(Vec<ListedPair>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let pages = Pages::new(sides.from.clone(), after.clone(), patience.clone());
-    let mut merge = merge(sides, after, Arc::new(Bounds::rest(None, None)), pages, Vec::new(), patience);
+    let mut merge = merge(sides, after, Arc::new(ListingRange::rest(None, None)), pages, Vec::new(), patience);
     loop {
         let pairs = merge.next().await?;
         if pairs.is_empty() {
@@ -66,25 +66,25 @@ pub async fn in_order(
 
 /// `pages`: the source's, and `first` the one that was taken of them already.
 fn merge(
-    sides: &Sides,
+    sides: &ComparedSides,
     after: Option<Key>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<ListingRange>,
     pages: Pages,
     first: Vec<Listed>,
-    patience: &Patience,
+    patience: &RetryPolicy,
 ) -> Merge {
     let (here, there) = (sides.from.prefix.as_bytes().len(), sides.to.prefix.as_bytes().len());
     let mapped =
         |key: Key| Key::new([sides.to.prefix.as_bytes(), key.as_bytes().get(here..).unwrap_or_default()].concat());
     let others = Pages::new(sides.to.clone(), after.map(mapped), patience.clone());
-    Merge::new(Rows::new(pages, first, here), Rows::new(others, Vec::new(), there), bounds)
+    Merge::new(ListingRows::new(pages, first, here), ListingRows::new(others, Vec::new(), there), bounds)
 }
 
 async fn one(
-    sides: &Sides,
+    sides: &ComparedSides,
     at_once: usize,
-    patience: &Patience,
-    each: &impl AsyncFn(&Sides, Vec<Pair>) -> anyhow::Result<()>,
+    patience: &RetryPolicy,
+    each: &impl AsyncFn(&ComparedSides, Vec<ListedPair>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (new, mut found) = mpsc::unbounded_channel();
     let cutter = Cutter {
@@ -116,10 +116,10 @@ async fn one(
 }
 
 struct Cutter<'a> {
-    sides: &'a Sides,
-    patience: &'a Patience,
+    sides: &'a ComparedSides,
+    patience: &'a RetryPolicy,
     permits: Arc<Semaphore>,
-    open: Mutex<Vec<Arc<Bounds>>>,
+    open: Mutex<Vec<Arc<ListingRange>>>,
     /// Something more was listed.
     listed: Notify,
     new: mpsc::UnboundedSender<Range>,
@@ -128,7 +128,7 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     async fn whole(&self) -> Range {
         let pages = Pages::new(self.sides.from.clone(), None, self.patience.clone());
-        self.range(None, Bounds::default(), pages, Vec::new(), self.permit().await)
+        self.range(None, ListingRange::default(), pages, Vec::new(), self.permit().await)
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -139,7 +139,7 @@ impl Cutter<'_> {
     fn range(
         &self,
         after: Option<Key>,
-        bounds: Bounds,
+        bounds: ListingRange,
         pages: Pages,
         first: Vec<Listed>,
         permit: OwnedSemaphorePermit,
@@ -149,14 +149,14 @@ impl Cutter<'_> {
         Range { sides: self.sides.clone(), after, bounds, pages, first, _permit: permit }
     }
 
-    fn open(&self) -> MutexGuard<'_, Vec<Arc<Bounds>>> {
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<ListingRange>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn walk(
         &self,
         range: Range,
-        each: &impl AsyncFn(&Sides, Vec<Pair>) -> anyhow::Result<()>,
+        each: &impl AsyncFn(&ComparedSides, Vec<ListedPair>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let Range { sides, after, bounds, pages, first, _permit } = range;
         let mut merge = merge(&sides, after, bounds.clone(), pages, first, self.patience);
@@ -190,7 +190,7 @@ impl Cutter<'_> {
     }
 
     /// The range that is most worth to be cut.
-    async fn longest(&self) -> (Arc<Bounds>, Key) {
+    async fn longest(&self) -> (Arc<ListingRange>, Key) {
         loop {
             let prefix = self.sides.from.prefix.as_bytes().len();
             let longest = {

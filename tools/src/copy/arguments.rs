@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use skyferry_config as config;
 
-use crate::select::Selection;
+use crate::filter::FilterArguments;
 
 /// Copies objects from SRC to DST, on this machine alone. After an interruption the same command continues.
 ///
@@ -75,7 +75,7 @@ pub struct Arguments {
     pub storage_class: Option<String>,
 
     #[command(flatten)]
-    pub selection: Selection,
+    pub selection: FilterArguments,
 
     /// Take the objects under SRC from an S3 Inventory report instead of a listing: its manifest.json, as s3://… (read with
     /// the source's credentials) or as a file. Repeatable.

@@ -9,22 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use skyferry_core::event::{Kind, Record};
+use skyferry_core::event::{EventKind, EventRecord};
 use skyferry_core::ledger::{Ledger, Subject};
 use skyferry_core::metrics::{Metrics, Outcome};
-use skyferry_core::object::{Key, Location};
+use skyferry_core::model::{Key, Location};
 use skyferry_core::queue::Queue as _;
 use skyferry_core::store::{Listed, Object};
-use skyferry_sqlite::queue::{EmbeddedQueue, Fed};
+use skyferry_sqlite::queue::{ListedMessage, SqliteQueue};
 
+use super::destination_listing::{DestinationListing, DestinationRow};
 use super::state::POSITION;
-use super::there::{Seen, There};
-use crate::compare::{Basis, Verdict, by_ledger, by_listings};
-use crate::inventory::{Listing, Position};
-use crate::pages::{End, Pages, Place};
-use crate::patience::Patience;
-use crate::select::Filter;
-use crate::voice::Voice;
+use crate::compare::{Comparison, EqualityBasis, by_ledger, by_listings};
+use crate::console::Console;
+use crate::filter::ObjectFilter;
+use crate::inventory::{Listing, ListingPosition};
+use crate::pages::{ListedStore, ListingTarget, Pages};
+use crate::retry::RetryPolicy;
 
 /// Messages that wait at most, give or take a page.
 const ROOM: u64 = 4000;
@@ -35,7 +35,7 @@ const SQLITE: [&[u8]; 4] = [b"", b"-wal", b"-shm", b"-journal"];
 
 /// How far the listing is: for the progress, and for a dry run's result.
 #[derive(Default)]
-pub struct Counts {
+pub struct ListingCounts {
     /// Objects under SRC so far.
     pub listed: AtomicU64,
     /// Those of them that were not known to be equal, and their bytes.
@@ -54,28 +54,28 @@ enum Known {
 }
 
 /// Shows one object of a dry run.
-pub type Tell = Box<dyn Fn(&Listed) -> std::io::Result<()> + Send + Sync>;
+pub type DryRunLog = Box<dyn Fn(&Listed) -> std::io::Result<()> + Send + Sync>;
 
 pub struct Lister {
-    pub from: Place,
-    pub to: Place,
+    pub from: ListingTarget,
+    pub to: ListingTarget,
     /// The one key, where SRC names one.
     pub single: Option<Key>,
     /// A report that stands for the source's listing.
     pub inventory: Option<Listing>,
-    pub filter: Filter,
-    pub queue: Arc<EmbeddedQueue>,
+    pub filter: ObjectFilter,
+    pub queue: Arc<SqliteQueue>,
     pub ledger: Arc<dyn Ledger>,
     pub metrics: Arc<Metrics>,
-    pub counts: Arc<Counts>,
-    pub patience: Patience,
-    pub voice: Voice,
+    pub counts: Arc<ListingCounts>,
+    pub patience: RetryPolicy,
+    pub console: Console,
     /// The source lists in the order of the keys' bytes, so that a position says what lies before it.
     pub ordered: bool,
     /// The key of the state itself, where it lies under SRC: it changes with every object and could never be copied.
     pub own: Option<Vec<u8>>,
     /// Tells what would be copied instead.
-    pub tell: Option<Tell>,
+    pub log_object: Option<DryRunLog>,
 }
 
 impl Lister {
@@ -83,20 +83,21 @@ impl Lister {
         if let Some(key) = &self.single {
             self.one(key).await?;
         } else if let Some(inventory) = &self.inventory {
-            let position = self.queue.note(POSITION).await?.map(|bytes| Position::from_bytes(&bytes));
-            let Place { bucket, prefix, .. } = &self.from;
-            let each = async |rows: Vec<Listed>, position: Position| {
+            let position = self.queue.note(POSITION).await?.map(|bytes| ListingPosition::from_bytes(&bytes));
+            let ListingTarget { bucket, prefix, .. } = &self.from;
+            let each = async |rows: Vec<Listed>, position: ListingPosition| {
                 // In no order, so that no listing can be walked beside it.
-                let wanted = rows.into_iter().filter(|row| self.wants(row)).map(|row| (row, Seen::Unknown));
+                let wanted =
+                    rows.into_iter().filter(|row| self.is_selected(row)).map(|row| (row, DestinationRow::Unknown));
                 self.send(wanted.collect(), Some(Key::new(position.to_bytes()))).await
             };
             inventory.each(position.unwrap_or_default(), bucket, prefix, each).await?;
             self.feed(Vec::new(), None).await?;
         } else {
             let position = if self.ordered { self.queue.note(POSITION).await?.map(Key::new) } else { None };
-            self.lap(position.clone(), None).await?;
+            self.list_range(position.clone(), None).await?;
             if let Some(begun) = position {
-                self.lap(None, Some(begun)).await?;
+                self.list_range(None, Some(begun)).await?;
             }
             self.feed(Vec::new(), None).await?;
         }
@@ -105,10 +106,11 @@ impl Lister {
     }
 
     /// From after one key to another, both ends of the listing where there is none.
-    async fn lap(&self, after: Option<Key>, until: Option<Key>) -> anyhow::Result<()> {
+    async fn list_range(&self, after: Option<Key>, until: Option<Key>) -> anyhow::Result<()> {
         let there_after = after.as_ref().map(|key| self.to_key(self.rest(key)));
         let mut pages = Pages::new(self.from.clone(), after, self.patience.clone());
-        let mut there = There::new(self.to.clone(), there_after, self.patience.clone(), self.voice.clone());
+        let mut there =
+            DestinationListing::new(self.to.clone(), there_after, self.patience.clone(), self.console.clone());
         while let Some(page) = pages.next().await {
             let (mut rows, mut last, mut over) = (Vec::new(), None, false);
             for row in page? {
@@ -117,7 +119,7 @@ impl Lister {
                     break;
                 }
                 last = Some(row.key.clone());
-                if self.wants(&row) {
+                if self.is_selected(&row) {
                     let seen = there.find(self.rest(&row.key)).await?;
                     rows.push((row, seen));
                 }
@@ -131,54 +133,54 @@ impl Lister {
     }
 
     async fn one(&self, key: &Key) -> anyhow::Result<()> {
-        let End::Source(source) = &self.from.end else { return Ok(()) };
+        let ListedStore::Source(source) = &self.from.end else { return Ok(()) };
         let at = Location::new(self.from.bucket.as_str(), key.clone());
         let pin = skyferry_core::store::Pin::Newest;
         let object = self.patience.ask(false, || source.head(&at, &pin)).await?;
         let object = object.ok_or_else(|| anyhow::anyhow!("SRC {at} is not there any more"))?;
         let row = row(key.clone(), &object);
-        if self.wants(&row) {
-            self.send(vec![(row, Seen::Unknown)], None).await?;
+        if self.is_selected(&row) {
+            self.send(vec![(row, DestinationRow::Unknown)], None).await?;
         }
         Ok(())
     }
 
-    fn wants(&self, row: &Listed) -> bool {
+    fn is_selected(&self, row: &Listed) -> bool {
         self.counts.listed.fetch_add(1, Relaxed);
         let rest = self.rest(&row.key);
         // The prefix itself is a folder's marker; without a name it cannot be at the top of a bucket or a directory.
         let nameless = rest.is_empty() && self.to.prefix.as_bytes().is_empty();
         let beside = |own: &Vec<u8>| rest.strip_prefix(own.as_slice()).is_some_and(|more| SQLITE.contains(&more));
         let own = self.own.as_ref().is_some_and(beside);
-        let wanted = !nameless && !own && self.filter.takes(&self.from.bucket, row, rest);
+        let wanted = !nameless && !own && self.filter.accepts(&self.from.bucket, row, rest);
         if !wanted {
-            self.metrics.outcome(Outcome::Skipped);
+            self.metrics.count_outcome(Outcome::Skipped);
         }
         wanted
     }
 
     /// Sorts out what is equal, and sends the rest with the position that it makes.
-    async fn send(&self, rows: Vec<(Listed, Seen)>, position: Option<Key>) -> anyhow::Result<()> {
+    async fn send(&self, rows: Vec<(Listed, DestinationRow)>, position: Option<Key>) -> anyhow::Result<()> {
         let known = join_all(rows.iter().map(|(row, seen)| self.compare(row, seen))).await;
         let mut messages = Vec::new();
         for ((row, _), known) in rows.into_iter().zip(known) {
             let known = known?;
             if known == Known::Equal {
-                self.metrics.outcome(Outcome::Unchanged);
+                self.metrics.count_outcome(Outcome::Unchanged);
                 continue;
             }
             self.counts.sent.fetch_add(1, Relaxed);
             self.counts.bytes.fetch_add(row.size, Relaxed);
-            match &self.tell {
+            match &self.log_object {
                 Some(tell) => tell(&row)?,
-                None => messages.push(Fed { body: self.message(&row), seen: known == Known::Something }),
+                None => messages.push(ListedMessage { body: self.message(&row), seen: known == Known::Something }),
             }
         }
         self.feed(messages, position).await
     }
 
-    async fn feed(&self, messages: Vec<Fed>, position: Option<Key>) -> anyhow::Result<()> {
-        if self.tell.is_some() {
+    async fn feed(&self, messages: Vec<ListedMessage>, position: Option<Key>) -> anyhow::Result<()> {
+        if self.log_object.is_some() {
             return Ok(());
         }
         while !messages.is_empty() {
@@ -194,7 +196,7 @@ impl Lister {
 
     /// Equal is what the ledger recorded and both listings still show. Where the ledger has nothing, a dry run takes equal
     /// ETags for equal bytes; a job looks closer.
-    async fn compare(&self, row: &Listed, seen: &Seen) -> anyhow::Result<Known> {
+    async fn compare(&self, row: &Listed, seen: &DestinationRow) -> anyhow::Result<Known> {
         let subject = Subject {
             source: Location::new(self.from.bucket.as_str(), row.key.clone()),
             destination: Location::new(self.to.bucket.as_str(), self.to_key(self.rest(&row.key))),
@@ -203,24 +205,25 @@ impl Lister {
         let record = self.ledger.lookup(&subject).await?;
         let published = record.as_ref().filter(|record| record.ended && record.published.is_some());
         let equal = match (seen, published) {
-            (Seen::Row(there), Some(record)) => by_ledger(record, row, there),
-            (Seen::Row(there), None) => {
-                self.tell.is_some() && by_listings(Some(row), Some(there)) == Verdict::Equal(Basis::Etag)
+            (DestinationRow::Row(there), Some(record)) => by_ledger(record, row, there),
+            (DestinationRow::Row(there), None) => {
+                self.log_object.is_some()
+                    && by_listings(Some(row), Some(there)) == Comparison::Equal(EqualityBasis::Etag)
             }
             _ => false,
         };
         Ok(match (equal, seen, record) {
             (true, ..) => Known::Equal,
-            (false, Seen::Nothing, None) => Known::Nothing,
+            (false, DestinationRow::Nothing, None) => Known::Nothing,
             // Also what the ledger knows and the listing does not show: it was taken away.
             _ => Known::Something,
         })
     }
 
     fn message(&self, row: &Listed) -> String {
-        let record = Record {
+        let record = EventRecord {
             source: Location::new(self.from.bucket.as_str(), row.key.clone()),
-            event: Kind::Requested,
+            event: EventKind::Requested,
             size_hint: Some(row.size),
             version: None,
             sequencer: None,

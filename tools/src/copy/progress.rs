@@ -8,17 +8,17 @@ use indicatif::{BinaryBytes, HumanCount};
 use skyferry_core::metrics::Metrics;
 use tokio::time::Instant;
 
-use super::lister::Counts;
-use crate::ticker;
-use crate::voice::Voice;
+use super::lister::ListingCounts;
+use crate::console::Console;
+use crate::progress_line;
 
 /// The rate is that of the last so many ticks: ten seconds.
 const RECENT: usize = 50;
 
-pub struct Progress {
+pub struct CopyProgress {
     pub metrics: Arc<Metrics>,
-    pub counts: Arc<Counts>,
-    pub voice: Voice,
+    pub counts: Arc<ListingCounts>,
+    pub console: Console,
 }
 
 /// What had been done at one moment.
@@ -29,7 +29,7 @@ struct Mark {
     bytes: u64,
 }
 
-impl Progress {
+impl CopyProgress {
     /// Never ends by itself.
     pub async fn show(self) {
         let mut marks = VecDeque::from([self.mark()]);
@@ -41,7 +41,7 @@ impl Progress {
             }
             self.text(marks[0], now)
         };
-        ticker::tell(self.voice.clone(), text).await
+        progress_line::run(self.console.clone(), text).await
     }
 
     fn mark(&self) -> Mark {

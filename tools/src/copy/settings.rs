@@ -7,16 +7,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use skyferry_config::{ConfigError, Provider, Settings, Store};
-use skyferry_core::object::Key;
+use skyferry_config::{ConfigError, ProviderSettings, Settings, StoreSettings};
+use skyferry_core::model::Key;
 
 use super::arguments::Arguments;
-use super::default_keys;
-use super::place::{Place, Scheme};
+use super::default_credentials;
+use super::endpoint_arg::{EndpointArgument, Scheme};
 
 /// What is copied: all that is under a prefix, or one object.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct CopyOrigin {
     /// As the source's listing knows it.
     pub bucket: String,
     /// With a slash at its end, or empty.
@@ -27,22 +27,27 @@ pub struct Origin {
     directory: Option<PathBuf>,
 }
 
-impl Origin {
+impl CopyOrigin {
     /// All that is under it; of a local file: that file.
-    pub fn of(source: &Place) -> anyhow::Result<Origin> {
+    pub fn of(source: &EndpointArgument) -> anyhow::Result<CopyOrigin> {
         let path = match source {
-            Place::Remote { bucket, rest, .. } => {
-                return Ok(Origin { bucket: bucket.clone(), prefix: with_slash(rest), single: None, directory: None });
+            EndpointArgument::Remote { bucket, rest, .. } => {
+                return Ok(CopyOrigin {
+                    bucket: bucket.clone(),
+                    prefix: with_slash(rest),
+                    single: None,
+                    directory: None,
+                });
             }
-            Place::Local(path) => path,
+            EndpointArgument::Local(path) => path,
         };
         let about = std::fs::metadata(path).with_context(|| format!("SRC {}", path.display()))?;
         let real = std::fs::canonicalize(path)?;
         if about.is_dir() {
-            return Ok(Origin::directory(&real, None));
+            return Ok(CopyOrigin::directory(&real, None));
         }
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else { bail!("SRC {}", path.display()) };
-        Ok(Origin::directory(parent, Some(Key::new(name.as_encoded_bytes().to_vec()))))
+        Ok(CopyOrigin::directory(parent, Some(Key::new(name.as_encoded_bytes().to_vec()))))
     }
 
     /// The key of a file, if it lies in the directory that is copied.
@@ -52,15 +57,15 @@ impl Origin {
         Some(within.as_os_str().as_encoded_bytes().to_vec())
     }
 
-    fn directory(path: &Path, single: Option<Key>) -> Origin {
+    fn directory(path: &Path, single: Option<Key>) -> CopyOrigin {
         let name = path.file_name().map_or("directory".into(), OsStr::to_string_lossy);
-        Origin { bucket: name.into_owned(), prefix: String::new(), single, directory: Some(path.to_owned()) }
+        CopyOrigin { bucket: name.into_owned(), prefix: String::new(), single, directory: Some(path.to_owned()) }
     }
 
     /// The object whose key is SRC's, if there is nothing under it as a prefix.
-    pub fn object(&self, key: &str) -> Origin {
+    pub fn object(&self, key: &str) -> CopyOrigin {
         let prefix = key.rfind('/').map_or("", |slash| &key[..=slash]);
-        Origin { prefix: prefix.into(), single: Some(Key::from(key)), ..self.clone() }
+        CopyOrigin { prefix: prefix.into(), single: Some(Key::from(key)), ..self.clone() }
     }
 }
 
@@ -72,7 +77,7 @@ fn with_slash(prefix: &str) -> String {
 /// One side's flags.
 struct Side<'a> {
     name: &'static str,
-    place: &'a Place,
+    place: &'a EndpointArgument,
     endpoint: Option<String>,
     credentials: Option<&'a str>,
     region: Option<&'a str>,
@@ -81,8 +86,8 @@ struct Side<'a> {
 
 pub fn settings(
     arguments: &Arguments,
-    origin: &Origin,
-    [source, destination]: [&Place; 2],
+    origin: &CopyOrigin,
+    [source, destination]: [&EndpointArgument; 2],
     state: &Path,
 ) -> anyhow::Result<Settings> {
     let from = Side {
@@ -108,20 +113,20 @@ pub fn settings(
     let mut settings = parsed.map_err(|error| anyhow!(as_flags(&error)))?;
     // Paths need not be UTF-8, as texts of settings have to be.
     let state = state.to_owned();
-    settings.queues = vec![skyferry_config::Queue::Embedded { path: state.clone(), events: None }];
-    settings.ledger = skyferry_config::Ledger::Embedded { path: state };
+    settings.queues = vec![skyferry_config::QueueSettings::Embedded { path: state.clone(), events: None }];
+    settings.ledger = skyferry_config::LedgerSettings::Embedded { path: state };
     if let Some(path) = &origin.directory {
-        settings.source = Store::Directory { path: path.clone() };
+        settings.source = StoreSettings::Directory { path: path.clone() };
     }
-    if let Place::Local(path) = destination {
-        settings.destination = Store::Directory { path: std::path::absolute(path)? };
+    if let EndpointArgument::Local(path) = destination {
+        settings.destination = StoreSettings::Directory { path: std::path::absolute(path)? };
     }
     settings.credentials.source = provider(&from, &here)?;
     settings.credentials.destination = provider(&to, &here)?;
     Ok(settings)
 }
 
-fn toml(arguments: &Arguments, origin: &Origin, from: &Side<'_>, to: &Side<'_>) -> anyhow::Result<String> {
+fn toml(arguments: &Arguments, origin: &CopyOrigin, from: &Side<'_>, to: &Side<'_>) -> anyhow::Result<String> {
     let mut text = String::from(
         "[queue]\nkind = \"embedded\"\npath = \"state\"\n[ledger]\nkind = \"embedded\"\npath = \"state\"\n\
          [status]\nlisten = \"off\"\n",
@@ -157,8 +162,8 @@ fn toml(arguments: &Arguments, origin: &Origin, from: &Side<'_>, to: &Side<'_>) 
     };
     store(from, &oss[0], &[("request_payer", flag(arguments.request_payer))]);
     let (bucket, prefix) = match to.place {
-        Place::Remote { bucket, rest, .. } => (bucket.as_str(), rest.as_str()),
-        Place::Local(_) => ("directory", ""),
+        EndpointArgument::Remote { bucket, rest, .. } => (bucket.as_str(), rest.as_str()),
+        EndpointArgument::Local(_) => ("directory", ""),
     };
     let class = arguments.storage_class.as_deref().unwrap_or("");
     store(to, &oss[1], &[("bucket", Some(bucket)), ("prefix", Some(prefix)), ("storage_class", Some(class))]);
@@ -182,9 +187,9 @@ fn toml(arguments: &Arguments, origin: &Origin, from: &Side<'_>, to: &Side<'_>) 
 impl Side<'_> {
     fn kind(&self) -> &'static str {
         match self.place {
-            Place::Local(_) => "directory",
-            Place::Remote { scheme: Scheme::Gcs, .. } => "gcs",
-            Place::Remote { .. } => "s3",
+            EndpointArgument::Local(_) => "directory",
+            EndpointArgument::Remote { scheme: Scheme::Gcs, .. } => "gcs",
+            EndpointArgument::Remote { .. } => "s3",
         }
     }
 
@@ -199,7 +204,7 @@ impl Side<'_> {
 
     /// Of an `oss://`: the flag's, or that of the region.
     fn oss_endpoint(&self) -> anyhow::Result<Option<String>> {
-        if !matches!(self.place, Place::Remote { scheme: Scheme::Oss, .. }) {
+        if !matches!(self.place, EndpointArgument::Remote { scheme: Scheme::Oss, .. }) {
             return Ok(None);
         }
         let region = self.region.map(|region| region.trim_start_matches("oss-"));
@@ -210,12 +215,12 @@ impl Side<'_> {
     }
 }
 
-fn provider(side: &Side<'_>, here: &Path) -> anyhow::Result<Option<Provider>> {
+fn provider(side: &Side<'_>, here: &Path) -> anyhow::Result<Option<ProviderSettings>> {
     if side.place.is_local() {
         return Ok(None);
     }
-    let Some(text) = side.credentials else { return Ok(Some(default_keys::of(side.place).provider)) };
-    let provider = Provider::from_argument(text, here);
+    let Some(text) = side.credentials else { return Ok(Some(default_credentials::of(side.place).provider)) };
+    let provider = ProviderSettings::from_argument(text, here);
     Ok(Some(provider.map_err(|wanted| anyhow!("--{}-credentials: {wanted}", side.name))?))
 }
 
@@ -230,12 +235,12 @@ fn as_flags(error: &ConfigError) -> String {
     ]
     .into();
     let ConfigError::Invalid(problems) = error else { return error.to_string() };
-    let said = problems.iter().map(|problem| {
+    let message = problems.iter().map(|problem| {
         let mut text = skyferry_config::Problem { origin: None, ..problem.clone() }.to_string();
         for (setting, flag) in &names {
             text = text.replace(setting, flag);
         }
         text
     });
-    said.collect::<Vec<_>>().join("\n")
+    message.collect::<Vec<_>>().join("\n")
 }

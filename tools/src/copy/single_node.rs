@@ -18,7 +18,7 @@ const WITHOUT_EFFECT: [&str; 6] =
 
 /// The command without its program and verb.
 #[derive(Debug)]
-pub struct Meant {
+pub struct CopyCommand {
     words: Vec<OsString>,
     notes: Vec<String>,
 }
@@ -34,7 +34,7 @@ struct Line {
     _flags: Flags,
 }
 
-impl Meant {
+impl CopyCommand {
     /// For people: the command as they could type it, and what of the file it leaves out.
     pub fn describe(&self, file: &Path) -> String {
         let words: Vec<String> = self.words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
@@ -63,10 +63,10 @@ fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-pub fn read(file: &Path) -> anyhow::Result<Meant> {
+pub fn read(file: &Path) -> anyhow::Result<CopyCommand> {
     let text = std::fs::read_to_string(file)?;
     let absolute = std::path::absolute(file)?;
-    Ini::parse(&text)?.meant(&absolute.to_string_lossy())
+    Ini::parse(&text)?.copy_command(&absolute.to_string_lossy())
 }
 
 /// Options by section and key, both in small letters.
@@ -96,7 +96,7 @@ impl Ini {
             .with_context(|| format!("{section}.{key} is missing"))
     }
 
-    fn meant(&self, file: &str) -> anyhow::Result<Meant> {
+    fn copy_command(&self, file: &str) -> anyhow::Result<CopyCommand> {
         let mut notes = Vec::new();
         let left: Vec<&str> = WITHOUT_EFFECT
             .into_iter()
@@ -142,7 +142,7 @@ impl Ini {
                 words.extend([flag.into(), format!("{value}{unit}")]);
             }
         }
-        Ok(Meant { words: words.into_iter().map(OsString::from).collect(), notes })
+        Ok(CopyCommand { words: words.into_iter().map(OsString::from).collect(), notes })
     }
 
     /// SRC of an upload, and its flags.
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     fn command(text: &str) -> String {
-        let meant = Ini::parse(text).and_then(|ini| ini.meant("/etc/up.ini")).expect("a command");
+        let meant = Ini::parse(text).and_then(|ini| ini.copy_command("/etc/up.ini")).expect("a command");
         meant.describe(Path::new("f")).lines().next().unwrap_or_default().replace("f means: skyferry copy ", "")
     }
 
@@ -270,14 +270,14 @@ mod tests {
 
     #[test]
     fn what_is_typed_decides_and_what_is_missing_is_named() {
-        let meant = Ini::parse(UPLOAD).and_then(|ini| ini.meant("/f")).expect("a command");
+        let meant = Ini::parse(UPLOAD).and_then(|ini| ini.copy_command("/f")).expect("a command");
         let typed = ["skyferry", "copy", "--config", "f", "--dry-run", "--part-size", "8MiB"].map(OsString::from);
         let arguments = meant.arguments(typed).unwrap_or_else(|error| panic!("{error}"));
         assert!(arguments.dry_run && arguments.config.is_none());
         assert_eq!((arguments.part_size.as_str(), arguments.storage_class.as_deref()), ("8MiB", Some("STANDARD_IA")));
         assert!(meant.describe(Path::new("f")).contains("without effect: MaxRetry, ifVerifyMD5"));
         let without = UPLOAD.replace("DesBucket = my-bucket\n", "");
-        let error = Ini::parse(&without).and_then(|ini| ini.meant("/f")).expect_err("refused").to_string();
+        let error = Ini::parse(&without).and_then(|ini| ini.copy_command("/f")).expect_err("refused").to_string();
         assert_eq!(error, "Basic.DesBucket is missing");
     }
 }

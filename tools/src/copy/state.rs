@@ -15,11 +15,11 @@ pub const BEGAN: &str = "copy began";
 
 /// The flag's file, or the pair's own.
 pub fn path(flag: Option<&Path>, pair: &[u8]) -> anyhow::Result<PathBuf> {
-    crate::remember::file(flag, "copy", "sqlite", pair)
+    crate::state_file::file(flag, "copy", "sqlite", pair)
 }
 
 /// SQLite's three files.
-pub fn forget(path: &Path) -> anyhow::Result<()> {
+pub fn delete(path: &Path) -> anyhow::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -42,8 +42,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("s");
         std::fs::write(&file, "x").expect("written");
-        forget(&file).expect("forgotten");
-        forget(&file).expect("forgotten again");
+        delete(&file).expect("forgotten");
+        delete(&file).expect("forgotten again");
         assert!(!file.exists());
     }
 }

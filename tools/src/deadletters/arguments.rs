@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::Config;
+use crate::settings::ConfigArgument;
 
 /// Lists, resends or deletes the dead letters of the queues in the settings.
 ///
@@ -16,36 +16,36 @@ use crate::settings::Config;
   skyferry deadletters drop --config agent.toml --key 'photos/tmp/*' --yes")]
 pub struct Arguments {
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: DeadLettersCommand,
 }
 
 #[derive(clap::Subcommand)]
-pub enum Verb {
-    List(List),
-    Show(Show),
-    Redrive(Redrive),
-    Drop(Drop),
+pub enum DeadLettersCommand {
+    List(ListLetters),
+    Show(ShowLetter),
+    Redrive(RedriveLetters),
+    Drop(DropLetters),
 }
 
 /// Lists all messages by reason, with counts and examples.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry deadletters list --config agent.toml --json")]
-pub struct List {
+pub struct ListLetters {
     #[command(flatten)]
-    pub which: Which,
+    pub which: LetterFilter,
     #[command(flatten)]
-    pub place: Place,
+    pub place: LetterQueue,
 }
 
 /// Shows one message in full: its reason and its body.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry deadletters show photos/2026/a.jpg --config agent.toml")]
-pub struct Show {
+pub struct ShowLetter {
     /// The key, with or without its bucket, or the message id.
     #[arg(value_name = "KEY|ID")]
     pub wanted: String,
     #[command(flatten)]
-    pub place: Place,
+    pub place: LetterQueue,
 }
 
 /// Sends messages back to their queue, then deletes them here. An interruption can duplicate a message, but loses none.
@@ -53,9 +53,9 @@ pub struct Show {
 #[command(
     after_help = "Example: skyferry deadletters redrive --config agent.toml --reason '*access denied*' --rate 50/s"
 )]
-pub struct Redrive {
+pub struct RedriveLetters {
     #[command(flatten)]
-    pub which: Which,
+    pub which: LetterFilter,
     /// Maximum rate: 50/s, 100/m.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub rate: Option<Duration>,
@@ -63,15 +63,15 @@ pub struct Redrive {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
-    pub place: Place,
+    pub place: LetterQueue,
 }
 
 /// Deletes messages permanently. The ledger is not changed.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry deadletters drop --config agent.toml --key 'photos/tmp/*' --dry-run")]
-pub struct Drop {
+pub struct DropLetters {
     #[command(flatten)]
-    pub which: Which,
+    pub which: LetterFilter,
     /// Show what would be deleted, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -79,11 +79,11 @@ pub struct Drop {
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]
-    pub place: Place,
+    pub place: LetterQueue,
 }
 
 #[derive(clap::Args)]
-pub struct Which {
+pub struct LetterFilter {
     /// Only messages whose reason matches: * matches any characters, ? matches one.
     #[arg(long, value_name = "GLOB")]
     pub reason: Option<String>,
@@ -93,9 +93,9 @@ pub struct Which {
 }
 
 #[derive(clap::Args)]
-pub struct Place {
+pub struct LetterQueue {
     #[command(flatten)]
-    pub config: Config,
+    pub config: ConfigArgument,
     /// If the settings have several queues: only this one, by its name there.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,

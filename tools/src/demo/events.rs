@@ -3,8 +3,8 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::goods::Good;
-use super::stage::BUCKET;
+use super::dataset::DemoObject;
+use super::servers::BUCKET;
 
 /// What S3 leaves as it is in an event's key.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
@@ -23,13 +23,13 @@ pub fn malformed() -> String {
 }
 
 /// One message about one object.
-pub fn event(good: &Good) -> String {
+pub fn event(good: &DemoObject) -> String {
     json!({ "Records": [record(good)] }).to_string()
 }
 
 /// Messages about all of them: mostly one record in each, as S3 does it, and several in some.
-pub fn events(goods: &[Good]) -> Vec<String> {
-    let (mut messages, mut rest) = (Vec::new(), goods);
+pub fn events(dataset: &[DemoObject]) -> Vec<String> {
+    let (mut messages, mut rest) = (Vec::new(), dataset);
     while !rest.is_empty() {
         let size = if messages.len() % 3 == 2 { BATCH.min(rest.len()) } else { 1 };
         let (now, later) = rest.split_at(size);
@@ -39,7 +39,7 @@ pub fn events(goods: &[Good]) -> Vec<String> {
     messages
 }
 
-fn record(good: &Good) -> Value {
+fn record(good: &DemoObject) -> Value {
     let key = utf8_percent_encode(&good.key, PLAIN).to_string().replace("%20", "+");
     json!({
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
@@ -54,23 +54,23 @@ fn record(good: &Good) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::goods::Goods;
+    use super::super::dataset::Dataset;
     use super::*;
-    use skyferry_core::event::{Entry, Parsed, parse};
+    use skyferry_core::event::{ParsedMessage, ParsedRecord, parse};
 
     #[test]
     fn the_agent_reads_from_the_events_the_keys_that_were_put() {
-        let goods = Goods::new(true);
+        let dataset = Dataset::new(true);
         let mut keys = Vec::new();
-        for message in events(&goods.all) {
-            let Parsed::Records(entries) = parse(message.as_bytes()) else { panic!("{message}") };
+        for message in events(&dataset.all) {
+            let ParsedMessage::Records(entries) = parse(message.as_bytes()) else { panic!("{message}") };
             keys.extend(entries.into_iter().map(|entry| match entry {
-                Entry::Record(record) => record.source.key.as_str().unwrap().to_owned(),
-                Entry::Malformed(bad) => panic!("{bad:?}"),
+                ParsedRecord::Record(record) => record.source.key.as_str().unwrap().to_owned(),
+                ParsedRecord::Malformed(bad) => panic!("{bad:?}"),
             }));
         }
-        assert_eq!(keys, goods.all.iter().map(|good| good.key.clone()).collect::<Vec<_>>());
-        assert!(matches!(parse(test_event().as_bytes()), Parsed::Nothing(_)));
-        assert!(matches!(parse(malformed().as_bytes()), Parsed::Malformed(_)));
+        assert_eq!(keys, dataset.all.iter().map(|good| good.key.clone()).collect::<Vec<_>>());
+        assert!(matches!(parse(test_event().as_bytes()), ParsedMessage::Nothing(_)));
+        assert!(matches!(parse(malformed().as_bytes()), ParsedMessage::Malformed(_)));
     }
 }

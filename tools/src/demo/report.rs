@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::goods::Goods;
-use super::leg::Crossed;
-use super::meter::Cost;
-use super::proof::Proof;
-use super::stage::{Destination, S3_SERVER};
+use super::dataset::Dataset;
+use super::run::DemoRunResult;
+use super::rusage::ResourceUsage;
+use super::servers::{DemoDestination, S3_SERVER};
+use super::verify::Verification;
 
 /// Differences told one by one.
 const TOLD: usize = 10;
@@ -18,15 +18,15 @@ const COLUMN: usize = 24;
 
 /// Everything, as `--json` has it.
 #[derive(Serialize)]
-pub struct Facts {
+pub struct DemoReport {
     pub verified: bool,
     seconds: f64,
-    source: Source,
-    destinations: Vec<Leg>,
+    source: SourceReport,
+    destinations: Vec<DestinationReport>,
 }
 
 #[derive(Serialize)]
-pub struct Source {
+pub struct SourceReport {
     pub server: &'static str,
     pub objects: u64,
     pub bytes: u64,
@@ -34,7 +34,7 @@ pub struct Source {
 
 /// One destination.
 #[derive(Serialize)]
-pub struct Leg {
+pub struct DestinationReport {
     name: &'static str,
     server: &'static str,
     objects: u64,
@@ -48,20 +48,25 @@ pub struct Leg {
     seconds: f64,
     mb_per_second: f64,
     #[serde(flatten)]
-    cost: Cost,
+    cost: ResourceUsage,
     verified: bool,
     differences: Vec<String>,
 }
 
-impl Leg {
-    pub fn new(destination: &Destination, crossed: Crossed, proof: Proof, goods: &Goods) -> Leg {
+impl DestinationReport {
+    pub fn new(
+        destination: &DemoDestination,
+        crossed: DemoRunResult,
+        proof: Verification,
+        dataset: &Dataset,
+    ) -> DestinationReport {
         let mut differences = crossed.troubles;
         differences.extend(proof.differences);
-        if proof.bytes != goods.bytes() {
-            differences.push(format!("{} bytes are listed, {} were put", proof.bytes, goods.bytes()));
+        if proof.bytes != dataset.bytes() {
+            differences.push(format!("{} bytes are listed, {} were put", proof.bytes, dataset.bytes()));
         }
         let cpu_seconds = crossed.cost.cpu_seconds.map(|seconds| rounded(seconds, 100.0));
-        Leg {
+        DestinationReport {
             name: destination.name,
             server: destination.server(),
             objects: proof.objects,
@@ -74,22 +79,22 @@ impl Leg {
             dead_letters: crossed.dead_letters.into_iter().map(|letter| letter.reason).collect(),
             seconds: rounded(crossed.seconds, 1000.0),
             mb_per_second: rounded(crossed.summary.bytes as f64 / 1e6 / crossed.seconds.max(0.001), 10.0),
-            cost: Cost { cpu_seconds, ..crossed.cost },
+            cost: ResourceUsage { cpu_seconds, ..crossed.cost },
             verified: differences.is_empty(),
             differences,
         }
     }
 }
 
-impl Facts {
-    pub fn new(source: Source, destinations: Vec<Leg>, elapsed: Duration) -> Facts {
+impl DemoReport {
+    pub fn new(source: SourceReport, destinations: Vec<DestinationReport>, elapsed: Duration) -> DemoReport {
         let verified = destinations.iter().all(|leg| leg.verified);
-        Facts { verified, seconds: rounded(elapsed.as_secs_f64(), 1000.0), source, destinations }
+        DemoReport { verified, seconds: rounded(elapsed.as_secs_f64(), 1000.0), source, destinations }
     }
 
     pub fn table(&self) -> String {
         let mut lines = vec![String::new()];
-        let mut row = |label: &str, cell: &dyn Fn(&Leg) -> String| {
+        let mut row = |label: &str, cell: &dyn Fn(&DestinationReport) -> String| {
             let cells: String = self.destinations.iter().map(|leg| format!("{:>COLUMN$}", cell(leg))).collect();
             lines.push(format!("  {label:<LABEL$}{cells}"));
         };
@@ -105,11 +110,11 @@ impl Facts {
         row("verified byte for byte", &|leg| if leg.verified { "yes".into() } else { "NO".into() });
         lines.push(String::new());
         lines.push("  * of the whole process, servers included".into());
-        lines.extend(self.told());
+        lines.extend(self.rows());
         lines.join("\n")
     }
 
-    fn told(&self) -> Vec<String> {
+    fn rows(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for leg in self.destinations.iter().filter(|leg| !leg.verified) {
             lines.push(format!("\n{}: {} differences", leg.name, leg.differences.len()));
@@ -137,13 +142,13 @@ impl Facts {
 }
 
 /// What is about to happen.
-pub fn opening(goods: &Goods, directory: &Path) -> String {
+pub fn opening(dataset: &Dataset, directory: &Path) -> String {
     format!(
         "Skyferry copies {} objects ({}, one of {}) from S3 to Google Cloud Storage, then to S3.\n\
          It all runs in this process, on 127.0.0.1 and in {}; S3 is {S3_SERVER}.\n",
-        goods.count(),
-        size(goods.bytes()),
-        size(goods.large),
+        dataset.count(),
+        size(dataset.bytes()),
+        size(dataset.large),
         directory.display(),
     )
 }

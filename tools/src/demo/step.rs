@@ -6,62 +6,62 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::show::Show;
+use crate::output::Output;
 
 /// Between two lines where there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
 
 /// One step of the demo.
-pub struct Step<'a> {
-    show: &'a Show,
+pub struct DemoStep<'a> {
+    output: &'a Output,
     what: String,
     total: (u64, u64),
     done: (AtomicU64, AtomicU64),
     bar: Option<ProgressBar>,
     /// When the last line was shown, and which.
-    said: Mutex<(Instant, String)>,
+    printed: Mutex<(Instant, String)>,
     started: Instant,
 }
 
-impl<'a> Step<'a> {
+impl<'a> DemoStep<'a> {
     /// Begins a step of so many objects and bytes.
-    pub fn new(show: &'a Show, what: &str, objects: u64, bytes: u64) -> Step<'a> {
-        Step {
-            show,
+    pub fn new(output: &'a Output, what: &str, objects: u64, bytes: u64) -> DemoStep<'a> {
+        DemoStep {
+            output,
             what: what.to_owned(),
             total: (objects, bytes),
             done: Default::default(),
-            bar: show.bars.then(|| bar(what, bytes)),
-            said: Mutex::new((Instant::now(), String::new())),
+            bar: output.bars.then(|| bar(what, bytes)),
+            printed: Mutex::new((Instant::now(), String::new())),
             started: Instant::now(),
         }
     }
 
     pub fn add(&self, objects: u64, bytes: u64) {
         let before = (self.done.0.fetch_add(objects, Relaxed), self.done.1.fetch_add(bytes, Relaxed));
-        self.tell(before.0 + objects, before.1 + bytes);
+        self.update(before.0 + objects, before.1 + bytes);
     }
 
     pub fn at(&self, objects: u64, bytes: u64) {
-        self.tell(objects, bytes);
+        self.update(objects, bytes);
     }
 
-    fn tell(&self, objects: u64, bytes: u64) {
+    fn update(&self, objects: u64, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes.min(self.total.1));
             bar.set_message(format!("{} of {} objects", objects.min(self.total.0), self.total.0));
             return;
         }
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if said.0.elapsed() >= LINES {
+        let mut printed = self.printed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if printed.0.elapsed() >= LINES {
             // The bytes are counted as they are read, and an object when it is done.
             let most = if objects < self.total.0 { 99 } else { 100 };
             let percent = (100 * bytes.min(self.total.1) / self.total.1.max(1)).min(most);
             let line = format!("  {}: {percent} %, {objects} of {} objects", self.what, self.total.0);
-            if line != said.1 {
-                let _ = self.show.say(&line);
+            if line != printed.1 {
+                let _ = self.output.line(&line);
             }
-            *said = (Instant::now(), line);
+            *printed = (Instant::now(), line);
         }
     }
 
@@ -70,12 +70,12 @@ impl<'a> Step<'a> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.show.say(&format!("  {:>5.1} s  {how}", self.started.elapsed().as_secs_f64()))
+        self.output.line(&format!("  {:>5.1} s  {how}", self.started.elapsed().as_secs_f64()))
     }
 }
 
 /// Whatever ends a step, its bar goes with it.
-impl Drop for Step<'_> {
+impl Drop for DemoStep<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::estimate::Fleet;
-use crate::select::Selection;
-use crate::settings::Config;
+use crate::estimate::FleetArguments;
+use crate::filter::FilterArguments;
+use crate::settings::ConfigArgument;
 
 /// Sends a job for every object of an S3 Inventory report: a start with many millions of objects, without listing them.
 ///
@@ -23,7 +23,7 @@ pub struct Arguments {
     #[arg(value_name = "MANIFEST", required = true)]
     pub manifests: Vec<OsString>,
     #[command(flatten)]
-    pub config: Config,
+    pub config: ConfigArgument,
     /// The named files are bare CSV files, compressed with gzip or not, without a header, with these columns:
     /// Bucket,Key,Size. Keys are URL-encoded, as S3 writes them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long)]
     pub deletes: bool,
     #[command(flatten)]
-    pub selection: Selection,
+    pub selection: FilterArguments,
     /// Skip rows that cannot be read; the exit code is then 1.
     #[arg(long)]
     pub keep_going: bool,
@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
     #[command(flatten)]
-    pub fleet: Fleet,
+    pub fleet: FleetArguments,
     /// Start with the first row, and ignore the progress of earlier runs.
     #[arg(long)]
     pub restart: bool,

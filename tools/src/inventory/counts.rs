@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct InventoryCounts {
     /// All that were read.
     pub rows: u64,
     /// Sent, or for a dry run: would be.
@@ -27,8 +27,8 @@ pub struct Counts {
     pub bad: u64,
 }
 
-impl AddAssign for Counts {
-    fn add_assign(&mut self, more: Counts) {
+impl AddAssign for InventoryCounts {
+    fn add_assign(&mut self, more: InventoryCounts) {
         self.rows += more.rows;
         self.jobs += more.jobs;
         self.deletions += more.deletions;
@@ -42,9 +42,9 @@ impl AddAssign for Counts {
     }
 }
 
-impl Counts {
+impl InventoryCounts {
     /// `jobs`: what became of them.
-    pub fn in_words(&self, jobs: &str) -> String {
+    pub fn describe(&self, jobs: &str) -> String {
         let rows = [
             ("rows read", self.rows),
             (jobs, self.jobs),

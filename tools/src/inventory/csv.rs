@@ -3,9 +3,9 @@
 use std::fs::File;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 
-use super::row::{Row, Wrong, etag, version};
+use super::row::{InventoryRow, RowError, etag, version};
 use super::schema::{Column, Schema};
 use super::unpack::{self, RowStart, Unpacked};
 
@@ -19,14 +19,14 @@ pub struct Csv {
 
 impl Csv {
     pub fn open(file: File, schema: Schema) -> Result<Csv, String> {
-        let bytes = Unpacked::new(file).map_err(|error| unpack::told(&error))?;
+        let bytes = Unpacked::new(file).map_err(|error| unpack::error_text(&error))?;
         let row_start = bytes.row_start();
         let mut builder = ReaderBuilder::new();
         let reader = builder.has_headers(false).flexible(true).buffer_capacity(64 << 10).from_reader(bytes);
         Ok(Csv { schema, reader, row_start, record: ByteRecord::new(), key: Vec::new() })
     }
 
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Wrong> {
+    pub fn next(&mut self) -> Result<Option<InventoryRow<'_>>, RowError> {
         self.row_start.set(self.reader.position().byte());
         match self.reader.read_byte_record(&mut self.record) {
             Ok(true) => {}
@@ -34,50 +34,50 @@ impl Csv {
             Err(error) => {
                 let line = self.reader.position().line();
                 let why = match error.into_kind() {
-                    csv::ErrorKind::Io(error) => unpack::told(&error),
+                    csv::ErrorKind::Io(error) => unpack::error_text(&error),
                     other => format!("{other:?}"),
                 };
-                return Err(Wrong::File(format!("line {line}: {why}")));
+                return Err(RowError::File(format!("line {line}: {why}")));
             }
         }
         let line = self.record.position().map_or(0, csv::Position::line);
         let Csv { schema, record, key, .. } = self;
-        row(schema, record, key).map(Some).map_err(|why| Wrong::Row { at: format!("line {line}"), why })
+        row(schema, record, key).map(Some).map_err(|why| RowError::Row { at: format!("line {line}"), why })
     }
 }
 
-fn row<'a>(schema: &Schema, record: &'a ByteRecord, key: &'a mut Vec<u8>) -> Result<Row<'a>, String> {
+fn row<'a>(schema: &Schema, record: &'a ByteRecord, key: &'a mut Vec<u8>) -> Result<InventoryRow<'a>, String> {
     if record.len() != schema.width {
         return Err(format!("{} columns where the schema has {}", record.len(), schema.width));
     }
-    let bytes = |column| schema.place(column).and_then(|place| record.get(place)).unwrap_or_default();
+    let bytes = |column| schema.index(column).and_then(|place| record.get(place)).unwrap_or_default();
     let text = |column: Column| {
-        std::str::from_utf8(bytes(column)).map_err(|_| format!("{column:?} {} is not UTF-8", shown(bytes(column))))
+        std::str::from_utf8(bytes(column)).map_err(|_| format!("{column:?} {} is not UTF-8", printable(bytes(column))))
     };
     let flag = |column: Column, unsaid: bool| match bytes(column) {
         b"" => Ok(unsaid),
         yes if yes.eq_ignore_ascii_case(b"true") => Ok(true),
         no if no.eq_ignore_ascii_case(b"false") => Ok(false),
-        other => Err(format!("{column:?} {} is neither true nor false", shown(other))),
+        other => Err(format!("{column:?} {} is neither true nor false", printable(other))),
     };
     let encoded = bytes(Column::Key);
     if !decode(encoded, key) {
-        return Err(format!("Key {} has a % without two hex digits after it", shown(encoded)));
+        return Err(format!("Key {} has a % without two hex digits after it", printable(encoded)));
     }
     if key.is_empty() {
         return Err("Key is empty".into());
     }
     let size = match text(Column::Size)? {
         "" => None,
-        digits => Some(digits.parse().map_err(|_| format!("Size {} is not a number", shown(digits.as_bytes())))?),
+        digits => Some(digits.parse().map_err(|_| format!("Size {} is not a number", printable(digits.as_bytes())))?),
     };
     let last_modified = match text(Column::LastModifiedDate)? {
         "" => None,
-        date => {
-            Some(seconds(date).ok_or_else(|| format!("LastModifiedDate {} is not a time", shown(date.as_bytes())))?)
-        }
+        date => Some(
+            seconds(date).ok_or_else(|| format!("LastModifiedDate {} is not a time", printable(date.as_bytes())))?,
+        ),
     };
-    Ok(Row {
+    Ok(InventoryRow {
         bucket: text(Column::Bucket)?,
         key,
         version: version(text(Column::VersionId)?),
@@ -95,7 +95,7 @@ fn seconds(date: &str) -> Option<i64> {
 }
 
 /// For people, cut where it is long.
-fn shown(bytes: &[u8]) -> Key {
+fn printable(bytes: &[u8]) -> Key {
     Key::new(bytes.get(..100).unwrap_or(bytes).to_vec())
 }
 
@@ -149,13 +149,13 @@ mod tests {
     }
 
     /// Keys and sizes, or what is wrong.
-    fn read(columns: &str, bytes: &[u8]) -> Vec<Result<(String, Option<u64>), Wrong>> {
+    fn read(columns: &str, bytes: &[u8]) -> Vec<Result<(String, Option<u64>), RowError>> {
         let (mut csv, mut found) = (open(columns, bytes), Vec::new());
         loop {
             match csv.next() {
                 Ok(None) => return found,
                 Ok(Some(row)) => found.push(Ok((String::from_utf8_lossy(row.key).into_owned(), row.size))),
-                Err(wrong @ Wrong::Row { .. }) => found.push(Err(wrong)),
+                Err(wrong @ RowError::Row { .. }) => found.push(Err(wrong)),
                 Err(wrong) => {
                     found.push(Err(wrong));
                     return found;
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_bad_row_is_told_with_its_line_and_the_next_is_read() {
         let rows = read("Bucket,Key,Size", b"b,\"a\nb\",1\nb,%4,1\nb,k,x\nb,k\nb,,1\nb,fine,1\n");
-        let wrong = |at: &str, why: &str| Err(Wrong::Row { at: at.into(), why: why.into() });
+        let wrong = |at: &str, why: &str| Err(RowError::Row { at: at.into(), why: why.into() });
         let expected = [
             Ok(("a\nb".into(), Some(1))),
             wrong("line 3", "Key %4 has a % without two hex digits after it"),
@@ -207,18 +207,25 @@ mod tests {
     fn a_stream_that_breaks_off_is_no_end() {
         let packed = gzip(b"b,k,1\n".repeat(1000).as_slice());
         let rows = read("Bucket,Key,Size", &packed[..packed.len() - 9]);
-        assert!(matches!(rows.last(), Some(Err(Wrong::File(why))) if why.contains("breaks off")), "{:?}", rows.last());
+        assert!(
+            matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("breaks off")),
+            "{:?}",
+            rows.last()
+        );
         let damaged = [&packed[..packed.len() - 8], &[0; 8]].concat();
         let rows = read("Bucket,Key,Size", &damaged);
-        assert!(matches!(rows.last(), Some(Err(Wrong::File(why))) if why.contains("damaged")), "{:?}", rows.last());
+        assert!(matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("damaged")), "{:?}", rows.last());
     }
 
     #[test]
     fn bombs_of_rows_and_bombs_of_one_row_are_refused() {
         let rows = [b"b,".to_vec(), vec![b'k'; 250], b",1\n".to_vec()].concat();
         let rows = read("Bucket,Key,Size", &gzip(&rows.repeat(80_000)));
-        assert!(matches!(rows.last(), Some(Err(Wrong::File(why))) if why.contains("a bomb")), "{:?}", rows.last());
+        assert!(matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("a bomb")), "{:?}", rows.last());
         let endless = read("Bucket,Key,Size", &[b"b,\"".to_vec(), vec![b'k'; 3 << 20]].concat());
-        assert!(matches!(&endless[..], [Err(Wrong::File(why))] if why.contains("a row of more than")), "{endless:?}");
+        assert!(
+            matches!(&endless[..], [Err(RowError::File(why))] if why.contains("a row of more than")),
+            "{endless:?}"
+        );
     }
 }

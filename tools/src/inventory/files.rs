@@ -10,35 +10,35 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::{Digest as _, Md5};
-use skyferry_core::error::{CopyError, Kind, Side};
-use skyferry_core::object::Location;
+use skyferry_core::error::{CopyError, ErrorKind, Side};
+use skyferry_core::model::Location;
 use skyferry_core::store::{Pin, Source};
 
-use super::place::Place;
-use crate::patience::Patience;
+use super::location::FileLocation;
+use crate::retry::RetryPolicy;
 
-pub struct Files {
+pub struct ReportFiles {
     /// The settings' source, where that is an S3.
     source: Option<Arc<dyn Source>>,
-    patience: Patience,
+    patience: RetryPolicy,
 }
 
 /// A file at hand, open at its start.
-pub struct Local {
+pub struct LocalFile {
     pub file: File,
     /// In hexadecimal.
     pub md5: String,
 }
 
-impl Files {
-    pub fn new(source: Option<Arc<dyn Source>>, patience: Patience) -> Files {
-        Files { source, patience }
+impl ReportFiles {
+    pub fn new(source: Option<Arc<dyn Source>>, patience: RetryPolicy) -> ReportFiles {
+        ReportFiles { source, patience }
     }
 
     /// What tells its state from another, without reading it. `None`: nothing is there.
-    pub async fn look(&self, place: &Place) -> anyhow::Result<Option<String>> {
+    pub async fn state(&self, place: &FileLocation) -> anyhow::Result<Option<String>> {
         match place {
-            Place::Disk(path) => {
+            FileLocation::Disk(path) => {
                 let about = match std::fs::metadata(path) {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                     about => about.with_context(|| path.display().to_string())?,
@@ -46,7 +46,7 @@ impl Files {
                 let modified = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
                 Ok(about.is_file().then(|| format!("{} {}", about.len(), modified.as_millis())))
             }
-            Place::Bucket(at) => {
+            FileLocation::Bucket(at) => {
                 let source = self.source(place)?;
                 let object = self.patience.ask(false, || source.head(at, &Pin::Newest)).await?;
                 Ok(object.map(|object| format!("{} {}", object.identity.size, object.identity.etag)))
@@ -55,8 +55,8 @@ impl Files {
     }
 
     /// A small file. `None`: nothing is there.
-    pub async fn read(&self, place: &Place, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
-        if self.look(place).await?.is_none() {
+    pub async fn read(&self, place: &FileLocation, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
+        if self.state(place).await?.is_none() {
             return Ok(None);
         }
         let mut bytes = Vec::new();
@@ -67,21 +67,21 @@ impl Files {
         Ok(Some(bytes))
     }
 
-    pub async fn fetch(&self, place: &Place) -> anyhow::Result<Local> {
+    pub async fn fetch(&self, place: &FileLocation) -> anyhow::Result<LocalFile> {
         match place {
-            Place::Disk(path) => {
+            FileLocation::Disk(path) => {
                 let path = path.clone();
                 let hashed = tokio::task::spawn_blocking(move || hash(File::open(path)?)).await?;
                 hashed.with_context(|| place.to_string())
             }
-            Place::Bucket(at) => {
+            FileLocation::Bucket(at) => {
                 let source = self.source(place)?;
                 Ok(self.patience.ask(false, || download(source, at)).await?)
             }
         }
     }
 
-    fn source(&self, place: &Place) -> anyhow::Result<&dyn Source> {
+    fn source(&self, place: &FileLocation) -> anyhow::Result<&dyn Source> {
         let missing = || {
             format!("{place}: [source] of the settings is not S3, so it cannot be read from there; download the report")
         };
@@ -89,7 +89,7 @@ impl Files {
     }
 }
 
-fn hash(mut file: File) -> std::io::Result<Local> {
+fn hash(mut file: File) -> std::io::Result<LocalFile> {
     let (mut md5, mut bytes) = (Md5::new(), vec![0; 256 << 10]);
     loop {
         match file.read(&mut bytes)? {
@@ -98,16 +98,16 @@ fn hash(mut file: File) -> std::io::Result<Local> {
         }
     }
     file.rewind()?;
-    Ok(Local { file, md5: hexadecimal(md5) })
+    Ok(LocalFile { file, md5: hexadecimal(md5) })
 }
 
-async fn download(source: &dyn Source, at: &Location) -> Result<Local, CopyError> {
+async fn download(source: &dyn Source, at: &Location) -> Result<LocalFile, CopyError> {
     let error = |kind, why: String| CopyError::new(Side::Source, kind, "GetObject", at, why);
     let Some(opened) = source.open(at, &Pin::Newest, None).await? else {
-        return Err(error(Kind::NotFound, "it is not there any more".into()));
+        return Err(error(ErrorKind::NotFound, "it is not there any more".into()));
     };
     let (mut chunks, mut md5) = (opened.chunks, Md5::new());
-    let full = |why: std::io::Error| error(Kind::Local, format!("a temporary file (TMPDIR): {why}"));
+    let full = |why: std::io::Error| error(ErrorKind::Local, format!("a temporary file (TMPDIR): {why}"));
     let mut file = tempfile::tempfile().map_err(full)?;
     while let Some(chunk) = chunks.next().await {
         let chunk: Bytes = chunk?;
@@ -116,7 +116,7 @@ async fn download(source: &dyn Source, at: &Location) -> Result<Local, CopyError
         file.write_all(&chunk).map_err(full)?;
     }
     file.rewind().map_err(full)?;
-    Ok(Local { file, md5: hexadecimal(md5) })
+    Ok(LocalFile { file, md5: hexadecimal(md5) })
 }
 
 /// In hexadecimal.

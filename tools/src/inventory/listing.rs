@@ -4,25 +4,25 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 use skyferry_core::store::{Listed, Source};
 use tokio::sync::mpsc;
 
-use super::files::{self, Files};
-use super::place::Place;
-use super::reports::{self, Part};
-use super::row::Row;
-use super::walk::Walk;
-use crate::patience::Patience;
+use super::files::{self, ReportFiles};
+use super::location::FileLocation;
+use super::reports::{self, ReportFile};
+use super::row::InventoryRow;
+use super::walk::RowWalk;
+use crate::retry::RetryPolicy;
 
 pub struct Listing {
-    files: Files,
-    parts: Vec<Part>,
+    files: ReportFiles,
+    parts: Vec<ReportFile>,
 }
 
 /// Files that are done, and rows of the next one that are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub struct ListingPosition {
     files: usize,
     rows: u64,
 }
@@ -31,10 +31,10 @@ impl Listing {
     pub async fn open(
         manifests: &[OsString],
         source: Option<Arc<dyn Source>>,
-        patience: Patience,
+        patience: RetryPolicy,
     ) -> anyhow::Result<Listing> {
-        let places = manifests.iter().map(|text| Place::parse(text).map_err(anyhow::Error::msg));
-        let files = Files::new(source, patience);
+        let places = manifests.iter().map(|text| FileLocation::parse(text).map_err(anyhow::Error::msg));
+        let files = ReportFiles::new(source, patience);
         let parts = reports::open(&places.collect::<anyhow::Result<Vec<_>>>()?, None, &files).await?;
         Ok(Listing { files, parts })
     }
@@ -48,10 +48,10 @@ impl Listing {
     /// The rows behind `from`, in the reports' order, each time with the position that they reach to.
     pub async fn each(
         &self,
-        from: Position,
+        from: ListingPosition,
         bucket: &str,
         prefix: &Key,
-        mut take: impl AsyncFnMut(Vec<Listed>, Position) -> anyhow::Result<()>,
+        mut take: impl AsyncFnMut(Vec<Listed>, ListingPosition) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for (files, part) in self.parts.iter().enumerate().skip(from.files) {
             let file = part.fetch(&self.files).await?;
@@ -61,7 +61,7 @@ impl Listing {
             let rows = if files == from.files { from.rows } else { 0 };
             let (sender, mut chunks) = mpsc::channel(1);
             let reading = tokio::task::spawn_blocking(move || {
-                Walk::open(file, &format, rows, false)?.run(&sender, |row, chunk| {
+                RowWalk::open(file, &format, rows, false)?.run(&sender, |row, chunk| {
                     let named = if row.bucket.is_empty() { &*reported } else { row.bucket };
                     let meant = row.latest && !row.delete_marker && named == bucket;
                     let under = meant && row.key.starts_with(prefix.as_bytes());
@@ -70,7 +70,7 @@ impl Listing {
                 })
             });
             while let Some(chunk) = chunks.recv().await {
-                take(chunk.found, Position { files, rows: chunk.rows }).await?;
+                take(chunk.found, ListingPosition { files, rows: chunk.rows }).await?;
             }
             reading.await?.context(place)?;
         }
@@ -78,7 +78,7 @@ impl Listing {
     }
 }
 
-fn listed(row: &Row<'_>) -> Listed {
+fn listed(row: &InventoryRow<'_>) -> Listed {
     Listed {
         key: Key::new(row.key.to_vec()),
         size: row.size.unwrap_or(0),
@@ -90,16 +90,16 @@ fn listed(row: &Row<'_>) -> Listed {
     }
 }
 
-impl Position {
+impl ListingPosition {
     pub fn to_bytes(self) -> Vec<u8> {
         format!("{} {}", self.files, self.rows).into_bytes()
     }
 
     /// The beginning, where they say nothing.
-    pub fn from_bytes(bytes: &[u8]) -> Position {
+    pub fn from_bytes(bytes: &[u8]) -> ListingPosition {
         let read = || {
             let (files, rows) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
-            Some(Position { files: files.parse().ok()?, rows: rows.parse().ok()? })
+            Some(ListingPosition { files: files.parse().ok()?, rows: rows.parse().ok()? })
         };
         read().unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::schema::Schema;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ReportFormat {
     /// With the columns that the manifest, or who typed the command, names.
     Csv(Schema),
     /// Each file names its own.
@@ -16,13 +16,13 @@ pub enum Format {
 pub struct Manifest {
     /// The bucket that the report is about.
     pub bucket: String,
-    pub format: Format,
-    pub files: Vec<Part>,
+    pub format: ReportFormat,
+    pub files: Vec<ManifestFile>,
 }
 
 /// One file of a report.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Part {
+pub struct ManifestFile {
     /// In the bucket that the report was written to.
     pub key: String,
     #[serde(rename = "MD5checksum")]
@@ -35,7 +35,7 @@ struct Raw {
     source_bucket: String,
     file_format: String,
     file_schema: String,
-    files: Vec<Part>,
+    files: Vec<ManifestFile>,
 }
 
 impl Manifest {
@@ -44,8 +44,8 @@ impl Manifest {
         let raw: Raw =
             serde_json::from_slice(text).map_err(|error| format!("it is not a manifest of S3 Inventory: {error}"))?;
         let format = match raw.file_format.to_ascii_lowercase().as_str() {
-            "csv" => Format::Csv(Schema::new(raw.file_schema.split(','))?),
-            "parquet" => Format::Parquet,
+            "csv" => ReportFormat::Csv(Schema::new(raw.file_schema.split(','))?),
+            "parquet" => ReportFormat::Parquet,
             "orc" => {
                 return Err("the report is written as ORC, which is not read: set the inventory's format to CSV or Parquet, and \
                             the next report can be taken; or let Athena write this one as CSV, and name its columns with --columns"
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn the_three_formats_are_told_apart() {
         let csv = manifest("CSV", "Bucket, Key, Size").expect("a manifest");
-        assert!(matches!(csv.format, Format::Csv(schema) if schema.width == 3));
+        assert!(matches!(csv.format, ReportFormat::Csv(schema) if schema.width == 3));
         assert_eq!((csv.bucket.as_str(), csv.files[0].key.as_str()), ("photos", "p/data/x.csv.gz"));
         let parquet = manifest("Parquet", "message s3.inventory { required binary key (UTF8); }");
-        assert_eq!(parquet.expect("a manifest").format, Format::Parquet);
+        assert_eq!(parquet.expect("a manifest").format, ReportFormat::Parquet);
         assert!(manifest("ORC", "struct<bucket:string>").is_err_and(|why| why.contains("CSV or Parquet")));
         assert!(manifest("XML", "").is_err_and(|why| why.contains("XML")));
     }

@@ -16,9 +16,9 @@ use parquet::file::reader::{FileReader as _, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnDescriptor;
 
-use super::row::{Row, Wrong, etag, version};
+use super::row::{InventoryRow, RowError, etag, version};
 use super::schema::{Column, Schema};
-use cells::{Cells, Sizes, told, unreadable_file};
+use cells::{Cells, Sizes, error_text, unreadable_file};
 
 /// What CSV files may shrink by (`unpack`) is enough for this format too.
 const RATIO: u64 = 250;
@@ -47,27 +47,27 @@ impl Parquet {
 
     fn read(file: File) -> Result<Parquet, String> {
         let size = file.metadata().map_err(|error| error.to_string())?.len();
-        let file = SerializedFileReader::new(file).map_err(|error| told(&error))?;
+        let file = SerializedFileReader::new(file).map_err(|error| error_text(&error))?;
         bound(file.metadata(), size)?;
         let columns = file.metadata().file_metadata().schema_descr().columns();
         // With its whole path: a part of a map or a struct is no column of the report, whatever its name.
         let names: Vec<String> = columns.iter().map(|column| column.path().string()).collect();
         let schema = Schema::new(names.iter().map(String::as_str))?;
         compressions(file.metadata(), &schema)?;
-        let parts = schema.place(Column::LastModifiedDate).map_or(Ok(1), |place| parts_of_a_second(&columns[place]))?;
+        let parts = schema.index(Column::LastModifiedDate).map_or(Ok(1), |place| parts_of_a_second(&columns[place]))?;
         Ok(Parquet { schema, file, group: 0, columns: None, rows: 0, row: 0, number: 0, parts })
     }
 
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Wrong> {
+    pub fn next(&mut self) -> Result<Option<InventoryRow<'_>>, RowError> {
         while self.row >= self.rows {
-            if !guarded(|| self.decode()).map_err(Wrong::File)? {
+            if !guarded(|| self.decode()).map_err(RowError::File)? {
                 return Ok(None);
             }
         }
         self.row += 1;
         self.number += 1;
         let Parquet { columns: Some(columns), number, parts, .. } = self else { return Ok(None) };
-        columns.row(*parts).map(Some).map_err(|why| Wrong::Row { at: format!("row {number}"), why })
+        columns.row(*parts).map(Some).map_err(|why| RowError::Row { at: format!("row {number}"), why })
     }
 
     /// The next rows, of the next group where this one is read. `false`: that was all.
@@ -83,8 +83,8 @@ impl Parquet {
         if self.group >= self.file.num_row_groups() {
             return Ok(false);
         }
-        places(self.file.metadata().row_group(self.group), &self.schema)?;
-        let group = self.file.get_row_group(self.group).map_err(|error| told(&error))?;
+        check_offsets(self.file.metadata().row_group(self.group), &self.schema)?;
+        let group = self.file.get_row_group(self.group).map_err(|error| error_text(&error))?;
         self.columns = Some(Columns::of(&*group, &self.schema)?);
         self.group += 1;
         Ok(true)
@@ -98,13 +98,13 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 }
 
 /// Where a group's columns begin and how long they are, as far as a damaged file can get it wrong.
-fn places(group: &RowGroupMetaData, schema: &Schema) -> Result<(), String> {
+fn check_offsets(group: &RowGroupMetaData, schema: &Schema) -> Result<(), String> {
     let sound = |place: usize| {
         let column = group.columns().get(place)?;
         let sizes = [column.data_page_offset(), column.dictionary_page_offset().unwrap_or(0), column.compressed_size()];
         sizes.iter().all(|size| *size >= 0).then_some(())
     };
-    let all = schema.places().try_for_each(sound);
+    let all = schema.indices().try_for_each(sound);
     all.ok_or_else(|| unreadable_file("a column has no place in it"))
 }
 
@@ -125,7 +125,7 @@ fn parts_of_a_second(column: &ColumnDescriptor) -> Result<i64, String> {
 
 fn compressions(about: &ParquetMetaData, schema: &Schema) -> Result<(), String> {
     let groups = about.row_groups().iter();
-    let mut used = groups.flat_map(|group| schema.places().map(|place| group.column(place).compression()));
+    let mut used = groups.flat_map(|group| schema.indices().map(|place| group.column(place).compression()));
     used.find_map(unreadable).map_or(Ok(()), Err)
 }
 
@@ -166,11 +166,11 @@ struct Columns {
 /// A column of the type that it is to have.
 macro_rules! cells {
     ($group:expr, $schema:expr, $column:expr, $variant:ident) => {
-        match $schema.place($column) {
+        match $schema.index($column) {
             None => None,
             Some(place) => {
                 let about = $group.metadata().column(place).column_descr_ptr();
-                match $group.get_column_reader(place).map_err(|error| told(&error))? {
+                match $group.get_column_reader(place).map_err(|error| error_text(&error))? {
                     ColumnReader::$variant(reader) if about.max_rep_level() == 0 => {
                         Some(Cells::new(reader, about.max_def_level()))
                     }
@@ -191,7 +191,7 @@ impl Columns {
             encryption: cells!(group, schema, Column::EncryptionStatus, ByteArrayColumnReader),
             latest: cells!(group, schema, Column::IsLatest, BoolColumnReader),
             delete_marker: cells!(group, schema, Column::IsDeleteMarker, BoolColumnReader),
-            size: schema.place(Column::Size).map(|place| sizes(group, place)).transpose()?,
+            size: schema.index(Column::Size).map(|place| sizes(group, place)).transpose()?,
             last_modified: cells!(group, schema, Column::LastModifiedDate, Int64ColumnReader),
         })
     }
@@ -219,7 +219,7 @@ impl Columns {
         }
     }
 
-    fn row(&mut self, parts: i64) -> Result<Row<'_>, String> {
+    fn row(&mut self, parts: i64) -> Result<InventoryRow<'_>, String> {
         let Columns { key, bucket, version: id, etag: tag, encryption, latest, delete_marker, size, last_modified } =
             self;
         // Every column moves on, whatever is wrong with another.
@@ -227,7 +227,7 @@ impl Columns {
         let (encryption, latest, delete_marker) = (text(encryption), value(latest), value(delete_marker));
         let (size, last_modified) = (size.as_mut().and_then(Sizes::next), value(last_modified));
         let key = key.map(|key| key.data()).filter(|key| !key.is_empty()).ok_or("the key is empty")?;
-        Ok(Row {
+        Ok(InventoryRow {
             bucket: bucket?,
             key,
             version: version(id?),
@@ -245,7 +245,7 @@ impl Columns {
 fn sizes(group: &dyn RowGroupReader, place: usize) -> Result<Sizes, String> {
     let about = group.metadata().column(place).column_descr_ptr();
     let full = about.max_def_level();
-    match group.get_column_reader(place).map_err(|error| told(&error))? {
+    match group.get_column_reader(place).map_err(|error| error_text(&error))? {
         ColumnReader::Int64ColumnReader(reader) if about.max_rep_level() == 0 => {
             Ok(Sizes::Whole(Cells::new(reader, full)))
         }

@@ -7,27 +7,27 @@ use indicatif::HumanCount;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::counts::Counts;
-use crate::ticker;
-use crate::voice::Voice;
+use super::counts::InventoryCounts;
+use crate::console::Console;
+use crate::progress_line;
 
 #[derive(Default)]
-pub struct Progress {
+pub struct InventoryProgress {
     /// Files that are done.
     files: AtomicU64,
     rows: AtomicU64,
     jobs: AtomicU64,
 }
 
-impl Progress {
-    pub fn at(&self, files: usize, counts: &Counts) {
+impl InventoryProgress {
+    pub fn at(&self, files: usize, counts: &InventoryCounts) {
         self.files.store(files as u64, Relaxed);
         self.rows.store(counts.rows, Relaxed);
         self.jobs.store(counts.jobs, Relaxed);
     }
 
     /// Until the handle is dropped. `files`: all there are.
-    pub fn show(self: &Arc<Progress>, voice: &Voice, files: usize) -> AbortOnDropHandle<()> {
+    pub fn show(self: &Arc<InventoryProgress>, console: &Console, files: usize) -> AbortOnDropHandle<()> {
         let (progress, begun) = (self.clone(), Instant::now());
         let before = self.rows.load(Relaxed);
         let text = move || {
@@ -41,6 +41,6 @@ impl Progress {
                 HumanCount(rate as u64)
             )
         };
-        AbortOnDropHandle::new(tokio::spawn(ticker::tell(voice.clone(), text)))
+        AbortOnDropHandle::new(tokio::spawn(progress_line::run(console.clone(), text)))
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::files::{Files, Local, md5};
-use super::manifest::{Format, Manifest};
-use super::place::Place;
+use super::files::{LocalFile, ReportFiles, md5};
+use super::location::FileLocation;
+use super::manifest::{Manifest, ReportFormat};
 use super::schema::Schema;
 use super::unpack::{self, Unpacked};
 
@@ -18,9 +18,9 @@ const MANIFEST: u64 = 64 << 20;
 const AT_ONCE: usize = 16;
 
 /// One file of rows.
-pub struct Part {
-    pub place: Place,
-    pub format: Format,
+pub struct ReportFile {
+    pub place: FileLocation,
+    pub format: ReportFormat,
     /// Where rows do not name their own.
     pub bucket: Arc<str>,
     /// `None`: nobody has said.
@@ -30,7 +30,11 @@ pub struct Part {
 }
 
 /// All parts of the places, in their order. `columns`: they are bare CSV files.
-pub async fn open(places: &[Place], columns: Option<&Schema>, files: &Files) -> anyhow::Result<Vec<Part>> {
+pub async fn open(
+    places: &[FileLocation],
+    columns: Option<&Schema>,
+    files: &ReportFiles,
+) -> anyhow::Result<Vec<ReportFile>> {
     let mut parts = Vec::new();
     for place in places {
         match columns {
@@ -41,22 +45,30 @@ pub async fn open(places: &[Place], columns: Option<&Schema>, files: &Files) -> 
     Ok(parts)
 }
 
-async fn bare(place: &Place, schema: &Schema, files: &Files) -> anyhow::Result<Part> {
-    let state = files.look(place).await?.with_context(|| format!("{place} is not there"))?;
-    Ok(Part { place: place.clone(), format: Format::Csv(schema.clone()), bucket: "".into(), md5: None, state })
+async fn bare(place: &FileLocation, schema: &Schema, files: &ReportFiles) -> anyhow::Result<ReportFile> {
+    let state = files.state(place).await?.with_context(|| format!("{place} is not there"))?;
+    Ok(ReportFile {
+        place: place.clone(),
+        format: ReportFormat::Csv(schema.clone()),
+        bucket: "".into(),
+        md5: None,
+        state,
+    })
 }
 
-async fn report(place: &Place, files: &Files) -> anyhow::Result<Vec<Part>> {
+async fn report(place: &FileLocation, files: &ReportFiles) -> anyhow::Result<Vec<ReportFile>> {
     let text = files.read(place, MANIFEST).await?.context("it is not there")?;
     let manifest = Manifest::parse(&text).map_err(anyhow::Error::msg)?;
     let sum = md5(&text);
     let beside = place.checksum();
-    let said = files.read(&beside, 1024).await?.with_context(|| {
+    let declared = files.read(&beside, 1024).await?.with_context(|| {
         format!("{beside} is not there: S3 writes it last, so the report may not be whole yet; a copy needs it beside the manifest")
     })?;
-    let said = String::from_utf8_lossy(&said).trim().to_ascii_lowercase();
-    if said != sum {
-        bail!("its MD5 is {sum}, and {beside} says {said:.64}: it is damaged or another report's; fetch both again");
+    let declared = String::from_utf8_lossy(&declared).trim().to_ascii_lowercase();
+    if declared != sum {
+        bail!(
+            "its MD5 is {sum}, and {beside} says {declared:.64}: it is damaged or another report's; fetch both again"
+        );
     }
     let bucket: Arc<str> = manifest.bucket.into();
     let found = stream::iter(manifest.files).map(|part| {
@@ -64,37 +76,37 @@ async fn report(place: &Place, files: &Files) -> anyhow::Result<Vec<Part>> {
         async move {
             let place = find(place, &part.key, files).await?;
             let md5 = part.md5.to_ascii_lowercase();
-            anyhow::Ok(Part { place, format, bucket, state: md5.clone(), md5: Some(md5) })
+            anyhow::Ok(ReportFile { place, format, bucket, state: md5.clone(), md5: Some(md5) })
         }
     });
     found.buffered(AT_ONCE).try_collect().await
 }
 
-async fn find(manifest: &Place, key: &str, files: &Files) -> anyhow::Result<Place> {
+async fn find(manifest: &FileLocation, key: &str, files: &ReportFiles) -> anyhow::Result<FileLocation> {
     let candidates = manifest.candidates(key);
     for candidate in &candidates {
-        if files.look(candidate).await?.is_some() {
+        if files.state(candidate).await?.is_some() {
             return Ok(candidate.clone());
         }
     }
-    let looked: Vec<String> = candidates.iter().map(Place::to_string).collect();
+    let looked: Vec<String> = candidates.iter().map(FileLocation::to_string).collect();
     bail!("its file {key} is missing (looked for at {}); nothing was sent", looked.join(", "))
 }
 
-impl Part {
+impl ReportFile {
     /// The file, proven: by the manifest's MD5, and where there is none by gzip's own sum.
-    pub async fn fetch(&self, files: &Files) -> anyhow::Result<std::fs::File> {
-        let Local { file, md5 } = files.fetch(&self.place).await?;
+    pub async fn fetch(&self, files: &ReportFiles) -> anyhow::Result<std::fs::File> {
+        let LocalFile { file, md5 } = files.fetch(&self.place).await?;
         match &self.md5 {
-            Some(said) if *said == md5 => Ok(file),
-            Some(said) => bail!(
-                "{}: its MD5 is {md5}, and the manifest says {said}: nothing of it was sent; fetch the report again",
+            Some(declared) if *declared == md5 => Ok(file),
+            Some(declared) => bail!(
+                "{}: its MD5 is {md5}, and the manifest says {declared}: nothing of it was sent; fetch the report again",
                 self.place
             ),
             None => {
                 let checked = tokio::task::spawn_blocking(move || check(file)).await?;
                 checked.map_err(|error| {
-                    anyhow::anyhow!("{}: {}; nothing of it was sent", self.place, unpack::told(&error))
+                    anyhow::anyhow!("{}: {}; nothing of it was sent", self.place, unpack::error_text(&error))
                 })
             }
         }

@@ -1,7 +1,7 @@
 //! One row of a report. It borrows from its reader: there are millions.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
+pub struct InventoryRow<'a> {
     /// Empty where the report does not say.
     pub bucket: &'a str,
     /// As the service has it: decoded.
@@ -22,7 +22,7 @@ pub struct Row<'a> {
 
 /// Why there is no row.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum RowError {
     /// Only this one: the next can be read. `at` is its line in the file, or its number where there are no lines.
     Row { at: String, why: String },
     /// The file cannot be read any further.

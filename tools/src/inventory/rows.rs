@@ -3,35 +3,35 @@
 use std::fs::File;
 
 use super::csv::Csv;
-use super::manifest::Format;
+use super::manifest::ReportFormat;
 use super::parquet::Parquet;
-use super::row::{Row, Wrong};
+use super::row::{InventoryRow, RowError};
 
-pub enum Rows {
+pub enum ReportRows {
     Csv(Box<Csv>),
     Parquet(Box<Parquet>),
 }
 
-impl Rows {
-    pub fn open(file: File, format: &Format) -> Result<Rows, String> {
+impl ReportRows {
+    pub fn open(file: File, format: &ReportFormat) -> Result<ReportRows, String> {
         Ok(match format {
-            Format::Csv(schema) => Rows::Csv(Box::new(Csv::open(file, schema.clone())?)),
-            Format::Parquet => Rows::Parquet(Box::new(Parquet::open(file)?)),
+            ReportFormat::Csv(schema) => ReportRows::Csv(Box::new(Csv::open(file, schema.clone())?)),
+            ReportFormat::Parquet => ReportRows::Parquet(Box::new(Parquet::open(file)?)),
         })
     }
 
-    /// `Ok(None)` at the end, which must not be read past; neither must a `Wrong::File`.
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Wrong> {
+    /// `Ok(None)` at the end, which must not be read past; neither must a `RowError::File`.
+    pub fn next(&mut self) -> Result<Option<InventoryRow<'_>>, RowError> {
         match self {
-            Rows::Csv(csv) => csv.next(),
-            Rows::Parquet(parquet) => parquet.next(),
+            ReportRows::Csv(csv) => csv.next(),
+            ReportRows::Parquet(parquet) => parquet.next(),
         }
     }
 
     pub fn schema(&self) -> &super::schema::Schema {
         match self {
-            Rows::Csv(csv) => &csv.schema,
-            Rows::Parquet(parquet) => &parquet.schema,
+            ReportRows::Csv(csv) => &csv.schema,
+            ReportRows::Parquet(parquet) => &parquet.schema,
         }
     }
 }

@@ -61,17 +61,17 @@ impl Schema {
         Ok(schema)
     }
 
-    pub fn place(&self, column: Column) -> Option<usize> {
+    pub fn index(&self, column: Column) -> Option<usize> {
         self.places[column as usize]
     }
 
     /// Of the columns that matter.
-    pub fn places(&self) -> impl Iterator<Item = usize> {
+    pub fn indices(&self) -> impl Iterator<Item = usize> {
         self.places.into_iter().flatten()
     }
 
     pub fn has(&self, column: Column) -> bool {
-        self.place(column).is_some()
+        self.index(column).is_some()
     }
 }
 
@@ -82,9 +82,9 @@ mod tests {
     #[test]
     fn both_formats_names_are_known_and_others_are_counted() {
         let csv = Schema::new("Bucket, Key, Size, ReplicationStatus, ETag".split(',')).expect("a schema");
-        assert_eq!((csv.place(Column::Size), csv.place(Column::ETag), csv.width), (Some(2), Some(4), 5));
+        assert_eq!((csv.index(Column::Size), csv.index(Column::ETag), csv.width), (Some(2), Some(4), 5));
         let parquet = Schema::new(["bucket", "key", "version_id", "last_modified_date", "e_tag"]).expect("a schema");
-        assert_eq!((parquet.place(Column::VersionId), parquet.place(Column::ETag)), (Some(2), Some(4)));
+        assert_eq!((parquet.index(Column::VersionId), parquet.index(Column::ETag)), (Some(2), Some(4)));
         assert!(!parquet.has(Column::Size));
     }
 

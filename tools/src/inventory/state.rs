@@ -6,27 +6,27 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::counts::Counts;
+use super::counts::InventoryCounts;
 
 pub struct State {
     /// `None`: nothing is remembered.
     file: Option<PathBuf>,
-    pub mark: Mark,
+    pub mark: ResumeMark,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct ResumeMark {
     /// A sum of the reports and of the choice: with others it means nothing.
     pub about: String,
     /// Files that are done, and rows of the next one that are.
     pub files: usize,
     pub rows: u64,
-    pub counts: Counts,
+    pub counts: InventoryCounts,
 }
 
 impl State {
     pub fn none() -> State {
-        State { file: None, mark: Mark::default() }
+        State { file: None, mark: ResumeMark::default() }
     }
 
     /// Where an earlier run of the same work was, or at the beginning.
@@ -35,9 +35,9 @@ impl State {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             read => Some(read.with_context(|| file.display().to_string())?),
         };
-        let known = read.and_then(|text| serde_json::from_slice::<Mark>(&text).ok());
+        let known = read.and_then(|text| serde_json::from_slice::<ResumeMark>(&text).ok());
         let known = known.filter(|mark| !restart && mark.about == about);
-        let mark = known.unwrap_or(Mark { about, ..Mark::default() });
+        let mark = known.unwrap_or(ResumeMark { about, ..ResumeMark::default() });
         Ok(State { file: Some(file), mark })
     }
 
@@ -55,7 +55,7 @@ impl State {
     }
 
     /// The work is done.
-    pub fn forget(&self) -> anyhow::Result<()> {
+    pub fn delete(&self) -> anyhow::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -76,15 +76,15 @@ mod tests {
         let file = folder.path().join("state");
         let open = |about: &str, restart| State::open(file.clone(), about.into(), restart).expect("opened");
         let mut state = open("a", false);
-        assert_eq!(state.mark, Mark { about: "a".into(), ..Mark::default() });
+        assert_eq!(state.mark, ResumeMark { about: "a".into(), ..ResumeMark::default() });
         (state.mark.files, state.mark.rows) = (2, 7);
         state.save().expect("saved");
         assert_eq!(open("a", false).mark, state.mark);
         assert_eq!((open("b", false).mark.rows, open("a", true).mark.rows), (0, 0));
         std::fs::write(&file, "{").expect("written");
         assert_eq!(open("a", false).mark.rows, 0, "what cannot be read is no mark");
-        state.forget().expect("forgotten");
-        state.forget().expect("forgotten twice");
+        state.delete().expect("forgotten");
+        state.delete().expect("forgotten twice");
         assert!(!file.exists());
     }
 }

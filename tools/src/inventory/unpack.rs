@@ -75,7 +75,7 @@ impl Read for Unpacked {
 }
 
 /// What a person is told of an error while unpacking.
-pub fn told(error: &io::Error) -> String {
+pub fn error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "it breaks off: the gzip stream has no end".into(),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => format!("it is damaged: {error}"),

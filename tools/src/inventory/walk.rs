@@ -5,10 +5,10 @@ use std::fs::File;
 use anyhow::{anyhow, bail};
 use tokio::sync::mpsc::Sender;
 
-use super::counts::Counts;
-use super::manifest::Format;
-use super::row::{Row, Wrong};
-use super::rows::Rows;
+use super::counts::InventoryCounts;
+use super::manifest::ReportFormat;
+use super::row::{InventoryRow, RowError};
+use super::rows::ReportRows;
 use super::schema::Schema;
 
 /// Of what is found in a chunk at most: some seconds of sending to SQS.
@@ -21,25 +21,25 @@ const TOLD: u64 = 10;
 const ADVICE: &str = "skyferry inventory --keep-going leaves such rows out";
 
 /// What is sent at once, and is sent again after a kill.
-pub struct Chunk<T> {
+pub struct RowChunk<T> {
     pub found: Vec<T>,
-    pub counts: Counts,
+    pub counts: InventoryCounts,
     /// Of the file that are done with it.
     pub rows: u64,
     /// What a person should know.
-    pub told: Vec<String>,
+    pub reported: Vec<String>,
 }
 
-pub struct Walk {
-    rows: Rows,
+pub struct RowWalk {
+    rows: ReportRows,
     /// Rows that are done.
     from: u64,
     keep_going: bool,
 }
 
-impl Walk {
-    pub fn open(file: File, format: &Format, from: u64, keep_going: bool) -> anyhow::Result<Walk> {
-        Ok(Walk { rows: Rows::open(file, format).map_err(|why| anyhow!(why))?, from, keep_going })
+impl RowWalk {
+    pub fn open(file: File, format: &ReportFormat, from: u64, keep_going: bool) -> anyhow::Result<RowWalk> {
+        Ok(RowWalk { rows: ReportRows::open(file, format).map_err(|why| anyhow!(why))?, from, keep_going })
     }
 
     pub fn schema(&self) -> &Schema {
@@ -49,30 +49,30 @@ impl Walk {
     /// Ends early, without an error, when nobody wants more.
     pub fn run<T>(
         mut self,
-        chunks: &Sender<Chunk<T>>,
-        mut take: impl FnMut(&Row<'_>, &mut Chunk<T>) -> anyhow::Result<()>,
+        chunks: &Sender<RowChunk<T>>,
+        mut take: impl FnMut(&InventoryRow<'_>, &mut RowChunk<T>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut chunk = Chunk::after(self.from);
+        let mut chunk = RowChunk::after(self.from);
         let mut number = 0;
         let ended = loop {
             let row = self.rows.next();
-            number += u64::from(!matches!(row, Ok(None) | Err(Wrong::File(_))));
+            number += u64::from(!matches!(row, Ok(None) | Err(RowError::File(_))));
             match row {
                 Ok(None) => break Ok(()),
-                Err(Wrong::File(why)) => break Err(anyhow!(why)),
+                Err(RowError::File(why)) => break Err(anyhow!(why)),
                 _ if number <= self.from => continue,
                 Ok(Some(row)) => {
                     chunk.counts.rows += 1;
                     take(&row, &mut chunk)?;
                 }
-                Err(Wrong::Row { at, why }) if self.keep_going => chunk.bad(&at, &why),
-                Err(Wrong::Row { at, why }) => {
+                Err(RowError::Row { at, why }) if self.keep_going => chunk.bad(&at, &why),
+                Err(RowError::Row { at, why }) => {
                     break Err(anyhow!("{at}: {why}; what was before it is sent ({ADVICE})"));
                 }
             }
             chunk.rows = number;
             if chunk.found.len() >= FOUND || chunk.counts.rows >= ROWS {
-                let full = std::mem::replace(&mut chunk, Chunk::after(number));
+                let full = std::mem::replace(&mut chunk, RowChunk::after(number));
                 if chunks.blocking_send(full).is_err() {
                     return Ok(());
                 }
@@ -83,30 +83,34 @@ impl Walk {
     }
 }
 
-impl<T> Chunk<T> {
-    fn after(rows: u64) -> Chunk<T> {
-        Chunk { found: Vec::new(), counts: Counts::default(), rows, told: Vec::new() }
+impl<T> RowChunk<T> {
+    fn after(rows: u64) -> RowChunk<T> {
+        RowChunk { found: Vec::new(), counts: InventoryCounts::default(), rows, reported: Vec::new() }
     }
 
     fn bad(&mut self, at: &str, why: &str) {
         self.counts.rows += 1;
         self.counts.bad += 1;
         if self.counts.bad <= TOLD {
-            self.told.push(format!("{at}: {why}; left out"));
+            self.reported.push(format!("{at}: {why}; left out"));
         }
     }
 }
 
 /// Shows every row to `take`: of a report that is compared with.
-pub fn all(file: File, format: &Format, mut take: impl FnMut(&Row<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let mut rows = Rows::open(file, format).map_err(|why| anyhow!(why))?;
+pub fn all(
+    file: File,
+    format: &ReportFormat,
+    mut take: impl FnMut(&InventoryRow<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut rows = ReportRows::open(file, format).map_err(|why| anyhow!(why))?;
     loop {
         match rows.next() {
             Ok(None) => return Ok(()),
             Ok(Some(row)) => take(&row)?,
-            Err(Wrong::File(why)) => bail!(why),
+            Err(RowError::File(why)) => bail!(why),
             // Its object counts as missing, and a job looks.
-            Err(Wrong::Row { .. }) => {}
+            Err(RowError::Row { .. }) => {}
         }
     }
 }

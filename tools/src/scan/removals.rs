@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 
-use skyferry_core::event::{Kind, Record, Removal};
-use skyferry_core::object::Location;
+use skyferry_core::event::{EventKind, EventRecord, Removal};
+use skyferry_core::model::Location;
 
 #[derive(Default)]
 pub struct Removals {
@@ -20,9 +20,9 @@ impl Removals {
             Some(file) => file,
             None => self.file.insert(BufWriter::new(tempfile::tempfile()?)),
         };
-        let record = Record {
+        let record = EventRecord {
             source: source.clone(),
-            event: Kind::Removed(Removal::Delete),
+            event: EventKind::Removed(Removal::Delete),
             size_hint: None,
             version: None,
             sequencer: None,

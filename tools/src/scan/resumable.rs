@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use skyferry_agent::janitor::{AGE, Begun};
+use skyferry_agent::janitor::{AGE, SweepScope};
 use skyferry_config::Settings;
 use skyferry_core::ledger::Ledger;
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::nothing_waits;
-use crate::compare::{Pair, Sides, Tally, Verdict, in_order};
-use crate::jobs::Jobs;
-use crate::scope::{Scope, Scoped, Seen};
-use crate::select::Selection;
-use crate::settings::Config;
-use crate::voice::Voice;
+use crate::compare::{ComparedSides, Comparison, ListedPair, Tally, in_order};
+use crate::console::Console;
+use crate::filter::FilterArguments;
+use crate::jobs::JobSender;
+use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
+use crate::settings::ConfigArgument;
 
 /// In the ledger, beside the note of the scans that a fleet of machines takes turns at.
 const NOTE: &str = "scan-position";
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RECORD: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct ScanOptions {
     /// A new scan begins only while the queue is empty. One that was stopped goes on in any case: what waits there is its own.
     pub if_queue_empty: bool,
     /// Jobs name the newest version.
@@ -43,7 +43,7 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum End {
+pub enum ScanEnd {
     Done,
     /// The next scan goes on there.
     Stopped,
@@ -52,8 +52,8 @@ pub enum End {
 
 /// What became of it. As JSON it is what the function answers.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub end: End,
+pub struct ScanReport {
+    pub end: ScanEnd,
     pub resumed: bool,
     pub sent: u64,
     /// Leftover uploads that were ended.
@@ -70,17 +70,17 @@ struct Position {
 }
 
 /// Scans until the end or `stop`. Needs a runtime.
-pub async fn run(settings: Settings, options: Options, stop: &CancellationToken) -> anyhow::Result<Report> {
-    let scope = Scope {
-        config: Config { file: PathBuf::new() },
+pub async fn run(settings: Settings, options: ScanOptions, stop: &CancellationToken) -> anyhow::Result<ScanReport> {
+    let scope = ScopeArguments {
+        config: ConfigArgument { file: PathBuf::new() },
         pairs: None,
         prefix: Vec::new(),
         prefix_file: None,
-        selection: Selection::default(),
+        selection: FilterArguments::default(),
         listers: Some(1),
         patience: PATIENCE,
     };
-    let mut scoped = scope.open(settings, false, &Voice::default()).await?;
+    let mut scoped = scope.open(settings, false, &Console::default()).await?;
     scoped.sides.iter_mut().for_each(|sides| sides.from.versions = options.versions);
     let mut note = Note::read(scoped.agent.ledger().clone()).await?;
     if options.restart {
@@ -88,34 +88,40 @@ pub async fn run(settings: Settings, options: Options, stop: &CancellationToken)
     }
     let resumed = note.position.is_some();
     let queue = scoped.agent.queue().clone();
-    let mut report = Report { end: End::QueueNotEmpty, resumed, sent: 0, uploads_aborted: 0, tally: Tally::default() };
+    let mut report =
+        ScanReport { end: ScanEnd::QueueNotEmpty, resumed, sent: 0, uploads_aborted: 0, tally: Tally::default() };
     if resumed || !options.if_queue_empty || nothing_waits(&*queue).await? {
-        let mut scan =
-            Scan { scoped: &scoped, note, jobs: Jobs::new(queue), tally: Tally::default(), seen: Seen::default() };
+        let mut scan = Scan {
+            scoped: &scoped,
+            note,
+            jobs: JobSender::new(queue),
+            tally: Tally::default(),
+            seen: SeenKeys::default(),
+        };
         let (ended, walked) = tokio::select! {
             biased;
-            () = stop.cancelled() => (End::Stopped, Ok(())),
-            walked = scan.walk() => (if walked.is_ok() { End::Done } else { End::Stopped }, walked),
+            () = stop.cancelled() => (ScanEnd::Stopped, Ok(())),
+            walked = scan.walk() => (if walked.is_ok() { ScanEnd::Done } else { ScanEnd::Stopped }, walked),
         };
         // What had been judged when it was stopped is on its way all the same.
         scan.jobs.flush().await.context("jobs could not be sent")?;
-        scan.note.keep(ended).await?;
+        scan.note.save_position(ended).await?;
         walked?;
-        report = Report { end: ended, sent: scan.jobs.sent(), tally: scan.tally, ..report };
-        if ended == End::Done && !resumed {
+        report = ScanReport { end: ended, sent: scan.jobs.sent(), tally: scan.tally, ..report };
+        if ended == ScanEnd::Done && !resumed {
             scan.seen.check(&scoped, true)?;
         }
     }
-    if report.end != End::Stopped {
+    if report.end != ScanEnd::Stopped {
         report.uploads_aborted = clean(&scoped, stop).await;
     }
     Ok(report)
 }
 
 /// A fleet of functions has no agent that does it every few hours.
-async fn clean(scoped: &Scoped, stop: &CancellationToken) -> usize {
+async fn clean(scoped: &ScopedRun, stop: &CancellationToken) -> usize {
     let janitor = scoped.agent.janitor();
-    match stop.run_until_cancelled(janitor.sweep(Begun::Ago(AGE))).await {
+    match stop.run_until_cancelled(janitor.sweep(SweepScope::OlderThan(AGE))).await {
         Some(Ok(swept)) => swept.aborted,
         Some(Err(error)) => {
             tracing::warn!(%error, "leftover uploads could not be looked for; the next scan tries again");
@@ -126,18 +132,18 @@ async fn clean(scoped: &Scoped, stop: &CancellationToken) -> usize {
 }
 
 struct Scan<'a> {
-    scoped: &'a Scoped,
+    scoped: &'a ScopedRun,
     note: Note,
-    jobs: Jobs,
+    jobs: JobSender,
     tally: Tally,
-    seen: Seen,
+    seen: SeenKeys,
 }
 
 impl Scan<'_> {
     async fn walk(&mut self) -> anyhow::Result<()> {
         let scoped = self.scoped;
         let start = self.note.position.clone();
-        let places: Vec<String> = scoped.sides.iter().map(place).collect();
+        let places: Vec<String> = scoped.sides.iter().map(position_key).collect();
         let first = start.as_ref().and_then(|start| places.iter().position(|place| *place == start.place));
         if start.is_some() && first.is_none() {
             tracing::warn!("the routes have changed since the last scan was stopped; starting over");
@@ -152,13 +158,13 @@ impl Scan<'_> {
     }
 
     /// When it returns, all jobs of these pairs are in the queue.
-    async fn page(&mut self, sides: &Sides, pairs: Vec<Pair>) -> anyhow::Result<()> {
+    async fn page(&mut self, sides: &ComparedSides, pairs: Vec<ListedPair>) -> anyhow::Result<()> {
         self.seen.add(sides);
         let last = pairs.last().and_then(|pair| last_key(sides, pair));
-        let judged = self.scoped.judge.judge(sides, pairs).await?;
+        let judged = self.scoped.classifier.classify(sides, pairs).await?;
         self.tally.add(&judged);
         for finding in judged.findings.iter().filter(|finding| finding.here.is_some()) {
-            if matches!(finding.verdict, Verdict::Differs(_)) {
+            if matches!(finding.verdict, Comparison::Differs(_)) {
                 self.jobs.send(finding.to_message()).await?;
             }
         }
@@ -168,16 +174,16 @@ impl Scan<'_> {
 }
 
 /// What a position is a position in.
-fn place(sides: &Sides) -> String {
-    let Sides { from, to, .. } = sides;
+fn position_key(sides: &ComparedSides) -> String {
+    let ComparedSides { from, to, .. } = sides;
     format!("{}/{} to {}/{}", from.bucket, from.prefix, to.bucket, to.prefix)
 }
 
 /// As the source has it. Of no use, and left out, where it is no text: then some keys are compared twice.
-fn last_key(sides: &Sides, pair: &Pair) -> Option<String> {
+fn last_key(sides: &ComparedSides, pair: &ListedPair) -> Option<String> {
     let key = match pair {
-        Pair::Both(here, _) | Pair::Source(here) => here.key.clone(),
-        Pair::Destination(there) => {
+        ListedPair::Both(here, _) | ListedPair::Source(here) => here.key.clone(),
+        ListedPair::Destination(there) => {
             let rest = there.key.as_bytes().get(sides.to.prefix.as_bytes().len()..)?;
             Key::new([sides.from.prefix.as_bytes(), rest].concat())
         }
@@ -214,8 +220,8 @@ impl Note {
         self.write(self.reached.clone()).await
     }
 
-    async fn keep(&mut self, end: End) -> anyhow::Result<()> {
-        let position = self.reached.clone().filter(|_| end == End::Stopped);
+    async fn save_position(&mut self, end: ScanEnd) -> anyhow::Result<()> {
+        let position = self.reached.clone().filter(|_| end == ScanEnd::Stopped);
         self.write(position).await
     }
 
@@ -235,11 +241,11 @@ mod tests {
     use std::path::Path;
 
     use skyferry_agent::leader::Leader;
-    use skyferry_sqlite::Embedded;
+    use skyferry_sqlite::SqliteFile;
 
     use super::*;
 
-    const OPTIONS: Options = Options { if_queue_empty: true, versions: false, restart: false };
+    const OPTIONS: ScanOptions = ScanOptions { if_queue_empty: true, versions: false, restart: false };
 
     /// Directories of 30 and 0 files, and a queue and a ledger in one file.
     struct Stage(tempfile::TempDir);
@@ -277,13 +283,13 @@ mod tests {
             Settings::parse(&self.0.path().join("agent.toml"), text, &BTreeMap::new()).unwrap()
         }
 
-        async fn scan(&self, options: Options, stop: &CancellationToken) -> Report {
+        async fn scan(&self, options: ScanOptions, stop: &CancellationToken) -> ScanReport {
             run(self.settings(), options, stop).await.unwrap()
         }
 
         /// Reads the note, then puts another in its place.
         async fn note(&self, new: Option<&Position>) -> Option<Position> {
-            let ledger = Embedded::open(&Path::new(self.0.path()).join("state")).unwrap().ledger();
+            let ledger = SqliteFile::open(&Path::new(self.0.path()).join("state")).unwrap().ledger();
             let old = ledger.note(NOTE).await.unwrap();
             let new = new.map(|new| serde_json::to_vec(new).unwrap());
             assert!(ledger.set_note(NOTE, old.as_deref(), new.as_deref()).await.unwrap());
@@ -295,14 +301,14 @@ mod tests {
     async fn a_scan_goes_on_where_one_was_stopped_whatever_the_queue_holds() {
         let (stage, go) = (Stage::new(), CancellationToken::new());
         let first = stage.scan(OPTIONS, &go).await;
-        assert_eq!((first.end, first.resumed, first.sent), (End::Done, false, 30));
+        assert_eq!((first.end, first.resumed, first.sent), (ScanEnd::Done, false, 30));
         assert_eq!(stage.note(None).await, None, "a scan that ended leaves no note");
         let busy = stage.scan(OPTIONS, &go).await;
-        assert_eq!((busy.end, busy.sent), (End::QueueNotEmpty, 0));
+        assert_eq!((busy.end, busy.sent), (ScanEnd::QueueNotEmpty, 0));
         let position = Position { place: "from/ to to/".into(), after: Some("19".into()) };
         stage.note(Some(&position)).await;
         let rest = stage.scan(OPTIONS, &go).await;
-        assert_eq!((rest.end, rest.resumed, rest.sent), (End::Done, true, 10));
+        assert_eq!((rest.end, rest.resumed, rest.sent), (ScanEnd::Done, true, 10));
         assert_eq!(stage.note(None).await, None);
     }
 
@@ -313,25 +319,25 @@ mod tests {
         let position = Position { place: "from/ to to/".into(), after: Some("19".into()) };
         stage.note(Some(&position)).await;
         let stopped = stage.scan(OPTIONS, &stop).await;
-        assert_eq!((stopped.end, stopped.resumed, stopped.sent), (End::Stopped, true, 0));
+        assert_eq!((stopped.end, stopped.resumed, stopped.sent), (ScanEnd::Stopped, true, 0));
         assert_eq!(stage.note(Some(&position)).await, Some(position));
-        let all = stage.scan(Options { restart: true, ..OPTIONS }, &CancellationToken::new()).await;
-        assert_eq!((all.end, all.resumed, all.sent), (End::Done, false, 30));
+        let all = stage.scan(ScanOptions { restart: true, ..OPTIONS }, &CancellationToken::new()).await;
+        assert_eq!((all.end, all.resumed, all.sent), (ScanEnd::Done, false, 30));
     }
 
     /// A hybrid stack has both on one ledger.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_scan_leaves_the_note_of_a_fleets_timer_alone_and_is_not_stopped_by_it() {
         let (stage, stop) = (Stage::new(), CancellationToken::new());
-        let ledger = || Arc::new(Embedded::open(&stage.0.path().join("state")).unwrap().ledger());
+        let ledger = || Arc::new(SqliteFile::open(&stage.0.path().join("state")).unwrap().ledger());
         let leads =
-            async || Leader::new(ledger(), super::super::NOTE, Duration::from_secs(3600)).leads().await.unwrap();
+            async || Leader::new(ledger(), super::super::NOTE, Duration::from_secs(3600)).try_lead().await.unwrap();
         assert!(leads().await, "the fleet's scan is the first");
         stop.cancel();
-        assert_eq!(stage.scan(OPTIONS, &stop).await.end, End::Stopped);
+        assert_eq!(stage.scan(OPTIONS, &stop).await.end, ScanEnd::Stopped);
         assert!(!leads().await, "its hour is not over");
         let whole = stage.scan(OPTIONS, &CancellationToken::new()).await;
-        assert_eq!((whole.end, whole.sent), (End::Done, 30));
+        assert_eq!((whole.end, whole.sent), (ScanEnd::Done, 30));
         assert!(!leads().await);
     }
 

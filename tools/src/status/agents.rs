@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
-use skyferry_agent::fuse::Blown;
+use skyferry_agent::fuse::BlownFuse;
 use skyferry_agent::pause::Pause;
 
 /// Of one agent: it answers at once or it does not.
@@ -22,23 +22,24 @@ pub struct Agents {
 
 /// One of them, asked.
 #[derive(Clone, Debug, Serialize)]
-pub struct Asked {
+pub struct AgentReply {
     pub url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub said: Option<Said>,
+    #[serde(rename = "said")]
+    pub status: Option<AgentStatus>,
 }
 
 /// `/status.json`, as far as it is needed here. What an older agent does not tell is nothing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Said {
+pub struct AgentStatus {
     pub version: String,
     pub uptime_seconds: f64,
     pub draining: bool,
     pub paused: Option<Pause>,
-    pub deletions_held: Option<Blown>,
+    pub deletions_held: Option<BlownFuse>,
     pub copied: u64,
     pub deleted: u64,
     pub gone: u64,
@@ -52,14 +53,14 @@ pub struct Said {
     pub inflight_bytes: u64,
     pub lag_seconds: Option<f64>,
     pub parked_by_reason: BTreeMap<String, u64>,
-    pub queue: Option<Queue>,
-    pub storm: Option<Storm>,
-    pub errors: Vec<Logged>,
+    pub queue: Option<AgentQueue>,
+    pub storm: Option<AgentOutage>,
+    pub errors: Vec<LoggedError>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Queue {
+pub struct AgentQueue {
     pub name: String,
     pub visible: u64,
     pub in_flight: u64,
@@ -67,7 +68,7 @@ pub struct Queue {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Storm {
+pub struct AgentOutage {
     pub side: String,
     pub cause: String,
     pub seconds: f64,
@@ -75,15 +76,15 @@ pub struct Storm {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Logged {
+pub struct LoggedError {
     pub at: i64,
     pub level: String,
     pub text: String,
 }
 
-impl Said {
+impl AgentStatus {
     /// Records that ended.
-    pub fn ended(&self) -> u64 {
+    pub fn total_ended(&self) -> u64 {
         self.copied + self.deleted + self.gone + self.unchanged + self.skipped + self.parked
     }
 }
@@ -104,18 +105,18 @@ impl Agents {
         Ok(Agents { client, pages })
     }
 
-    pub async fn ask(&self) -> Vec<Asked> {
+    pub async fn ask(&self) -> Vec<AgentReply> {
         join_all(self.pages.iter().map(|(url, page)| async move {
-            let (said, error) = match self.one(page).await {
-                Ok(said) => (Some(said), None),
+            let (status, error) = match self.one(page).await {
+                Ok(status) => (Some(status), None),
                 Err(error) => (None, Some(format!("{error:#}"))),
             };
-            Asked { url: url.clone(), error, said }
+            AgentReply { url: url.clone(), error, status }
         }))
         .await
     }
 
-    async fn one(&self, page: &Url) -> anyhow::Result<Said> {
+    async fn one(&self, page: &Url) -> anyhow::Result<AgentStatus> {
         let answer = self.client.get(page.clone()).send().await.map_err(reqwest::Error::without_url)?;
         anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
         let body = answer.text().await.map_err(reqwest::Error::without_url)?;

@@ -17,22 +17,22 @@ use std::path::PathBuf;
   skyferry trigger restore before.xml --bucket photos")]
 pub struct Arguments {
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: TriggerCommand,
 }
 
 #[derive(clap::Subcommand)]
-pub enum Verb {
-    List(List),
-    Add(Add),
-    Remove(Remove),
-    Apply(Apply),
-    Restore(Restore),
+pub enum TriggerCommand {
+    List(ListEntries),
+    Add(AddEntries),
+    Remove(RemoveEntries),
+    Apply(ApplyEntries),
+    Restore(RestoreEntries),
 }
 
 /// Lists all entries of a bucket, including those of other programs.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger list --bucket photos --json")]
-pub struct List {
+pub struct ListEntries {
     /// The bucket. With --config: the bucket of its route, if there is one route.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<String>,
@@ -40,7 +40,7 @@ pub struct List {
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: ConnectionArguments,
 }
 
 /// Sends a bucket's events to a queue, for all keys or some, and admits the bucket in the queue's policy.
@@ -48,30 +48,30 @@ pub struct List {
 #[command(
     after_help = "Example: skyferry trigger add --bucket photos --queue arn:aws:sqs:us-west-2:123456789012:list --prefix 2026/"
 )]
-pub struct Add {
+pub struct AddEntries {
     #[command(flatten)]
-    pub which: Which,
+    pub which: EntryFilter,
     #[command(flatten)]
-    pub policy: Policy,
+    pub policy: PolicyArguments,
     #[command(flatten)]
-    pub writing: Writing,
+    pub writing: WriteArguments,
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: ConnectionArguments,
 }
 
 /// Removes Skyferry's entries that match the flags, and other entries that are exactly what `add` would create.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger remove --bucket photos --prefix-file prefixes.txt")]
-pub struct Remove {
+pub struct RemoveEntries {
     #[command(flatten)]
-    pub which: Which,
+    pub which: EntryFilter,
     /// All entries of Skyferry.
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    pub writing: Writing,
+    pub writing: WriteArguments,
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: ConnectionArguments,
 }
 
 /// Makes buckets match a file of triggers. Running it again changes nothing.
@@ -85,37 +85,37 @@ pub struct Remove {
   events = [\"s3:ObjectCreated:*\"]      # which is the default
 
 Example: skyferry trigger apply triggers.toml --prune")]
-pub struct Apply {
+pub struct ApplyEntries {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Remove Skyferry's entries in these buckets that are not in the file.
     #[arg(long)]
     pub prune: bool,
     #[command(flatten)]
-    pub policy: Policy,
+    pub policy: PolicyArguments,
     #[command(flatten)]
-    pub writing: Writing,
+    pub writing: WriteArguments,
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: ConnectionArguments,
 }
 
 /// Restores a whole configuration from a file that --backup wrote.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger restore before.xml --bucket photos")]
-pub struct Restore {
+pub struct RestoreEntries {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// As for list.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<String>,
     #[command(flatten)]
-    pub writing: Writing,
+    pub writing: WriteArguments,
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: ConnectionArguments,
 }
 
 #[derive(clap::Args)]
-pub struct Which {
+pub struct EntryFilter {
     /// The bucket. With --config: the bucket of its route, if there is one route.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<String>,
@@ -138,7 +138,7 @@ pub struct Which {
 }
 
 #[derive(clap::Args)]
-pub struct Policy {
+pub struct PolicyArguments {
     /// The bucket's account, if it is not the queue's.
     #[arg(long, value_name = "ACCOUNT")]
     pub source_account: Option<String>,
@@ -148,7 +148,7 @@ pub struct Policy {
 }
 
 #[derive(clap::Args)]
-pub struct Writing {
+pub struct WriteArguments {
     /// Do not ask for confirmation.
     #[arg(long)]
     pub yes: bool,
@@ -162,7 +162,7 @@ pub struct Writing {
 
 // (A doc comment here would become the text of every command.)
 #[derive(clap::Args)]
-pub struct Connection {
+pub struct ConnectionArguments {
     /// The agent's settings file: source credentials, region, endpoint, and the queue.
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["credentials", "region", "endpoint", "queue_endpoint"])]
     pub config: Option<PathBuf>,

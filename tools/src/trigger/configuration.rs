@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use quick_xml::escape::escape;
 
-use super::entry::{Entry, Filter, Spelling};
-use super::xml::{Document, Node};
+use super::entry::{FilterEncoding, KeyFilter, TriggerEntry};
+use super::xml::{RawDocument, XmlNode};
 
 /// The elements that can be entries, each with the names of what holds its target.
 const KINDS: [(&str, &[&str]); 4] = [
@@ -17,15 +17,15 @@ const KINDS: [(&str, &[&str]); 4] = [
 
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    document: Document,
+    document: RawDocument,
     /// Of each element of the document, where it is an entry.
-    entries: Vec<Option<Entry>>,
-    spelling: Spelling,
+    entries: Vec<Option<TriggerEntry>>,
+    spelling: FilterEncoding,
 }
 
 impl Configuration {
-    pub fn read(text: &str, spelling: Spelling) -> Result<Configuration, String> {
-        let document = Document::read(text)?;
+    pub fn read(text: &str, spelling: FilterEncoding) -> Result<Configuration, String> {
+        let document = RawDocument::read(text)?;
         let entries = document.elements.iter().map(|(_, node)| entry(node, spelling)).collect();
         Ok(Configuration { document, entries, spelling })
     }
@@ -35,20 +35,20 @@ impl Configuration {
         &self.document.text
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &TriggerEntry> {
         self.entries.iter().flatten()
     }
 
     /// The names of what is no entry: `EventBridgeConfiguration`, and what S3 may come to have.
-    pub fn others(&self) -> Vec<&str> {
+    pub fn other_elements(&self) -> Vec<&str> {
         let both = self.document.elements.iter().zip(&self.entries);
         both.filter(|(_, entry)| entry.is_none()).map(|((_, node), _)| node.name.as_str()).collect()
     }
 
     /// The same without some entries and with others. What is new stands where S3's schema has queues: behind the last
     /// of them, else behind the topics.
-    pub fn with(&self, removed: &[Entry], added: &[Entry]) -> Result<Configuration, String> {
-        let Document { text, elements, inside, .. } = &self.document;
+    pub fn with(&self, removed: &[TriggerEntry], added: &[TriggerEntry]) -> Result<Configuration, String> {
+        let RawDocument { text, elements, inside, .. } = &self.document;
         let last = |kind: &str| elements.iter().rev().find(|(_, node)| node.name == kind).map(|(at, _)| at.end);
         let place = last(KINDS[0].0).or_else(|| last(KINDS[1].0)).unwrap_or(inside.start);
         let mut edits = vec![(place..place, added.iter().map(|entry| self.written(entry)).collect::<String>())];
@@ -74,7 +74,9 @@ impl Configuration {
             let same = theirs.iter().position(|canonical| *canonical == node.canonical());
             same.map(|place| theirs.swap_remove(place)).is_none()
         });
-        missing.map(|((_, node), entry)| entry.as_ref().map_or_else(|| node.name.clone(), Entry::to_string)).collect()
+        missing
+            .map(|((_, node), entry)| entry.as_ref().map_or_else(|| node.name.clone(), TriggerEntry::to_string))
+            .collect()
     }
 
     pub fn is_same(&self, other: &Configuration) -> bool {
@@ -82,7 +84,7 @@ impl Configuration {
     }
 
     /// In the order of S3's schema.
-    fn written(&self, entry: &Entry) -> String {
+    fn written(&self, entry: &TriggerEntry) -> String {
         let ns = &self.document.namespace;
         let element = |name: &str, text: &str| format!("<{ns}{name}>{}</{ns}{name}>", escape(text));
         let around = |names: [&str; 2], inside: String| {
@@ -93,7 +95,7 @@ impl Configuration {
         for event in &entry.events {
             text.push_str(&element("Event", event));
         }
-        let Filter { prefix, suffix } = &entry.filter;
+        let KeyFilter { prefix, suffix } = &entry.filter;
         let mut rules = String::new();
         for (name, value) in [("prefix", prefix), ("suffix", suffix)].into_iter().filter(|(_, value)| !value.is_empty())
         {
@@ -108,20 +110,21 @@ impl Configuration {
     }
 }
 
-fn entry(node: &Node, spelling: Spelling) -> Option<Entry> {
+fn entry(node: &XmlNode, spelling: FilterEncoding) -> Option<TriggerEntry> {
     let (_, targets) = KINDS.iter().find(|(kind, _)| *kind == node.name)?;
     let target = targets.iter().find_map(|name| node.child(name))?;
     let events = node.children.iter().filter(|child| child.name == "Event");
     let rules = node.child("Filter").and_then(|filter| filter.child("S3Key"));
     let rule = |name: &str| {
-        let named = |rule: &&Node| rule.child("Name").is_some_and(|said| said.text.trim().eq_ignore_ascii_case(name));
+        let named =
+            |rule: &&XmlNode| rule.child("Name").is_some_and(|message| message.text.trim().eq_ignore_ascii_case(name));
         let value = rules.and_then(|rules| rules.children.iter().find(named)).and_then(|rule| rule.child("Value"));
         value.map(|value| spelling.read(&value.text)).unwrap_or_default()
     };
-    Some(Entry {
+    Some(TriggerEntry {
         id: node.child("Id").map(|id| id.text.trim().to_owned()).unwrap_or_default(),
         target: target.text.trim().to_owned(),
-        filter: Filter { prefix: rule("prefix"), suffix: rule("suffix") },
+        filter: KeyFilter { prefix: rule("prefix"), suffix: rule("suffix") },
         events: events.map(|event| event.text.trim().to_owned()).collect(),
     })
 }
@@ -143,22 +146,22 @@ mod tests {
 </NotificationConfiguration>
 "#;
 
-    fn ours(prefix: &str) -> Entry {
+    fn ours(prefix: &str) -> TriggerEntry {
         let created = events(&["s3:ObjectCreated:*".into()]).unwrap();
-        Entry::ours("arn:aws:sqs:us-east-1:1:q", Filter::new(prefix, "<&>").unwrap(), created)
+        TriggerEntry::ours("arn:aws:sqs:us-east-1:1:q", KeyFilter::new(prefix, "<&>").unwrap(), created)
     }
 
     #[test]
     fn entries_of_every_kind_are_read() {
-        let read = Configuration::read(THEIRS, Spelling::Form).unwrap();
-        let said: Vec<String> = read.entries().map(|entry| format!("{} {}", entry.id, entry.filter)).collect();
-        assert_eq!(said, ["t *", "q dt=1/a b*", "f *.z&p"]);
-        assert_eq!(read.others(), ["EventBridgeConfiguration", "Newer"]);
+        let read = Configuration::read(THEIRS, FilterEncoding::Form).unwrap();
+        let message: Vec<String> = read.entries().map(|entry| format!("{} {}", entry.id, entry.filter)).collect();
+        assert_eq!(message, ["t *", "q dt=1/a b*", "f *.z&p"]);
+        assert_eq!(read.other_elements(), ["EventBridgeConfiguration", "Newer"]);
     }
 
     #[test]
     fn what_is_not_ours_stays_word_for_word_when_entries_come_and_go() {
-        let before = Configuration::read(THEIRS, Spelling::Form).unwrap();
+        let before = Configuration::read(THEIRS, FilterEncoding::Form).unwrap();
         let (one, two) = (ours("photos=1/"), ours("ä b/"));
         let with = before.with(&[], &[one.clone(), two.clone()]).unwrap();
         assert_eq!(
@@ -176,7 +179,8 @@ mod tests {
     #[test]
     fn an_entry_takes_the_place_of_another() {
         let (one, two) = (ours("a/"), ours("b/"));
-        let first = Configuration::read("", Spelling::Plain).unwrap().with(&[], std::slice::from_ref(&one)).unwrap();
+        let first =
+            Configuration::read("", FilterEncoding::Plain).unwrap().with(&[], std::slice::from_ref(&one)).unwrap();
         let second = first.with(std::slice::from_ref(&one), std::slice::from_ref(&two)).unwrap();
         assert_eq!(second.entries().cloned().collect::<Vec<_>>(), [two]);
         assert_eq!(first.missing_in(&second), [one.to_string()]);
@@ -184,16 +188,16 @@ mod tests {
 
     #[test]
     fn what_is_lost_or_new_is_told() {
-        let before = Configuration::read(THEIRS, Spelling::Form).unwrap();
+        let before = Configuration::read(THEIRS, FilterEncoding::Form).unwrap();
         let spaced = THEIRS
             .replace(
                 "<Topic>", "
 <Topic>",
             )
             .replace("Prefix", "prefix");
-        assert!(before.is_same(&Configuration::read(&spaced, Spelling::Form).unwrap()));
+        assert!(before.is_same(&Configuration::read(&spaced, FilterEncoding::Form).unwrap()));
         let lost = THEIRS.replace("<EventBridgeConfiguration></EventBridgeConfiguration>", "");
-        let lost = Configuration::read(&lost, Spelling::Form).unwrap();
+        let lost = Configuration::read(&lost, FilterEncoding::Form).unwrap();
         assert_eq!(before.missing_in(&lost), ["EventBridgeConfiguration"]);
         assert!(lost.missing_in(&before).is_empty() && !lost.is_same(&before));
     }

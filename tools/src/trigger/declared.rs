@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::entry::{self, Entry, Filter};
-use crate::usage::Usage;
+use super::entry::{self, KeyFilter, TriggerEntry};
+use crate::usage::UsageError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,32 +31,32 @@ struct Trigger {
 }
 
 /// By bucket.
-pub fn read(file: &Path, default_events: &[String]) -> Result<BTreeMap<String, Vec<Entry>>, Usage> {
-    let wrong = |what: String| Usage(format!("{}: {what}", file.display()));
+pub fn read(file: &Path, default_events: &[String]) -> Result<BTreeMap<String, Vec<TriggerEntry>>, UsageError> {
+    let wrong = |what: String| UsageError(format!("{}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     let text = text.trim_start_matches('\u{feff}');
     let File { triggers } = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
     if triggers.is_empty() {
         return Err(wrong("it contains no [[triggers]]".into()));
     }
-    let mut wanted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    let mut wanted: BTreeMap<String, Vec<TriggerEntry>> = BTreeMap::new();
     for trigger in triggers {
         let Trigger { bucket, queue, prefixes, prefix_file, suffix, events } = trigger;
         let names = if events.is_empty() { default_events } else { &events };
-        let events = entry::events(names).map_err(|Usage(what)| wrong(what))?;
+        let events = entry::events(names).map_err(|UsageError(what)| wrong(what))?;
         let mut filters = Vec::new();
         for prefix in &prefixes {
-            filters.push(Filter::new(prefix, &suffix).map_err(|Usage(what)| wrong(what))?);
+            filters.push(KeyFilter::new(prefix, &suffix).map_err(|UsageError(what)| wrong(what))?);
         }
         if let Some(list) = prefix_file {
             let beside = file.parent().unwrap_or(Path::new("")).join(list);
-            filters.extend(Filter::of_file(&beside, &suffix)?);
+            filters.extend(KeyFilter::of_file(&beside, &suffix)?);
         }
         if filters.is_empty() {
-            filters.push(Filter::new("", &suffix).map_err(|Usage(what)| wrong(what))?);
+            filters.push(KeyFilter::new("", &suffix).map_err(|UsageError(what)| wrong(what))?);
         }
         let all = wanted.entry(bucket).or_default();
-        for entry in filters.into_iter().map(|filter| Entry::ours(&queue, filter, events.clone())) {
+        for entry in filters.into_iter().map(|filter| TriggerEntry::ours(&queue, filter, events.clone())) {
             match all.iter_mut().find(|known| known.id == entry.id) {
                 Some(known) => known.events.extend(entry.events),
                 None => all.push(entry),

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Serialize;
 
 use crate::prefixes;
-use crate::usage::Usage;
+use crate::usage::UsageError;
 
 /// How the Ids of our entries begin.
 const OURS: &str = "skyferry-";
@@ -46,29 +46,29 @@ const EVENTS: [&str; 26] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct TriggerEntry {
     pub id: String,
     /// The ARN of a queue, a topic or a function.
     pub target: String,
     #[serde(flatten)]
-    pub filter: Filter,
+    pub filter: KeyFilter,
     pub events: BTreeSet<String>,
 }
 
 /// Which keys, as plain text. Empty: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Filter {
+pub struct KeyFilter {
     pub prefix: String,
     pub suffix: String,
 }
 
-impl Entry {
+impl TriggerEntry {
     /// Ours. Its Id follows from queue and filter, so that the same entry has the same one every time.
-    pub fn ours(queue: &str, filter: Filter, events: BTreeSet<String>) -> Entry {
-        let Filter { prefix, suffix } = &filter;
+    pub fn ours(queue: &str, filter: KeyFilter, events: BTreeSet<String>) -> TriggerEntry {
+        let KeyFilter { prefix, suffix } = &filter;
         let digest = Md5::digest(format!("{}:{prefix}{}:{suffix}{queue}", prefix.len(), suffix.len()));
         let id = digest[..8].iter().fold(OURS.to_owned(), |id, byte| format!("{id}{byte:02x}"));
-        Entry { id, target: queue.to_owned(), filter, events }
+        TriggerEntry { id, target: queue.to_owned(), filter, events }
     }
 
     pub fn is_ours(&self) -> bool {
@@ -76,12 +76,12 @@ impl Entry {
     }
 
     /// Whoever made it.
-    pub fn does_the_same(&self, other: &Entry) -> bool {
+    pub fn is_equivalent(&self, other: &TriggerEntry) -> bool {
         self.target == other.target && self.filter == other.filter && self.events == other.events
     }
 
     /// Whether all that the other sends is sent by this one already, to the same place.
-    pub fn covers(&self, other: &Entry) -> bool {
+    pub fn covers(&self, other: &TriggerEntry) -> bool {
         let sent = |event: &String| {
             let takes =
                 |ours: &String| ours == event || ours.strip_suffix('*').is_some_and(|family| event.starts_with(family));
@@ -91,27 +91,27 @@ impl Entry {
     }
 
     /// Whether an event could go to both, which S3 refuses.
-    pub fn overlaps(&self, other: &Entry) -> bool {
+    pub fn overlaps(&self, other: &TriggerEntry) -> bool {
         let common = |event: &String| other.events.iter().any(|theirs| same_family(event, theirs));
         self.filter.overlaps(&other.filter) && self.events.iter().any(common)
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for TriggerEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entry { id, target, filter, events } = self;
+        let TriggerEntry { id, target, filter, events } = self;
         let events: Vec<&str> = events.iter().map(String::as_str).collect();
         write!(f, "{:<16} {}  to {target}  (Id {id})", filter.to_string(), events.join(", "))
     }
 }
 
-impl Filter {
+impl KeyFilter {
     /// One for each prefix of a file. Two of which one begins with the other are refused before S3 does.
-    pub fn of_file(file: &Path, suffix: &str) -> Result<Vec<Filter>, Usage> {
-        let wrong = |what: &str| Usage(format!("the prefix file {}: {what}", file.display()));
-        let mut filters: Vec<Filter> = Vec::new();
-        for prefix in prefixes::read(file).map_err(|error| Usage(format!("{error:#}")))? {
-            let filter = Filter::new(&prefix, suffix).map_err(|Usage(what)| wrong(&what))?;
+    pub fn of_file(file: &Path, suffix: &str) -> Result<Vec<KeyFilter>, UsageError> {
+        let wrong = |what: &str| UsageError(format!("the prefix file {}: {what}", file.display()));
+        let mut filters: Vec<KeyFilter> = Vec::new();
+        for prefix in prefixes::read(file).map_err(|error| UsageError(format!("{error:#}")))? {
+            let filter = KeyFilter::new(&prefix, suffix).map_err(|UsageError(what)| wrong(&what))?;
             if let Some(other) = filters.iter().find(|other| other.overlaps(&filter)) {
                 let both = format!("{} and {prefix} overlap, which S3 refuses: leave the longer one out", other.prefix);
                 return Err(wrong(&both));
@@ -122,7 +122,7 @@ impl Filter {
     }
 
     /// Refuses what no filter can say.
-    pub fn new(prefix: &str, suffix: &str) -> Result<Filter, Usage> {
+    pub fn new(prefix: &str, suffix: &str) -> Result<KeyFilter, UsageError> {
         for (name, text) in [("prefix", prefix), ("suffix", suffix)] {
             let wrong = if text.contains('*') {
                 "has a *: S3 takes it for no wildcard, and a prefix needs none"
@@ -133,37 +133,37 @@ impl Filter {
             } else {
                 continue;
             };
-            return Err(Usage(format!("the {name} {text:?} {wrong}")));
+            return Err(UsageError(format!("the {name} {text:?} {wrong}")));
         }
-        Ok(Filter { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
+        Ok(KeyFilter { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
     }
 
     /// Whether it takes every key that the other takes.
-    fn covers(&self, other: &Filter) -> bool {
+    fn covers(&self, other: &KeyFilter) -> bool {
         other.prefix.starts_with(&self.prefix) && other.suffix.ends_with(&self.suffix)
     }
 
     /// Whether there are keys that both take.
-    pub fn overlaps(&self, other: &Filter) -> bool {
+    pub fn overlaps(&self, other: &KeyFilter) -> bool {
         let (prefix, suffix) = (&other.prefix, &other.suffix);
         (self.prefix.starts_with(prefix) || prefix.starts_with(&self.prefix))
             && (self.suffix.ends_with(suffix) || suffix.ends_with(&self.suffix))
     }
 }
 
-impl fmt::Display for Filter {
+impl fmt::Display for KeyFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}*{}", self.prefix, self.suffix)
     }
 }
 
 /// Events by their names, with or without `s3:`.
-pub fn events(names: &[String]) -> Result<BTreeSet<String>, Usage> {
+pub fn events(names: &[String]) -> Result<BTreeSet<String>, UsageError> {
     let read = names.iter().flat_map(|names| names.split(',')).map(str::trim).map(|name| {
         let known = EVENTS.iter().find(|event| **event == name || event.strip_prefix("s3:") == Some(name));
         known.map(|event| (*event).to_owned()).ok_or_else(|| {
             let families: Vec<&str> = EVENTS.into_iter().filter(|event| event.ends_with('*')).collect();
-            Usage(format!("S3 has no event {name:?}; it has {}, and their members", families.join(", ")))
+            UsageError(format!("S3 has no event {name:?}; it has {}, and their members", families.join(", ")))
         })
     });
     read.collect()
@@ -176,7 +176,7 @@ fn same_family(one: &str, other: &str) -> bool {
 
 /// How a server wants the text of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
+pub enum FilterEncoding {
     /// As in a form: AWS compares it with the key as its events spell it, so `=` is `%3D` and a blank is `+`.
     Form,
     /// As the key is.
@@ -195,18 +195,18 @@ const SPELT: AsciiSet = NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-impl Spelling {
+impl FilterEncoding {
     pub fn write(self, text: &str) -> String {
         match self {
-            Spelling::Plain => text.to_owned(),
-            Spelling::Form => utf8_percent_encode(text, &SPELT).to_string().replace(' ', "+"),
+            FilterEncoding::Plain => text.to_owned(),
+            FilterEncoding::Form => utf8_percent_encode(text, &SPELT).to_string().replace(' ', "+"),
         }
     }
 
     pub fn read(self, text: &str) -> String {
         match self {
-            Spelling::Plain => text.to_owned(),
-            Spelling::Form => percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned(),
+            FilterEncoding::Plain => text.to_owned(),
+            FilterEncoding::Form => percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned(),
         }
     }
 }
@@ -215,9 +215,9 @@ impl Spelling {
 mod tests {
     use super::*;
 
-    fn entry(prefix: &str, suffix: &str, event: &str) -> Entry {
+    fn entry(prefix: &str, suffix: &str, event: &str) -> TriggerEntry {
         let events = events(&[event.to_owned()]).unwrap();
-        Entry::ours("arn:aws:sqs:us-east-1:1:q", Filter::new(prefix, suffix).unwrap(), events)
+        TriggerEntry::ours("arn:aws:sqs:us-east-1:1:q", KeyFilter::new(prefix, suffix).unwrap(), events)
     }
 
     #[test]
@@ -249,16 +249,16 @@ mod tests {
     #[test]
     fn aws_has_filters_spelt_as_in_a_form() {
         for (plain, spelt) in [("a/b-c_(1).x", "a/b-c_(1).x"), ("dt=1/ä +", "dt%3D1/%C3%A4+%2B"), ("50%", "50%25")] {
-            assert_eq!(Spelling::Form.write(plain), spelt);
-            assert_eq!(Spelling::Form.read(spelt), plain);
-            assert_eq!(Spelling::Plain.write(plain), plain);
+            assert_eq!(FilterEncoding::Form.write(plain), spelt);
+            assert_eq!(FilterEncoding::Form.read(spelt), plain);
+            assert_eq!(FilterEncoding::Plain.write(plain), plain);
         }
     }
 
     #[test]
     fn what_no_filter_and_no_event_can_be_is_refused() {
         for wrong in ["a/*", "a\nb", &"x".repeat(1025)] {
-            assert!(Filter::new(wrong, "").is_err() && Filter::new("", wrong).is_err(), "{wrong:.20}");
+            assert!(KeyFilter::new(wrong, "").is_err() && KeyFilter::new("", wrong).is_err(), "{wrong:.20}");
         }
         assert!(events(&["s3:ObjectCreate:*".into()]).is_err());
         assert_eq!(events(&["ObjectCreated:Put, s3:ObjectRemoved:*".into()]).unwrap().len(), 2);

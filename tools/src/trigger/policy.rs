@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// Who may send what where.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct SendPermission {
     /// An ARN.
     pub queue: String,
     pub bucket: String,
@@ -15,9 +15,9 @@ pub struct Admission {
     pub account: String,
 }
 
-impl Admission {
+impl SendPermission {
     fn statement(&self) -> Value {
-        let Admission { queue, bucket, partition, account } = self;
+        let SendPermission { queue, bucket, partition, account } = self;
         json!({
             // Dots are not taken everywhere, and no bucket has an underscore where another has a dot.
             "Sid": format!("skyferry-{}", bucket.replace('.', "_")),
@@ -61,8 +61,8 @@ impl Admission {
 mod tests {
     use super::*;
 
-    fn admission(account: &str) -> Admission {
-        Admission {
+    fn admission(account: &str) -> SendPermission {
+        SendPermission {
             queue: "arn:aws:sqs:us-east-1:1:q".into(),
             bucket: "a.photos".into(),
             partition: "aws".into(),

@@ -13,35 +13,35 @@ const EMPTY: &str =
 
 /// An element without its namespace and attributes, of which S3's documents have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Node {
+pub struct XmlNode {
     pub name: String,
     pub text: String,
-    pub children: Vec<Node>,
+    pub children: Vec<XmlNode>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Document {
+pub struct RawDocument {
     pub text: String,
     /// `ns:` where the root has one: what is put in has it too.
     pub namespace: String,
     /// Between the root's two tags.
     pub inside: Range<usize>,
     /// What stands there, and where.
-    pub elements: Vec<(Range<usize>, Node)>,
+    pub elements: Vec<(Range<usize>, XmlNode)>,
 }
 
-impl Node {
-    pub fn child(&self, name: &str) -> Option<&Node> {
+impl XmlNode {
+    pub fn child(&self, name: &str) -> Option<&XmlNode> {
         self.children.iter().find(|child| child.name == name)
     }
 
     /// What it says, whichever way it is written: order, blanks between elements and empty elements in it mean nothing,
     /// and some elements have two names.
     pub fn canonical(&self) -> String {
-        format!("{}:{}", self.name.replace("LambdaFunction", "CloudFunction"), self.said())
+        format!("{}:{}", self.name.replace("LambdaFunction", "CloudFunction"), self.canonical_text())
     }
 
-    fn said(&self) -> String {
+    fn canonical_text(&self) -> String {
         let name = match self.name.as_str() {
             "LambdaFunctionConfiguration" => "CloudFunctionConfiguration",
             "LambdaFunctionArn" | "Function" => "CloudFunction",
@@ -52,7 +52,7 @@ impl Node {
             let text = if name == "Name" { self.text.to_lowercase() } else { self.text.clone() };
             return if text.is_empty() { String::new() } else { format!("{name}={text:?};") };
         }
-        let mut children: Vec<String> = self.children.iter().map(Node::said).collect();
+        let mut children: Vec<String> = self.children.iter().map(XmlNode::canonical_text).collect();
         children.sort_unstable();
         match children.concat() {
             text if text.is_empty() => text,
@@ -61,12 +61,12 @@ impl Node {
     }
 }
 
-impl Document {
-    pub fn read(text: &str) -> Result<Document, String> {
+impl RawDocument {
+    pub fn read(text: &str) -> Result<RawDocument, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = if text.trim().is_empty() { EMPTY } else { text };
         let mut reader = Reader::from_str(text);
-        let mut open: Vec<(usize, Node)> = Vec::new();
+        let mut open: Vec<(usize, XmlNode)> = Vec::new();
         let (mut namespace, mut inside, mut elements) = (String::new(), 0..0, Vec::new());
         let mut ended = false;
         loop {
@@ -75,7 +75,7 @@ impl Document {
             let end = position(&reader);
             let closed = match event {
                 Event::Start(_) | Event::Empty(_) if ended => return Err("has two roots".into()),
-                Event::Empty(tag) if open.is_empty() => return Document::read(&opened(text, &tag, start..end)),
+                Event::Empty(tag) if open.is_empty() => return RawDocument::read(&opened(text, &tag, start..end)),
                 Event::Start(_) if open.len() == DEEPEST => return Err(format!("is nested deeper than {DEEPEST}")),
                 Event::Start(tag) => {
                     if open.is_empty() {
@@ -92,7 +92,7 @@ impl Document {
                 Event::Eof => return Err("ends too early".into()),
                 other => {
                     if let Some((_, node)) = open.last_mut() {
-                        node.text.push_str(&said(&other)?);
+                        node.text.push_str(&event_text(&other)?);
                     }
                     None
                 }
@@ -107,7 +107,7 @@ impl Document {
                 [.., (_, parent)] => parent.children.push(node),
             }
         }
-        Ok(Document { text: text.to_owned(), namespace, inside, elements })
+        Ok(RawDocument { text: text.to_owned(), namespace, inside, elements })
     }
 }
 
@@ -121,11 +121,11 @@ fn opened(text: &str, tag: &BytesStart<'_>, at: Range<usize>) -> String {
     format!("{before}<{}></{}>{after}", tag.trim_end(), tag.name().into_inner())
 }
 
-fn node(tag: &BytesStart<'_>) -> Node {
-    Node { name: tag.local_name().into_inner().to_owned(), ..Node::default() }
+fn node(tag: &BytesStart<'_>) -> XmlNode {
+    XmlNode { name: tag.local_name().into_inner().to_owned(), ..XmlNode::default() }
 }
 
-fn said(event: &Event<'_>) -> Result<String, String> {
+fn event_text(event: &Event<'_>) -> Result<String, String> {
     Ok(match event {
         Event::Text(text) => text.xml10_content().into_owned(),
         Event::CData(text) => text.xml10_content().into_owned(),
@@ -145,7 +145,7 @@ mod tests {
     fn elements_are_found_where_they_stand() {
         let text = "<?xml version=\"1.0\"?>\n<n:NotificationConfiguration xmlns:n='x'>\n  <n:A a='1'><n:B>x &amp; &#121;</n:B></n:A> \
                     <!-- c --><n:E/></n:NotificationConfiguration>\n";
-        let document = Document::read(text).unwrap();
+        let document = RawDocument::read(text).unwrap();
         let found: Vec<&str> = document.elements.iter().map(|(at, _)| &text[at.clone()]).collect();
         assert_eq!(found, ["<n:A a='1'><n:B>x &amp; &#121;</n:B></n:A>", "<n:E/>"]);
         assert_eq!(document.elements[0].1.child("B").unwrap().text, "x & y");
@@ -161,7 +161,7 @@ mod tests {
             "\u{feff}<NotificationConfiguration />",
             "<NotificationConfiguration></NotificationConfiguration>",
         ] {
-            let document = Document::read(text).unwrap();
+            let document = RawDocument::read(text).unwrap();
             assert!(document.elements.is_empty() && document.inside.is_empty(), "{text}");
             assert!(document.text[document.inside.end..].starts_with("</NotificationConfiguration>"), "{text}");
         }
@@ -181,7 +181,7 @@ mod tests {
             "<NotificationConfiguration/><NotificationConfiguration/>",
             &deep,
         ] {
-            assert!(Document::read(wrong).is_err(), "{wrong:.80}");
+            assert!(RawDocument::read(wrong).is_err(), "{wrong:.80}");
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
     fn the_same_in_another_order_and_spelling_is_the_same() {
         let canonical = |text: &str| {
             let text = format!("<NotificationConfiguration>{text}</NotificationConfiguration>");
-            Document::read(&text).unwrap().elements[0].1.canonical()
+            RawDocument::read(&text).unwrap().elements[0].1.canonical()
         };
         let one = "<LambdaFunctionConfiguration><Id>i</Id><LambdaFunctionArn>f</LambdaFunctionArn><Event>a</Event>\
                    <Filter><S3Key><FilterRule><Name>Prefix</Name><Value> p</Value></FilterRule></S3Key></Filter>\

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use skyferry_core::digest::{self, Digests, Hasher, Select};
+use skyferry_core::digest::{self, DigestSelection, Digests, Hasher};
 use skyferry_core::error::CopyError;
-use skyferry_core::store::{Opened, Pin, Sink, Source};
+use skyferry_core::store::{OpenedObject, Pin, Sink, Source};
 
-use crate::compare::{Basis, Finding, Verdict, Why};
-use crate::patience::Patience;
+use crate::compare::{Comparison, Difference, EqualityBasis, Finding};
+use crate::retry::RetryPolicy;
 
 /// Objects at once, of one range.
 const AT_ONCE: usize = 4;
@@ -20,33 +20,36 @@ const TRIES: usize = 3;
 
 /// Of all objects: more than 0, at most 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share(f64);
+pub struct ReadShare(f64);
 
-impl FromStr for Share {
+impl FromStr for ReadShare {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Share, String> {
+    fn from_str(text: &str) -> Result<ReadShare, String> {
         let number = |text: &str, of: f64| text.trim().parse::<f64>().ok().map(|number| number / of);
         let share = match text.strip_suffix('%') {
             _ if text == "all" => Some(1.0),
             Some(percent) => number(percent, 100.0),
             None => number(text, 1.0),
         };
-        share.filter(|share| 0.0 < *share && *share <= 1.0).map(Share).ok_or("not a share like 1%, 0.001 or all".into())
+        share
+            .filter(|share| 0.0 < *share && *share <= 1.0)
+            .map(ReadShare)
+            .ok_or("not a share like 1%, 0.001 or all".into())
     }
 }
 
-pub struct Reading {
-    share: Share,
+pub struct ContentCheck {
+    share: ReadShare,
     drawn: RandomState,
     source: Arc<dyn Source>,
     sink: Arc<dyn Sink>,
-    patience: Patience,
+    patience: RetryPolicy,
 }
 
-impl Reading {
-    pub fn new(share: Share, source: Arc<dyn Source>, sink: Arc<dyn Sink>, patience: Patience) -> Reading {
-        Reading { share, drawn: RandomState::new(), source, sink, patience }
+impl ContentCheck {
+    pub fn new(share: ReadShare, source: Arc<dyn Source>, sink: Arc<dyn Sink>, patience: RetryPolicy) -> ContentCheck {
+        ContentCheck { share, drawn: RandomState::new(), source, sink, patience }
     }
 
     /// Reads those of the equal ones that are drawn.
@@ -61,40 +64,41 @@ impl Reading {
 
     fn draws(&self, finding: &Finding) -> bool {
         let hash = self.drawn.hash_one(&finding.source.key) as f64 / u64::MAX as f64;
-        matches!(finding.verdict, Verdict::Equal(_)) && hash <= self.share.0
+        matches!(finding.verdict, Comparison::Equal(_)) && hash <= self.share.0
     }
 
-    async fn compare(&self, finding: &Finding) -> Result<Verdict, CopyError> {
+    async fn compare(&self, finding: &Finding) -> Result<Comparison, CopyError> {
         for _ in 0..TRIES {
             let newest = || self.source.head(&finding.source, &Pin::Newest);
-            let Some(before) = self.patience.ask(true, newest).await? else { return Ok(Verdict::Changing) };
-            let select = Select::for_source(&before.stored, true);
-            let read =
-                self.patience.ask(true, async || through(self.sink.open(&finding.destination).await?, select).await);
-            let Some(there) = read.await? else { return Ok(Verdict::Differs(Why::Missing)) };
+            let Some(before) = self.patience.ask(true, newest).await? else { return Ok(Comparison::Changing) };
+            let select = DigestSelection::for_source(&before.stored, true);
+            let read = self
+                .patience
+                .ask(true, async || digest_body(self.sink.open(&finding.destination).await?, select).await);
+            let Some(there) = read.await? else { return Ok(Comparison::Differs(Difference::Missing)) };
             let equal = match before.stored.compare(&there) {
-                digest::Verdict::Verified(_) => true,
-                digest::Verdict::Mismatch { .. } => false,
-                digest::Verdict::NothingToCompare => {
+                digest::DigestCheck::Verified(_) => true,
+                digest::DigestCheck::Mismatch { .. } => false,
+                digest::DigestCheck::NothingToCompare => {
                     let open = || self.source.open(&finding.source, &Pin::Newest, None);
-                    let read = self.patience.ask(true, async || through(open().await?, select).await);
+                    let read = self.patience.ask(true, async || digest_body(open().await?, select).await);
                     read.await?.is_some_and(|here| here.length == there.length && here.crc32c == there.crc32c)
                 }
             };
             if equal {
-                return Ok(Verdict::Equal(Basis::Read));
+                return Ok(Comparison::Equal(EqualityBasis::Read));
             }
             let after = self.patience.ask(true, newest).await?;
             if after.is_some_and(|after| after.identity == before.identity) {
-                return Ok(Verdict::Differs(Why::Content));
+                return Ok(Comparison::Differs(Difference::Content));
             }
         }
-        Ok(Verdict::Changing)
+        Ok(Comparison::Changing)
     }
 }
 
-async fn through(opened: Option<Opened>, select: Select) -> Result<Option<Digests>, CopyError> {
-    let Some(Opened { mut chunks, .. }) = opened else { return Ok(None) };
+async fn digest_body(opened: Option<OpenedObject>, select: DigestSelection) -> Result<Option<Digests>, CopyError> {
+    let Some(OpenedObject { mut chunks, .. }) = opened else { return Ok(None) };
     let mut hasher = Hasher::new(select);
     while let Some(chunk) = chunks.next().await {
         hasher.update(&chunk?);
@@ -109,10 +113,10 @@ mod tests {
     #[test]
     fn a_share_is_a_percentage_a_fraction_or_all() {
         for (text, share) in [("1%", 0.01), ("0.5", 0.5), ("all", 1.0), ("100%", 1.0)] {
-            assert_eq!(text.parse(), Ok(Share(share)), "{text}");
+            assert_eq!(text.parse(), Ok(ReadShare(share)), "{text}");
         }
         for wrong in ["", "0", "101%", "-1", "2", "some", "NaN", "%"] {
-            assert!(wrong.parse::<Share>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ReadShare>().is_err(), "{wrong}");
         }
     }
 }

@@ -10,15 +10,15 @@ use serde::Serialize;
 use skyferry_core::store::Listed;
 
 use crate::cells::cell;
-use crate::compare::{Finding, Why};
+use crate::compare::{Difference, Finding};
 
-pub enum Report {
+pub enum DifferenceReport {
     Csv(Box<csv::Writer<File>>),
     Json(BufWriter<File>),
 }
 
 #[derive(Serialize)]
-struct Row {
+struct InventoryRow {
     difference: &'static str,
     source: String,
     destination: String,
@@ -30,18 +30,18 @@ struct Row {
     destination_modified: Option<String>,
 }
 
-impl Report {
-    pub fn create(path: &Path) -> anyhow::Result<Report> {
+impl DifferenceReport {
+    pub fn create(path: &Path) -> anyhow::Result<DifferenceReport> {
         let file = File::create(path).with_context(|| format!("--report {}", path.display()))?;
         let json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
         Ok(if json {
-            Report::Json(BufWriter::new(file))
+            DifferenceReport::Json(BufWriter::new(file))
         } else {
-            Report::Csv(Box::new(csv::Writer::from_writer(file)))
+            DifferenceReport::Csv(Box::new(csv::Writer::from_writer(file)))
         })
     }
 
-    pub fn add(&mut self, finding: &Finding, why: Why) -> anyhow::Result<()> {
+    pub fn add(&mut self, finding: &Finding, why: Difference) -> anyhow::Result<()> {
         let size = |row: &Option<Listed>| row.as_ref().map(|row| row.size);
         let etag = |row: &Option<Listed>| row.as_ref().map(|row| cell(&row.etag).into_owned());
         let modified = |row: &Option<Listed>| {
@@ -49,7 +49,7 @@ impl Report {
             time.and_then(Result::ok).map(|time| time.to_string())
         };
         let Finding { source, destination, here, there, .. } = finding;
-        let row = Row {
+        let row = InventoryRow {
             difference: why.name(),
             source: cell(&source.to_string()).into_owned(),
             destination: cell(&destination.to_string()).into_owned(),
@@ -61,8 +61,8 @@ impl Report {
             destination_modified: modified(there),
         };
         match self {
-            Report::Csv(csv) => csv.serialize(row)?,
-            Report::Json(file) => writeln!(file, "{}", serde_json::to_string(&row)?)?,
+            DifferenceReport::Csv(csv) => csv.serialize(row)?,
+            DifferenceReport::Json(file) => writeln!(file, "{}", serde_json::to_string(&row)?)?,
         }
         Ok(())
     }
@@ -70,8 +70,8 @@ impl Report {
     /// Until now some of it may only be in memory.
     pub fn finish(&mut self) -> std::io::Result<()> {
         match self {
-            Report::Csv(csv) => csv.flush(),
-            Report::Json(file) => file.flush(),
+            DifferenceReport::Csv(csv) => csv.flush(),
+            DifferenceReport::Json(file) => file.flush(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use sandbox::{Operation, S3Options, S3Peer};
 
-use crate::bench::{BUCKET, Bench, PARTS, all, at, bytes};
+use crate::fixture::{BUCKET, Fixture, PARTS, all, at, bytes};
 
 /// An S3 without checksums of its own.
 fn plain(bucket: &str) -> S3Peer {
@@ -10,14 +10,14 @@ fn plain(bucket: &str) -> S3Peer {
     S3Peer::start(options).expect("an S3 peer")
 }
 
-async fn sends_nothing_again(bench: &Bench, to: &S3Peer, arguments: &[&str], count: u64) {
-    let said = bench.copy(arguments).await;
-    assert_eq!((said.code, said.count("copied")), (Some(0), count), "{said:?}");
+async fn sends_nothing_again(fixture: &Fixture, to: &S3Peer, arguments: &[&str], count: u64) {
+    let output = fixture.copy(arguments).await;
+    assert_eq!((output.code, output.count("copied")), (Some(0), count), "{output:?}");
     let states = to.publications().len();
     for _ in 0..2 {
-        let said = bench.copy(&[arguments, &["--restart"]].concat()).await;
-        let counts = (said.count("copied"), said.count("unchanged"), said.count("bytes"));
-        assert_eq!((said.code, counts), (Some(0), (0, count, 0)), "{said:?}");
+        let output = fixture.copy(&[arguments, &["--restart"]].concat()).await;
+        let counts = (output.count("copied"), output.count("unchanged"), output.count("bytes"));
+        assert_eq!((output.code, counts), (Some(0), (0, count, 0)), "{output:?}");
     }
     assert_eq!(to.publications().len(), states);
     assert_eq!(to.counts().of(Operation::CreateUpload), 1);
@@ -25,7 +25,7 @@ async fn sends_nothing_again(bench: &Bench, to: &S3Peer, arguments: &[&str], cou
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_b13_a_copy_onto_a_generic_service_is_unchanged_after_restart() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (from, to) = (plain("from"), plain(BUCKET));
     let (from_at, to_at) = (from.endpoint(), to.endpoint());
     let sides = [at("source", &from_at, "S3_"), at("destination", &to_at, "S3_")];
@@ -34,27 +34,27 @@ async fn fault_b13_a_copy_onto_a_generic_service_is_unchanged_after_restart() {
     }
     let generic = ["--destination-profile", "generic"];
     let arguments = all(&["s3://from", "s3://photos/a"], &[&sides[0], &sides[1]]);
-    sends_nothing_again(&bench, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
+    sends_nothing_again(&fixture, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_b13_files_onto_a_generic_service_are_unchanged_after_restart() {
-    let (bench, to) = (Bench::new(), plain(BUCKET));
+    let (fixture, to) = (Fixture::new(), plain(BUCKET));
     let to_at = to.endpoint();
     for (name, size) in [("tree/small", 20), ("tree/one PUT", 3 << 20), ("tree/parts", 12 << 20)] {
-        bench.write(name, &bytes(size, 1));
+        fixture.write(name, &bytes(size, 1));
     }
     let flags = at("destination", &to_at, "S3_");
     let generic = ["--destination-profile", "generic"];
     let arguments = all(&["tree", "s3://photos"], &[&flags]);
-    sends_nothing_again(&bench, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
+    sends_nothing_again(&fixture, &to, &[&arguments[..], &generic, &PARTS].concat(), 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_c11_objects_that_go_into_an_archive_are_copied_and_never_parked_for_it() {
     // Where the ETag is not the MD5 nothing is known of a copy but that it was taken.
     for (md5, class) in [(true, "DEEP_ARCHIVE"), (false, "GLACIER")] {
-        let bench = Bench::new();
+        let fixture = Fixture::new();
         let options = S3Options { md5, default_checksum: false, ..S3Options::default() };
         let peer = |bucket: &str| S3Peer::start(S3Options { buckets: vec![bucket.into()], ..options.clone() });
         let (from, to) = (peer("from").expect("an S3 peer"), peer(BUCKET).expect("an S3 peer"));
@@ -68,13 +68,13 @@ async fn fault_c11_objects_that_go_into_an_archive_are_copied_and_never_parked_f
         let generic = ["--destination-profile", "generic", "--storage-class", class];
         let arguments = all(&["s3://from", "s3://photos/a"], &[&sides[0], &sides[1]]);
         let arguments = [&arguments[..], &generic, &PARTS].concat();
-        let said = bench.copy(&arguments).await;
+        let output = fixture.copy(&arguments).await;
         let count = objects.len() as u64;
-        assert_eq!((said.code, said.count("copied"), said.count("parked")), (Some(0), count, 0), "{said:?}");
+        assert_eq!((output.code, output.count("copied"), output.count("parked")), (Some(0), count, 0), "{output:?}");
         assert_eq!(to.object(BUCKET, "a/small").expect("there").attributes.storage_class, class);
         let states = to.publications().len();
-        let said = bench.copy(&[&arguments[..], &["--restart"]].concat()).await;
-        assert_eq!((said.code, said.count("unchanged")), (Some(0), count), "{said:?}");
+        let output = fixture.copy(&[&arguments[..], &["--restart"]].concat()).await;
+        assert_eq!((output.code, output.count("unchanged")), (Some(0), count), "{output:?}");
         assert_eq!(to.publications().len(), states, "nothing is sent again");
     }
 }

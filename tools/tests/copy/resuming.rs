@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sandbox::Operation;
 use tokio::process::Child;
 
-use crate::bench::{BUCKET, Bench, PARTS, all, at, bytes, ended, gcs, mixed, objects, tree};
+use crate::fixture::{BUCKET, Fixture, PARTS, all, at, bytes, ended, gcs, mixed, objects, tree};
 
 pub fn signal(child: &Child, name: &str) {
     let id = child.id().expect("it runs").to_string();
@@ -27,19 +27,19 @@ pub async fn until(what: &str, mut seen: impl FnMut() -> bool) {
 /// One object of so many bytes at so many a second; ended by `end` after so long; back come the bytes that the peer had
 /// received by then, and those that it received of the next run.
 async fn interrupted(size: usize, rate: &str, after: Duration, end: impl AsyncFnOnce(Child)) -> (u64, u64) {
-    let (bench, gcs) = (Bench::new(), gcs());
+    let (fixture, gcs) = (Fixture::new(), gcs());
     let large = bytes(size, 4);
-    bench.write("tree/large", &large);
+    fixture.write("tree/large", &large);
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
-    let child = bench.start(&[&arguments[..], &["--max-bandwidth", rate]].concat());
+    let child = fixture.start(&[&arguments[..], &["--max-bandwidth", rate]].concat());
     until("parts", || gcs.counts().of(Operation::UploadPart) >= 1).await;
     tokio::time::sleep(after).await;
     end(child).await;
     let sent = gcs.counts().bytes_received;
-    let said = bench.copy(&arguments).await;
-    assert_eq!((said.code, said.count("copied")), (Some(0), 1), "{said:?}");
+    let output = fixture.copy(&arguments).await;
+    assert_eq!((output.code, output.count("copied")), (Some(0), 1), "{output:?}");
     assert_eq!(gcs.counts().of(Operation::CreateUpload), 1, "the same upload goes on");
     assert!(gcs.read(BUCKET, "large").expect("there") == large);
     assert!(gcs.open_uploads(BUCKET).is_empty());
@@ -65,19 +65,19 @@ async fn after_a_kill_only_the_last_15_seconds_are_sent_again() {
 async fn fault_d1_a_kill_on_a_slow_line_loses_its_last_seconds_and_not_all_that_was_sent() {
     const OBJECTS: u64 = 12;
     const NEEDED: u64 = OBJECTS * 5;
-    let (bench, gcs) = (Bench::new(), gcs());
+    let (fixture, gcs) = (Fixture::new(), gcs());
     for n in 0..OBJECTS {
-        bench.write(&format!("tree/{n}"), &bytes(25 << 20, n));
+        fixture.write(&format!("tree/{n}"), &bytes(25 << 20, n));
     }
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
-    let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "8MiB"]].concat());
+    let mut child = fixture.start(&[&arguments[..], &["--max-bandwidth", "8MiB"]].concat());
     until("200 MiB", || gcs.counts().bytes_received >= 200 << 20).await;
     child.kill().await.expect("killed");
-    let said = bench.copy(&arguments).await;
-    assert_eq!((said.code, said.count("copied") + said.count("unchanged")), (Some(0), OBJECTS), "{said:?}");
-    assert!(objects(&gcs, "") == tree(&bench.path("tree")));
+    let output = fixture.copy(&arguments).await;
+    assert_eq!((output.code, output.count("copied") + output.count("unchanged")), (Some(0), OBJECTS), "{output:?}");
+    assert!(objects(&gcs, "") == tree(&fixture.path("tree")));
     let sent = gcs.counts().of(Operation::UploadPart);
     // Fifteen seconds of 8 MiB in parts of 5 MiB, and a few.
     assert!(sent <= NEEDED + 24 + 6, "{sent} parts were sent where {NEEDED} are needed");
@@ -97,34 +97,34 @@ async fn after_a_signal_only_the_parts_in_flight_are_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_keep_to_the_bandwidth_too() {
-    let (bench, gcs) = (Bench::new(), gcs());
+    let (fixture, gcs) = (Fixture::new(), gcs());
     for n in 0..24 {
-        bench.write(&format!("tree/{n}"), &bytes(512 << 10, n));
+        fixture.write(&format!("tree/{n}"), &bytes(512 << 10, n));
     }
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     let arguments = all(&["tree", "gs://photos", "--max-bandwidth", "4MiB"], &[&to]);
     let begun = Instant::now();
-    let said = bench.copy(&arguments).await;
-    assert_eq!((said.code, said.count("copied")), (Some(0), 24), "{said:?}");
+    let output = fixture.copy(&arguments).await;
+    assert_eq!((output.code, output.count("copied")), (Some(0), 24), "{output:?}");
     // 12 MiB.
     assert!(begun.elapsed() > Duration::from_millis(2700), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_changed_meanwhile_starts_over_and_only_that() {
-    let (bench, gcs) = (Bench::new(), gcs());
-    bench.write("tree/large", &bytes(40 << 20, 4));
+    let (fixture, gcs) = (Fixture::new(), gcs());
+    fixture.write("tree/large", &bytes(40 << 20, 4));
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
-    let mut child = bench.start(&[&arguments[..], &["--max-bandwidth", "20MiB"]].concat());
+    let mut child = fixture.start(&[&arguments[..], &["--max-bandwidth", "20MiB"]].concat());
     until("parts", || gcs.counts().of(Operation::UploadPart) >= 4).await;
     child.kill().await.expect("killed");
     let other = bytes(33 << 20, 5);
-    bench.write("tree/large", &other);
-    let said = bench.copy(&arguments).await;
-    assert_eq!(said.code, Some(0), "{said:?}");
+    fixture.write("tree/large", &other);
+    let output = fixture.copy(&arguments).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert!(gcs.read(BUCKET, "large").expect("there") == other);
     assert!(gcs.open_uploads(BUCKET).is_empty());
     assert_eq!(gcs.history(BUCKET, "large").len(), 1, "nothing else was ever shown");
@@ -132,22 +132,22 @@ async fn a_source_that_changed_meanwhile_starts_over_and_only_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_drain_and_tell_by_the_exit_code_and_the_next_run_ends_the_work() {
-    let (bench, gcs) = (Bench::new(), gcs());
-    mixed(&bench.path("tree"), 300);
+    let (fixture, gcs) = (Fixture::new(), gcs());
+    mixed(&fixture.path("tree"), 300);
     let endpoint = gcs.endpoint();
     let to = at("destination", &endpoint, "GCS_");
     let arguments = [&all(&["tree", "gs://photos"], &[&to])[..], &PARTS].concat();
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let before = gcs.counts().total();
-        let child = bench.start(&[&arguments[..], &["--max-bandwidth", "4MiB"]].concat());
+        let child = fixture.start(&[&arguments[..], &["--max-bandwidth", "4MiB"]].concat());
         until("requests", || gcs.counts().total() > before + 10).await;
         signal(&child, name);
-        let said = ended(child).await;
-        assert_eq!(said.code, Some(code), "{said:?}");
-        assert!(said.json["copied"].is_u64(), "{said:?}");
+        let output = ended(child).await;
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(output.json["copied"].is_u64(), "{output:?}");
     }
-    let said = bench.copy(&arguments).await;
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(objects(&gcs, "") == tree(&bench.path("tree")));
+    let output = fixture.copy(&arguments).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(objects(&gcs, "") == tree(&fixture.path("tree")));
     assert!(gcs.open_uploads(BUCKET).is_empty());
 }

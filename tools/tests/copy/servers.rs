@@ -3,11 +3,11 @@
 
 use sandbox::{Moto, Rclone};
 
-use crate::bench::{BUCKET, Bench, PARTS, ProgramOutput, at, bytes, ended, tree};
+use crate::fixture::{BUCKET, Fixture, PARTS, ProgramOutput, at, bytes, ended, tree};
 
 /// A server under test, and how it is spoken to.
 struct Server<'a> {
-    bench: &'a Bench,
+    fixture: &'a Fixture,
     endpoint: String,
     key: (&'static str, &'static str),
     profile: &'static str,
@@ -18,7 +18,7 @@ impl Server<'_> {
         let profile = [format!("--{side}-profile"), self.profile.to_owned()];
         let flags: Vec<String> = at(side, &self.endpoint, "THEIRS_").into_iter().chain(profile).collect();
         let arguments: Vec<&str> = [from, to].into_iter().chain(flags.iter().map(String::as_str)).collect();
-        let mut command = self.bench.command(&[&arguments[..], &PARTS].concat());
+        let mut command = self.fixture.command(&[&arguments[..], &PARTS].concat());
         command.env("THEIRS_AWS_ACCESS_KEY_ID", self.key.0).env("THEIRS_AWS_SECRET_ACCESS_KEY", self.key.1);
         ended(command.spawn().expect("started")).await
     }
@@ -26,9 +26,9 @@ impl Server<'_> {
     /// Three files, one of them of three parts: up, up again, down.
     async fn there_and_back(&self) {
         let bucket = format!("s3://{BUCKET}/{}", self.profile);
-        self.bench.write("tree/large", &bytes(12 << 20, 1));
-        self.bench.write("tree/d/two MiB", &bytes(2 << 20, 2));
-        self.bench.write("tree/d/small", b"small");
+        self.fixture.write("tree/large", &bytes(12 << 20, 1));
+        self.fixture.write("tree/d/two MiB", &bytes(2 << 20, 2));
+        self.fixture.write("tree/d/small", b"small");
         let up = self.copy("tree", &bucket, "destination").await;
         // rclone does not show at once what is written into a folder while that is being made: such an object is looked at
         // again, and is there.
@@ -40,7 +40,7 @@ impl Server<'_> {
         let back = format!("back-{}", self.profile);
         let down = self.copy(&bucket, &back, "source").await;
         assert_eq!((down.code, down.count("copied"), down.count("parked")), (Some(0), 3, 0), "{down:?}");
-        assert!(tree(&self.bench.path(&back)) == tree(&self.bench.path("tree")), "the trees differ");
+        assert!(tree(&self.fixture.path(&back)) == tree(&self.fixture.path("tree")), "the trees differ");
     }
 }
 
@@ -52,18 +52,18 @@ async fn moto() -> Moto {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_go_to_moto_as_a_generic_server_and_back_and_are_then_unchanged() {
-    let (bench, moto) = (Bench::new(), moto().await);
+    let (fixture, moto) = (Fixture::new(), moto().await);
     let key = (Moto::ACCESS_ID, Moto::SECRET);
-    Server { bench: &bench, endpoint: moto.endpoint(), key, profile: "generic" }.there_and_back().await;
+    Server { fixture: &fixture, endpoint: moto.endpoint(), key, profile: "generic" }.there_and_back().await;
 }
 
 /// moto shows a CRC-32 under the name of a CRC32C, so a right upload looks damaged to whoever believes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_to_moto_as_amazon_is_proven_or_ends_with_the_advice_of_the_profile() {
-    let (bench, moto) = (Bench::new(), moto().await);
+    let (fixture, moto) = (Fixture::new(), moto().await);
     let key = (Moto::ACCESS_ID, Moto::SECRET);
-    let server = Server { bench: &bench, endpoint: moto.endpoint(), key, profile: "aws" };
-    bench.write("tree/large", &bytes(12 << 20, 1));
+    let server = Server { fixture: &fixture, endpoint: moto.endpoint(), key, profile: "aws" };
+    fixture.write("tree/large", &bytes(12 << 20, 1));
     let up = server.copy("tree", "s3://photos/aws", "destination").await;
     if up.count("copied") == 0 {
         assert_eq!((up.code, up.count("parked")), (Some(1), 1), "{up:?}");
@@ -71,19 +71,19 @@ async fn an_upload_to_moto_as_amazon_is_proven_or_ends_with_the_advice_of_the_pr
     } else {
         let down = server.copy("s3://photos/aws", "back", "source").await;
         assert_eq!((down.code, down.count("copied")), (Some(0), 1), "{down:?}");
-        assert!(tree(&bench.path("back")) == tree(&bench.path("tree")), "the trees differ");
+        assert!(tree(&fixture.path("back")) == tree(&fixture.path("tree")), "the trees differ");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_go_to_rclone_serve_s3_and_back_byte_for_byte_and_are_then_unchanged() {
-    let (bench, rclone) = (Bench::new(), Rclone::start().await.expect("rclone serve s3"));
+    let (fixture, rclone) = (Fixture::new(), Rclone::start().await.expect("rclone serve s3"));
     rclone.create_bucket(BUCKET).await.expect("a bucket");
     let key = (Rclone::ACCESS_ID, Rclone::SECRET);
     for profile in ["generic", "aws"] {
-        let server = Server { bench: &bench, endpoint: rclone.endpoint(), key, profile };
+        let server = Server { fixture: &fixture, endpoint: rclone.endpoint(), key, profile };
         server.there_and_back().await;
         let held = tree(&rclone.file(BUCKET, profile));
-        assert!(held == tree(&bench.path("tree")), "the directory behind the server differs");
+        assert!(held == tree(&fixture.path("tree")), "the directory behind the server differs");
     }
 }

@@ -2,20 +2,20 @@
 
 use sandbox::{S3Options, S3Peer};
 
-use crate::bench::{BUCKET, Bench, PARTS, ProgramOutput, all, at, bytes, ended, objects, s3};
+use crate::fixture::{BUCKET, Fixture, PARTS, ProgramOutput, all, at, bytes, ended, objects, s3};
 
 /// `~/.aws` with a profile for the peer, by its two variables.
-async fn copy(bench: &Bench, arguments: &[&str]) -> ProgramOutput {
+async fn copy(fixture: &Fixture, arguments: &[&str]) -> ProgramOutput {
     let keys =
         format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", S3Peer::ACCESS_ID, S3Peer::SECRET);
-    bench.write("aws/credentials", keys.as_bytes());
-    bench.write("aws/config", b"[default]\nregion = us-east-1\n");
-    let mut command = bench.command(arguments);
+    fixture.write("aws/credentials", keys.as_bytes());
+    fixture.write("aws/config", b"[default]\nregion = us-east-1\n");
+    let mut command = fixture.command(arguments);
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
         command.env_remove(name);
     }
-    command.env("AWS_SHARED_CREDENTIALS_FILE", bench.path("aws/credentials"));
-    command.env("AWS_CONFIG_FILE", bench.path("aws/config")).env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("AWS_SHARED_CREDENTIALS_FILE", fixture.path("aws/credentials"));
+    command.env("AWS_CONFIG_FILE", fixture.path("aws/config")).env("AWS_EC2_METADATA_DISABLED", "true");
     ended(command.spawn().expect("started")).await
 }
 
@@ -34,19 +34,22 @@ fn upload_ini(job: &str, endpoint: &str, ali: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_single_nodes_ini_files_are_printed_as_commands_and_run() {
-    let (bench, from, to) = (Bench::new(), s3(), s3());
-    bench.write("tree/a/b", &bytes(100, 1));
-    bench.write("tree/large", &bytes(60 << 20, 1));
+    let (fixture, from, to) = (Fixture::new(), s3(), s3());
+    fixture.write("tree/a/b", &bytes(100, 1));
+    fixture.write("tree/large", &bytes(60 << 20, 1));
     from.set_object(BUCKET, "in/cloud", bytes(50, 2)).expect("an object");
     from.set_object(BUCKET, "other", bytes(50, 2)).expect("an object");
     for (job, arrives) in [("LOCAL_TO_S3", "in/a/b"), ("S3_TO_S3", "in/cloud"), ("ALIOSS_TO_S3", "in/cloud")] {
         let to = if job == "ALIOSS_TO_S3" { &s3() } else { &to };
-        bench.write("s3_upload_config.ini", upload_ini(job, &to.endpoint(), &from.endpoint()).as_bytes());
-        let said = copy(&bench, &["--config", "s3_upload_config.ini"]).await;
-        assert_eq!(said.code, Some(0), "{job}: {said:?}");
-        assert!(to.object(BUCKET, arrives).is_some() && to.object(BUCKET, "other").is_none(), "{job}: {said:?}");
-        assert!(said.stderr.contains("means: skyferry copy ") && said.stderr.contains("--part-size 5MiB"), "{said:?}");
-        assert!(!said.stderr.contains(S3Peer::SECRET), "{said:?}");
+        fixture.write("s3_upload_config.ini", upload_ini(job, &to.endpoint(), &from.endpoint()).as_bytes());
+        let output = copy(&fixture, &["--config", "s3_upload_config.ini"]).await;
+        assert_eq!(output.code, Some(0), "{job}: {output:?}");
+        assert!(to.object(BUCKET, arrives).is_some() && to.object(BUCKET, "other").is_none(), "{job}: {output:?}");
+        assert!(
+            output.stderr.contains("means: skyferry copy ") && output.stderr.contains("--part-size 5MiB"),
+            "{output:?}"
+        );
+        assert!(!output.stderr.contains(S3Peer::SECRET), "{output:?}");
     }
     assert_eq!(to.read(BUCKET, "in/large").expect("there"), bytes(60 << 20, 1));
     let down = format!(
@@ -54,46 +57,46 @@ async fn the_single_nodes_ini_files_are_printed_as_commands_and_run() {
          DesDir = back\n[Advanced]\nChunkSize = 5\n",
         to.endpoint()
     );
-    bench.write("s3_download_config.ini", down.as_bytes());
-    let said = copy(&bench, &["--config=s3_download_config.ini", "--dry-run"]).await;
-    assert_eq!((said.code, bench.path("back").exists()), (Some(0), false), "what is typed is added: {said:?}");
-    let said = copy(&bench, &["--config", "s3_download_config.ini"]).await;
-    assert_eq!((said.code, said.count("copied")), (Some(0), 1), "{said:?}");
-    assert_eq!(std::fs::read(bench.path("back/in/a/b")).expect("where it was put"), bytes(100, 1));
+    fixture.write("s3_download_config.ini", down.as_bytes());
+    let output = copy(&fixture, &["--config=s3_download_config.ini", "--dry-run"]).await;
+    assert_eq!((output.code, fixture.path("back").exists()), (Some(0), false), "what is typed is added: {output:?}");
+    let output = copy(&fixture, &["--config", "s3_download_config.ini"]).await;
+    assert_eq!((output.code, output.count("copied")), (Some(0), 1), "{output:?}");
+    assert_eq!(std::fs::read(fixture.path("back/in/a/b")).expect("where it was put"), bytes(100, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ini_that_means_no_copy_is_wrong_usage() {
-    let bench = Bench::new();
-    bench.write("s3_upload_config.ini", b"[Basic]\nJobType = S3_TO_S3\nDesBucket = b\n");
+    let fixture = Fixture::new();
+    fixture.write("s3_upload_config.ini", b"[Basic]\nJobType = S3_TO_S3\nDesBucket = b\n");
     for (arguments, word) in [
         (&["--config", "s3_upload_config.ini"][..], "S3_TO_S3.SrcBucket is missing"),
         (&["--config", "nothing.ini"], "nothing.ini"),
         (&["--config", "s3_upload_config.ini", "a", "b"], "cannot be used with"),
         (&[], "required"),
     ] {
-        let said = copy(&bench, arguments).await;
-        assert!(said.code == Some(2) && said.stderr.contains(word), "{arguments:?}: {said:?}");
+        let output = copy(&fixture, arguments).await;
+        assert!(output.code == Some(2) && output.stderr.contains(word), "{arguments:?}: {output:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_flags_the_keys_are_those_that_amazons_programs_take_and_are_named() {
-    let (bench, s3) = (Bench::new(), s3());
-    bench.write("tree/a", b"a");
+    let (fixture, s3) = (Fixture::new(), s3());
+    fixture.write("tree/a", b"a");
     let endpoint = s3.endpoint();
     let arguments = ["tree", "s3://photos", "--destination-endpoint", &endpoint];
-    let said = copy(&bench, &arguments).await;
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stderr.contains("destination keys: profile default ("), "{said:?}");
-    let mut none = bench.command(&arguments);
+    let output = copy(&fixture, &arguments).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("destination keys: profile default ("), "{output:?}");
+    let mut none = fixture.command(&arguments);
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
         none.env_remove(name);
     }
-    none.env("HOME", bench.path("nobody")).env("AWS_EC2_METADATA_DISABLED", "true");
-    let said = ended(none.spawn().expect("started")).await;
-    assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.stderr.contains("destination keys: the role of this container or machine"), "{said:?}");
+    none.env("HOME", fixture.path("nobody")).env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = ended(none.spawn().expect("started")).await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("destination keys: the role of this container or machine"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +107,7 @@ async fn fault_c13_archives_kms_oss_and_requester_pays_stay_right() {
             .expect("an S3 peer")
     };
     for (from, scheme) in [(peer(false, true), "s3://photos"), (peer(true, false), "oss://photos")] {
-        let (bench, to) = (Bench::new(), peer(false, true));
+        let (fixture, to) = (Fixture::new(), peer(false, true));
         for (key, size) in [("small", 30), ("one PUT", 3 << 20), ("parts", 11 << 20)] {
             from.set_object(BUCKET, key, bytes(size, 1)).expect("an object");
         }
@@ -114,13 +117,13 @@ async fn fault_c13_archives_kms_oss_and_requester_pays_stay_right() {
         let sides = [at("source", &from_at, "S3_"), at("destination", &to_at, "S3_")];
         let flags = ["--request-payer", "--storage-class", "STANDARD_IA"];
         let arguments = [&all(&[scheme, "s3://photos"], &[&sides[0], &sides[1]])[..], &flags, &PARTS].concat();
-        let said = bench.copy(&arguments).await;
-        assert_eq!((said.code, said.count("copied"), said.count("parked")), (Some(1), 3, 1), "{said:?}");
-        assert!(said.stderr.contains("archived") && said.stderr.contains("restore the object"), "{said:?}");
+        let output = fixture.copy(&arguments).await;
+        assert_eq!((output.code, output.count("copied"), output.count("parked")), (Some(1), 3, 1), "{output:?}");
+        assert!(output.stderr.contains("archived") && output.stderr.contains("restore the object"), "{output:?}");
         assert_eq!(to.object(BUCKET, "small").expect("there").attributes.storage_class, "STANDARD_IA");
         from.amend(BUCKET, "archived", |object| object.attributes.storage_class = "STANDARD".into());
-        let said = bench.copy(&arguments).await;
-        assert_eq!((said.code, said.count("copied"), said.count("unchanged")), (Some(0), 1, 3), "{said:?}");
+        let output = fixture.copy(&arguments).await;
+        assert_eq!((output.code, output.count("copied"), output.count("unchanged")), (Some(0), 1, 3), "{output:?}");
         assert!(objects(&to, "") == objects(&from, ""), "the copies differ");
     }
 }

@@ -38,7 +38,7 @@ pub const ODD: [&str; 12] = [
 ];
 
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct ReportLine {
     pub bucket: &'static str,
     pub key: String,
     pub version: &'static str,
@@ -50,8 +50,8 @@ pub struct Line {
 }
 
 /// The latest state of an object.
-pub fn line(key: &str, size: u64) -> Line {
-    Line {
+pub fn line(key: &str, size: u64) -> ReportLine {
+    ReportLine {
         bucket: "photos",
         key: key.to_owned(),
         version: "",
@@ -77,7 +77,7 @@ pub fn encoded(key: &str) -> String {
     text
 }
 
-impl Line {
+impl ReportLine {
     fn value(&self, column: &str) -> String {
         match column {
             "Bucket" => self.bucket.into(),
@@ -96,7 +96,7 @@ impl Line {
     }
 }
 
-pub fn csv(columns: &str, lines: &[Line]) -> Vec<u8> {
+pub fn csv(columns: &str, lines: &[ReportLine]) -> Vec<u8> {
     let mut text = String::new();
     for line in lines {
         let values = columns.split(", ").map(|column| format!("\"{}\"", line.value(column)));
@@ -117,7 +117,7 @@ pub const PARQUET: &str = "message s3.inventory { required binary bucket (UTF8);
      version_id (UTF8); optional boolean is_latest; optional boolean is_delete_marker; optional int64 size; optional int64 \
      last_modified_date (TIMESTAMP_MILLIS); optional binary e_tag (UTF8); }";
 
-pub fn parquet(lines: &[Line]) -> Vec<u8> {
+pub fn parquet(lines: &[ReportLine]) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(PARQUET).expect("a schema"));
     let properties = Arc::new(WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).expect("a writer");
@@ -126,8 +126,9 @@ pub fn parquet(lines: &[Line]) -> Vec<u8> {
         let all = vec![1; lines.len()];
         let sized: Vec<i16> = lines.iter().map(|line| i16::from(!line.delete_marker)).collect();
         let sizes = lines.iter().filter(|line| !line.delete_marker).map(|line| line.size as i64).collect::<Vec<_>>();
-        let texts = |text: fn(&Line) -> &str| lines.iter().map(|line| text(line).into()).collect::<Vec<ByteArray>>();
-        let flags = |flag: fn(&Line) -> bool| lines.iter().map(flag).collect::<Vec<bool>>();
+        let texts =
+            |text: fn(&ReportLine) -> &str| lines.iter().map(|line| text(line).into()).collect::<Vec<ByteArray>>();
+        let flags = |flag: fn(&ReportLine) -> bool| lines.iter().map(flag).collect::<Vec<bool>>();
         let mut place = 0;
         while let Some(mut column) = group.next_column().expect("a column") {
             match place {
@@ -182,7 +183,7 @@ impl Report {
     }
 
     /// CSV in files of so many lines.
-    pub fn csv(columns: &str, lines: &[Line], each: usize) -> Report {
+    pub fn csv(columns: &str, lines: &[ReportLine], each: usize) -> Report {
         Report::of("CSV", columns, lines.chunks(each).map(|lines| gzip(&csv(columns, lines))).collect())
     }
 

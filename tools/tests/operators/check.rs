@@ -2,76 +2,76 @@
 
 use std::process::Output;
 
-use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, S3Options, S3Peer, Weed};
+use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, S3Options, S3Peer, SeaweedFs};
 use serde_json::{Value, json};
 
-use crate::stage::{LIST, SINK, SOURCE, Stage, errors, last_line, skyferry};
+use crate::fixture::{Fixture, LIST, SINK, SOURCE, errors, last_line, skyferry};
 
 /// The facts of one section with one name.
-fn fact<'a>(told: &'a Value, about: &str, what: &str) -> &'a Value {
-    let facts = told["facts"].as_array().expect("facts");
+fn fact<'a>(reported: &'a Value, about: &str, what: &str) -> &'a Value {
+    let facts = reported["facts"].as_array().expect("facts");
     let found =
         facts.iter().find(|fact| fact["about"].as_str().is_some_and(|a| a.starts_with(about)) && fact["what"] == what);
-    found.unwrap_or_else(|| panic!("no fact {about}, {what}: {told:#}"))
+    found.unwrap_or_else(|| panic!("no fact {about}, {what}: {reported:#}"))
 }
 
-fn verdict<'a>(told: &'a Value, about: &str, what: &str) -> &'a str {
-    fact(told, about, what)["verdict"].as_str().expect("a verdict")
+fn verdict<'a>(reported: &'a Value, about: &str, what: &str) -> &'a str {
+    fact(reported, about, what)["verdict"].as_str().expect("a verdict")
 }
 
-fn failed(told: &Value) -> Vec<String> {
-    let facts = told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "failed");
+fn failed(reported: &Value) -> Vec<String> {
+    let facts = reported["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "failed");
     facts.map(|fact| format!("{}, {}", fact["about"].as_str().unwrap(), fact["what"].as_str().unwrap())).collect()
 }
 
-fn weaker(told: &Value) -> Vec<u64> {
-    let promises = told["promises"].as_array().expect("promises").iter();
+fn weaker(reported: &Value) -> Vec<u64> {
+    let promises = reported["promises"].as_array().expect("promises").iter();
     let weaker = promises.filter(|promise| promise["weaker"].as_array().is_some_and(|why| !why.is_empty()));
     weaker.map(|promise| promise["number"].as_u64().expect("a number")).collect()
 }
 
-fn check(stage: &Stage, more: &[&str]) -> (Output, Value) {
-    let output = stage.run(&[&["check", "--json"], more].concat());
-    let told = last_line(&output);
-    (output, told)
+fn check(fixture: &Fixture, more: &[&str]) -> (Output, Value) {
+    let output = fixture.run(&[&["check", "--json"], more].concat());
+    let reported = last_line(&output);
+    (output, reported)
 }
 
 /// What is in the destination bucket, uploads too.
-fn left(stage: &Stage) -> Vec<String> {
-    let objects = stage.gcs.objects(SINK).into_iter().map(|object| object.key.clone());
-    objects.chain(stage.gcs.open_uploads(SINK).into_iter().map(|upload| upload.key)).collect()
+fn left(fixture: &Fixture) -> Vec<String> {
+    let objects = fixture.gcs.objects(SINK).into_iter().map(|object| object.key.clone());
+    objects.chain(fixture.gcs.open_uploads(SINK).into_iter().map(|upload| upload.key)).collect()
 }
 
-fn nothing_but_probes(stage: &Stage) {
-    let keys: Vec<String> = stage.gcs.publications().into_iter().map(|publication| publication.key).collect();
+fn nothing_but_probes(fixture: &Fixture) {
+    let keys: Vec<String> = fixture.gcs.publications().into_iter().map(|publication| publication.key).collect();
     assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("backup/.skyferry-check/")), "{keys:?}");
-    assert_eq!(left(stage), [""; 0]);
+    assert_eq!(left(fixture), [""; 0]);
 }
 
 /// As `skyferry trigger` sets it.
-async fn let_s3_in(stage: &Stage) {
+async fn let_s3_in(fixture: &Fixture) {
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "sqs:SendMessage",
         "Resource": Ministack::queue_arn(LIST),
         "Condition": { "ArnLike": { "aws:SourceArn": format!("arn:aws:s3:::{SOURCE}") } },
     }]});
-    set(stage, LIST, json!({ "Policy": policy.to_string(), "MessageRetentionPeriod": "1209600" })).await;
-    set(stage, "list-dead", json!({ "MessageRetentionPeriod": "1209600" })).await;
+    set(fixture, LIST, json!({ "Policy": policy.to_string(), "MessageRetentionPeriod": "1209600" })).await;
+    set(fixture, "list-dead", json!({ "MessageRetentionPeriod": "1209600" })).await;
 }
 
-async fn set(stage: &Stage, queue: &str, attributes: Value) {
-    let asked = json!({ "QueueUrl": stage.cloud.queue_url(queue), "Attributes": attributes });
-    stage.cloud.call("AmazonSQS.SetQueueAttributes", asked).await.expect("set");
+async fn set(fixture: &Fixture, queue: &str, attributes: Value) {
+    let asked = json!({ "QueueUrl": fixture.cloud.queue_url(queue), "Attributes": attributes });
+    fixture.cloud.call("AmazonSQS.SetQueueAttributes", asked).await.expect("set");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_left() {
-    let stage = Stage::new().await;
-    let_s3_in(&stage).await;
-    stage.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
-    let (output, told) = check(&stage, &[]);
-    assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
-    assert_eq!((&told["warnings"], weaker(&told)), (&json!(0), Vec::new()), "{}", errors(&output));
+    let fixture = Fixture::new().await;
+    let_s3_in(&fixture).await;
+    fixture.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
+    let (output, reported) = check(&fixture, &[]);
+    assert_eq!((failed(&reported), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
+    assert_eq!((&reported["warnings"], weaker(&reported)), (&json!(0), Vec::new()), "{}", errors(&output));
     for (about, what) in [
         ("keys", "source"),
         ("queue", "dead letters"),
@@ -91,39 +91,39 @@ async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_lef
         ("destination copies/backup/", "complete after abort"),
         ("probe copies/backup/.skyferry-check/", "cleaning up"),
     ] {
-        assert_eq!(verdict(&told, about, what), "ok", "{about}, {what}");
+        assert_eq!(verdict(&reported, about, what), "ok", "{about}, {what}");
     }
-    nothing_but_probes(&stage);
+    nothing_but_probes(&fixture);
     assert_eq!(
-        stage.cloud.item(LIST, "/note/check").await.expect("asked").map(|item| item["sfNote"].clone()),
+        fixture.cloud.item(LIST, "/note/check").await.expect("asked").map(|item| item["sfNote"].clone()),
         Some(Value::Null)
     );
 }
 
 /// The same with an S3 as the destination.
-async fn onto_s3(endpoint: &str, id: &str, secret: &str) -> Stage {
-    let stage = Stage::new().await;
-    let keys = std::fs::read_to_string(stage.folder.path("keys.json")).expect("keys");
+async fn onto_s3(endpoint: &str, id: &str, secret: &str) -> Fixture {
+    let fixture = Fixture::new().await;
+    let keys = std::fs::read_to_string(fixture.folder.path("keys.json")).expect("keys");
     let keys = keys.replace(sandbox::GcsPeer::ACCESS_ID, id).replace(sandbox::GcsPeer::SECRET, secret);
-    std::fs::write(stage.folder.path("keys.json"), keys).expect("written");
+    std::fs::write(fixture.folder.path("keys.json"), keys).expect("written");
     let s3 = format!("kind = \"s3\", region = \"us-east-1\", endpoint = \"{endpoint}\"");
-    stage.settings(&format!("destination = {{ {s3} }}"));
-    stage
+    fixture.settings(&format!("destination = {{ {s3} }}"));
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_a20_a_service_that_makes_one_object_of_two_keys_is_found_out() {
-    let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
-    let stage = onto_s3(&weed.endpoint(), Weed::ACCESS_ID, Weed::SECRET).await;
-    let (output, told) = check(&stage, &[]);
-    let keys = fact(&told, "destination copies/backup/", "keys");
+    let seaweedfs = SeaweedFs::start(&[SINK]).await.expect("SeaweedFS");
+    let fixture = onto_s3(&seaweedfs.endpoint(), SeaweedFs::ACCESS_ID, SeaweedFs::SECRET).await;
+    let (output, reported) = check(&fixture, &[]);
+    let keys = fact(&reported, "destination copies/backup/", "keys");
     assert_eq!(keys["verdict"], "warning", "{}", errors(&output));
     for merged in ["two slashes", "a backslash", "a folder's key with content"] {
         assert!(keys["found"].as_str().expect("words").contains(merged), "{keys}");
     }
     assert!(keys["advice"].as_str().expect("advice").contains("promise 11 is not kept"), "{keys}");
-    assert!(weaker(&told).contains(&11), "{told:#}");
-    assert_eq!(verdict(&told, "probe", "cleaning up"), "ok");
+    assert!(weaker(&reported).contains(&11), "{reported:#}");
+    assert_eq!(verdict(&reported, "probe", "cleaning up"), "ok");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,13 +142,13 @@ async fn fault_a26_what_agents_would_meet_beyond_a_mebibyte_is_met_by_the_probe(
         (lie, 5, "streamed write", "cannot be believed"),
     ] {
         let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");
-        let stage = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
+        let fixture = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
         peer.faults().add(Rule::on(Operation::PutObject, fault).nth(nth));
-        let (output, told) = check(&stage, &[]);
-        let told = fact(&told, "destination copies/backup/", what);
-        assert_eq!((&told["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
-        assert!(told["found"].as_str().expect("words").contains(found), "{told}");
-        assert!(told["advice"].as_str().expect("advice").contains("profile = \"generic\""), "{told}");
+        let (output, reported) = check(&fixture, &[]);
+        let reported = fact(&reported, "destination copies/backup/", what);
+        assert_eq!((&reported["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
+        assert!(reported["found"].as_str().expect("words").contains(found), "{reported}");
+        assert!(reported["advice"].as_str().expect("advice").contains("profile = \"generic\""), "{reported}");
     }
 }
 
@@ -159,114 +159,117 @@ async fn fault_a26_an_upload_whose_complete_shows_another_checksum_is_found_out(
         _ => text.to_owned(),
     };
     let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");
-    let stage = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
+    let fixture = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
     peer.faults().add(Rule::on(Operation::CompleteUpload, Fault::Rewrite(other)));
-    let (output, told) = check(&stage, &[]);
+    let (output, reported) = check(&fixture, &[]);
     assert!(peer.faults().met() > 0);
-    let told = fact(&told, "destination copies/backup/", "complete");
-    assert_eq!((&told["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
-    assert!(told["found"].as_str().expect("words").contains("cannot be believed"), "{told}");
+    let reported = fact(&reported, "destination copies/backup/", "complete");
+    assert_eq!((&reported["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
+    assert!(reported["found"].as_str().expect("words").contains("cannot be believed"), "{reported}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seaweedfs_keeps_what_it_is_asked_for() {
-    let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
-    let stage = onto_s3(&weed.endpoint(), Weed::ACCESS_ID, Weed::SECRET).await;
-    let (output, told) = check(&stage, &[]);
-    assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
-    assert_eq!(verdict(&told, "probe", "cleaning up"), "ok");
+    let seaweedfs = SeaweedFs::start(&[SINK]).await.expect("SeaweedFS");
+    let fixture = onto_s3(&seaweedfs.endpoint(), SeaweedFs::ACCESS_ID, SeaweedFs::SECRET).await;
+    let (output, reported) = check(&fixture, &[]);
+    assert_eq!((failed(&reported), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
+    assert_eq!(verdict(&reported, "probe", "cleaning up"), "ok");
     for what in ["metadata", "read back", "wrong bytes", "conditional write", "complete after abort", "delete"] {
-        assert_eq!(verdict(&told, "destination copies/backup/", what), "ok", "{what}");
+        assert_eq!(verdict(&reported, "destination copies/backup/", what), "ok", "{what}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_writes_nothing_and_says_so() {
-    let stage = Stage::new().await;
-    let (output, told) = check(&stage, &["--no-write"]);
+    let fixture = Fixture::new().await;
+    let (output, reported) = check(&fixture, &["--no-write"]);
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
-    assert_eq!(verdict(&told, "destination", "write"), "warning");
-    assert!(stage.gcs.publications().is_empty());
-    assert!(stage.cloud.item(LIST, "/note/check").await.expect("asked").is_none());
+    assert_eq!(verdict(&reported, "destination", "write"), "warning");
+    assert!(fixture.gcs.publications().is_empty());
+    assert!(fixture.cloud.item(LIST, "/note/check").await.expect("asked").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_write_fails_and_says_what_to_grant() {
-    let stage = Stage::new().await;
-    stage.gcs.set_access(SINK, Access::ReadOnly);
-    let (output, told) = check(&stage, &[]);
-    assert_eq!((failed(&told), output.status.code()), (vec!["destination copies/backup/, write".to_owned()], Some(1)));
-    let advice = fact(&told, "destination", "write")["advice"].as_str().expect("advice");
+    let fixture = Fixture::new().await;
+    fixture.gcs.set_access(SINK, Access::ReadOnly);
+    let (output, reported) = check(&fixture, &[]);
+    assert_eq!(
+        (failed(&reported), output.status.code()),
+        (vec!["destination copies/backup/, write".to_owned()], Some(1))
+    );
+    let advice = fact(&reported, "destination", "write")["advice"].as_str().expect("advice");
     assert!(advice.starts_with("grant the destination credentials"), "{advice}");
-    assert_eq!(verdict(&told, "probe", "cleaning up"), "ok", "nothing was written");
+    assert_eq!(verdict(&reported, "probe", "cleaning up"), "ok", "nothing was written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_queue_a_missing_bucket_and_a_missing_table_are_each_told() {
-    let stage = Stage::new().await;
-    stage.settings("queue.name = \"lost\"\nledger.table = \"lost\"\ndestination.bucket = \"lost\"");
-    let (output, told) = check(&stage, &[]);
+    let fixture = Fixture::new().await;
+    fixture.settings("queue.name = \"lost\"\nledger.table = \"lost\"\ndestination.bucket = \"lost\"");
+    let (output, reported) = check(&fixture, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-    assert_eq!(failed(&told), ["queue lost, open", "ledger, open", "destination lost/backup/, write"]);
-    assert_eq!(weaker(&told), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(failed(&reported), ["queue lost, open", "ledger, open", "destination lost/backup/, write"]);
+    assert_eq!(weaker(&reported), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     for (about, word) in [("queue", "[queue] name"), ("ledger", "[ledger] table"), ("destination", "create the bucket")]
     {
         let what = if about == "destination" { "write" } else { "open" };
-        let advice = fact(&told, about, what)["advice"].as_str().expect("advice");
+        let advice = fact(&reported, about, what)["advice"].as_str().expect("advice");
         assert!(advice.contains(word), "{advice}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_without_dead_letters_of_short_patience_is_warned_of() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let attributes = [("VisibilityTimeout", "5".to_owned()), ("MessageRetentionPeriod", "3600".to_owned())];
-    stage.cloud.create_queue("bare", &attributes).await.expect("a queue");
-    stage.settings("queue.name = \"bare\"");
-    let (output, told) = check(&stage, &[]);
+    fixture.cloud.create_queue("bare", &attributes).await.expect("a queue");
+    fixture.settings("queue.name = \"bare\"");
+    let (output, reported) = check(&fixture, &[]);
     assert_eq!(output.status.code(), Some(0), "warnings fail nothing: {}", errors(&output));
     for what in ["visibility", "retention", "dead letters", "policy"] {
-        assert_eq!(verdict(&told, "queue bare", what), "warning", "{what}");
+        assert_eq!(verdict(&reported, "queue bare", what), "warning", "{what}");
     }
-    assert_eq!(weaker(&told), [1, 9]);
-    assert!(told["promises"].as_array().expect("promises").iter().all(|promise| promise["in_doubt"] == false));
+    assert_eq!(weaker(&reported), [1, 9]);
+    assert!(reported["promises"].as_array().expect("promises").iter().all(|promise| promise["in_doubt"] == false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_queue_that_is_gone_fails() {
-    let stage = Stage::new().await;
-    let asked = json!({ "QueueUrl": stage.cloud.queue_url("list-dead") });
-    stage.cloud.call("AmazonSQS.DeleteQueue", asked).await.expect("deleted");
-    let (output, told) = check(&stage, &["--no-write"]);
-    assert_eq!((verdict(&told, "queue", "dead letters"), output.status.code()), ("failed", Some(1)));
-    assert_eq!(weaker(&told), [1]);
+    let fixture = Fixture::new().await;
+    let asked = json!({ "QueueUrl": fixture.cloud.queue_url("list-dead") });
+    fixture.cloud.call("AmazonSQS.DeleteQueue", asked).await.expect("deleted");
+    let (output, reported) = check(&fixture, &["--no-write"]);
+    assert_eq!((verdict(&reported, "queue", "dead letters"), output.status.code()), ("failed", Some(1)));
+    assert_eq!(weaker(&reported), [1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_lies_is_found_out() {
-    let stage = Stage::with(GcsOptions { answer_hashes: false, ..GcsOptions::default() }).await;
+    let fixture = Fixture::with(GcsOptions { answer_hashes: false, ..GcsOptions::default() }).await;
     // A complete after the abort lands all the same.
-    stage.gcs.faults().add(
+    fixture.gcs.faults().add(
         Rule::on(Operation::AbortUpload, Fault::Refuse { status: 403, code: "AccessDenied".into(), retry_after: None })
             .always(),
     );
-    let (output, told) = check(&stage, &[]);
+    let (output, reported) = check(&fixture, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-    assert_eq!(verdict(&told, "destination", "complete after abort"), "failed");
-    assert_eq!(verdict(&told, "destination", "stored checksum"), "warning");
-    assert_eq!(verdict(&told, "probe", "cleaning up"), "failed", "an upload stays, and is named");
-    let stays = fact(&told, "probe", "cleaning up")["found"].as_str().expect("words");
+    assert_eq!(verdict(&reported, "destination", "complete after abort"), "failed");
+    assert_eq!(verdict(&reported, "destination", "stored checksum"), "warning");
+    assert_eq!(verdict(&reported, "probe", "cleaning up"), "failed", "an upload stays, and is named");
+    let stays = fact(&reported, "probe", "cleaning up")["found"].as_str().expect("words");
     assert!(stays.contains("copies/backup/.skyferry-check/"), "{stays}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_far_off_is_told() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let long_ago = Fault::Header("last-modified", "Fri, 20 Nov 2026 07:00:00 GMT".into());
-    stage.gcs.faults().add(Rule::on(Operation::HeadObject, long_ago).always());
-    let (output, told) = check(&stage, &[]);
+    fixture.gcs.faults().add(Rule::on(Operation::HeadObject, long_ago).always());
+    let (output, reported) = check(&fixture, &[]);
     assert_eq!(
-        (verdict(&told, "destination", "clock"), output.status.code()),
+        (verdict(&reported, "destination", "clock"), output.status.code()),
         ("failed", Some(1)),
         "{}",
         errors(&output)
@@ -275,19 +278,19 @@ async fn a_clock_that_is_far_off_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_it_cleans_up_after_itself() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let slow = Fault::Stall(std::time::Duration::from_secs(120));
-    stage.gcs.faults().add(Rule::on(Operation::UploadPart, slow));
+    fixture.gcs.faults().add(Rule::on(Operation::UploadPart, slow));
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_skyferry"));
-    command.args(["check", "--config", "agent.toml"]).current_dir(stage.folder.path(""));
+    command.args(["check", "--config", "agent.toml"]).current_dir(fixture.folder.path(""));
     let child =
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("started");
     let pid = child.id().expect("it runs").to_string();
-    crate::stage::eventually("an upload is open", async || stage.gcs.open_uploads(SINK).len() == 1).await;
+    crate::fixture::eventually("an upload is open", async || fixture.gcs.open_uploads(SINK).len() == 1).await;
     let sent = std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill");
     assert!(sent.success());
     let output = child.wait_with_output().await.expect("it ended");
-    assert_eq!((output.status.code(), left(&stage)), (Some(130), Vec::new()), "{}", errors(&output));
+    assert_eq!((output.status.code(), left(&fixture)), (Some(130), Vec::new()), "{}", errors(&output));
 }
 
 #[test]
@@ -306,54 +309,55 @@ fn a_directory_is_checked_like_any_destination_and_missing_keys_are_told() {
         let output = skyferry(folder.path(), &["check", "--json", "--config", "agent.toml"]);
         (output.status.code(), last_line(&output))
     };
-    let (code, told) = check(settings.clone() + &place("source", "from"));
-    assert_eq!((failed(&told), &told["warnings"], code), (Vec::new(), &json!(0), Some(0)), "{told:#}");
+    let (code, reported) = check(settings.clone() + &place("source", "from"));
+    assert_eq!((failed(&reported), &reported["warnings"], code), (Vec::new(), &json!(0), Some(0)), "{reported:#}");
     let left =
         std::fs::read_dir(folder.path().join("to")).expect("a folder").map(|entry| entry.expect("read").file_name());
     assert_eq!(left.collect::<Vec<_>>(), [".skyferry"], "the destination's own books");
 
     let of_s3 =
         "[source]\nregion = \"us-east-1\"\n[credentials]\nsource = { provider = \"file\", path = \"none.json\" }\n";
-    let (code, told) = check(settings + of_s3);
-    assert_eq!((failed(&told), code), (vec!["keys, source".into(), "source, open".into()], Some(1)));
-    assert_eq!(fact(&told, "keys", "source")["advice"], "check the path and its permissions");
+    let (code, reported) = check(settings + of_s3);
+    assert_eq!((failed(&reported), code), (vec!["keys, source".into(), "source, open".into()], Some(1)));
+    assert_eq!(fact(&reported, "keys", "source")["advice"], "check the path and its permissions");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_prefix_of_nothing_is_refused() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for prefix in ["", "/", "//x"] {
-        let output = stage.run(&["check", "--probe-prefix", prefix]);
+        let output = fixture.run(&["check", "--probe-prefix", prefix]);
         assert_eq!(output.status.code(), Some(2), "{prefix}");
     }
-    assert!(stage.gcs.publications().is_empty());
+    assert!(fixture.gcs.publications().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_the_source_is_heard_in_the_queue_and_by_way_of_an_agent() {
-    let stage = Stage::new().await;
-    let (output, told) = check(&stage, &["--notification-probe"]);
-    assert_eq!((failed(&told), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
-    let found = |told: &Value| fact(told, "source photos", "events")["found"].as_str().expect("words").to_owned();
-    assert!(found(&told).contains("it is in the queue"), "{}", found(&told));
-    let agent = stage.agent().await;
-    let (_, told) = check(&stage, &["--notification-probe"]);
+    let fixture = Fixture::new().await;
+    let (output, reported) = check(&fixture, &["--notification-probe"]);
+    assert_eq!((failed(&reported), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
+    let found =
+        |reported: &Value| fact(reported, "source photos", "events")["found"].as_str().expect("words").to_owned();
+    assert!(found(&reported).contains("it is in the queue"), "{}", found(&reported));
+    let agent = fixture.agent().await;
+    let (_, reported) = check(&fixture, &["--notification-probe"]);
     assert!(
-        found(&told).contains("an agent has copied it") || found(&told).contains("it is in the queue"),
+        found(&reported).contains("an agent has copied it") || found(&reported).contains("it is in the queue"),
         "{}",
-        found(&told)
+        found(&reported)
     );
     agent.stop().await;
-    let listed = stage.cloud.s3(http::Method::GET, &format!("/{SOURCE}?list-type=2"), &[], bytes::Bytes::new()).await;
+    let listed = fixture.cloud.s3(http::Method::GET, &format!("/{SOURCE}?list-type=2"), &[], bytes::Bytes::new()).await;
     let listed = String::from_utf8_lossy(&listed.expect("listed")).into_owned();
     assert!(!listed.contains("<Key>"), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_whose_events_go_nowhere_is_told() {
-    let stage = Stage::new().await;
-    stage.cloud.s3(http::Method::PUT, "/silent", &[], bytes::Bytes::new()).await.expect("a bucket");
-    stage.settings("routes = [{ source_bucket = \"silent\" }]");
-    let (output, told) = check(&stage, &["--notification-probe=4s"]);
-    assert_eq!((failed(&told), output.status.code()), (vec!["source silent, events".to_owned()], Some(1)));
+    let fixture = Fixture::new().await;
+    fixture.cloud.s3(http::Method::PUT, "/silent", &[], bytes::Bytes::new()).await.expect("a bucket");
+    fixture.settings("routes = [{ source_bucket = \"silent\" }]");
+    let (output, reported) = check(&fixture, &["--notification-probe=4s"]);
+    assert_eq!((failed(&reported), output.status.code()), (vec!["source silent, events".to_owned()], Some(1)));
 }

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use crate::stage::{LIST, SOURCE, Stage, errors, eventually};
+use crate::fixture::{Fixture, LIST, SOURCE, errors, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_is_a_row_with_the_predecessors_columns() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for key in ["a,%20%22b%22", "c"] {
-        stage.cloud.put_object(&format!("/{SOURCE}/{key}"), "12345").await.expect("put");
+        fixture.cloud.put_object(&format!("/{SOURCE}/{key}"), "12345").await.expect("put");
     }
-    let agent = stage.agent().await;
-    eventually("all has ended", async || stage.cloud.depth(LIST).await.expect("a depth") == [0, 0, 0]).await;
+    let agent = fixture.agent().await;
+    eventually("all has ended", async || fixture.cloud.depth(LIST).await.expect("a depth") == [0, 0, 0]).await;
     agent.stop().await;
     // More than a page of a predecessor's records, which are a megabyte each time.
     for n in 0..40 {
@@ -21,11 +21,11 @@ async fn every_record_is_a_row_with_the_predecessors_columns() {
             "padding": { "S": padding },
         });
         let put = json!({ "TableName": LIST, "Item": item });
-        stage.cloud.call("DynamoDB_20120810.PutItem", put).await.expect("put");
+        fixture.cloud.call("DynamoDB_20120810.PutItem", put).await.expect("put");
     }
-    assert_eq!(stage.run(&["pause"]).status.code(), Some(0));
+    assert_eq!(fixture.run(&["pause"]).status.code(), Some(0));
 
-    let output = stage.run(&["table", "dump"]);
+    let output = fixture.run(&["table", "dump"]);
     assert!(output.status.success(), "{}", errors(&output));
     let mut read = csv::Reader::from_reader(&output.stdout[..]);
     let header: Vec<String> = read.headers().expect("a header").iter().map(Into::into).collect();
@@ -39,20 +39,20 @@ async fn every_record_is_a_row_with_the_predecessors_columns() {
     assert_eq!((of("Size"), of("sfOutcome")), (["5", "7"], ["copied", ""]));
     assert_eq!((of("instanceID")[1], of("jobStatus")[0]), ("i-1 i-2", "DONE"));
 
-    let file = stage.folder.path("dump.csv");
-    let told = stage.told(&["table", "dump", "--output", "dump.csv"]);
-    assert_eq!(told, json!({ "table": LIST, "records": 42, "output": "dump.csv" }));
+    let file = fixture.folder.path("dump.csv");
+    let reported = fixture.reported(&["table", "dump", "--output", "dump.csv"]);
+    assert_eq!(reported, json!({ "table": LIST, "records": 42, "output": "dump.csv" }));
     assert_eq!(std::fs::read(&file).expect("the file"), output.stdout);
-    let again = stage.run(&["table", "dump", "--output", "dump.csv"]);
+    let again = fixture.run(&["table", "dump", "--output", "dump.csv"]);
     assert_eq!(again.status.code(), Some(2), "what is there stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_not_there_leaves_no_file() {
-    let stage = Stage::new().await;
-    stage.settings("ledger.table = \"lost\"");
-    let output = stage.run(&["table", "dump", "--output", "dump.csv"]);
+    let fixture = Fixture::new().await;
+    fixture.settings("ledger.table = \"lost\"");
+    let output = fixture.run(&["table", "dump", "--output", "dump.csv"]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert!(errors(&output).contains("ledger lost: no such table"), "{}", errors(&output));
-    assert!(!stage.folder.path("dump.csv").exists());
+    assert!(!fixture.folder.path("dump.csv").exists());
 }

@@ -2,7 +2,7 @@
 
 mod check;
 mod dump;
+mod fixture;
 mod pause;
 mod permissions;
-mod stage;
 mod status;

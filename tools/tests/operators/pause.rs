@@ -3,44 +3,44 @@
 use sandbox::Ministack;
 use serde_json::{Value, json};
 
-use crate::stage::{LIST, SOURCE, Stage, errors, eventually, skyferry};
+use crate::fixture::{Fixture, LIST, SOURCE, errors, eventually, skyferry};
 
-async fn status(stage: &Stage) -> Value {
-    let (_, body) = stage.get("/status.json").await.expect("an answer");
+async fn status(fixture: &Fixture) -> Value {
+    let (_, body) = fixture.get("/status.json").await.expect("an answer");
     serde_json::from_str(&body).expect("JSON")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_agent_receives_nothing_says_why_and_goes_on_when_it_is_resumed() {
-    let stage = Stage::new().await;
-    let told = stage.told(&["pause", "--for", "1h", "--reason", "the bucket moves", "--dry-run"]);
-    assert_eq!((&told["before"], &told["paused"]["reason"]), (&Value::Null, &json!("the bucket moves")));
-    assert_eq!(stage.told(&["resume"])["before"], Value::Null, "the dry run wrote nothing");
-    let told = stage.told(&["pause", "--for", "1h", "--reason", "the bucket moves"]);
-    let (since, until) = (&told["paused"]["since"], &told["paused"]["until"]);
+    let fixture = Fixture::new().await;
+    let reported = fixture.reported(&["pause", "--for", "1h", "--reason", "the bucket moves", "--dry-run"]);
+    assert_eq!((&reported["before"], &reported["paused"]["reason"]), (&Value::Null, &json!("the bucket moves")));
+    assert_eq!(fixture.reported(&["resume"])["before"], Value::Null, "the dry run wrote nothing");
+    let reported = fixture.reported(&["pause", "--for", "1h", "--reason", "the bucket moves"]);
+    let (since, until) = (&reported["paused"]["since"], &reported["paused"]["until"]);
     assert_eq!(until.as_i64().expect("a time") - since.as_i64().expect("a time"), 3600);
 
     // One that starts meanwhile rests before it receives anything.
-    stage.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
-    let agent = stage.agent().await;
-    eventually("it says that it rests", async || !status(&stage).await["paused"].is_null()).await;
-    assert_eq!(status(&stage).await["paused"]["reason"], "the bucket moves");
-    let (code, words) = stage.get("/readyz").await.expect("an answer");
+    fixture.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
+    let agent = fixture.agent().await;
+    eventually("it says that it rests", async || !status(&fixture).await["paused"].is_null()).await;
+    assert_eq!(status(&fixture).await["paused"]["reason"], "the bucket moves");
+    let (code, words) = fixture.get("/readyz").await.expect("an answer");
     assert!(code == 503 && words.starts_with("paused since 20") && words.ends_with(": the bucket moves\n"), "{words}");
-    assert!(status(&stage).await["storm"].is_null(), "it is no weather");
+    assert!(status(&fixture).await["storm"].is_null(), "it is no weather");
     // The bucket's test event is in the queue, too.
-    assert_eq!((stage.cloud.depth(LIST).await.expect("a depth"), stage.is_copied("a")), ([2, 0, 0], false));
+    assert_eq!((fixture.cloud.depth(LIST).await.expect("a depth"), fixture.is_copied("a")), ([2, 0, 0], false));
 
-    let told = stage.run(&["resume"]);
-    let said = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(said.starts_with("resumed; it was paused since 20"), "{said}");
-    eventually("what waited is copied", async || stage.is_copied("a")).await;
-    assert_eq!(stage.get("/readyz").await.expect("an answer").0, 200);
+    let reported = fixture.run(&["resume"]);
+    let output = String::from_utf8_lossy(&reported.stdout).into_owned();
+    assert!(output.starts_with("resumed; it was paused since 20"), "{output}");
+    eventually("what waited is copied", async || fixture.is_copied("a")).await;
+    assert_eq!(fixture.get("/readyz").await.expect("an answer").0, 200);
 
     // One that works is paused at its next look.
-    stage.told(&["pause"]);
+    fixture.reported(&["pause"]);
     eventually("it says that it rests", async || {
-        status(&stage).await["paused"]["until"].is_null() && !status(&stage).await["paused"].is_null()
+        status(&fixture).await["paused"]["until"].is_null() && !status(&fixture).await["paused"].is_null()
     })
     .await;
     agent.stop().await;
@@ -48,22 +48,22 @@ async fn a_paused_agent_receives_nothing_says_why_and_goes_on_when_it_is_resumed
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_in_the_past_and_a_ledger_that_is_away_hold_nobody() {
-    let stage = Stage::new().await;
-    assert_eq!(stage.run(&["pause", "--for", "0s"]).status.code(), Some(0));
-    stage.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
-    let agent = stage.agent().await;
-    eventually("it is copied", async || stage.is_copied("a")).await;
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["pause", "--for", "0s"]).status.code(), Some(0));
+    fixture.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
+    let agent = fixture.agent().await;
+    eventually("it is copied", async || fixture.is_copied("a")).await;
     agent.stop().await;
 
-    let proxy = sandbox::Proxy::start(stage.cloud.address()).expect("a proxy");
-    stage.settings(&format!("ledger.endpoint = \"{}\"", proxy.endpoint()));
-    let agent = stage.agent().await;
+    let proxy = sandbox::Proxy::start(fixture.cloud.address()).expect("a proxy");
+    fixture.settings(&format!("ledger.endpoint = \"{}\"", proxy.endpoint()));
+    let agent = fixture.agent().await;
     proxy.set_open(false);
     proxy.cut_all();
-    let told = stage.run(&["pause"]);
-    assert_eq!(told.status.code(), Some(1), "{}", errors(&told));
-    assert!(errors(&told).contains("ledger list: "), "{}", errors(&told));
-    assert!(status(&stage).await["paused"].is_null());
+    let reported = fixture.run(&["pause"]);
+    assert_eq!(reported.status.code(), Some(1), "{}", errors(&reported));
+    assert!(errors(&reported).contains("ledger list: "), "{}", errors(&reported));
+    assert!(status(&fixture).await["paused"].is_null());
     agent.stop().await;
 }
 
@@ -83,7 +83,7 @@ fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
     let none = settings("kind = \"none\"");
     assert_eq!(none.status.code(), Some(2), "{}", errors(&none));
     assert!(errors(&none).contains("keeps no note"), "{}", errors(&none));
-    let _open = skyferry_sqlite::Embedded::open(&folder.path().join("l.db")).expect("a file");
+    let _open = skyferry_sqlite::SqliteFile::open(&folder.path().join("l.db")).expect("a file");
     let held = settings("kind = \"embedded\"\npath = \"l.db\"");
     assert_eq!(held.status.code(), Some(1), "{}", errors(&held));
     assert!(errors(&held).contains("stop it instead"), "{}", errors(&held));
@@ -91,17 +91,21 @@ fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_b11_held_back_deletions_are_shown_and_let_go_on() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     // {"blown":{"since":1700000000,"deletions":101,"ended":130}}
     let held = "eyJibG93biI6eyJzaW5jZSI6MTcwMDAwMDAwMCwiZGVsZXRpb25zIjoxMDEsImVuZGVkIjoxMzB9fQ==";
     let item = json!({ "TableName": LIST, "Item": { "Key": { "S": "/note/deletions" }, "sfNote": { "B": held } } });
-    stage.cloud.call("DynamoDB_20120810.PutItem", item).await.expect("put");
-    let shown = || String::from_utf8_lossy(&stage.run(&["status"]).stdout).into_owned();
+    fixture.cloud.call("DynamoDB_20120810.PutItem", item).await.expect("put");
+    let shown = || String::from_utf8_lossy(&fixture.run(&["status"]).stdout).into_owned();
     assert!(shown().contains("held back since 2023-11-14T22:13:20Z: 101 of 130 objects"), "{}", shown());
-    assert_eq!(stage.told(&["status"])["deletions_held"]["ended"], 130);
-    assert_eq!(stage.told(&["resume"])["before"], Value::Null, "no pause stands, and this is another matter");
-    assert_eq!(stage.told(&["resume", "--deletes", "--dry-run"])["deletions_held"]["deletions"], 101);
-    assert_eq!(stage.told(&["resume", "--deletes"])["deletions_held"]["deletions"], 101, "the dry run wrote nothing");
-    assert_eq!(stage.told(&["resume", "--deletes"])["deletions_held"], Value::Null);
+    assert_eq!(fixture.reported(&["status"])["deletions_held"]["ended"], 130);
+    assert_eq!(fixture.reported(&["resume"])["before"], Value::Null, "no pause stands, and this is another matter");
+    assert_eq!(fixture.reported(&["resume", "--deletes", "--dry-run"])["deletions_held"]["deletions"], 101);
+    assert_eq!(
+        fixture.reported(&["resume", "--deletes"])["deletions_held"]["deletions"],
+        101,
+        "the dry run wrote nothing"
+    );
+    assert_eq!(fixture.reported(&["resume", "--deletes"])["deletions_held"], Value::Null);
     assert!(!shown().contains("held back"), "{}", shown());
 }

@@ -2,191 +2,201 @@
 
 use std::time::Duration;
 
-use sandbox::{Attributes, Fault, Operation, Rule, Weed};
+use sandbox::{Attributes, Fault, Operation, Rule, SeaweedFs};
 
-use crate::stage::{SINK, SOURCE, Stage, refusal};
+use crate::fixture::{Fixture, SINK, SOURCE, refusal};
 
 /// Ten copies, made by an agent, and a large one.
-async fn copied() -> Stage {
-    let stage = Stage::new("", "transfer = { multipart_threshold = \"5MiB\", part_size = \"5MiB\" }").await;
+async fn copied() -> Fixture {
+    let fixture = Fixture::new("", "transfer = { multipart_threshold = \"5MiB\", part_size = \"5MiB\" }").await;
     for n in 0..10 {
-        stage.put(&format!("k{n}"), &format!("body {n}"));
+        fixture.put(&format!("k{n}"), &format!("body {n}"));
     }
-    stage.put("large", &"x".repeat(11 << 20));
-    stage.scan(&[]).await;
-    assert_eq!(stage.drain().await.summary.copied, 11);
-    stage
+    fixture.put("large", &"x".repeat(11 << 20));
+    fixture.scan(&[]).await;
+    assert_eq!(fixture.drain().await.summary.copied, 11);
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_copied_is_in_sync_by_what_both_sides_store() {
-    let stage = copied().await;
-    let said = stage.verify(&[]).await;
-    assert_eq!((said.code, said.json["in_sync"].as_bool(), said.count("equal")), (Some(0), Some(true), 11), "{said:?}");
-    assert!(said.stderr.contains("in sync as of 20"), "{said:?}");
-    let reads = stage.gcs.counts().of(Operation::GetObject);
+    let fixture = copied().await;
+    let output = fixture.verify(&[]).await;
+    assert_eq!(
+        (output.code, output.json["in_sync"].as_bool(), output.count("equal")),
+        (Some(0), Some(true), 11),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("in sync as of 20"), "{output:?}");
+    let reads = fixture.gcs.counts().of(Operation::GetObject);
     assert_eq!(reads, 0, "no byte was read");
 
-    let read = stage.verify(&["--read", "all"]).await;
+    let read = fixture.verify(&["--read", "all"]).await;
     assert_eq!((read.code, read.count("equal_by_read")), (Some(0), 11), "{read:?}");
-    let half = stage.verify(&["--read", "0.0001%"]).await;
+    let half = fixture.verify(&["--read", "0.0001%"]).await;
     assert!(half.code == Some(0) && half.count("equal_by_read") < 11, "{half:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_difference_is_found_reported_and_repaired() {
-    let stage = copied().await;
-    stage.gcs.remove_object(SINK, "k0");
-    stage.gcs.set_object(SINK, "k1", "short").expect("another");
-    stage.gcs.set_object(SINK, "k2", "BODY 2").expect("another of the same size");
-    stage.gcs.set_object(SINK, "extra", "extra").expect("an object");
-    let said = stage.verify(&["--report", "differences.csv"]).await;
-    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
-    let counts = ["missing", "size", "extra", "equal"].map(|name| said.count(name));
-    assert_eq!(counts, [1, 1, 1, 8], "{said:?}");
-    assert_eq!(said.count("etag") + said.count("checksum"), 1, "{said:?}");
-    assert!(said.stderr.contains("missing   photos/k0"), "{said:?}");
-    let report = std::fs::read_to_string(stage.path("differences.csv")).expect("a report");
+    let fixture = copied().await;
+    fixture.gcs.remove_object(SINK, "k0");
+    fixture.gcs.set_object(SINK, "k1", "short").expect("another");
+    fixture.gcs.set_object(SINK, "k2", "BODY 2").expect("another of the same size");
+    fixture.gcs.set_object(SINK, "extra", "extra").expect("an object");
+    let output = fixture.verify(&["--report", "differences.csv"]).await;
+    assert_eq!((output.code, output.json["in_sync"].as_bool()), (Some(1), Some(false)), "{output:?}");
+    let counts = ["missing", "size", "extra", "equal"].map(|name| output.count(name));
+    assert_eq!(counts, [1, 1, 1, 8], "{output:?}");
+    assert_eq!(output.count("etag") + output.count("checksum"), 1, "{output:?}");
+    assert!(output.stderr.contains("missing   photos/k0"), "{output:?}");
+    let report = std::fs::read_to_string(fixture.path("differences.csv")).expect("a report");
     assert_eq!(report.lines().count(), 5, "{report}");
     assert!(report.contains("\nmissing,photos/k0,copies/k0,6,,"), "{report}");
-    let lines = stage.verify(&["--report", "differences.jsonl", "--repair"]).await;
+    let lines = fixture.verify(&["--report", "differences.jsonl", "--repair"]).await;
     assert_eq!((lines.code, lines.count("sent")), (Some(1), 3), "{lines:?}");
-    let report = std::fs::read_to_string(stage.path("differences.jsonl")).expect("a report");
+    let report = std::fs::read_to_string(fixture.path("differences.jsonl")).expect("a report");
     assert!(report.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{report}");
 
-    assert_eq!(stage.drain().await.summary.copied, 3);
-    let repaired = stage.verify(&["--head"]).await;
+    assert_eq!(fixture.drain().await.summary.copied, 3);
+    let repaired = fixture.verify(&["--head"]).await;
     assert_eq!((repaired.code, repaired.count("extra")), (Some(0), 1), "what deletes leave is no fault: {repaired:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_rotted_are_found_by_reading_alone() {
-    let stage = copied().await;
+    let fixture = copied().await;
     // The far side still tells the old checksum; only the bytes are others.
-    stage.gcs.faults().add(Rule::on(Operation::GetObject, Fault::FlipResponse(3)).key("k3").always());
-    assert_eq!(stage.verify(&["--head"]).await.code, Some(0));
-    let said = stage.verify(&["--read", "all"]).await;
-    assert_eq!((said.code, said.count("content")), (Some(1), 1), "{said:?}");
-    assert!(said.stderr.contains("content   photos/k3"), "{said:?}");
+    fixture.gcs.faults().add(Rule::on(Operation::GetObject, Fault::FlipResponse(3)).key("k3").always());
+    assert_eq!(fixture.verify(&["--head"]).await.code, Some(0));
+    let output = fixture.verify(&["--read", "all"]).await;
+    assert_eq!((output.code, output.count("content")), (Some(1), 1), "{output:?}");
+    assert!(output.stderr.contains("content   photos/k3"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_while_it_is_compared_is_an_events_and_no_difference() {
-    let stage = copied().await;
-    stage.put("k5", "changed after the beginning");
-    stage.s3.amend(SOURCE, "k5", |object| object.modified += Duration::from_secs(3600));
-    let said = stage.verify(&[]).await;
-    assert_eq!((said.code, said.count("changing")), (Some(0), 1), "{said:?}");
+    let fixture = copied().await;
+    fixture.put("k5", "changed after the beginning");
+    fixture.s3.amend(SOURCE, "k5", |object| object.modified += Duration::from_secs(3600));
+    let output = fixture.verify(&[]).await;
+    assert_eq!((output.code, output.count("changing")), (Some(0), 1), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_that_breaks_off_proves_nothing() {
-    let stage = copied().await;
-    stage.gcs.faults().add(Rule::on(Operation::ListObjects, refusal()).always());
-    let said = stage.verify(&[]).await;
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.stderr.contains("nothing is proven") && !said.stderr.contains("in sync as of"), "{said:?}");
+    let fixture = copied().await;
+    fixture.gcs.faults().add(Rule::on(Operation::ListObjects, refusal()).always());
+    let output = fixture.verify(&[]).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("nothing is proven") && !output.stderr.contains("in sync as of"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lists_its_directories_is_compared_rightly_all_the_same() {
-    let weed = Weed::start(&[SINK]).await.expect("SeaweedFS");
-    let stage = Stage::new("", "").await;
-    let to = format!("kind = \"s3\", endpoint = \"{}\", path_style = true", weed.endpoint());
-    let settings = std::fs::read_to_string(stage.path("agent.toml")).expect("settings");
+    let seaweedfs = SeaweedFs::start(&[SINK]).await.expect("SeaweedFS");
+    let fixture = Fixture::new("", "").await;
+    let to = format!("kind = \"s3\", endpoint = \"{}\", path_style = true", seaweedfs.endpoint());
+    let settings = std::fs::read_to_string(fixture.path("agent.toml")).expect("settings");
     let at = settings.find(" destination = {").expect("a destination");
     let line = settings[at..].lines().next().expect("a line");
     let settings = settings.replace(line, &format!("destination = {{ bucket = \"{SINK}\", {to} }}"));
-    stage.write("agent.toml", &settings.replace("field = \"gcs\"", "field = \"weed\""));
+    fixture.write("agent.toml", &settings.replace("field = \"gcs\"", "field = \"weed\""));
     let mut keys: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(stage.path("keys.json")).expect("keys")).expect("JSON");
+        serde_json::from_slice(&std::fs::read(fixture.path("keys.json")).expect("keys")).expect("JSON");
     keys["weed"] = serde_json::json!({
-        "aws_access_key_id": Weed::ACCESS_ID, "aws_secret_access_key": Weed::SECRET, "region": "us-east-1"
+        "aws_access_key_id": SeaweedFs::ACCESS_ID, "aws_secret_access_key": SeaweedFs::SECRET, "region": "us-east-1"
     });
-    stage.write("keys.json", &keys.to_string());
+    fixture.write("keys.json", &keys.to_string());
     // `a/x` is in a directory that is listed where `a` would stand: before `a-b`.
     for key in ["a/x", "a-b", "a.c", "b", "b/y", "ü"] {
         if key != "b" {
-            stage.put(key, key);
+            fixture.put(key, key);
         }
     }
-    assert_eq!(stage.scan(&[]).await.count("sent"), 5);
-    assert_eq!(stage.drain().await.summary.copied, 5);
-    let said = stage.verify(&["--head"]).await;
-    assert_eq!((said.code, said.count("equal"), said.count("extra")), (Some(0), 5, 0), "{said:?}");
+    assert_eq!(fixture.scan(&[]).await.count("sent"), 5);
+    assert_eq!(fixture.drain().await.summary.copied, 5);
+    let output = fixture.verify(&["--head"]).await;
+    assert_eq!((output.code, output.count("equal"), output.count("extra")), (Some(0), 5, 0), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_c7_a_comparison_of_nothing_is_no_proof() {
-    let stage = copied().await;
+    let fixture = copied().await;
     for arguments in [&["--prefix", "nothing/"][..], &["--prefix", "k1", "--prefix", "nothing/"]] {
-        let said = stage.verify(arguments).await;
-        assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
-        assert!(said.stderr.contains("0 objects compared") && said.stderr.contains("is the prefix right?"), "{said:?}");
-        assert!(said.stderr.contains("photos/nothing/"), "{said:?}");
+        let output = fixture.verify(arguments).await;
+        assert_eq!((output.code, output.json["in_sync"].as_bool()), (Some(1), Some(false)), "{output:?}");
+        assert!(
+            output.stderr.contains("0 objects compared") && output.stderr.contains("is the prefix right?"),
+            "{output:?}"
+        );
+        assert!(output.stderr.contains("photos/nothing/"), "{output:?}");
     }
-    let said = stage.scan(&["--prefix", "nothing/"]).await;
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.stderr.contains("0 objects compared"), "{said:?}");
-    let empty = Stage::new("", "").await;
-    let said = empty.verify(&[]).await;
-    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+    let output = fixture.scan(&["--prefix", "nothing/"]).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("0 objects compared"), "{output:?}");
+    let empty = Fixture::new("", "").await;
+    let output = empty.verify(&[]).await;
+    assert_eq!((output.code, output.json["in_sync"].as_bool()), (Some(1), Some(false)), "{output:?}");
     assert_eq!(empty.scan(&[]).await.code, Some(0), "a bucket without objects yet has nothing to send");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_a17_what_was_compared_by_size_and_time_alone_is_reported_so() {
-    let stage = Stage::new("", "").await;
-    stage.put("k", "right");
-    stage.s3.amend(SOURCE, "k", |object| object.modified -= Duration::from_secs(60));
-    stage.gcs.set_object(SINK, "k", "wrong").expect("another of the same size");
+    let fixture = Fixture::new("", "").await;
+    fixture.put("k", "right");
+    fixture.s3.amend(SOURCE, "k", |object| object.modified -= Duration::from_secs(60));
+    fixture.gcs.set_object(SINK, "k", "wrong").expect("another of the same size");
     let without = |text: &str| {
         let mut parts = text.split("<ETag>");
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |kept, part| kept + part.split_once("</ETag>").map_or("", |(_, rest)| rest))
     };
-    for faults in [stage.s3.faults(), stage.gcs.faults()] {
+    for faults in [fixture.s3.faults(), fixture.gcs.faults()] {
         faults.add(Rule::on(Operation::ListObjects, Fault::Rewrite(without)).always());
     }
-    let said = stage.verify(&[]).await;
-    assert_eq!((said.count("equal_by_etag"), said.count("equal_by_size_and_time")), (0, 1), "{said:?}");
-    assert!(said.stderr.contains("equal by size and time") && said.stderr.contains("--head looks closer"), "{said:?}");
-    let said = stage.verify(&["--head"]).await;
-    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
+    let output = fixture.verify(&[]).await;
+    assert_eq!((output.count("equal_by_etag"), output.count("equal_by_size_and_time")), (0, 1), "{output:?}");
+    assert!(
+        output.stderr.contains("equal by size and time") && output.stderr.contains("--head looks closer"),
+        "{output:?}"
+    );
+    let output = fixture.verify(&["--head"]).await;
+    assert_eq!((output.code, output.json["in_sync"].as_bool()), (Some(1), Some(false)), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_c6_a_bucket_pairs_source_prefix_is_letters_and_no_folder() {
-    let stage = Stage::new("", "").await;
+    let fixture = Fixture::new("", "").await;
     for n in 1..6 {
         let key = format!("2024-0{n}/a");
-        stage.put(&key, "x");
-        stage.s3.amend(SOURCE, &key, |object| object.modified -= Duration::from_secs(60));
+        fixture.put(&key, "x");
+        fixture.s3.amend(SOURCE, &key, |object| object.modified -= Duration::from_secs(60));
     }
-    stage.put("2023-01/a", "x");
-    stage.s3.create_bucket("other");
+    fixture.put("2023-01/a", "x");
+    fixture.s3.create_bucket("other");
     let pair = format!(r#"{{"src_bucket":"{SOURCE}","src_prefix":"2024-","des_bucket":"{SINK}","des_prefix":"p"}}"#);
-    stage.write("pairs.txt", &pair);
-    let settings = std::fs::read_to_string(stage.path("agent.toml")).expect("settings");
+    fixture.write("pairs.txt", &pair);
+    let settings = std::fs::read_to_string(fixture.path("agent.toml")).expect("settings");
     let at = settings.find("routes = [").expect("routes");
     let line = settings[at..].lines().next().expect("a line");
-    stage.write("agent.toml", &settings.replace(line, "routes = [{ source_bucket = \"other\" }]"));
-    let said = stage.scan(&["--pairs", "pairs.txt", "--dry-run"]).await;
-    assert_eq!((said.code, said.count("missing")), (Some(0), 5), "{said:?}");
-    let said = stage.verify(&["--pairs", "pairs.txt"]).await;
-    assert_eq!((said.code, said.count("missing")), (Some(1), 5), "{said:?}");
+    fixture.write("agent.toml", &settings.replace(line, "routes = [{ source_bucket = \"other\" }]"));
+    let output = fixture.scan(&["--pairs", "pairs.txt", "--dry-run"]).await;
+    assert_eq!((output.code, output.count("missing")), (Some(0), 5), "{output:?}");
+    let output = fixture.verify(&["--pairs", "pairs.txt"]).await;
+    assert_eq!((output.code, output.count("missing")), (Some(1), 5), "{output:?}");
     // A pair without keys is an error beside one that has some; what the other needs is sent all the same.
-    stage.write("pairs.txt", &format!("{pair}\n{}", pair.replace("2024-", "2025-").replace("\"p\"", "\"q\"")));
-    let said = stage.scan(&["--pairs", "pairs.txt"]).await;
-    assert_eq!((said.code, said.count("sent")), (Some(1), 5), "{said:?}");
-    assert!(said.stderr.contains("0 objects compared") && said.stderr.contains("photos/2025-"), "{said:?}");
-    let said = stage.verify(&["--pairs", "pairs.txt"]).await;
-    assert!(said.code == Some(1) && said.stderr.contains("photos/2025-"), "{said:?}");
+    fixture.write("pairs.txt", &format!("{pair}\n{}", pair.replace("2024-", "2025-").replace("\"p\"", "\"q\"")));
+    let output = fixture.scan(&["--pairs", "pairs.txt"]).await;
+    assert_eq!((output.code, output.count("sent")), (Some(1), 5), "{output:?}");
+    assert!(output.stderr.contains("0 objects compared") && output.stderr.contains("photos/2025-"), "{output:?}");
+    let output = fixture.verify(&["--pairs", "pairs.txt"]).await;
+    assert!(output.code == Some(1) && output.stderr.contains("photos/2025-"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_b9_a_copy_that_lost_headers_is_a_difference_of_its_own() {
-    let stage = Stage::new("", "").await;
+    let fixture = Fixture::new("", "").await;
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let with = |content: &[(&str, &str)], metadata: &[(&str, &str)]| Attributes {
         content: content.iter().map(|(name, value)| pair(name, value)).collect(),
@@ -205,30 +215,32 @@ async fn fault_b9_a_copy_that_lost_headers_is_a_difference_of_its_own() {
     ];
     for (n, attributes) in lost.into_iter().enumerate() {
         let key = format!("k{n}");
-        stage.s3.set_object_with(SOURCE, &key, "body", all.clone()).expect("an object");
-        stage.s3.amend(SOURCE, &key, |object| object.modified -= Duration::from_secs(60));
-        stage.gcs.set_object_with(SINK, &key, "body", attributes).expect("a copy");
+        fixture.s3.set_object_with(SOURCE, &key, "body", all.clone()).expect("an object");
+        fixture.s3.amend(SOURCE, &key, |object| object.modified -= Duration::from_secs(60));
+        fixture.gcs.set_object_with(SINK, &key, "body", attributes).expect("a copy");
     }
-    let said = stage.verify(&["--head", "--report", "differences.csv", "--repair"]).await;
-    assert_eq!((said.code, said.json["in_sync"].as_bool()), (Some(1), Some(false)), "{said:?}");
-    assert_eq!((said.count("headers"), said.count("equal"), said.count("sent")), (5, 1, 5), "{said:?}");
-    assert!(said.stderr.contains("headers   photos/k0"), "{said:?}");
-    assert!(said.stderr.contains("different: other headers or metadata"), "{said:?}");
-    let report = std::fs::read_to_string(stage.path("differences.csv")).expect("a report");
+    let output = fixture.verify(&["--head", "--report", "differences.csv", "--repair"]).await;
+    assert_eq!((output.code, output.json["in_sync"].as_bool()), (Some(1), Some(false)), "{output:?}");
+    assert_eq!((output.count("headers"), output.count("equal"), output.count("sent")), (5, 1, 5), "{output:?}");
+    assert!(output.stderr.contains("headers   photos/k0"), "{output:?}");
+    assert!(output.stderr.contains("different: other headers or metadata"), "{output:?}");
+    let report = std::fs::read_to_string(fixture.path("differences.csv")).expect("a report");
     assert_eq!(report.matches("\nheaders,photos/k").count(), 5, "{report}");
-    assert_eq!(stage.drain().await.summary.copied, 5);
-    assert_eq!(stage.gcs.object(SINK, "k1").expect("there").attributes.content, all.content);
-    let said = stage.verify(&["--head", "--repair"]).await;
-    assert_eq!((said.code, said.count("equal"), said.count("sent")), (Some(0), 6, 0), "{said:?}");
+    assert_eq!(fixture.drain().await.summary.copied, 5);
+    assert_eq!(fixture.gcs.object(SINK, "k1").expect("there").attributes.content, all.content);
+    let output = fixture.verify(&["--head", "--repair"]).await;
+    assert_eq!((output.code, output.count("equal"), output.count("sent")), (Some(0), 6, 0), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_b8_headers_that_changed_within_the_second_of_the_copy_are_found_though_the_ledger_knows_it() {
-    let stage = copied().await;
-    stage.s3.amend(SOURCE, "k4", |object| drop(object.attributes.content.insert("content-type".into(), "a/b".into())));
-    let said = stage.verify(&["--head", "--repair"]).await;
-    assert_eq!((said.code, said.count("headers"), said.count("sent")), (Some(1), 1, 1), "{said:?}");
-    assert_eq!(stage.drain().await.summary.copied, 1);
-    let said = stage.verify(&["--head"]).await;
-    assert_eq!((said.code, said.count("equal")), (Some(0), 11), "{said:?}");
+    let fixture = copied().await;
+    fixture
+        .s3
+        .amend(SOURCE, "k4", |object| drop(object.attributes.content.insert("content-type".into(), "a/b".into())));
+    let output = fixture.verify(&["--head", "--repair"]).await;
+    assert_eq!((output.code, output.count("headers"), output.count("sent")), (Some(1), 1, 1), "{output:?}");
+    assert_eq!(fixture.drain().await.summary.copied, 1);
+    let output = fixture.verify(&["--head"]).await;
+    assert_eq!((output.code, output.count("equal")), (Some(0), 11), "{output:?}");
 }

@@ -9,9 +9,9 @@ use skyferry_agent::wiring::EMBEDDED_QUEUE;
 use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
 use skyferry_core::queue::{Queue, QueueTraits};
 use skyferry_providers::{Cached, File};
-use skyferry_sqlite::Embedded;
+use skyferry_sqlite::SqliteFile;
 
-use crate::bench::{Bench, ProgramOutput, QUEUE, ended};
+use crate::fixture::{Fixture, ProgramOutput, QUEUE, ended};
 
 const DEAD: &str = "list-dead";
 
@@ -23,7 +23,7 @@ fn denied(key: &str) -> String {
     format!("source GetObject photos/{key}: access denied (403 AccessDenied: no, request {key}); grant s3:GetObject")
 }
 
-impl Bench {
+impl Fixture {
     async fn queue(&self) -> Sqs {
         let keys =
             json!({ "aws_access_key_id": "SANDBOX", "aws_secret_access_key": "sandbox", "region": Ministack::REGION });
@@ -61,56 +61,56 @@ impl Bench {
 
 #[tokio::test]
 async fn letters_are_listed_by_their_reasons_and_none_is_hidden_afterwards_on_ministack() {
-    let bench = Bench::new().await;
-    bench.give_up("stuck").await;
+    let fixture = Fixture::new().await;
+    fixture.give_up("stuck").await;
     let keys: Vec<String> = (0..25).map(|n| format!("{n}.jpg")).collect();
-    bench.park(&keys.iter().map(String::as_str).collect::<Vec<_>>(), denied).await;
-    let said = bench.deadletters(&["list"]).await;
+    fixture.park(&keys.iter().map(String::as_str).collect::<Vec<_>>(), denied).await;
+    let output = fixture.deadletters(&["list"]).await;
     let kind = "source GetObject: access denied (403 AccessDenied: no); grant s3:GetObject";
     let reasons = json!({ kind: 25, "received 1 times without an end": 1 });
-    assert_eq!(said.result(), &json!({ "letters": 26, "reasons": reasons, "elsewhere": 0 }));
-    assert_eq!(said.lines().len(), 27, "one line a letter, then the counts");
+    assert_eq!(output.result(), &json!({ "letters": 26, "reasons": reasons, "elsewhere": 0 }));
+    assert_eq!(output.lines().len(), 27, "one line a letter, then the counts");
     assert!(
-        said.lines().iter().any(|line| line["keys"] == json!(["photos/7.jpg"]) && line["reason"] == denied("7.jpg"))
+        output.lines().iter().any(|line| line["keys"] == json!(["photos/7.jpg"]) && line["reason"] == denied("7.jpg"))
     );
-    assert!(said.stderr.contains(&format!("25  {kind}")) && said.stderr.contains("and 22 more"), "{said:?}");
-    assert_eq!(bench.depths().await, [[0, 0, 0], [26, 0, 0]]);
+    assert!(output.stderr.contains(&format!("25  {kind}")) && output.stderr.contains("and 22 more"), "{output:?}");
+    assert_eq!(fixture.depths().await, [[0, 0, 0], [26, 0, 0]]);
 
-    let few = bench.deadletters(&["list", "--key", "photos/1?.jpg"]).await;
+    let few = fixture.deadletters(&["list", "--key", "photos/1?.jpg"]).await;
     assert_eq!(few.result()["letters"], 10);
-    let shown = bench.deadletters(&["show", "photos/7.jpg"]).await;
+    let shown = fixture.deadletters(&["show", "photos/7.jpg"]).await;
     assert_eq!(shown.lines()[0]["body"], message("7.jpg"));
-    bench.deadletters(&["show", "photos/none.jpg"]).await.refused(1, &["photos/none.jpg"]);
-    assert_eq!(bench.depths().await, [[0, 0, 0], [26, 0, 0]]);
+    fixture.deadletters(&["show", "photos/none.jpg"]).await.refused(1, &["photos/none.jpg"]);
+    assert_eq!(fixture.depths().await, [[0, 0, 0], [26, 0, 0]]);
 }
 
 #[tokio::test]
 async fn letters_are_sent_again_by_reason_and_key_and_the_others_stay_on_ministack() {
-    let bench = Bench::new().await;
-    bench.park(&["a.jpg", "b.jpg", "c.png"], denied).await;
-    bench.park(&["d.jpg"], |_| "no route takes photos/d.jpg".into()).await;
+    let fixture = Fixture::new().await;
+    fixture.park(&["a.jpg", "b.jpg", "c.png"], denied).await;
+    fixture.park(&["d.jpg"], |_| "no route takes photos/d.jpg".into()).await;
     let which = ["redrive", "--reason", "*access denied*", "--key", "*.jpg"];
-    let dry = bench.deadletters(&[&which[..], &["--dry-run"]].concat()).await;
+    let dry = fixture.deadletters(&[&which[..], &["--dry-run"]].concat()).await;
     assert_eq!(dry.result(), &json!({ "dry_run": true, "redriven": 2, "left": 4, "elsewhere": 0 }));
     assert!(dry.stderr.contains("would be sent again: photos/a.jpg"), "{dry:?}");
-    assert_eq!(bench.depths().await, [[0, 0, 0], [4, 0, 0]]);
-    let done = bench.deadletters(&which).await;
+    assert_eq!(fixture.depths().await, [[0, 0, 0], [4, 0, 0]]);
+    let done = fixture.deadletters(&which).await;
     assert_eq!(done.result(), &json!({ "dry_run": false, "redriven": 2, "left": 2, "elsewhere": 0 }));
-    assert_eq!(bench.depths().await, [[2, 0, 0], [2, 0, 0]]);
-    let bodies: Vec<_> = bench.cloud.peek(QUEUE).await.expect("messages").iter().map(|m| m["Body"].clone()).collect();
+    assert_eq!(fixture.depths().await, [[2, 0, 0], [2, 0, 0]]);
+    let bodies: Vec<_> = fixture.cloud.peek(QUEUE).await.expect("messages").iter().map(|m| m["Body"].clone()).collect();
     assert!(bodies.contains(&message("a.jpg").into()) && bodies.contains(&message("b.jpg").into()), "{bodies:?}");
 }
 
 #[tokio::test]
 async fn interrupted_in_the_middle_nothing_is_lost_or_hidden_on_ministack() {
-    let bench = Bench::new().await;
+    let fixture = Fixture::new().await;
     let keys: Vec<String> = (0..12).map(|n| n.to_string()).collect();
-    bench.park(&keys.iter().map(String::as_str).collect::<Vec<_>>(), denied).await;
+    fixture.park(&keys.iter().map(String::as_str).collect::<Vec<_>>(), denied).await;
     for (signal, code) in [("INT", Some(130)), ("KILL", None)] {
-        let [queued, _] = bench.depths().await;
+        let [queued, _] = fixture.depths().await;
         let arguments = ["deadletters", "redrive", "--config", "agent.toml", "--rate", "4/s"];
-        let running = bench.start(&bench.cloud.endpoint(), &arguments);
-        while bench.depths().await[0] == queued {
+        let running = fixture.start(&fixture.cloud.endpoint(), &arguments);
+        while fixture.depths().await[0] == queued {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let id = running.id().expect("it runs").to_string();
@@ -118,7 +118,7 @@ async fn interrupted_in_the_middle_nothing_is_lost_or_hidden_on_ministack() {
             std::process::Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("sent").success()
         );
         assert_eq!(ended(running).await.code, code);
-        let [queue, dead] = bench.depths().await;
+        let [queue, dead] = fixture.depths().await;
         assert!(queue[0] > queued[0] && queue[0] < 12, "in the middle: {queue:?} {dead:?}");
         if code.is_some() {
             assert_eq!((dead[1], queue[0] + dead[0]), (0, 12), "each is in one place, and none is hidden");
@@ -130,27 +130,27 @@ async fn interrupted_in_the_middle_nothing_is_lost_or_hidden_on_ministack() {
 
 #[tokio::test]
 async fn letters_are_dropped_only_on_purpose_on_ministack() {
-    let bench = Bench::new().await;
-    bench.park(&["tmp/a", "b"], denied).await;
-    bench.deadletters(&["drop", "--key", "tmp/*"]).await.refused(2, &["--yes", "--dry-run"]);
-    let dry = bench.deadletters(&["drop", "--key", "tmp/*", "--dry-run"]).await;
-    assert_eq!((&dry.result()["dropped"], bench.depths().await), (&json!(1), [[0, 0, 0], [2, 0, 0]]));
-    let done = bench.deadletters(&["drop", "--key", "tmp/*", "--yes"]).await;
-    assert_eq!((&done.result()["dropped"], bench.depths().await), (&json!(1), [[0, 0, 0], [1, 0, 0]]));
+    let fixture = Fixture::new().await;
+    fixture.park(&["tmp/a", "b"], denied).await;
+    fixture.deadletters(&["drop", "--key", "tmp/*"]).await.refused(2, &["--yes", "--dry-run"]);
+    let dry = fixture.deadletters(&["drop", "--key", "tmp/*", "--dry-run"]).await;
+    assert_eq!((&dry.result()["dropped"], fixture.depths().await), (&json!(1), [[0, 0, 0], [2, 0, 0]]));
+    let done = fixture.deadletters(&["drop", "--key", "tmp/*", "--yes"]).await;
+    assert_eq!((&done.result()["dropped"], fixture.depths().await), (&json!(1), [[0, 0, 0], [1, 0, 0]]));
 }
 
 #[tokio::test]
 async fn a_queue_without_dead_letters_is_told_with_what_to_do_on_ministack() {
-    let bench = Bench::new().await;
-    bench.cloud.create_queue("bare", &[]).await.expect("a queue");
-    bench.write("agent.toml", bench.settings("bare"));
-    bench.deadletters(&["list"]).await.refused(1, &["bare", "no dead-letter queue", "RedrivePolicy"]);
+    let fixture = Fixture::new().await;
+    fixture.cloud.create_queue("bare", &[]).await.expect("a queue");
+    fixture.write("agent.toml", fixture.settings("bare"));
+    fixture.deadletters(&["list"]).await.refused(1, &["bare", "no dead-letter queue", "RedrivePolicy"]);
 
-    bench.write("agent.toml", bench.settings(QUEUE));
-    let dead = json!({ "QueueUrl": bench.cloud.queue_url(DEAD) });
-    bench.cloud.call("AmazonSQS.DeleteQueue", dead).await.expect("deleted");
-    bench.deadletters(&["list"]).await.refused(1, &[DEAD, "no such queue", "RedrivePolicy"]);
-    bench.deadletters(&["list", "--queue", "other"]).await.refused(1, &["RedrivePolicy"]);
+    fixture.write("agent.toml", fixture.settings(QUEUE));
+    let dead = json!({ "QueueUrl": fixture.cloud.queue_url(DEAD) });
+    fixture.cloud.call("AmazonSQS.DeleteQueue", dead).await.expect("deleted");
+    fixture.deadletters(&["list"]).await.refused(1, &[DEAD, "no such queue", "RedrivePolicy"]);
+    fixture.deadletters(&["list", "--queue", "other"]).await.refused(1, &["RedrivePolicy"]);
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn the_dead_letters_of_one_machine_are_sent_again_too() {
         dead_letters: Some("dead".into()),
     };
     {
-        let state = Embedded::open(&file).expect("a file");
+        let state = SqliteFile::open(&file).expect("a file");
         let queue = state.queue(EMBEDDED_QUEUE, traits()).await.expect("a queue");
         for key in ["a", "b", "c"] {
             queue.park(&message(key), &denied(key)).await.expect("parked");
@@ -186,7 +186,7 @@ async fn the_dead_letters_of_one_machine_are_sent_again_too() {
     assert_eq!(run(&["list"]).result()["letters"], 3);
     assert_eq!(run(&["redrive", "--key", "a"]).result()["redriven"], 1);
     assert_eq!(run(&["drop", "--key", "b", "--yes"]).result()["left"], 1);
-    let state = Embedded::open(&file).expect("a file");
+    let state = SqliteFile::open(&file).expect("a file");
     let queue = state.queue(EMBEDDED_QUEUE, traits()).await.expect("a queue");
     assert_eq!(queue.depth().await.expect("a depth").visible, 1);
     assert_eq!(queue.dead_letters(0, 10).await.expect("letters").len(), 1);

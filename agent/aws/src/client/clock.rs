@@ -58,7 +58,7 @@ impl ServerClock {
         DateReader { clock: self.clone(), sent: now() }
     }
 
-    fn heard(&self, date: i64, sent: i64, read: i64, at: Instant) {
+    fn observe(&self, date: i64, sent: i64, read: i64, at: Instant) {
         let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (least, most) = (date - read, date + 1000 - sent);
         let fresh = at.saturating_duration_since(bounds.since) < TRUSTED;
@@ -91,7 +91,7 @@ impl Intercept for DateReader {
         static PARSER: jiff::fmt::rfc2822::DateTimeParser = jiff::fmt::rfc2822::DateTimeParser::new();
         let date = context.response().headers().get("date");
         if let Some(Ok(date)) = date.map(|date| PARSER.parse_timestamp(date)) {
-            self.clock.heard(date.as_second() * 1000, self.sent, now(), Instant::now());
+            self.clock.observe(date.as_second() * 1000, self.sent, now(), Instant::now());
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ mod tests {
         // The service is 250 ms ahead, a request takes 40 ms, and dates are cut to seconds.
         for sent in [0, 3_300, 7_650, 9_710_i64] {
             let date = (sent + 20 + 250) / 1000 * 1000;
-            clock.heard(date, sent, sent + 40, start);
+            clock.observe(date, sent, sent + 40, start);
             let (least, most) = bounds(&clock);
             assert!(least <= 250 && 250 <= most, "{least} {most}");
         }
@@ -127,8 +127,8 @@ mod tests {
     #[tokio::test]
     async fn a_stepped_clock_starts_anew() {
         let (clock, start) = (ServerClock::default(), Instant::now());
-        clock.heard(10_000, 10_000, 10_010, start);
-        clock.heard(90_000, 10_100, 10_110, start);
+        clock.observe(10_000, 10_000, 10_010, start);
+        clock.observe(90_000, 10_100, 10_110, start);
         assert_eq!(bounds(&clock), (79_890, 80_900));
     }
 }

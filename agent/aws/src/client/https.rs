@@ -10,15 +10,15 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use skyferry_core::roots;
+use skyferry_core::ca_roots;
 
 /// One pool, of as many connections as there are requests at a time: a long poll holds one.
 pub(super) fn client() -> Result<SharedHttpClient, String> {
     let mut trusted = TrustStore::default();
-    for path in roots::named() {
+    for path in ca_roots::from_environment() {
         trusted.add_pem_certificate(checked(&path).map_err(|error| format!("{}: {error}", path.display()))?);
     }
-    if let Some(Ok(pem)) = roots::left_out().map(checked) {
+    if let Some(Ok(pem)) = ca_roots::overridden().map(checked) {
         trusted.add_pem_certificate(pem);
     }
     let context = TlsContext::builder().with_trust_store(trusted).build().map_err(|error| error.to_string())?;

@@ -30,19 +30,19 @@ pub const COLUMNS: [&str; 16] = [
 ];
 
 /// What `COLUMNS` names, as text; of a set every value, sorted, with a space between. Empty: it is not there.
-pub type Row = Vec<String>;
+pub type DumpRow = Vec<String>;
 
 /// Hands each page's rows on; `false` ends it.
 pub async fn dump(
     options: DynamoOptions,
     keys: Arc<Cached>,
-    mut take: impl FnMut(Vec<Row>) -> bool,
+    mut take: impl FnMut(Vec<DumpRow>) -> bool,
 ) -> Result<(), LedgerError> {
     let ledger = DynamoLedger::open(options, keys).await?;
     let mut from: Option<HashMap<String, AttributeValue>> = None;
     loop {
         let request = || ledger.client.scan().table_name(&*ledger.table).set_exclusive_start_key(from.clone()).send();
-        let page = ledger.aws.call(PATIENCE, request).await.map_err(|failure| ledger.told("Scan", failure))?;
+        let page = ledger.aws.call(PATIENCE, request).await.map_err(|failure| ledger.classify("Scan", failure))?;
         let items = page.items.unwrap_or_default();
         let rows = items.iter().filter(|item| !super::note::is_note(item)).map(row).collect();
         from = page.last_evaluated_key.filter(|key| !key.is_empty());
@@ -52,7 +52,7 @@ pub async fn dump(
     }
 }
 
-fn row(item: &HashMap<String, AttributeValue>) -> Row {
+fn row(item: &HashMap<String, AttributeValue>) -> DumpRow {
     COLUMNS.iter().map(|name| item.get(*name).map(text).unwrap_or_default()).collect()
 }
 

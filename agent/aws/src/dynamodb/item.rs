@@ -19,25 +19,25 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest as _, Sha256};
 
-use super::change::{Change, number, text};
-use super::{LastPublished, Record, Subject, UploadRecord};
+use super::update_expression::{UpdateExpression, number, text};
+use super::{LastPublished, LedgerRecord, Subject, UploadRecord};
 use skyferry_core::ambient;
 use skyferry_core::digest::{Digests, Grade};
 use skyferry_core::ledger::codec;
 use skyferry_core::metrics::Outcome;
-use skyferry_core::object::{Location, Revision, SourceIdentity, UploadId, Writer};
+use skyferry_core::model::{Location, Revision, SourceIdentity, UploadId, Writer};
 
 pub(super) const OPEN: &str = "sfOpen_";
 /// How much of a hash tells two states apart.
 const HASH: usize = 16;
 
-pub(super) type Attributes = HashMap<String, AttributeValue>;
+pub(super) type ItemAttributes = HashMap<String, AttributeValue>;
 
-pub(super) struct Item(Attributes);
+pub(super) struct Item(ItemAttributes);
 
 /// A writer that has begun and is not closed.
 #[derive(Clone, Debug)]
-pub(super) struct Open {
+pub(super) struct OpenWriterEntry {
     pub writer: Writer,
     pub attribute: String,
     began: i64,
@@ -49,7 +49,7 @@ pub(super) struct Open {
     head: Option<Vec<u8>>,
 }
 
-impl Open {
+impl OpenWriterEntry {
     /// It has said how it ended.
     pub fn finished(&self) -> bool {
         self.stopped || self.doubt
@@ -65,11 +65,11 @@ impl Open {
 }
 
 impl Item {
-    pub fn new(attributes: Attributes) -> Item {
+    pub fn new(attributes: ItemAttributes) -> Item {
         Item(attributes)
     }
 
-    pub fn attributes(&self) -> &Attributes {
+    pub fn attributes(&self) -> &ItemAttributes {
         &self.0
     }
 
@@ -77,7 +77,7 @@ impl Item {
         self.0.get(name)
     }
 
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         !self.0.is_empty()
     }
 
@@ -102,7 +102,7 @@ impl Item {
     /// By `endTime_f` and this machine's clock, in whole seconds: at least so long.
     pub fn ended_for(&self, subject: &Subject) -> Option<Duration> {
         read_text(&self.0, "sfOutcome").filter(|_| self.names(subject))?;
-        let end = Times::moment(read_text(&self.0, "endTime_f")?)?;
+        let end = TimeFormat::moment(read_text(&self.0, "endTime_f")?)?;
         let second = end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
         let its_end = Duration::from_secs(second.unsigned_abs() + 1);
         Some(Duration::from_secs(ambient::since_epoch().saturating_sub(its_end).as_secs()))
@@ -116,12 +116,12 @@ impl Item {
     }
 
     /// Whether it has anything to tell of this destination.
-    pub fn tells_of(&self, subject: &Subject) -> bool {
+    pub fn has_data_for(&self, subject: &Subject) -> bool {
         self.names(subject) || self.published(subject).is_some()
     }
 
     /// What was put into it, and is to be seen as part of it.
-    pub fn with(mut self, attributes: Attributes) -> Item {
+    pub fn with(mut self, attributes: ItemAttributes) -> Item {
         self.0.extend(attributes);
         self
     }
@@ -135,8 +135,8 @@ impl Item {
     }
 
     /// Oldest first.
-    pub fn open(&self) -> Vec<Open> {
-        let mut open: Vec<Open> = self.0.iter().filter_map(|(name, value)| read_open(name, value)).collect();
+    pub fn open(&self) -> Vec<OpenWriterEntry> {
+        let mut open: Vec<OpenWriterEntry> = self.0.iter().filter_map(|(name, value)| read_open(name, value)).collect();
         open.sort_by_key(|open| (open.began, open.writer));
         open
     }
@@ -159,7 +159,7 @@ impl Item {
     }
 
     /// An open writer's upload, if it is to the subject's destination.
-    pub fn upload(&self, subject: &Subject, of: &Open) -> Option<UploadRecord> {
+    pub fn upload(&self, subject: &Subject, of: &OpenWriterEntry) -> Option<UploadRecord> {
         if !of.is_of(subject) {
             return None;
         }
@@ -169,17 +169,17 @@ impl Item {
         Some(record)
     }
 
-    pub fn record(&self, subject: &Subject) -> Record {
+    pub fn record(&self, subject: &Subject) -> LedgerRecord {
         let published = self.published(subject);
         let proof = published.as_ref().and_then(|published| self.proof(published));
         let (digests, grade) = proof.unwrap_or_default();
         // An older version's record of several destinations names one of them.
-        let said = |name| read_text(&self.0, name).filter(|_| self.names(subject));
-        let outcome = said("sfOutcome").and_then(Outcome::parse);
+        let own_text = |name| read_text(&self.0, name).filter(|_| self.names(subject));
+        let outcome = own_text("sfOutcome").and_then(Outcome::parse);
         let open_writers = self.open().len();
-        Record {
+        LedgerRecord {
             outcome,
-            reason: said("sfReason").map(str::to_owned),
+            reason: own_text("sfReason").map(str::to_owned),
             published,
             digests,
             grade,
@@ -198,7 +198,7 @@ impl Item {
 }
 
 /// The destination as the predecessors' attributes name it; where there is none, nothing does.
-pub(super) fn named(subject: &Subject) -> Attributes {
+pub(super) fn destination_attributes(subject: &Subject) -> ItemAttributes {
     let Location { bucket, key } = &subject.destination;
     let named = [("desBucket", text(bucket)), ("desKey", text(&key.to_string()))];
     named.into_iter().filter(|_| !bucket.is_empty()).map(|(name, value)| (name.to_owned(), value)).collect()
@@ -209,7 +209,7 @@ pub(super) fn attribute(writer: Writer) -> String {
 }
 
 /// `sfOpen_…` of a writer that begins.
-pub(super) fn opened(subject: &Subject) -> AttributeValue {
+pub(super) fn open_attribute(subject: &Subject) -> AttributeValue {
     let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let fields = [("b", number(began)), ("d", binary(subject.destination.to_bytes()))];
     AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
@@ -217,7 +217,7 @@ pub(super) fn opened(subject: &Subject) -> AttributeValue {
 
 pub(super) fn published(subject: &Subject, of: &LastPublished) -> AttributeValue {
     let LastPublished { identity, revision } = of;
-    let mut map = Attributes::from([
+    let mut map = ItemAttributes::from([
         ("to".to_owned(), binary(subject.destination.to_bytes())),
         ("etag".to_owned(), text(&identity.etag)),
         ("size".to_owned(), number(identity.size)),
@@ -247,7 +247,7 @@ pub(super) fn binary(bytes: Vec<u8>) -> AttributeValue {
 
 /// How `startTime_f` and `endTime_f` are written: in UTC, which is what the predecessors' machines were set to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Times {
+pub enum TimeFormat {
     /// `2026-11-21 15:04:05`
     #[default]
     Sortable,
@@ -255,39 +255,39 @@ pub enum Times {
     Asctime,
 }
 
-impl Times {
-    const ALL: [Times; 2] = [Times::Sortable, Times::Asctime];
+impl TimeFormat {
+    const ALL: [TimeFormat; 2] = [TimeFormat::Sortable, TimeFormat::Asctime];
 
     fn format(self) -> &'static str {
         match self {
-            Times::Sortable => "%Y-%m-%d %H:%M:%S",
-            Times::Asctime => "%a %b %e %H:%M:%S %Y",
+            TimeFormat::Sortable => "%Y-%m-%d %H:%M:%S",
+            TimeFormat::Asctime => "%a %b %e %H:%M:%S %Y",
         }
     }
 
     /// When it was, whichever way it is written.
     pub(super) fn moment(text: &str) -> Option<jiff::civil::DateTime> {
-        Times::ALL.iter().find_map(|times| jiff::civil::DateTime::strptime(times.format(), text).ok())
+        TimeFormat::ALL.iter().find_map(|times| jiff::civil::DateTime::strptime(times.format(), text).ok())
     }
 }
 
 /// A moment as the predecessors' attributes have it.
-pub(super) struct Stamps {
+pub(super) struct TimeStamps {
     pub epoch: u64,
     pub text: String,
 }
 
-impl Stamps {
+impl TimeStamps {
     /// By this machine's clock, as theirs: what a writer began and ended is measured by one.
-    pub fn now(times: Times) -> Stamps {
-        Stamps::at(jiff::Timestamp::now(), times)
+    pub fn now(times: TimeFormat) -> TimeStamps {
+        TimeStamps::at(jiff::Timestamp::now(), times)
     }
 
-    fn at(at: jiff::Timestamp, times: Times) -> Stamps {
-        Stamps { epoch: at.as_second().unsigned_abs(), text: at.strftime(times.format()).to_string() }
+    fn at(at: jiff::Timestamp, times: TimeFormat) -> TimeStamps {
+        TimeStamps { epoch: at.as_second().unsigned_abs(), text: at.strftime(times.format()).to_string() }
     }
 
-    pub fn ended(&self, change: &mut Change) {
+    pub fn mark_ended(&self, change: &mut UpdateExpression) {
         change.set(&["endTime_f"], text(&self.text));
         change.set_difference("totalSpentTime", number(self.epoch), "sfBegan");
     }
@@ -307,12 +307,12 @@ fn hash_of(of: &LastPublished) -> [u8; HASH] {
     short
 }
 
-fn read_open(name: &str, value: &AttributeValue) -> Option<Open> {
+fn read_open(name: &str, value: &AttributeValue) -> Option<OpenWriterEntry> {
     let writer = Writer::parse(name.strip_prefix(OPEN)?)?;
     let map = value.as_m().ok()?;
     let flag = |field: &str| map.get(field).and_then(|value| value.as_bool().ok()).copied().unwrap_or(false);
     let bytes = |field: &str| map.get(field).and_then(|value| value.as_b().ok()).map(|blob| blob.as_ref().to_vec());
-    Some(Open {
+    Some(OpenWriterEntry {
         writer,
         attribute: name.to_owned(),
         began: read_number(map, "b").unwrap_or(0),
@@ -325,11 +325,11 @@ fn read_open(name: &str, value: &AttributeValue) -> Option<Open> {
     })
 }
 
-fn read_text<'a>(map: &'a Attributes, name: &str) -> Option<&'a str> {
+fn read_text<'a>(map: &'a ItemAttributes, name: &str) -> Option<&'a str> {
     map.get(name)?.as_s().ok().map(String::as_str)
 }
 
-fn read_number(map: &Attributes, name: &str) -> Option<i64> {
+fn read_number(map: &ItemAttributes, name: &str) -> Option<i64> {
     map.get(name)?.as_n().ok()?.parse().ok()
 }
 
@@ -340,9 +340,9 @@ mod tests {
     #[test]
     fn times_are_written_as_each_program_has_them_and_read_either_way() {
         let at = jiff::Timestamp::from_second(1_793_545_445).unwrap();
-        let texts = Times::ALL.map(|times| Stamps::at(at, times).text);
+        let texts = TimeFormat::ALL.map(|times| TimeStamps::at(at, times).text);
         assert_eq!(texts, ["2026-11-01 15:04:05", "Sun Nov  1 15:04:05 2026"]);
-        assert_eq!(Times::moment(&texts[0]), Times::moment(&texts[1]));
-        assert!(Times::moment(&texts[0]).is_some() && Times::moment("i-0abc").is_none());
+        assert_eq!(TimeFormat::moment(&texts[0]), TimeFormat::moment(&texts[1]));
+        assert!(TimeFormat::moment(&texts[0]).is_some() && TimeFormat::moment("i-0abc").is_none());
     }
 }

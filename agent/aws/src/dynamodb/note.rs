@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use super::change::Change;
 use super::item::{Item, binary};
-use super::requests::Refused;
+use super::requests::UpdateError;
+use super::update_expression::UpdateExpression;
 use super::{DynamoLedger, LedgerError};
 
 const VALUE: &str = "sfNote";
@@ -24,7 +24,7 @@ pub(super) async fn set(
     old: Option<&[u8]>,
     new: Option<&[u8]>,
 ) -> Result<bool, LedgerError> {
-    let mut change = Change::default();
+    let mut change = UpdateExpression::default();
     match old {
         Some(old) => change.require_equal(&[VALUE], binary(old.to_vec())),
         None => change.require_missing(&[VALUE]),
@@ -36,8 +36,8 @@ pub(super) async fn set(
     match ledger.update(&key(name), change, ReturnValue::None).await {
         Ok(_) => Ok(true),
         // An attempt of this very request may have done it.
-        Err(Refused::Condition { item, unsure }) => Ok(unsure && item.bytes(VALUE).as_deref() == new),
-        Err(Refused::Other(error)) => Err(error),
+        Err(UpdateError::Condition { item, unsure }) => Ok(unsure && item.bytes(VALUE).as_deref() == new),
+        Err(UpdateError::Other(error)) => Err(error),
     }
 }
 

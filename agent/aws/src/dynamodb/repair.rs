@@ -4,9 +4,9 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use super::change::Change;
 use super::item::{Item, OPEN};
-use super::requests::Refused;
+use super::requests::UpdateError;
+use super::update_expression::UpdateExpression;
 use super::{CLOSED_AT_ONCE, DynamoLedger, LedgerError};
 
 /// Numbers that an update adds to, compares or subtracts.
@@ -18,20 +18,20 @@ impl DynamoLedger {
     /// Takes out what has another type than it must have. Where nothing has, the service's refusal stands.
     pub(super) async fn repair(&self, key: &str) -> Result<(), LedgerError> {
         let Some(item) = self.item(key).await? else { return Ok(()) };
-        let wrong = wrong(&item);
+        let wrong = mistyped_attributes(&item);
         if !wrong.is_empty() {
             tracing::warn!(ledger = %self.table, key, attributes = ?wrong, "attributes of another type are written anew");
         }
         for some in wrong.chunks(CLOSED_AT_ONCE) {
-            let mut change = Change::default();
+            let mut change = UpdateExpression::default();
             some.iter().for_each(|name| change.remove(&[name]));
-            self.update(key, change, ReturnValue::None).await.map_err(Refused::into_error)?;
+            self.update(key, change, ReturnValue::None).await.map_err(UpdateError::into_error)?;
         }
         Ok(())
     }
 }
 
-fn wrong(item: &Item) -> Vec<String> {
+fn mistyped_attributes(item: &Item) -> Vec<String> {
     let attributes = item.attributes().iter();
     let wrong = attributes.filter(|(name, value)| match name.as_str() {
         name if NUMBERS.contains(&name) => !matches!(value, AttributeValue::N(_)),

@@ -8,27 +8,27 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use skyferry_providers::Cached;
 
-use super::change::{Change, list, number, text};
-use super::item::{self, Item, Open, Times};
+use super::item::{self, Item, OpenWriterEntry, TimeFormat};
+use super::update_expression::{UpdateExpression, list, number, text};
 use super::{
-    ATTEMPTS_SHOWN, CLOSED_AT_ONCE, DynamoLedger, DynamoOptions, LedgerError, Left, PATIENCE, Record, SCHEMA, Subject,
-    table,
+    ATTEMPTS_SHOWN, CLOSED_AT_ONCE, DynamoLedger, DynamoOptions, LedgerError, LedgerRecord, Leftover, PATIENCE, SCHEMA,
+    Subject, table,
 };
-use crate::client::{Aws, Cause, Failure, ServerClock};
-use skyferry_core::object::Writer;
+use crate::client::{AwsClient, FailureCause, RequestFailure, ServerClock};
+use skyferry_core::model::Writer;
 
 /// A condition that did not hold, with the item as it is.
-pub(super) enum Refused {
+pub(super) enum UpdateError {
     Condition { item: Item, unsure: bool },
     Other(LedgerError),
 }
 
-impl Refused {
+impl UpdateError {
     /// Of a request without a condition.
     pub fn into_error(self) -> LedgerError {
         match self {
-            Refused::Condition { .. } => LedgerError::Fenced,
-            Refused::Other(error) => error,
+            UpdateError::Condition { .. } => LedgerError::Fenced,
+            UpdateError::Other(error) => error,
         }
     }
 }
@@ -45,7 +45,7 @@ impl DynamoLedger {
         let region = match options.region {
             Some(region) => Some(region),
             None => {
-                let held = keys.get().await.map_err(|error| LedgerError::Weather {
+                let held = keys.get().await.map_err(|error| LedgerError::Unavailable {
                     ledger: options.table.clone(),
                     operation: "credentials",
                     answer: error.to_string(),
@@ -58,11 +58,12 @@ impl DynamoLedger {
             problem: "its region is not known".into(),
             advice: "set [ledger] region: the credentials bring none".into(),
         })?;
-        let aws = Aws::new(keys, &region, options.endpoint.as_deref()).map_err(|error| LedgerError::Unusable {
-            ledger: options.table.clone(),
-            problem: error.to_string(),
-            advice: "correct SSL_CERT_FILE or AWS_CA_BUNDLE".into(),
-        })?;
+        let aws =
+            AwsClient::new(keys, &region, options.endpoint.as_deref()).map_err(|error| LedgerError::Unusable {
+                ledger: options.table.clone(),
+                problem: error.to_string(),
+                advice: "correct SSL_CERT_FILE or AWS_CA_BUNDLE".into(),
+            })?;
         let client = Client::new(aws.config());
         let (table, machine) = (options.table.into(), options.machine);
         Ok(DynamoLedger {
@@ -70,13 +71,13 @@ impl DynamoLedger {
             client,
             table,
             machine,
-            times: Times::default(),
+            times: TimeFormat::default(),
             clock: ServerClock::default(),
             checkpoints: AtomicU64::new(1),
         })
     }
 
-    pub(super) fn told<E>(&self, operation: &'static str, failure: Failure<E>) -> LedgerError {
+    pub(super) fn classify<E>(&self, operation: &'static str, failure: RequestFailure<E>) -> LedgerError {
         let unusable = |problem: String, advice: &str| LedgerError::Unusable {
             ledger: self.table.to_string(),
             problem,
@@ -89,12 +90,12 @@ impl DynamoLedger {
             );
         }
         match failure.cause {
-            Cause::Denied => unusable(
+            FailureCause::Denied => unusable(
                 format!("{operation} is denied: dynamodb:{operation} is missing ({})", failure.answer),
                 "grant the ledger's keys dynamodb:UpdateItem, GetItem, BatchGetItem, Scan and DescribeTable on the table",
             ),
             // About this one item; a table whose key is another one refuses all of them.
-            Cause::Refused
+            FailureCause::Refused
                 if failure.is("ValidationException")
                     && matches!(operation, "UpdateItem" | "GetItem")
                     && !failure.answer.contains("key element") =>
@@ -107,12 +108,12 @@ impl DynamoLedger {
                     advice: "look at its item; without it the object starts anew".into(),
                 }
             }
-            Cause::Refused => unusable(
+            FailureCause::Refused => unusable(
                 format!("{operation} is refused ({})", failure.answer),
                 "check that the table's only key is the text `Key`; if it is, please report this",
             ),
-            Cause::Throttled | Cause::Unavailable | Cause::Credentials => {
-                LedgerError::Weather { ledger: self.table.to_string(), operation, answer: failure.answer }
+            FailureCause::Throttled | FailureCause::Unavailable | FailureCause::Credentials => {
+                LedgerError::Unavailable { ledger: self.table.to_string(), operation, answer: failure.answer }
             }
         }
     }
@@ -123,20 +124,25 @@ impl DynamoLedger {
             let get = self.client.get_item().table_name(&*self.table).key("Key", text(key)).consistent_read(true);
             get.customize().interceptor(self.clock.reader()).send()
         };
-        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.told("GetItem", failure))?;
+        let got = self.aws.call(PATIENCE, request).await.map_err(|failure| self.classify("GetItem", failure))?;
         Ok(got.item.map(Item::new))
     }
 
-    pub(super) fn read(&self, subject: &Subject, item: Option<&Item>) -> Result<Option<Record>, LedgerError> {
+    pub(super) fn read(&self, subject: &Subject, item: Option<&Item>) -> Result<Option<LedgerRecord>, LedgerError> {
         match item {
-            Some(item) if item.schema() > SCHEMA => Err(self.newer(item)),
+            Some(item) if item.schema() > SCHEMA => Err(self.newer_schema_error(item)),
             item => Ok(item.map(|item| item.record(subject))),
         }
     }
 
     /// One UpdateItem; the item before or after it, as asked for.
-    pub(super) async fn update(&self, key: &str, change: Change, back: ReturnValue) -> Result<Item, Refused> {
-        let change = change.built();
+    pub(super) async fn update(
+        &self,
+        key: &str,
+        change: UpdateExpression,
+        back: ReturnValue,
+    ) -> Result<Item, UpdateError> {
+        let change = change.build();
         let request = || {
             self.client
                 .update_item()
@@ -154,49 +160,51 @@ impl DynamoLedger {
         };
         match self.aws.call(PATIENCE, request).await {
             Ok(output) => Ok(Item::new(output.attributes.unwrap_or_default())),
-            Err(Failure {
-                service: Some(UpdateItemError::ConditionalCheckFailedException(failed)), unsure, ..
-            }) => Err(Refused::Condition { item: Item::new(failed.item.unwrap_or_default()), unsure }),
-            Err(failure) => Err(Refused::Other(self.told("UpdateItem", failure))),
+            Err(RequestFailure {
+                service: Some(UpdateItemError::ConditionalCheckFailedException(failed)),
+                unsure,
+                ..
+            }) => Err(UpdateError::Condition { item: Item::new(failed.item.unwrap_or_default()), unsure }),
+            Err(failure) => Err(UpdateError::Other(self.classify("UpdateItem", failure))),
         }
     }
 
     /// What may be left undone: the next to come does it.
-    pub(super) async fn tidy(&self, key: &str, change: Change) {
+    pub(super) async fn update_best_effort(&self, key: &str, change: UpdateExpression) {
         match self.update(key, change, ReturnValue::None).await {
-            Ok(_) | Err(Refused::Condition { .. }) => {}
-            Err(Refused::Other(error)) => tracing::debug!(%error, key, "the record will be tidied next time"),
+            Ok(_) | Err(UpdateError::Condition { .. }) => {}
+            Err(UpdateError::Other(error)) => tracing::debug!(%error, key, "the record will be tidied next time"),
         }
     }
 
     /// Notes when earlier writers were fenced: before now.
-    pub(super) async fn note_fences(&self, key: &str, open: &[Open]) {
+    pub(super) async fn note_fences(&self, key: &str, open: &[OpenWriterEntry]) {
         let latest = self.clock.latest();
         for earlier in open.iter().filter(|earlier| earlier.fenced.is_none()) {
-            let mut change = Change::default();
+            let mut change = UpdateExpression::default();
             change.set(&[&earlier.attribute, "f"], number(latest));
-            change.require_there(&[&earlier.attribute]);
+            change.require_exists(&[&earlier.attribute]);
             change.require_missing(&[&earlier.attribute, "f"]);
-            self.tidy(key, change).await;
+            self.update_best_effort(key, change).await;
         }
     }
 
     pub(super) async fn trim(&self, key: &str, item: &Item) {
-        let mut change = Change::default();
+        let mut change = UpdateExpression::default();
         for name in ["startTime_f", "instanceID"] {
             let mut shown = item.texts(name);
             if shown.len() > ATTEMPTS_SHOWN {
-                shown.sort_by_cached_key(|text| (Times::moment(text), text.clone()));
+                shown.sort_by_cached_key(|text| (TimeFormat::moment(text), text.clone()));
                 shown.truncate(shown.len() - ATTEMPTS_SHOWN / 2);
                 change.delete(name, list(shown));
             }
         }
         if !change.is_empty() {
-            self.tidy(key, change).await;
+            self.update_best_effort(key, change).await;
         }
     }
 
-    pub(super) fn newer(&self, item: &Item) -> LedgerError {
+    pub(super) fn newer_schema_error(&self, item: &Item) -> LedgerError {
         LedgerError::Record {
             ledger: self.table.to_string(),
             problem: format!("a newer Skyferry wrote it (schema {}, this one knows {SCHEMA})", item.schema()),
@@ -213,30 +221,37 @@ impl DynamoLedger {
         mut closed: &'a [Writer],
     ) -> Result<&'a [Writer], LedgerError> {
         while let Some((some, rest)) = closed.split_at_checked(CLOSED_AT_ONCE).filter(|(_, rest)| !rest.is_empty()) {
-            let mut change = Change::default();
+            let mut change = UpdateExpression::default();
             some.iter().for_each(|writer| change.remove(&[&item::attribute(*writer)]));
             change.require_equal(&["sfWriter"], text(&writer.to_string()));
             match self.update(key, change, ReturnValue::None).await {
                 Ok(_) => closed = rest,
-                Err(Refused::Condition { .. }) => return Ok(rest.get(..CLOSED_AT_ONCE).unwrap_or(rest)),
-                Err(Refused::Other(error)) => return Err(error),
+                Err(UpdateError::Condition { .. }) => return Ok(rest.get(..CLOSED_AT_ONCE).unwrap_or(rest)),
+                Err(UpdateError::Other(error)) => return Err(error),
             }
         }
         Ok(closed)
     }
 
     /// Of a writer that is fenced: what it leaves behind, and nothing else.
-    pub(super) async fn leave(&self, key: &str, open: &Open, left: Left) -> Result<(), LedgerError> {
-        let mut change = Change::default();
+    pub(super) async fn close_fenced(
+        &self,
+        key: &str,
+        open: &OpenWriterEntry,
+        left: Leftover,
+    ) -> Result<(), LedgerError> {
+        let mut change = UpdateExpression::default();
         match left {
-            Left::Doubt => return Ok(()),
-            Left::Upload if open.upload.is_some() => change.set(&[&open.attribute, "s"], AttributeValue::Bool(true)),
-            Left::Upload | Left::Nothing => change.remove(&[&open.attribute]),
+            Leftover::Uncertain => return Ok(()),
+            Leftover::Upload if open.upload.is_some() => {
+                change.set(&[&open.attribute, "s"], AttributeValue::Bool(true))
+            }
+            Leftover::Upload | Leftover::Nothing => change.remove(&[&open.attribute]),
         }
-        change.require_there(&[&open.attribute]);
+        change.require_exists(&[&open.attribute]);
         match self.update(key, change, ReturnValue::None).await {
-            Ok(_) | Err(Refused::Condition { .. }) => Ok(()),
-            Err(Refused::Other(error)) => Err(error),
+            Ok(_) | Err(UpdateError::Condition { .. }) => Ok(()),
+            Err(UpdateError::Other(error)) => Err(error),
         }
     }
 }

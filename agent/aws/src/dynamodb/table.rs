@@ -12,7 +12,7 @@ use skyferry_providers::Cached;
 use tokio::time::{Instant, sleep};
 
 use super::{DynamoLedger, DynamoOptions, LedgerError, PATIENCE};
-use crate::client::Cause;
+use crate::client::FailureCause;
 
 const INDEX: &str = "desBucket-index";
 /// A table is ready within seconds, at times within a minute.
@@ -30,7 +30,11 @@ pub async fn create(options: DynamoOptions, keys: Arc<Cached>) -> Result<Option<
     while !describe(&ledger).await?.is_some_and(|table| is_ready(&table)) {
         if started.elapsed() > READY {
             let answer = format!("it is not ready after {} s", READY.as_secs());
-            return Err(LedgerError::Weather { ledger: ledger.table.to_string(), operation: "CreateTable", answer });
+            return Err(LedgerError::Unavailable {
+                ledger: ledger.table.to_string(),
+                operation: "CreateTable",
+                answer,
+            });
         }
         sleep(Duration::from_millis(500)).await;
     }
@@ -43,8 +47,8 @@ pub(super) async fn check(ledger: &DynamoLedger) -> Result<(), LedgerError> {
     let request = || ledger.client.describe_table().table_name(&*ledger.table).send();
     let table = match ledger.aws.call(PATIENCE, request).await {
         Ok(output) => output.table,
-        Err(failure) if failure.cause == Cause::Denied => return Ok(()),
-        Err(failure) => return Err(ledger.told("DescribeTable", failure)),
+        Err(failure) if failure.cause == FailureCause::Denied => return Ok(()),
+        Err(failure) => return Err(ledger.classify("DescribeTable", failure)),
     };
     let schema = table.and_then(|table| table.key_schema).unwrap_or_default();
     match &schema[..] {
@@ -62,7 +66,7 @@ async fn describe(ledger: &DynamoLedger) -> Result<Option<TableDescription>, Led
     match ledger.aws.call(PATIENCE, request).await {
         Ok(output) => Ok(output.table),
         Err(failure) if failure.is("ResourceNotFoundException") => Ok(None),
-        Err(failure) => Err(ledger.told("DescribeTable", failure)),
+        Err(failure) => Err(ledger.classify("DescribeTable", failure)),
     }
 }
 
@@ -73,7 +77,7 @@ fn is_ready(table: &TableDescription) -> bool {
 }
 
 async fn make(ledger: &DynamoLedger) -> Result<(), LedgerError> {
-    let defect = |error: BuildError| LedgerError::Weather {
+    let defect = |error: BuildError| LedgerError::Unavailable {
         ledger: ledger.table.to_string(),
         operation: "CreateTable",
         answer: error.to_string(),
@@ -109,7 +113,7 @@ async fn make(ledger: &DynamoLedger) -> Result<(), LedgerError> {
         Ok(_) => Ok(()),
         // Somebody else, or an attempt of ours whose answer was lost, was first.
         Err(failure) if failure.is("ResourceInUseException") => Ok(()),
-        Err(failure) => Err(ledger.told("CreateTable", failure)),
+        Err(failure) => Err(ledger.classify("CreateTable", failure)),
     }
 }
 
@@ -117,16 +121,16 @@ async fn expire(ledger: &DynamoLedger) -> Result<Option<String>, LedgerError> {
     const UNKNOWN: &str = "UnknownOperationException";
     let request = || ledger.client.describe_time_to_live().table_name(&*ledger.table).send();
     match ledger.aws.call(PATIENCE, request).await {
-        Ok(told) => {
-            if told.time_to_live_description.is_some_and(|there| there.attribute_name.is_some()) {
+        Ok(reported) => {
+            if reported.time_to_live_description.is_some_and(|there| there.attribute_name.is_some()) {
                 return Ok(None);
             }
         }
         Err(failure) if failure.is(UNKNOWN) => return Ok(Some(failure.answer)),
-        Err(failure) => return Err(ledger.told("DescribeTimeToLive", failure)),
+        Err(failure) => return Err(ledger.classify("DescribeTimeToLive", failure)),
     }
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("endTime").build();
-    let expiry = expiry.map_err(|error| LedgerError::Weather {
+    let expiry = expiry.map_err(|error| LedgerError::Unavailable {
         ledger: ledger.table.to_string(),
         operation: "UpdateTimeToLive",
         answer: error.to_string(),
@@ -137,7 +141,7 @@ async fn expire(ledger: &DynamoLedger) -> Result<Option<String>, LedgerError> {
     match ledger.aws.call(PATIENCE, request).await {
         Ok(_) => Ok(None),
         Err(failure) if failure.is(UNKNOWN) => Ok(Some(failure.answer)),
-        Err(failure) => Err(ledger.told("UpdateTimeToLive", failure)),
+        Err(failure) => Err(ledger.classify("UpdateTimeToLive", failure)),
     }
 }
 
@@ -156,16 +160,19 @@ impl DynamoLedger {
         let request = || self.client.describe_table().table_name(&*self.table).send();
         let table = match self.aws.call(PATIENCE, request).await {
             Ok(output) => output.table,
-            Err(failure) if failure.cause == Cause::Denied => return Ok(None),
-            Err(failure) => return Err(self.told("DescribeTable", failure)),
+            Err(failure) if failure.cause == FailureCause::Denied => return Ok(None),
+            Err(failure) => return Err(self.classify("DescribeTable", failure)),
         };
         let request = || self.client.describe_time_to_live().table_name(&*self.table).send();
-        let told = match self.aws.call(PATIENCE, request).await {
+        let reported = match self.aws.call(PATIENCE, request).await {
             Ok(output) => output.time_to_live_description,
-            Err(failure) if failure.cause == Cause::Denied => return Ok(None),
-            Err(failure) => return Err(self.told("DescribeTimeToLive", failure)),
+            Err(failure) if failure.cause == FailureCause::Denied => return Ok(None),
+            Err(failure) => return Err(self.classify("DescribeTimeToLive", failure)),
         };
         let items = table.and_then(|table| table.item_count).unwrap_or(0);
-        Ok(Some(TableSettings { items: items.unsigned_abs(), expiry: told.and_then(|told| told.attribute_name) }))
+        Ok(Some(TableSettings {
+            items: items.unsigned_abs(),
+            expiry: reported.and_then(|reported| reported.attribute_name),
+        }))
     }
 }

@@ -15,25 +15,25 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::QueueError;
-use super::refusal::Refusals;
-use crate::client::{Aws, Patience};
+use super::error::ErrorContext;
+use crate::client::{AwsClient, RetryBudget};
 
 const FULL: usize = 10;
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(5), total: Duration::from_secs(10) };
+const PATIENCE: RetryBudget = RetryBudget { attempt: Duration::from_secs(5), total: Duration::from_secs(10) };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum BatchOperation {
     Delete,
     Visibility,
 }
 
-impl Change {
+impl BatchOperation {
     /// How long a request waits for more entries. Nothing waits for a deletion: the job's slot is free by then. With a
     /// release another agent can begin.
     fn linger(self) -> Duration {
         match self {
-            Change::Delete => Duration::from_millis(100),
-            Change::Visibility => Duration::from_millis(5),
+            BatchOperation::Delete => Duration::from_millis(100),
+            BatchOperation::Visibility => Duration::from_millis(5),
         }
     }
 }
@@ -52,29 +52,35 @@ struct Left {
 }
 
 /// Its task ends with it.
-pub(super) struct Batcher(mpsc::UnboundedSender<Entry>, Refusals);
+pub(super) struct Batcher(mpsc::UnboundedSender<Entry>, ErrorContext);
 
 #[derive(Clone)]
 struct Sender {
-    aws: Aws,
+    aws: AwsClient,
     client: Client,
-    refusals: Refusals,
+    errors: ErrorContext,
     url: Arc<str>,
-    change: Change,
+    change: BatchOperation,
 }
 
 impl Batcher {
-    pub fn start(aws: Aws, client: Client, refusals: Refusals, url: Arc<str>, change: Change) -> Batcher {
+    pub fn start(
+        aws: AwsClient,
+        client: Client,
+        errors: ErrorContext,
+        url: Arc<str>,
+        change: BatchOperation,
+    ) -> Batcher {
         let (entries, queue) = mpsc::unbounded_channel();
-        let sender = Sender { aws, client, refusals: refusals.clone(), url, change };
+        let sender = Sender { aws, client, errors: errors.clone(), url, change };
         tokio::spawn(collect(queue, sender));
-        Batcher(entries, refusals)
+        Batcher(entries, errors)
     }
 
     /// `LeaseLost` where the delivery has ended.
     pub async fn change(&self, handle: &str, seconds: i32) -> Result<(), QueueError> {
         let (reply, answer) = oneshot::channel();
-        let gone = || self.1.weather("batch", "this agent's runtime is ending".into());
+        let gone = || self.1.unavailable("batch", "this agent's runtime is ending".into());
         self.0.send(Entry { handle: handle.to_owned(), seconds, reply }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
@@ -82,7 +88,7 @@ impl Batcher {
 
 async fn collect(mut entries: mpsc::UnboundedReceiver<Entry>, sender: Sender) {
     while let Some(batch) = next_batch(&mut entries, sender.change.linger()).await {
-        tokio::spawn(carry_out(batch, sender.clone()));
+        tokio::spawn(send_entries(batch, sender.clone()));
     }
 }
 
@@ -105,7 +111,7 @@ async fn next_batch<T>(entries: &mut mpsc::UnboundedReceiver<T>, linger: Duratio
 
 /// Sends the entries until each has its answer. A caller that has gone away wants nothing any more: an extension that
 /// lands after a release would hide the message again.
-async fn carry_out(mut entries: Vec<Entry>, sender: Sender) {
+async fn send_entries(mut entries: Vec<Entry>, sender: Sender) {
     let (began, mut retry) = (Instant::now(), PATIENCE.retry());
     loop {
         entries.retain(|entry| !entry.reply.is_closed());
@@ -118,7 +124,7 @@ async fn carry_out(mut entries: Vec<Entry>, sender: Sender) {
         }
         let Some(delay) = retry.delay(began.elapsed()) else {
             for entry in left {
-                let _ = entry.reply.send(Err(sender.refusals.weather(sender.operation(), why.clone())));
+                let _ = entry.reply.send(Err(sender.errors.unavailable(sender.operation(), why.clone())));
             }
             return;
         };
@@ -130,8 +136,8 @@ async fn carry_out(mut entries: Vec<Entry>, sender: Sender) {
 impl Sender {
     fn operation(&self) -> &'static str {
         match self.change {
-            Change::Delete => "DeleteMessageBatch",
-            Change::Visibility => "ChangeMessageVisibilityBatch",
+            BatchOperation::Delete => "DeleteMessageBatch",
+            BatchOperation::Visibility => "ChangeMessageVisibilityBatch",
         }
     }
 
@@ -154,7 +160,7 @@ impl Sender {
             let answer = match failed.get(&*id) {
                 None if done.contains(&id) => Ok(()),
                 Some(failure) if is_lost(failure) => Err(QueueError::LeaseLost),
-                Some(failure) if is_final(failure) => Err(self.refusals.unusable(
+                Some(failure) if is_final(failure) => Err(self.errors.unusable(
                     format!("{} is refused ({}: {})", self.operation(), failure.code, text(failure)),
                     "check the queue's policy and the keys; if they are right, please report this",
                 )),
@@ -174,19 +180,19 @@ impl Sender {
     /// The ids that are done, and the entries that are not.
     async fn request(&self, entries: &[Entry]) -> Result<(Vec<String>, Vec<BatchResultErrorEntry>), QueueError> {
         let places = || entries.iter().enumerate().map(|(place, entry)| (place.to_string(), entry));
-        let defect = |error: BuildError| self.refusals.weather(self.operation(), error.to_string());
+        let defect = |error: BuildError| self.errors.unavailable(self.operation(), error.to_string());
         match self.change {
-            Change::Delete => {
+            BatchOperation::Delete => {
                 let entry =
                     |(id, entry): (String, &Entry)| DeleteEntry::builder().id(id).receipt_handle(&entry.handle).build();
                 let list = places().map(entry).collect::<Result<Vec<_>, _>>().map_err(defect)?;
                 let request =
                     || self.client.delete_message_batch().queue_url(&*self.url).set_entries(Some(list.clone()));
                 let answer = self.aws.call(PATIENCE, || request().send()).await;
-                let answer = answer.map_err(|failure| self.refusals.told(self.operation(), failure))?;
+                let answer = answer.map_err(|failure| self.errors.classify(self.operation(), failure))?;
                 Ok((answer.successful.into_iter().map(|entry| entry.id).collect(), answer.failed))
             }
-            Change::Visibility => {
+            BatchOperation::Visibility => {
                 let entry = |(id, entry): (String, &Entry)| {
                     let builder = VisibilityEntry::builder().id(id).receipt_handle(&entry.handle);
                     builder.visibility_timeout(entry.seconds).build()
@@ -197,7 +203,7 @@ impl Sender {
                     request.set_entries(Some(list.clone()))
                 };
                 let answer = self.aws.call(PATIENCE, || request().send()).await;
-                let answer = answer.map_err(|failure| self.refusals.told(self.operation(), failure))?;
+                let answer = answer.map_err(|failure| self.errors.classify(self.operation(), failure))?;
                 Ok((answer.successful.into_iter().map(|entry| entry.id).collect(), answer.failed))
             }
         }
@@ -238,7 +244,7 @@ mod tests {
             }
         });
         let mut sizes = Vec::new();
-        while let Some(batch) = next_batch(&mut entries, Change::Delete.linger()).await {
+        while let Some(batch) = next_batch(&mut entries, BatchOperation::Delete.linger()).await {
             sizes.push(batch.len());
         }
         assert_eq!(sizes, [10, 10, 7]);

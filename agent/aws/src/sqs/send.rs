@@ -10,14 +10,14 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as SdkEntry};
 use tokio::time::{Instant, sleep};
 
-use super::refusal::Refusals;
+use super::error::ErrorContext;
 use super::{QueueError, seconds};
-use crate::client::{Aws, Patience};
+use crate::client::{AwsClient, RetryBudget};
 
 const FULL: usize = 10;
 const FULL_BYTES: usize = 256 << 10;
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(15), total: Duration::from_secs(30) };
+const PATIENCE: RetryBudget = RetryBudget { attempt: Duration::from_secs(15), total: Duration::from_secs(30) };
 /// The attribute of a dead letter that says why. Its name and type count towards the message's size.
 pub(super) const REASON: &str = "SkyferryReason";
 const REASON_TYPE: &str = "String";
@@ -26,10 +26,10 @@ const REASON_BYTES: usize = 1000;
 const OPERATION: &str = "SendMessageBatch";
 
 #[derive(Clone)]
-pub(super) struct Outgoing {
-    aws: Aws,
+pub(super) struct Sender {
+    aws: AwsClient,
     client: Client,
-    refusals: Refusals,
+    errors: ErrorContext,
     /// The largest message that the queue takes.
     most: usize,
 }
@@ -41,12 +41,12 @@ struct Draft {
     reason: Option<String>,
 }
 
-impl Outgoing {
-    pub fn new(aws: Aws, client: Client, refusals: Refusals, most: u64) -> Outgoing {
-        Outgoing { aws, client, refusals, most: usize::try_from(most).unwrap_or(usize::MAX) }
+impl Sender {
+    pub fn new(aws: AwsClient, client: Client, errors: ErrorContext, most: u64) -> Sender {
+        Sender { aws, client, errors, most: usize::try_from(most).unwrap_or(usize::MAX) }
     }
 
-    pub async fn all(&self, url: &str, bodies: &[String]) -> Result<(), QueueError> {
+    pub async fn send_all(&self, url: &str, bodies: &[String]) -> Result<(), QueueError> {
         let mut batch: Vec<Draft> = Vec::new();
         let mut bytes = 0;
         for body in bodies {
@@ -61,7 +61,13 @@ impl Outgoing {
         if batch.is_empty() { Ok(()) } else { self.batch(url, batch).await }
     }
 
-    pub async fn one(&self, url: &str, body: &str, delay: Duration, reason: Option<&str>) -> Result<(), QueueError> {
+    pub async fn send_one(
+        &self,
+        url: &str,
+        body: &str,
+        delay: Duration,
+        reason: Option<&str>,
+    ) -> Result<(), QueueError> {
         let body = sendable(body).into_owned();
         let reason = reason.and_then(|reason| trimmed(reason, self.most.saturating_sub(body.len())));
         let draft = Draft { body, delay: seconds(delay.min(LONGEST_DELAY)), reason };
@@ -83,7 +89,7 @@ impl Outgoing {
                 return Ok(());
             }
             let Some(delay) = retry.delay(began.elapsed()) else {
-                return Err(self.refusals.weather(OPERATION, why));
+                return Err(self.errors.unavailable(OPERATION, why));
             };
             sleep(delay).await;
             drafts = left;
@@ -94,17 +100,17 @@ impl Outgoing {
     async fn request(&self, url: &str, drafts: Vec<Draft>) -> Result<(Vec<Draft>, String), QueueError> {
         let entries = drafts.iter().enumerate().map(|(place, draft)| entry(place, draft));
         let entries = entries.collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|error| self.refusals.weather(OPERATION, error.to_string()))?;
+        let entries = entries.map_err(|error| self.errors.unavailable(OPERATION, error.to_string()))?;
         let request = || self.client.send_message_batch().queue_url(url).set_entries(Some(entries.clone()));
         let answer = self.aws.call(PATIENCE, || request().send()).await;
         let answer = answer.map_err(|failure| {
             let dead = url.rsplit('/').next().unwrap_or_default();
-            Refusals::new(&format!("{} ({dead})", self.refusals.queue())).told(OPERATION, failure)
+            ErrorContext::new(&format!("{} ({dead})", self.errors.queue())).classify(OPERATION, failure)
         })?;
         let final_one = answer.failed.iter().find(|entry| entry.sender_fault && !entry.code.contains("Throttl"));
         if let Some(refused) = final_one {
             let text = refused.message.as_deref().unwrap_or_default();
-            return Err(self.refusals.unusable(
+            return Err(self.errors.unusable(
                 format!("a message of {url} is refused ({}: {text})", refused.code),
                 "check the queue's MaximumMessageSize and policy",
             ));
@@ -131,7 +137,7 @@ fn entry(place: usize, draft: &Draft) -> Result<SdkEntry, aws_sdk_sqs::error::Bu
 }
 
 /// What SQS takes (XML 1.0's characters).
-fn is_taken(c: char) -> bool {
+fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
@@ -140,11 +146,11 @@ fn sendable(body: &str) -> Cow<'_, str> {
     if body.is_empty() {
         return " ".into();
     }
-    if body.chars().all(is_taken) {
+    if body.chars().all(is_allowed) {
         return body.into();
     }
     let escaped = body.chars().fold(String::with_capacity(body.len() + 16), |mut text, c| {
-        match is_taken(c) {
+        match is_allowed(c) {
             true => text.push(c),
             false => text.push_str(&format!("\\u{:04x}", u32::from(c))),
         }
@@ -156,7 +162,7 @@ fn sendable(body: &str) -> Cow<'_, str> {
 /// A reason within what the attribute and the message's room hold; `None` if that is nothing.
 fn trimmed(reason: &str, room: usize) -> Option<String> {
     let room = room.saturating_sub(REASON.len() + REASON_TYPE.len()).min(REASON_BYTES);
-    let clean: String = reason.chars().map(|c| if is_taken(c) { c } else { '\u{fffd}' }).collect();
+    let clean: String = reason.chars().map(|c| if is_allowed(c) { c } else { '\u{fffd}' }).collect();
     let end = (0..=room.min(clean.len())).rev().find(|end| clean.is_char_boundary(*end)).unwrap_or(0);
     (end > 0).then(|| clean[..end].to_owned())
 }
@@ -173,7 +179,7 @@ mod tests {
             let odd = format!("{key}\u{fffe}\u{ffff}");
             let body = serde_json::json!({ "Src_key": odd }).to_string();
             let sent = sendable(&body);
-            prop_assert!(sent.chars().all(is_taken));
+            prop_assert!(sent.chars().all(is_allowed));
             let read: serde_json::Value = serde_json::from_str(&sent).unwrap();
             prop_assert_eq!(read["Src_key"].as_str(), Some(odd.as_str()));
         }
@@ -182,7 +188,7 @@ mod tests {
         fn a_reason_always_fits(reason in "\\PC*|[\\x00-\\x20]*", room in 0usize..3000) {
             let kept = trimmed(&reason, room).unwrap_or_default();
             let bytes = kept.len() + if kept.is_empty() { 0 } else { REASON.len() + REASON_TYPE.len() };
-            prop_assert!(bytes <= room && kept.len() <= REASON_BYTES && kept.chars().all(is_taken));
+            prop_assert!(bytes <= room && kept.len() <= REASON_BYTES && kept.chars().all(is_allowed));
         }
     }
 

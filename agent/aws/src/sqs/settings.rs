@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::found::Attributes;
-use super::{PATIENCE, QueueError, Redrive, Sqs};
+use super::queue_handle::QueueAttributes;
+use super::{PATIENCE, QueueError, RedrivePolicy, Sqs};
 use crate::client::ServerClock;
 
 /// As the queue tells them; what it does not tell has SQS's default.
@@ -20,14 +20,14 @@ pub struct SqsSettings {
     pub max_message: u64,
     /// Who may use it beside its account: JSON.
     pub policy: Option<String>,
-    pub dead_letters: Option<DeadLetters>,
+    pub dead_letters: Option<DeadLetterTarget>,
     /// By how many milliseconds the service's clock is ahead: at least, at most.
     pub clock_ahead: (i64, i64),
 }
 
 /// Where messages go that were received too often.
 #[derive(Clone, Debug)]
-pub struct DeadLetters {
+pub struct DeadLetterTarget {
     pub name: String,
     pub max_receives: Option<u32>,
     /// How long they are kept and how many there are; or why it cannot be told.
@@ -41,7 +41,7 @@ impl Sqs {
         let attributes = self.attributes(&self.found.url, &clock).await?;
         let text = |name| attributes.text(name).map(str::to_owned);
         let policy = attributes.text(QueueAttributeName::RedrivePolicy);
-        let redrive = policy.and_then(|policy| serde_json::from_str::<Redrive>(policy).ok());
+        let redrive = policy.and_then(|policy| serde_json::from_str::<RedrivePolicy>(policy).ok());
         let dead_letters = match redrive {
             Some(redrive) => Some(self.dead_letters(&redrive, &clock).await),
             None => None,
@@ -59,27 +59,28 @@ impl Sqs {
         })
     }
 
-    async fn dead_letters(&self, redrive: &Redrive, clock: &ServerClock) -> DeadLetters {
+    async fn dead_letters(&self, redrive: &RedrivePolicy, clock: &ServerClock) -> DeadLetterTarget {
         let max_receives = redrive.max_receives();
         let Some(arn) = redrive.dead_letters() else {
-            let found = Err(self.found.refusals.nonsense("GetQueueAttributes", "a RedrivePolicy of another form"));
-            return DeadLetters { name: redrive.target().to_owned(), max_receives, found };
+            let found =
+                Err(self.found.errors.unexpected_answer("GetQueueAttributes", "a RedrivePolicy of another form"));
+            return DeadLetterTarget { name: redrive.target().to_owned(), max_receives, found };
         };
         let found = self.attributes(&arn.url_beside(&self.found.url), clock).await.map(|attributes| {
             let retention = attributes.number(QueueAttributeName::MessageRetentionPeriod).unwrap_or(345_600);
             let waiting = attributes.number(QueueAttributeName::ApproximateNumberOfMessages).unwrap_or(0);
             (Duration::from_secs(retention), waiting)
         });
-        DeadLetters { name: arn.name.to_owned(), max_receives, found }
+        DeadLetterTarget { name: arn.name.to_owned(), max_receives, found }
     }
 
-    async fn attributes(&self, url: &str, clock: &ServerClock) -> Result<Attributes, QueueError> {
+    async fn attributes(&self, url: &str, clock: &ServerClock) -> Result<QueueAttributes, QueueError> {
         let request = || {
             let all = self.found.client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
             all.customize().interceptor(clock.reader()).send()
         };
-        let told = self.found.aws.call(PATIENCE, request).await;
-        let told = told.map_err(|failure| self.found.refusals.told("GetQueueAttributes", failure))?;
-        Ok(Attributes(told.attributes.unwrap_or_default()))
+        let reported = self.found.aws.call(PATIENCE, request).await;
+        let reported = reported.map_err(|failure| self.found.errors.classify("GetQueueAttributes", failure))?;
+        Ok(QueueAttributes(reported.attributes.unwrap_or_default()))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn backlog(more: &str) -> Option<Backlog> {
+fn backlog(more: &str) -> Option<BacklogSettings> {
     read(&format!("{}[status]\n{more}\n", minimal())).backlog
 }
 
@@ -23,14 +23,14 @@ fn it_is_published_only_where_the_settings_say_so() {
 
 #[test]
 fn what_cannot_be_published_is_refused() {
-    for (wrong, said) in [
+    for (wrong, expected) in [
         ("backlog_metric = \"compute.googleapis.com/x\"", "custom.googleapis.com"),
         ("backlog_metric = \"custom.googleapis.com/\"", "custom.googleapis.com"),
         ("backlog_metric = true\nbacklog_period = \"5s\"", "at least 6s"),
         ("backlog_metric = true\nendpoint = \"http://example.com\"", "status.endpoint"),
         ("backlog_metric = true\n[ledger]\nkind = \"none\"", "dynamodb"),
     ] {
-        let told = problems(&format!("{}[status]\n{wrong}\n", minimal()), &[]);
-        assert!(told.contains(said), "{wrong}: {told}");
+        let reported = problems(&format!("{}[status]\n{wrong}\n", minimal()), &[]);
+        assert!(reported.contains(expected), "{wrong}: {reported}");
     }
 }

@@ -29,18 +29,20 @@ fn ini(text: &str) -> Settings {
 fn the_clusters_ini_is_taken_as_it_ships() {
     let s = ini(CLUSTER);
     assert_eq!(s.mode, Mode::Put);
-    assert_eq!(s.credentials.source, Some(Provider::Instance { endpoint: None }));
+    assert_eq!(s.credentials.source, Some(ProviderSettings::Instance { endpoint: None }));
     assert!(
-        matches!(&s.credentials.destination, Some(Provider::Ssm { name, .. }) if name == "s3_migration_credentials")
+        matches!(&s.credentials.destination, Some(ProviderSettings::Ssm { name, .. }) if name == "s3_migration_credentials")
     );
     assert_eq!((&s.credentials.queue, &s.credentials.ledger), (&s.credentials.source, &s.credentials.source));
-    assert!(matches!((&s.source, &s.destination), (Store::S3(_), Store::S3(to)) if to.endpoint.is_none()));
-    assert!(matches!(&s.ledger, Ledger::DynamoDb { table, .. } if table == "s3_migration_file_list"));
+    assert!(
+        matches!((&s.source, &s.destination), (StoreSettings::S3(_), StoreSettings::S3(to)) if to.endpoint.is_none())
+    );
+    assert!(matches!(&s.ledger, LedgerSettings::DynamoDb { table, .. } if table == "s3_migration_file_list"));
     let route = &s.routes[0];
     assert_eq!((&*route.bucket, &*route.prefix), ("hawkey999", "s3-migration-test/"));
     assert_eq!(route.storage_class.as_deref(), Some("STANDARD_IA"));
     assert_eq!((s.transfer.multipart_threshold, s.transfer.part_size), (5 << 20, 5 << 20));
-    assert_eq!((s.log.format, s.log.level), (LogFormat::Predecessor, Level::Warn));
+    assert_eq!((s.log.format, s.log.level), (LogFormat::Predecessor, LogLevel::Warn));
     assert_eq!(s.transfer.max_objects, None);
 }
 
@@ -49,8 +51,8 @@ fn every_key_of_an_ini_is_told_what_became_of_it() {
     let s = ini(CLUSTER);
     let keys = CLUSTER.lines().filter(|line| line.contains(" = ")).filter(|line| !line.starts_with(['#', ';']));
     for key in keys.map(|line| line.split(" = ").next().unwrap_or_default()) {
-        let told = s.notes.iter().filter(|note| note.contains(&format!(".{key} = "))).count();
-        assert_eq!(told, 1, "{key}: {:?}", s.notes);
+        let reported = s.notes.iter().filter(|note| note.contains(&format!(".{key} = "))).count();
+        assert_eq!(reported, 1, "{key}: {:?}", s.notes);
     }
     let printed = s.to_toml();
     assert!(
@@ -65,8 +67,8 @@ fn every_key_of_an_ini_is_told_what_became_of_it() {
 #[test]
 fn get_in_the_cluster_reads_with_the_parameters_key_and_writes_with_the_role() {
     let s = ini(&CLUSTER.replace("JobType = PUT", "JobType = GET"));
-    assert!(matches!(s.credentials.source, Some(Provider::Ssm { .. })));
-    let role = Some(Provider::Instance { endpoint: None });
+    assert!(matches!(s.credentials.source, Some(ProviderSettings::Ssm { .. })));
+    let role = Some(ProviderSettings::Instance { endpoint: None });
     assert_eq!(
         (s.credentials.destination, s.credentials.queue, s.credentials.ledger),
         (role.clone(), role.clone(), role)
@@ -77,16 +79,20 @@ fn get_in_the_cluster_reads_with_the_parameters_key_and_writes_with_the_role() {
 fn a_secret_of_google_means_get_on_gce() {
     let s = ini(GSYNC);
     assert_eq!(s.mode, Mode::Get);
-    let field = |provider: &Option<Provider>| match provider {
-        Some(Provider::SecretManager { resource, field, .. }) if resource.ends_with("versions/1") => field.clone(),
+    let field = |provider: &Option<ProviderSettings>| match provider {
+        Some(ProviderSettings::SecretManager { resource, field, .. }) if resource.ends_with("versions/1") => {
+            field.clone()
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(field(&s.credentials.source).as_deref(), Some("source"));
     assert_eq!(field(&s.credentials.destination).as_deref(), Some("destination"));
     assert_eq!(s.credentials.queue, s.credentials.source);
-    assert!(matches!(&s.destination, Store::Gcs { endpoint } if endpoint.as_str() == "https://storage.googleapis.com"));
-    assert!(matches!(&s.source, Store::S3(s3) if s3.endpoint.is_none()));
-    assert!(matches!(&s.queues[..], [Queue::Sqs { queue: QueueName::Name(name), .. }] if name == "q"));
+    assert!(
+        matches!(&s.destination, StoreSettings::Gcs { endpoint } if endpoint.as_str() == "https://storage.googleapis.com")
+    );
+    assert!(matches!(&s.source, StoreSettings::S3(s3) if s3.endpoint.is_none()));
+    assert!(matches!(&s.queues[..], [QueueSettings::Sqs { queue: QueueName::Name(name), .. }] if name == "q"));
     assert_eq!((s.transfer.multipart_threshold, s.transfer.part_size), (50 << 20, 10 << 20));
     assert_eq!(s.routes[0].prefix, "");
 }
@@ -95,9 +101,9 @@ fn a_secret_of_google_means_get_on_gce() {
 fn put_from_ec2_to_google_has_its_key_in_ssm() {
     let text = GSYNC.replace("= GET", "= PUT").replace("projects/123/secrets/keys/versions/1", "key");
     let s = ini(&text);
-    assert_eq!(s.credentials.source, Some(Provider::Instance { endpoint: None }));
-    assert!(matches!(&s.credentials.destination, Some(Provider::Ssm { name, .. }) if name == "key"));
-    assert!(matches!(s.destination, Store::Gcs { .. }));
+    assert_eq!(s.credentials.source, Some(ProviderSettings::Instance { endpoint: None }));
+    assert!(matches!(&s.credentials.destination, Some(ProviderSettings::Ssm { name, .. }) if name == "key"));
+    assert!(matches!(s.destination, StoreSettings::Gcs { .. }));
     let error = ini_with(&GSYNC.replace("= GET", "= PUT"), &[]).unwrap_err().to_string();
     assert!(error.contains("Basic.ssm_parameter_credentials") && error.contains("SSM parameter"), "{error}");
 }
@@ -107,10 +113,12 @@ fn endpoints_of_ones_own_are_taken() {
     let text =
         GSYNC.replace("s3.amazonaws.com", "http://127.0.0.1:1").replace("storage.googleapis.com", "http://127.0.0.1:2");
     let s = ini(&text);
-    assert!(matches!(&s.source, Store::S3(s3) if s3.endpoint.as_ref().unwrap().as_str() == "http://127.0.0.1:1"));
-    assert!(matches!(&s.destination, Store::Gcs { endpoint } if endpoint.as_str() == "http://127.0.0.1:2"));
+    assert!(
+        matches!(&s.source, StoreSettings::S3(s3) if s3.endpoint.as_ref().unwrap().as_str() == "http://127.0.0.1:1")
+    );
+    assert!(matches!(&s.destination, StoreSettings::Gcs { endpoint } if endpoint.as_str() == "http://127.0.0.1:2"));
     let china = ini(&GSYNC.replace("storage.googleapis.com", "s3.cn-north-1.amazonaws.com.cn"));
-    assert!(matches!(china.destination, Store::S3(s3) if s3.endpoint.as_ref().unwrap().is_https()));
+    assert!(matches!(china.destination, StoreSettings::S3(s3) if s3.endpoint.as_ref().unwrap().is_https()));
 }
 
 #[test]
@@ -125,12 +133,14 @@ fn the_environment_overrides_an_ini_by_its_old_names_and_by_the_new() {
         ],
     )
     .unwrap();
-    assert!(matches!(&s.ledger, Ledger::DynamoDb { table, .. } if table == "T"));
-    assert!(matches!(&s.queues[..], [Queue::Sqs { queue: QueueName::Name(name), .. }] if name == "Q"));
+    assert!(matches!(&s.ledger, LedgerSettings::DynamoDb { table, .. } if table == "T"));
+    assert!(matches!(&s.queues[..], [QueueSettings::Sqs { queue: QueueName::Name(name), .. }] if name == "Q"));
     assert_eq!(s.log.format, LogFormat::Json);
     assert!(s.notes.iter().any(|note| note.ends_with("became bucket_pairs = \"ssm:B\"")), "{:?}", s.notes);
     let old = ini(&CLUSTER.replace("sqs_queue_name = s3_migration_file_list\r\n", ""));
-    assert!(matches!(&old.queues[..], [Queue::Sqs { queue: QueueName::Name(n), .. }] if n == "s3_migration_file_list"));
+    assert!(
+        matches!(&old.queues[..], [QueueSettings::Sqs { queue: QueueName::Name(n), .. }] if n == "s3_migration_file_list")
+    );
 }
 
 #[test]
@@ -139,14 +149,14 @@ fn switches_that_are_on_become_settings() {
         .replace("GetObjectWithVersionId = False", "GetObjectWithVersionId = True")
         .replace("ifVerifyMD5Twice = False", "ifVerifyMD5Twice = on");
     let (on, off) = (ini(&text).transfer, ini(CLUSTER).transfer);
-    assert_eq!((on.versions, on.verify), (Versions::Exact, Verify::Md5));
-    assert_eq!((off.versions, off.verify), (Versions::Latest, Verify::Auto));
+    assert_eq!((on.versions, on.verify), (VersionMode::Exact, VerifyMode::Md5));
+    assert_eq!((off.versions, off.verify), (VersionMode::Latest, VerifyMode::Auto));
 }
 
 #[test]
 fn local_profiles_stand_for_both_sides() {
     let s = ini(&CLUSTER.replace("LocalProfileMode = False", "LocalProfileMode = yes"));
-    let profile = |name: &str| Some(Provider::Profile { name: name.into() });
+    let profile = |name: &str| Some(ProviderSettings::Profile { name: name.into() });
     assert_eq!((s.credentials.source, s.credentials.destination), (profile("iad"), profile("zhy")));
 }
 
@@ -159,7 +169,7 @@ fn what_is_wrong_with_an_ini_is_told_with_its_key_and_its_place() {
         .replace("LocalProfileMode = False", "LocalProfileMode = perhaps")
         .replace("JobType = PUT\r", "JobType = COPY\r");
     let error = ini_with(&text, &[]).unwrap_err().to_string();
-    for said in [
+    for expected in [
         "there is no setting Mode.JobTimout; did you mean Mode.JobTimeout?",
         "Debug.ChunkSize = \"5MB\" is not a whole number of MiB",
         "Debug.LoggingLevel = \"LOUD\"",
@@ -167,7 +177,7 @@ fn what_is_wrong_with_an_ini_is_told_with_its_key_and_its_place() {
         "Basic.JobType = \"COPY\" is not PUT or GET",
         "s3_migration_cluster_config.ini",
     ] {
-        assert!(error.contains(said), "{said} in\n{error}");
+        assert!(error.contains(expected), "{expected} in\n{error}");
     }
     let error = ini_with(&CLUSTER.replace("ChunkSize = 5", "ChunkSize = 1"), &[]).unwrap_err().to_string();
     assert!(error.contains("transfer.part_size") && error.contains("Debug.ChunkSize"), "{error}");
@@ -194,11 +204,11 @@ fn the_ignore_list_beside_an_ini_is_taken_and_a_parameter_can_hold_one() {
     assert_eq!(Settings::load(&file, none()).unwrap().ignore_list, None);
     let list = folder.path().join("s3_migration_ignore_list.txt");
     std::fs::write(&list, "*.tmp\n").unwrap();
-    assert_eq!(Settings::load(&file, none()).unwrap().ignore_list, Some(ListAt::File(list)));
+    assert_eq!(Settings::load(&file, none()).unwrap().ignore_list, Some(ListLocation::File(list)));
     let text = format!("{}[filter]\nignore_list = \"ssm:s3_migrate_ignore_list\"\n", minimal());
     let s = with(&text, &[("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:5")]).unwrap();
     assert!(
-        matches!(&s.ignore_list, Some(ListAt::Ssm { name, endpoint: Some(_) }) if name == "s3_migrate_ignore_list")
+        matches!(&s.ignore_list, Some(ListLocation::Ssm { name, endpoint: Some(_) }) if name == "s3_migrate_ignore_list")
     );
     assert!(s.to_toml().contains("ssm:s3_migrate_ignore_list"));
 }
@@ -213,14 +223,14 @@ fn the_jobsenders_bucket_list_beside_an_ini_is_taken() {
     let list = folder.path().join("jobsender_bucket_list.txt");
     std::fs::write(&list, "{\"src_bucket\":\"a\",\"des_bucket\":\"b\"}\n").unwrap();
     let s = load(&[]).unwrap();
-    assert_eq!(s.bucket_pairs, Some(ListAt::File(list)));
+    assert_eq!(s.bucket_pairs, Some(ListLocation::File(list)));
     assert!(s.notes.iter().any(|note| note.starts_with("jobsender_bucket_list.txt beside it")), "{:?}", s.notes);
     let elsewhere = load(&[("SKYFERRY__BUCKET_PAIRS", "ssm:pairs")]).unwrap();
-    assert!(matches!(&elsewhere.bucket_pairs, Some(ListAt::Ssm { name, .. }) if name == "pairs"));
+    assert!(matches!(&elsewhere.bucket_pairs, Some(ListLocation::Ssm { name, .. }) if name == "pairs"));
     assert!(!elsewhere.notes.iter().any(|note| note.contains("beside it")), "{:?}", elsewhere.notes);
     // The cluster's ini names a parameter; what is beside settings in TOML is nobody's.
     std::fs::write(&file, CLUSTER).unwrap();
-    assert!(matches!(&load(&[]).unwrap().bucket_pairs, Some(ListAt::Ssm { .. })));
+    assert!(matches!(&load(&[]).unwrap().bucket_pairs, Some(ListLocation::Ssm { .. })));
     let toml = folder.path().join("agent.toml");
     std::fs::write(&toml, minimal()).unwrap();
     assert_eq!(Settings::load(&toml, environment(&[])).unwrap().bucket_pairs, None);

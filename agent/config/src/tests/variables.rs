@@ -35,43 +35,45 @@ const JOBSENDER: [(&str, &str); 13] = [
 
 fn variables(pairs: &[(&str, &str)]) -> Settings {
     let environment = environment(pairs);
-    assert!(Settings::has_predecessors_variables(&environment));
-    Settings::of_predecessors_variables(&environment).unwrap_or_else(|error| panic!("{error}"))
+    assert!(Settings::has_legacy_variables(&environment));
+    Settings::from_legacy_variables(&environment).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
 fn the_variables_of_the_earlier_worker_are_its_settings() {
     let s = variables(&WORKER);
-    assert_eq!((s.mode, &s.credentials.source), (Mode::Put, &Some(Provider::Instance { endpoint: None })));
+    assert_eq!((s.mode, &s.credentials.source), (Mode::Put, &Some(ProviderSettings::Instance { endpoint: None })));
     assert!(
-        matches!(&s.credentials.destination, Some(Provider::Ssm { name, .. }) if name == "s3_migration_credentials")
+        matches!(&s.credentials.destination, Some(ProviderSettings::Ssm { name, .. }) if name == "s3_migration_credentials")
     );
-    assert!(matches!((&s.source, &s.destination), (Store::S3(_), Store::S3(_))));
-    assert!(matches!(&s.ledger, Ledger::DynamoDb { table, .. } if table == "s3-migration-serverless-ddb"));
-    assert!(matches!(&s.queues[..], [Queue::Sqs { queue: QueueName::Name(name), .. }] if !name.contains("ddb")));
+    assert!(matches!((&s.source, &s.destination), (StoreSettings::S3(_), StoreSettings::S3(_))));
+    assert!(matches!(&s.ledger, LedgerSettings::DynamoDb { table, .. } if table == "s3-migration-serverless-ddb"));
+    assert!(
+        matches!(&s.queues[..], [QueueSettings::Sqs { queue: QueueName::Name(name), .. }] if !name.contains("ddb"))
+    );
     let route = &s.routes[0];
     assert_eq!(
         (&*route.bucket, &*route.prefix, route.storage_class.as_deref()),
         ("copies", "from-aws", Some("STANDARD_IA"))
     );
-    assert_eq!((s.transfer.versions, s.log.format), (Versions::Exact, LogFormat::Predecessor));
-    assert!(s.follow_jobs && s.ignore_by_key && s.ledger_times == LedgerTimes::Predecessor);
+    assert_eq!((s.transfer.versions, s.log.format), (VersionMode::Exact, LogFormat::Predecessor));
+    assert!(s.follow_jobs && s.ignore_by_key && s.ledger_times == LedgerTimeFormat::Predecessor);
 }
 
 #[test]
 fn the_variables_of_the_earlier_jobsender_are_its_settings() {
     let s = variables(&JOBSENDER);
-    let ssm = |at: &Option<ListAt>| match at {
-        Some(ListAt::Ssm { name, .. }) => name.clone(),
+    let ssm = |at: &Option<ListLocation>| match at {
+        Some(ListLocation::Ssm { name, .. }) => name.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(ssm(&s.ignore_list), "s3_migrate_ignore_list");
     assert_eq!(ssm(&s.bucket_pairs), "s3_migration_bucket_para");
     assert!(
-        matches!(&s.queues[..], [Queue::Sqs { queue: QueueName::Name(name), .. }] if name == "s3_migrate_file_list")
+        matches!(&s.queues[..], [QueueSettings::Sqs { queue: QueueName::Name(name), .. }] if name == "s3_migrate_file_list")
     );
-    assert!(matches!(&s.credentials.source, Some(Provider::Ssm { .. })));
-    assert_eq!(s.credentials.destination, Some(Provider::Instance { endpoint: None }));
+    assert!(matches!(&s.credentials.source, Some(ProviderSettings::Ssm { .. })));
+    assert_eq!(s.credentials.destination, Some(ProviderSettings::Instance { endpoint: None }));
 }
 
 #[test]
@@ -92,12 +94,12 @@ fn a_variable_of_ours_overrides_one_of_theirs_and_a_wrong_one_is_named() {
     given.push(("SKYFERRY__DESTINATION__PREFIX", "other"));
     assert_eq!(variables(&given).routes[0].prefix, "other");
     given.push(("JobType", "COPY"));
-    let error = Settings::of_predecessors_variables(&environment(&given)).unwrap_err().to_string();
+    let error = Settings::from_legacy_variables(&environment(&given)).unwrap_err().to_string();
     assert!(error.contains("JobType = \"COPY\"") && error.contains("environment variable JobType"), "{error}");
 }
 
 #[test]
 fn an_environment_without_them_is_not_theirs() {
     let plain = environment(&[("AWS_REGION", "eu-west-1"), ("table_queue_name", "")]);
-    assert!(!Settings::has_predecessors_variables(&plain));
+    assert!(!Settings::has_legacy_variables(&plain));
 }

@@ -51,7 +51,7 @@ impl Combiner {
     /// The whole object's digests, once all of its `size` bytes are there and not one more.
     pub fn whole(&self, size: u64) -> Option<Digests> {
         if size == 0 {
-            return self.runs.is_empty().then(|| Digests::of(b"", super::Select::default()));
+            return self.runs.is_empty().then(|| Digests::of(b"", super::DigestSelection::default()));
         }
         let run = self.runs.get(&0)?;
         (self.runs.len() == 1 && run.length == size).then_some(*run)

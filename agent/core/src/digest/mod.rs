@@ -17,7 +17,7 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
 pub use combine::{Combiner, Overlap};
-pub use stored::{Composite, Grade, Stored, Sum, Verdict};
+pub use stored::{Checksum, Composite, DigestCheck, Grade, StoredDigests};
 pub use text::{BadDigest, base64_crc32, base64_crc64, base64_md5, etag_of_parts, goog_hash, parse_crc32, parse_crc64};
 
 /// What services store about an object.
@@ -53,31 +53,31 @@ impl fmt::Display for Algorithm {
 /// Which digests to compute beside CRC32C, which is always computed. The CRCs cost next to nothing; SHA-256 and MD5 cost
 /// more than all the rest of a copy and do not combine, so ask for them only where nothing else is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Select {
+pub struct DigestSelection {
     pub crc64nvme: bool,
     pub crc32: bool,
     pub sha256: bool,
     pub md5: bool,
 }
 
-impl Select {
+impl DigestSelection {
     /// The cheapest that can be compared with what the source stores: a CRC where there is one (both CRCs cost less than
     /// the choice), else SHA-256 or MD5, but those only when the object is read in one piece (`whole`).
-    pub fn for_source(stored: &Stored, whole: bool) -> Select {
+    pub fn for_source(stored: &StoredDigests, whole: bool) -> DigestSelection {
         let full = |sum: Option<bool>| sum == Some(true);
-        let crc64nvme = full(stored.crc64nvme.as_ref().map(Sum::is_full));
-        let crc32 = full(stored.crc32.as_ref().map(Sum::is_full));
-        let of_parts = !whole && stored.parts_alone(false).is_some() && stored.crc32.is_some();
-        let enough = crc64nvme || crc32 || full(stored.crc32c.as_ref().map(Sum::is_full));
-        let md5 = whole && !enough && full(stored.md5.as_ref().map(Sum::is_full));
-        let sha256 = whole && !enough && !md5 && full(stored.sha256.as_ref().map(Sum::is_full));
-        Select { crc64nvme, crc32: crc32 || of_parts, sha256, md5 }
+        let crc64nvme = full(stored.crc64nvme.as_ref().map(Checksum::is_full));
+        let crc32 = full(stored.crc32.as_ref().map(Checksum::is_full));
+        let of_parts = !whole && stored.parts_only(false).is_some() && stored.crc32.is_some();
+        let enough = crc64nvme || crc32 || full(stored.crc32c.as_ref().map(Checksum::is_full));
+        let md5 = whole && !enough && full(stored.md5.as_ref().map(Checksum::is_full));
+        let sha256 = whole && !enough && !md5 && full(stored.sha256.as_ref().map(Checksum::is_full));
+        DigestSelection { crc64nvme, crc32: crc32 || of_parts, sha256, md5 }
     }
 
     /// Both wishes.
     #[must_use]
-    pub fn and(self, other: Select) -> Select {
-        Select {
+    pub fn union(self, other: DigestSelection) -> DigestSelection {
+        DigestSelection {
             crc64nvme: self.crc64nvme || other.crc64nvme,
             crc32: self.crc32 || other.crc32,
             sha256: self.sha256 || other.sha256,
@@ -100,7 +100,7 @@ pub struct Digests {
 
 impl Digests {
     /// Of bytes that are all in memory.
-    pub fn of(bytes: &[u8], select: Select) -> Digests {
+    pub fn of(bytes: &[u8], select: DigestSelection) -> Digests {
         let mut hasher = Hasher::new(select);
         hasher.update(bytes);
         hasher.finish()
@@ -145,7 +145,7 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    pub fn new(select: Select) -> Hasher {
+    pub fn new(select: DigestSelection) -> Hasher {
         Hasher {
             length: 0,
             crc32c: Crc::new(CrcAlgorithm::Crc32Iscsi),

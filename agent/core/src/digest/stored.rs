@@ -9,7 +9,7 @@ use super::{Algorithm, Digests, base64_crc32, base64_crc64};
 
 /// A digest of the whole object, or one of the digests of its parts, which says nothing about the bytes without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sum<T> {
+pub enum Checksum<T> {
     Full(T),
     Composite(Composite<T>),
 }
@@ -21,34 +21,34 @@ pub struct Composite<T> {
     pub parts: u32,
 }
 
-impl<T: Copy> Sum<T> {
+impl<T: Copy> Checksum<T> {
     pub fn is_full(&self) -> bool {
-        matches!(self, Sum::Full(_))
+        matches!(self, Checksum::Full(_))
     }
 
     pub fn full(&self) -> Option<T> {
         match self {
-            Sum::Full(value) => Some(*value),
-            Sum::Composite(_) => None,
+            Checksum::Full(value) => Some(*value),
+            Checksum::Composite(_) => None,
         }
     }
 }
 
 /// What a far side stores about one whole object. Empty where it says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredDigests {
     /// Bytes.
     pub length: Option<u64>,
-    pub crc32c: Option<Sum<u32>>,
-    pub crc64nvme: Option<Sum<u64>>,
-    pub crc32: Option<Sum<u32>>,
-    pub sha256: Option<Sum<[u8; 32]>>,
+    pub crc32c: Option<Checksum<u32>>,
+    pub crc64nvme: Option<Checksum<u64>>,
+    pub crc32: Option<Checksum<u32>>,
+    pub sha256: Option<Checksum<[u8; 32]>>,
     /// From `x-goog-hash`, or from an ETag where the store's adapter knows that it is an MD5 (a single PUT without SSE-KMS
     /// or SSE-C); a multipart ETag is a composite.
-    pub md5: Option<Sum<[u8; 16]>>,
+    pub md5: Option<Checksum<[u8; 16]>>,
 }
 
-impl Stored {
+impl StoredDigests {
     /// Takes in one header of S3's answer: `x-amz-checksum-<algorithm>`, in any case; others are left alone. `composite` is
     /// what `x-amz-checksum-type` says, if it is there; else a `-N` behind the value decides.
     pub fn amz_header(&mut self, name: &str, value: &str, composite: Option<bool>) -> Result<(), BadDigest> {
@@ -79,8 +79,8 @@ impl Stored {
     pub fn goog_hash(&mut self, value: &str) -> Result<(), BadDigest> {
         for item in value.split(',').map(str::trim) {
             match item.split_once('=') {
-                Some(("crc32c", text)) => self.crc32c = Some(Sum::Full(u32::from_be_bytes(decode(text)?))),
-                Some(("md5", text)) => self.md5 = Some(Sum::Full(decode(text)?)),
+                Some(("crc32c", text)) => self.crc32c = Some(Checksum::Full(u32::from_be_bytes(decode(text)?))),
+                Some(("md5", text)) => self.md5 = Some(Checksum::Full(decode(text)?)),
                 _ => {}
             }
         }
@@ -98,12 +98,12 @@ impl Stored {
 
     /// Whether two far sides store the same bytes, as far as both store the same kind of whole-object digest, or equal ones of
     /// as many parts (an equal ETag). `None`: no digest can be compared, and nothing is proven.
-    pub fn agrees_with(&self, other: &Stored) -> Option<bool> {
-        fn both<T: Copy + PartialEq>(a: Option<Sum<T>>, b: Option<Sum<T>>) -> Option<bool> {
+    pub fn agrees_with(&self, other: &StoredDigests) -> Option<bool> {
+        fn both<T: Copy + PartialEq>(a: Option<Checksum<T>>, b: Option<Checksum<T>>) -> Option<bool> {
             match (a?, b?) {
-                (Sum::Full(a), Sum::Full(b)) => Some(a == b),
+                (Checksum::Full(a), Checksum::Full(b)) => Some(a == b),
                 // Parts may be cut otherwise: unequal ones say nothing.
-                (Sum::Composite(a), Sum::Composite(b)) => (a.parts > 0 && a == b).then_some(true),
+                (Checksum::Composite(a), Checksum::Composite(b)) => (a.parts > 0 && a == b).then_some(true),
                 _ => None,
             }
         }
@@ -119,11 +119,11 @@ impl Stored {
 
     /// Of how many parts the stored digests are, where there is none of the whole: to be compared, they need the borders of
     /// those parts. With `md5` a multipart ETag is one of them.
-    pub fn parts_alone(&self, md5: bool) -> Option<u32> {
-        fn both<T: Copy>(sum: Option<Sum<T>>) -> (bool, Option<u32>) {
+    pub fn parts_only(&self, md5: bool) -> Option<u32> {
+        fn both<T: Copy>(sum: Option<Checksum<T>>) -> (bool, Option<u32>) {
             match sum {
-                Some(Sum::Full(_)) => (true, None),
-                Some(Sum::Composite(composite)) => (false, Some(composite.parts).filter(|parts| *parts > 0)),
+                Some(Checksum::Full(_)) => (true, None),
+                Some(Checksum::Composite(composite)) => (false, Some(composite.parts).filter(|parts| *parts > 0)),
                 None => (false, None),
             }
         }
@@ -134,7 +134,7 @@ impl Stored {
     }
 
     /// Compares the digests of parts with those of the same parts as they were read, in their order.
-    pub fn compare_parts(&self, parts: &[Digests]) -> Verdict {
+    pub fn compare_parts(&self, parts: &[Digests]) -> DigestCheck {
         let all = |of: fn(&Digests) -> Option<Vec<u8>>| {
             let each: Option<Vec<Vec<u8>>> = parts.iter().map(of).collect();
             each.map(|each| each.concat())
@@ -166,28 +166,28 @@ impl Stored {
                 base64_crc32,
             ),
         ];
-        let checks: Vec<Verdict> = checks.into_iter().flatten().collect();
+        let checks: Vec<DigestCheck> = checks.into_iter().flatten().collect();
         let wrong = checks.iter().find(|verdict| verdict.is_mismatch());
-        wrong.or(checks.first()).cloned().unwrap_or(Verdict::NothingToCompare)
+        wrong.or(checks.first()).cloned().unwrap_or(DigestCheck::NothingToCompare)
     }
 
     /// Compares with what was read or sent. One digest that differs is a mismatch, whatever others say. The answer names
     /// the strongest that agrees; a length alone proves nothing.
-    pub fn compare(&self, got: &Digests) -> Verdict {
+    pub fn compare(&self, got: &Digests) -> DigestCheck {
         let checks = [
-            check(Algorithm::Length, self.length.map(Sum::Full), Some(got.length), |n| n.to_string()),
+            check(Algorithm::Length, self.length.map(Checksum::Full), Some(got.length), |n| n.to_string()),
             check(Algorithm::Sha256, self.sha256, got.sha256, hex::encode),
             check(Algorithm::Md5, self.md5, got.md5, hex::encode),
             check(Algorithm::Crc64Nvme, self.crc64nvme, got.crc64nvme, base64_crc64),
             check(Algorithm::Crc32c, self.crc32c, Some(got.crc32c), base64_crc32),
             check(Algorithm::Crc32, self.crc32, got.crc32, base64_crc32),
         ];
-        let mut verdict = Verdict::NothingToCompare;
+        let mut verdict = DigestCheck::NothingToCompare;
         for check in checks.into_iter().flatten() {
             match (check, &verdict) {
-                (mismatch @ Verdict::Mismatch { .. }, _) => return mismatch,
-                (Verdict::Verified(Algorithm::Length), _) => {}
-                (agreed, Verdict::NothingToCompare) => verdict = agreed,
+                (mismatch @ DigestCheck::Mismatch { .. }, _) => return mismatch,
+                (DigestCheck::Verified(Algorithm::Length), _) => {}
+                (agreed, DigestCheck::NothingToCompare) => verdict = agreed,
                 _ => {}
             }
         }
@@ -195,10 +195,10 @@ impl Stored {
     }
 }
 
-fn sum<T>(value: T, parts: Option<u32>) -> Sum<T> {
+fn sum<T>(value: T, parts: Option<u32>) -> Checksum<T> {
     match parts {
-        None => Sum::Full(value),
-        Some(parts) => Sum::Composite(Composite { value, parts }),
+        None => Checksum::Full(value),
+        Some(parts) => Checksum::Composite(Composite { value, parts }),
     }
 }
 
@@ -212,36 +212,36 @@ fn split_parts(text: &str) -> (&str, Option<u32>) {
 
 fn check<T: Copy + PartialEq>(
     algorithm: Algorithm,
-    stored: Option<Sum<T>>,
+    stored: Option<Checksum<T>>,
     got: Option<T>,
     show: impl Fn(T) -> String,
-) -> Option<Verdict> {
+) -> Option<DigestCheck> {
     let (expected, got) = (stored?.full()?, got?);
     Some(if expected == got {
-        Verdict::Verified(algorithm)
+        DigestCheck::Verified(algorithm)
     } else {
-        Verdict::Mismatch { algorithm, expected: show(expected), got: show(got) }
+        DigestCheck::Mismatch { algorithm, expected: show(expected), got: show(got) }
     })
 }
 
 /// The stored digest of so many parts' digests against the one of these.
 fn composite<T: Copy + PartialEq>(
     algorithm: Algorithm,
-    stored: Option<Sum<T>>,
+    stored: Option<Checksum<T>>,
     count: u32,
     parts: impl Fn() -> Option<Vec<u8>>,
     of: impl Fn(&[u8]) -> T,
     show: impl Fn(T) -> String,
-) -> Option<Verdict> {
-    let Sum::Composite(Composite { value: expected, parts: wanted }) = stored? else { return None };
+) -> Option<DigestCheck> {
+    let Checksum::Composite(Composite { value: expected, parts: wanted }) = stored? else { return None };
     if wanted != count {
         return None;
     }
     let got = of(&parts()?);
     Some(if expected == got {
-        Verdict::Verified(algorithm)
+        DigestCheck::Verified(algorithm)
     } else {
-        Verdict::Mismatch {
+        DigestCheck::Mismatch {
             algorithm,
             expected: format!("{}-{count}", show(expected)),
             got: format!("{}-{count}", show(got)),
@@ -251,7 +251,7 @@ fn composite<T: Copy + PartialEq>(
 
 /// Whether one side's stored digests agree with the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DigestCheck {
     Verified(Algorithm),
     /// The side stores no digest of the whole object that was computed here.
     NothingToCompare,
@@ -263,9 +263,9 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl DigestCheck {
     pub fn is_mismatch(&self) -> bool {
-        matches!(self, Verdict::Mismatch { .. })
+        matches!(self, DigestCheck::Mismatch { .. })
     }
 }
 
@@ -298,12 +298,12 @@ impl Grade {
 
     /// The grade that two verdicts reach; `md5_parts`: the destination has confirmed the MD5 of everything that was sent.
     /// `None`: not proven, so not published as true.
-    pub fn of(source: &Verdict, destination: &Verdict, md5_parts: bool) -> Option<Grade> {
+    pub fn of(source: &DigestCheck, destination: &DigestCheck, md5_parts: bool) -> Option<Grade> {
         match (source, destination) {
-            (Verdict::Mismatch { .. }, _) | (_, Verdict::Mismatch { .. }) => None,
-            (Verdict::Verified(_), Verdict::Verified(_)) => Some(Grade::EndToEnd),
-            (Verdict::NothingToCompare, Verdict::Verified(_)) => Some(Grade::InTransit),
-            (_, Verdict::NothingToCompare) => md5_parts.then_some(Grade::Md5Parts),
+            (DigestCheck::Mismatch { .. }, _) | (_, DigestCheck::Mismatch { .. }) => None,
+            (DigestCheck::Verified(_), DigestCheck::Verified(_)) => Some(Grade::EndToEnd),
+            (DigestCheck::NothingToCompare, DigestCheck::Verified(_)) => Some(Grade::InTransit),
+            (_, DigestCheck::NothingToCompare) => md5_parts.then_some(Grade::Md5Parts),
         }
     }
 }

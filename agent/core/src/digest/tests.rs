@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: Select = Select { crc64nvme: true, crc32: true, sha256: true, md5: true };
-const CRCS: Select = Select { crc64nvme: true, crc32: true, sha256: false, md5: false };
+const ALL: DigestSelection = DigestSelection { crc64nvme: true, crc32: true, sha256: true, md5: true };
+const CRCS: DigestSelection = DigestSelection { crc64nvme: true, crc32: true, sha256: false, md5: false };
 const CHECK: &[u8] = b"123456789";
 
 #[test]
@@ -40,33 +40,33 @@ fn a_multipart_etag_is_the_md5_of_md5s() {
 
 #[test]
 fn headers_of_both_services_are_read() {
-    let mut s3 = Stored::default();
+    let mut s3 = StoredDigests::default();
     s3.amz_header("X-Amz-Checksum-Crc32c", "4waSgw==", Some(false)).unwrap();
     s3.amz_header("x-amz-checksum-crc64nvme", "rosUhgp5mIg=", None).unwrap();
     s3.amz_header("x-amz-checksum-sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=-7", None).unwrap();
     s3.amz_header("x-amz-checksum-crc32", "y/Q5Jg==", Some(true)).unwrap();
     s3.amz_header("x-amz-checksum-type", "COMPOSITE", None).unwrap();
-    assert_eq!(s3.crc32c, Some(Sum::Full(0xe306_9283)));
-    assert_eq!(s3.crc64nvme, Some(Sum::Full(0xae8b_1486_0a79_9888)));
-    assert!(matches!(s3.sha256, Some(Sum::Composite(c)) if c.parts == 7));
-    assert!(matches!(s3.crc32, Some(Sum::Composite(c)) if c.value == 0xcbf4_3926));
+    assert_eq!(s3.crc32c, Some(Checksum::Full(0xe306_9283)));
+    assert_eq!(s3.crc64nvme, Some(Checksum::Full(0xae8b_1486_0a79_9888)));
+    assert!(matches!(s3.sha256, Some(Checksum::Composite(c)) if c.parts == 7));
+    assert!(matches!(s3.crc32, Some(Checksum::Composite(c)) if c.value == 0xcbf4_3926));
     assert!(s3.amz_header("x-amz-checksum-crc32c", "nonsense", None).is_err());
 
-    let mut gcs = Stored::default();
+    let mut gcs = StoredDigests::default();
     gcs.goog_hash("crc32c=4waSgw==, md5=JfnnlDI7RTiF9RgfG2JNCw==").unwrap();
-    assert_eq!(gcs.compare(&Digests::of(CHECK, ALL)), Verdict::Verified(Algorithm::Md5));
+    assert_eq!(gcs.compare(&Digests::of(CHECK, ALL)), DigestCheck::Verified(Algorithm::Md5));
     assert!(gcs.goog_hash("crc32c=").is_err());
 }
 
 #[test]
 fn an_etag_is_taken_only_if_it_has_the_form_of_an_md5() {
     let md5 = |etag: &str| {
-        let mut stored = Stored::default();
+        let mut stored = StoredDigests::default();
         stored.md5_etag(etag);
         stored.md5
     };
-    assert!(matches!(md5("\"25f9e794323b453885f5181f1b624d0b\""), Some(Sum::Full(_))));
-    assert!(matches!(md5("25F9E794323B453885F5181F1B624D0B-12"), Some(Sum::Composite(c)) if c.parts == 12));
+    assert!(matches!(md5("\"25f9e794323b453885f5181f1b624d0b\""), Some(Checksum::Full(_))));
+    assert!(matches!(md5("25F9E794323B453885F5181F1B624D0B-12"), Some(Checksum::Composite(c)) if c.parts == 12));
     for other in ["", "CPjW-A", "\"0x8D\"", "25f9", "25f9e794323b453885f5181f1b624d0b-x"] {
         assert_eq!(md5(other), None, "{other}");
     }
@@ -75,40 +75,52 @@ fn an_etag_is_taken_only_if_it_has_the_form_of_an_md5() {
 #[test]
 fn one_wrong_digest_outweighs_all_that_agree() {
     let got = Digests::of(CHECK, ALL);
-    let mut stored = Stored { length: Some(9), crc32c: Some(Sum::Full(got.crc32c)), ..Stored::default() };
-    assert_eq!(stored.compare(&got), Verdict::Verified(Algorithm::Crc32c));
-    stored.crc64nvme = Some(Sum::Full(1));
-    let Verdict::Mismatch { algorithm, expected, got: seen } = stored.compare(&got) else { panic!() };
+    let mut stored =
+        StoredDigests { length: Some(9), crc32c: Some(Checksum::Full(got.crc32c)), ..StoredDigests::default() };
+    assert_eq!(stored.compare(&got), DigestCheck::Verified(Algorithm::Crc32c));
+    stored.crc64nvme = Some(Checksum::Full(1));
+    let DigestCheck::Mismatch { algorithm, expected, got: seen } = stored.compare(&got) else { panic!() };
     assert_eq!((algorithm, &*expected, &*seen), (Algorithm::Crc64Nvme, "AAAAAAAAAAE=", "rosUhgp5mIg="));
-    let short = Stored { length: Some(8), crc32c: Some(Sum::Full(got.crc32c)), ..Stored::default() };
+    let short = StoredDigests { length: Some(8), crc32c: Some(Checksum::Full(got.crc32c)), ..StoredDigests::default() };
     assert!(short.compare(&got).is_mismatch());
 }
 
 #[test]
 fn a_length_or_a_composite_alone_proves_nothing() {
     let got = Digests::of(CHECK, ALL);
-    let composite = Some(Sum::Composite(Composite { value: 1, parts: 2 }));
-    let stored = Stored { length: Some(9), crc32c: composite, crc32: composite, ..Stored::default() };
-    assert_eq!(stored.compare(&got), Verdict::NothingToCompare);
-    let sha = Stored { sha256: Some(Sum::Full([0; 32])), ..Stored::default() };
-    assert_eq!(sha.compare(&Digests::of(CHECK, CRCS)), Verdict::NothingToCompare);
+    let composite = Some(Checksum::Composite(Composite { value: 1, parts: 2 }));
+    let stored = StoredDigests { length: Some(9), crc32c: composite, crc32: composite, ..StoredDigests::default() };
+    assert_eq!(stored.compare(&got), DigestCheck::NothingToCompare);
+    let sha = StoredDigests { sha256: Some(Checksum::Full([0; 32])), ..StoredDigests::default() };
+    assert_eq!(sha.compare(&Digests::of(CHECK, CRCS)), DigestCheck::NothingToCompare);
 }
 
 #[test]
 fn slow_digests_are_computed_only_where_nothing_else_is_stored() {
-    let full = Stored { crc64nvme: Some(Sum::Full(1)), md5: Some(Sum::Full([0; 16])), ..Stored::default() };
-    assert_eq!(Select::for_source(&full, true), Select { crc64nvme: true, ..Select::default() });
-    let etag = Stored { md5: Some(Sum::Full([0; 16])), sha256: Some(Sum::Full([0; 32])), ..Stored::default() };
-    assert_eq!(Select::for_source(&etag, true), Select { md5: true, ..Select::default() });
-    assert_eq!(Select::for_source(&etag, false), Select::default());
-    let sdk = Stored { crc32: Some(Sum::Full(1)), ..Stored::default() };
-    assert_eq!(Select::for_source(&sdk, false), Select { crc32: true, ..Select::default() });
+    let full = StoredDigests {
+        crc64nvme: Some(Checksum::Full(1)),
+        md5: Some(Checksum::Full([0; 16])),
+        ..StoredDigests::default()
+    };
+    assert_eq!(
+        DigestSelection::for_source(&full, true),
+        DigestSelection { crc64nvme: true, ..DigestSelection::default() }
+    );
+    let etag = StoredDigests {
+        md5: Some(Checksum::Full([0; 16])),
+        sha256: Some(Checksum::Full([0; 32])),
+        ..StoredDigests::default()
+    };
+    assert_eq!(DigestSelection::for_source(&etag, true), DigestSelection { md5: true, ..DigestSelection::default() });
+    assert_eq!(DigestSelection::for_source(&etag, false), DigestSelection::default());
+    let sdk = StoredDigests { crc32: Some(Checksum::Full(1)), ..StoredDigests::default() };
+    assert_eq!(DigestSelection::for_source(&sdk, false), DigestSelection { crc32: true, ..DigestSelection::default() });
 }
 
 #[test]
 fn grades_have_their_names_and_need_a_proof() {
-    let (yes, unknown) = (Verdict::Verified(Algorithm::Crc32c), Verdict::NothingToCompare);
-    let no = Verdict::Mismatch { algorithm: Algorithm::Md5, expected: String::new(), got: String::new() };
+    let (yes, unknown) = (DigestCheck::Verified(Algorithm::Crc32c), DigestCheck::NothingToCompare);
+    let no = DigestCheck::Mismatch { algorithm: Algorithm::Md5, expected: String::new(), got: String::new() };
     assert_eq!(Grade::of(&yes, &yes, false), Some(Grade::EndToEnd));
     assert_eq!(Grade::of(&unknown, &yes, true), Some(Grade::InTransit));
     assert_eq!(Grade::of(&yes, &unknown, true), Some(Grade::Md5Parts));
@@ -180,7 +192,7 @@ proptest! {
 
     #[test]
     fn no_header_makes_it_panic(text in "\\PC{0,40}", composite in any::<Option<bool>>()) {
-        let mut stored = Stored::default();
+        let mut stored = StoredDigests::default();
         for name in ["crc32c", "crc64nvme", "crc32", "sha256", "sha1"] {
             let _ = stored.amz_header(&format!("x-amz-checksum-{name}"), &text, composite);
         }

@@ -1,12 +1,12 @@
 //! What comes between S3 and the queue: SNS wraps an event as text in `Message`, EventBridge tells it in words of its own.
 //!
-//! A record is parked, split off or renewed without its envelope: what is left to do is one key, and `Record::to_message`
+//! A record is parked, split off or renewed without its envelope: what is left to do is one key, and `EventRecord::to_message`
 //! says that in a form that is read anywhere.
 
 use serde_json::{Map, Value};
 
 use super::s3::{child, plain_location};
-use super::{Entry, Kind, Parsed, Record, Removal, Sequencer, Why, text, version};
+use super::{EventKind, EventRecord, NoWorkReason, ParsedMessage, ParsedRecord, Removal, Sequencer, text, version};
 
 /// Of what SNS sends to a queue only notifications carry an event. A queue's subscription is confirmed by itself.
 pub(super) fn sns(object: &Map<String, Value>) -> Result<&str, String> {
@@ -18,15 +18,15 @@ pub(super) fn sns(object: &Map<String, Value>) -> Result<&str, String> {
 }
 
 /// One object an event. Its key is as it is: not encoded.
-pub(super) fn event_bridge(object: &Map<String, Value>) -> Parsed {
+pub(super) fn event_bridge(object: &Map<String, Value>) -> ParsedMessage {
     match read(object) {
-        Ok(Some(record)) => Parsed::Records(vec![Entry::Record(record)]),
-        Ok(None) => Parsed::Nothing(Why::NoChange),
-        Err(reason) => Parsed::Malformed(reason),
+        Ok(Some(record)) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
+        Ok(None) => ParsedMessage::Nothing(NoWorkReason::NoChange),
+        Err(reason) => ParsedMessage::Malformed(reason),
     }
 }
 
-fn read(envelope: &Map<String, Value>) -> Result<Option<Record>, String> {
+fn read(envelope: &Map<String, Value>) -> Result<Option<EventRecord>, String> {
     if text(envelope, "source")?.is_some_and(|source| source != "aws.s3") {
         return Err("an EventBridge event whose `source` is not aws.s3".into());
     }
@@ -35,7 +35,7 @@ fn read(envelope: &Map<String, Value>) -> Result<Option<Record>, String> {
     let Some(event) = kind(name, text(detail, "deletion-type")?) else { return Ok(None) };
     let object = child(detail, "object")?;
     let (bucket, key) = (text(child(detail, "bucket")?, "name")?, text(object, "key")?);
-    Ok(Some(Record {
+    Ok(Some(EventRecord {
         source: plain_location(bucket, key, "detail.bucket.name", "detail.object.key")?,
         event,
         size_hint: object.get("size").and_then(Value::as_u64),
@@ -46,16 +46,16 @@ fn read(envelope: &Map<String, Value>) -> Result<Option<Record>, String> {
 }
 
 /// `None`: the event changes no object.
-fn kind(name: &str, deletion: Option<&str>) -> Option<Kind> {
+fn kind(name: &str, deletion: Option<&str>) -> Option<EventKind> {
     Some(match name {
-        "Object Created" => Kind::Created,
-        "Object Deleted" if deletion == Some("Delete Marker Created") => Kind::Removed(Removal::DeleteMarker),
-        "Object Deleted" => Kind::Removed(Removal::Delete),
-        "Object Restore Completed" => Kind::Restored,
+        "Object Created" => EventKind::Created,
+        "Object Deleted" if deletion == Some("Delete Marker Created") => EventKind::Removed(Removal::DeleteMarker),
+        "Object Deleted" => EventKind::Removed(Removal::Delete),
+        "Object Restore Completed" => EventKind::Restored,
         "Object Restore Initiated"
         | "Object Restore Expired"
         | "Object Storage Class Changed"
         | "Object Access Tier Changed" => return None,
-        _ => Kind::Other,
+        _ => EventKind::Other,
     })
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::tests::{any_record, event, malformed, only};
 use super::*;
-use crate::object::Key;
+use crate::model::Key;
 
 fn sns(message: &str) -> String {
     json!({"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:us-west-2:1:t","Subject":"Amazon S3 Notification",
@@ -22,17 +22,19 @@ fn bridge(name: &str, detail: Value) -> Value {
     json!({"version":"0","id":"i","detail-type":name,"source":"aws.s3","account":"1","region":"us-west-2","detail":whole})
 }
 
-fn told(event: &Value) -> Parsed {
+fn reported(event: &Value) -> ParsedMessage {
     parse(event.to_string().as_bytes())
 }
 
 #[test]
 fn an_event_is_read_out_of_its_sns_message() {
     let inner = json!({ "Records": [event("ObjectCreated:Put", "a+b%2Bc"), event("ObjectCreated:Put", "2")] });
-    let Parsed::Records(entries) = parse(sns(&inner.to_string()).as_bytes()) else { panic!() };
-    assert!(matches!(&entries[..], [Entry::Record(first), Entry::Record(_)] if first.source.key == Key::from("a b+c")));
+    let ParsedMessage::Records(entries) = parse(sns(&inner.to_string()).as_bytes()) else { panic!() };
+    assert!(
+        matches!(&entries[..], [ParsedRecord::Record(first), ParsedRecord::Record(_)] if first.source.key == Key::from("a b+c"))
+    );
     let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"photos"}"#;
-    assert_eq!(parse(sns(test).as_bytes()), Parsed::Nothing(Why::TestEvent));
+    assert_eq!(parse(sns(test).as_bytes()), ParsedMessage::Nothing(NoWorkReason::TestEvent));
     let bridged = bridge("Object Created", json!({})).to_string();
     assert_eq!(only(parse(sns(&bridged).as_bytes())).source, Location::new("photos", "a+b%20c"));
 }
@@ -46,28 +48,28 @@ fn an_envelope_within_an_envelope_and_no_further() {
 
 #[test]
 fn an_event_of_event_bridge_has_its_key_as_it_is() {
-    let record = only(told(&bridge("Object Created", json!({}))));
+    let record = only(reported(&bridge("Object Created", json!({}))));
     assert_eq!(record.source, Location::new("photos", "a+b%20c"));
-    assert_eq!((record.event, record.size_hint, record.version.as_deref()), (Kind::Created, Some(5), Some("v1")));
+    assert_eq!((record.event, record.size_hint, record.version.as_deref()), (EventKind::Created, Some(5), Some("v1")));
     assert_eq!(record.sequencer, Some(Sequencer("00617F08299329D189".into())));
 }
 
 #[test]
 fn the_kinds_of_event_bridge() {
     for (name, deletion, kind) in [
-        ("Object Created", None, Some(Kind::Created)),
-        ("Object Deleted", Some("Permanently Deleted"), Some(Kind::Removed(Removal::Delete))),
-        ("Object Deleted", Some("Delete Marker Created"), Some(Kind::Removed(Removal::DeleteMarker))),
-        ("Object Restore Completed", None, Some(Kind::Restored)),
+        ("Object Created", None, Some(EventKind::Created)),
+        ("Object Deleted", Some("Permanently Deleted"), Some(EventKind::Removed(Removal::Delete))),
+        ("Object Deleted", Some("Delete Marker Created"), Some(EventKind::Removed(Removal::DeleteMarker))),
+        ("Object Restore Completed", None, Some(EventKind::Restored)),
         ("Object Restore Initiated", None, None),
         ("Object Restore Expired", None, None),
         ("Object Storage Class Changed", None, None),
-        ("Object Tags Added", None, Some(Kind::Other)),
+        ("Object Tags Added", None, Some(EventKind::Other)),
     ] {
         let event = bridge(name, deletion.map_or(json!({}), |deletion| json!({ "deletion-type": deletion })));
         match kind {
-            Some(kind) => assert_eq!(only(told(&event)).event, kind, "{name}"),
-            None => assert_eq!(told(&event), Parsed::Nothing(Why::NoChange), "{name}"),
+            Some(kind) => assert_eq!(only(reported(&event)).event, kind, "{name}"),
+            None => assert_eq!(reported(&event), ParsedMessage::Nothing(NoWorkReason::NoChange), "{name}"),
         }
     }
 }
@@ -79,9 +81,9 @@ fn envelopes_that_hold_no_event_of_s3_are_malformed() {
     assert!(malformed(parse(sns("hello").as_bytes())).contains("not JSON"));
     let mut ec2 = bridge("EC2 Instance State-change Notification", json!({}));
     ec2["source"] = "aws.ec2".into();
-    assert!(malformed(told(&ec2)).contains("source"));
+    assert!(malformed(reported(&ec2)).contains("source"));
     for (field, value) in [("object", json!({})), ("object", json!({"key":""})), ("bucket", json!({"name":"a/b"}))] {
-        assert!(malformed(told(&bridge("Object Created", json!({ field: value })))).contains("detail."), "{field}");
+        assert!(malformed(reported(&bridge("Object Created", json!({ field: value })))).contains("detail."), "{field}");
     }
     assert!(malformed(parse(br#"{"detail-type":"Object Created","detail":{}}"#)).contains("missing"));
 }
@@ -96,7 +98,7 @@ proptest! {
     #[test]
     fn a_key_of_event_bridge_survives_parking(key in "\\PC{1,40}") {
         let event = bridge("Object Created", json!({ "object": { "key": key } }));
-        let record = only(told(&event));
+        let record = only(reported(&event));
         prop_assert_eq!(&record.source.key, &Key::from(key.as_str()));
         prop_assert_eq!(only(parse(record.to_message().as_bytes())), record);
     }
@@ -104,7 +106,7 @@ proptest! {
     #[test]
     fn no_envelope_makes_it_panic(name in "\\PC*", message in "\\PC*", detail in "\\PC*") {
         parse(sns(&message).as_bytes());
-        told(&bridge(&name, json!({ "object": detail, "deletion-type": message })));
+        reported(&bridge(&name, json!({ "object": detail, "deletion-type": message })));
     }
 }
 
@@ -112,8 +114,8 @@ proptest! {
 fn ceph_s_records_have_the_key_as_it_is_and_no_order() {
     let body = r#"{"Records":[{"eventVersion":"2.2","eventSource":"ceph:s3","eventName":"ObjectCreated:Put",
         "s3":{"bucket":{"name":"b"},"object":{"key":"a+b%41 c","size":3,"versionId":"","sequencer":"F7E6D5"}}}]}"#;
-    let Parsed::Records(entries) = parse(body.as_bytes()) else { panic!("records") };
-    let [Entry::Record(record)] = entries.as_slice() else { panic!("one record") };
+    let ParsedMessage::Records(entries) = parse(body.as_bytes()) else { panic!("records") };
+    let [ParsedRecord::Record(record)] = entries.as_slice() else { panic!("one record") };
     assert_eq!(record.source.key, Key::from("a+b%41 c"));
     assert_eq!((&record.version, &record.sequencer), (&None, &None));
 }
@@ -128,16 +130,16 @@ fn a_push_of_pubsub_names_one_object_of_google_cloud_storage() {
         parse(body.as_bytes())
     };
     for (event, kind) in [
-        ("OBJECT_FINALIZE", Kind::Created),
-        ("OBJECT_DELETE", Kind::Removed(Removal::Delete)),
-        ("OBJECT_ARCHIVE", Kind::Removed(Removal::DeleteMarker)),
-        ("OBJECT_METADATA_UPDATE", Kind::Other),
+        ("OBJECT_FINALIZE", EventKind::Created),
+        ("OBJECT_DELETE", EventKind::Removed(Removal::Delete)),
+        ("OBJECT_ARCHIVE", EventKind::Removed(Removal::DeleteMarker)),
+        ("OBJECT_METADATA_UPDATE", EventKind::Other),
     ] {
-        let Parsed::Records(entries) = push(event, "") else { panic!("{event}") };
-        let [Entry::Record(record)] = entries.as_slice() else { panic!("{event}: one record") };
+        let ParsedMessage::Records(entries) = push(event, "") else { panic!("{event}") };
+        let [ParsedRecord::Record(record)] = entries.as_slice() else { panic!("{event}: one record") };
         assert_eq!((record.event, &record.source.key), (kind, &Key::from("a+b/ü")), "{event}");
     }
     let overwritten = push("OBJECT_DELETE", r#","overwrittenByGeneration":"8""#);
-    assert_eq!(overwritten, Parsed::Nothing(Why::NoChange));
-    assert!(matches!(parse(br#"{"message":{"data":"e30="},"subscription":"s"}"#), Parsed::Malformed(_)));
+    assert_eq!(overwritten, ParsedMessage::Nothing(NoWorkReason::NoChange));
+    assert!(matches!(parse(br#"{"message":{"data":"e30="},"subscription":"s"}"#), ParsedMessage::Malformed(_)));
 }

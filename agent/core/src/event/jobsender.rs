@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Kind, Record, bucket, text, version};
-use crate::object::{Key, Location};
+use super::{EventKind, EventRecord, bucket, text, version};
+use crate::model::{Key, Location};
 
-pub(super) fn read(object: &Map<String, Value>) -> Result<Record, String> {
+pub(super) fn read(object: &Map<String, Value>) -> Result<EventRecord, String> {
     let source = location(object, "Src_bucket", "Src_key")?;
     let wants = ["Des_bucket", "Des_key"].iter().any(|field| object.get(*field).is_some_and(|v| !v.is_null()));
-    Ok(Record {
+    Ok(EventRecord {
         source,
-        event: Kind::Requested,
+        event: EventKind::Requested,
         size_hint: object.get("Size").and_then(Value::as_u64),
         version: version(text(object, "versionId")?),
         sequencer: None,
@@ -26,8 +26,8 @@ fn location(object: &Map<String, Value>, in_bucket: &str, in_key: &str) -> Resul
 }
 
 /// `None` where this format cannot hold the record: events, and keys that are not UTF-8 (files may have such names).
-pub(super) fn write(record: &Record) -> Option<String> {
-    if record.event != Kind::Requested || record.sequencer.is_some() {
+pub(super) fn write(record: &EventRecord) -> Option<String> {
+    if record.event != EventKind::Requested || record.sequencer.is_some() {
         return None;
     }
     let mut object = Map::new();

@@ -9,10 +9,10 @@
 //! | `Shape` | looks like | file |
 //! |---|---|---|
 //! | S3 event notification | `{"Records":[{"eventVersion":"2.1","eventName":…,"s3":{…}}]}` | `s3.rs` |
-//! | S3 test event | `{"Service":"Amazon S3","Event":"s3:TestEvent",…}` | here |
+//! | S3 test event | `{"XmlService":"Amazon S3Settings","Event":"s3:TestEvent",…}` | here |
 //! | jobsender | `{"Src_bucket":…,"Src_key":…,"Des_bucket":…,"Des_key":…,"Size":…,"versionId":…}` | `jobsender.rs` |
 //! | SNS | `{"Type":"Notification","TopicArn":…,"Message":"…"}` around any of these | `envelope.rs` |
-//! | EventBridge | `{"detail-type":"Object Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
+//! | EventBridge | `{"detail-type":"ObjectHash Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
 //! | Pub/Sub push | `{"message":{"attributes":{"eventType":"OBJECT_FINALIZE",…}},"subscription":…}` | `pubsub.rs` |
 
 mod envelope;
@@ -30,32 +30,32 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::object::Location;
+use crate::model::Location;
 
 /// The largest body that is looked at, in bytes: what SQS carries at most (1 MiB since 2025).
 pub const MAX_BODY: usize = 1 << 20;
 
 /// A message body, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parsed {
+pub enum ParsedMessage {
     /// At least one entry, in the message's order; records that ask for nothing are left out.
-    Records(Vec<Entry>),
+    Records(Vec<ParsedRecord>),
     /// Well-formed and asks for nothing: count it and delete the message.
-    Nothing(Why),
+    Nothing(NoWorkReason),
     /// Not a message that Skyferry knows: park it whole, with this reason. The reason never quotes the body.
     Malformed(String),
 }
 
 /// One record of a message, or the reason why this one cannot be read while its neighbours can.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    Record(Record),
-    Malformed(BadRecord),
+pub enum ParsedRecord {
+    Record(EventRecord),
+    Malformed(MalformedRecord),
 }
 
 /// A record that cannot be read. It is parked by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRecord {
+pub struct MalformedRecord {
     /// Its place in the message's `Records`, from 0.
     pub index: usize,
     /// What is wrong with it; names fields, never quotes their values.
@@ -66,7 +66,7 @@ pub struct BadRecord {
 
 /// Why a message asks for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum NoWorkReason {
     /// S3 sends one when a notification is set up.
     TestEvent,
     /// `Records` is there and empty.
@@ -75,21 +75,21 @@ pub enum Why {
     NoChange,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for NoWorkReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::TestEvent => "a test event",
-            Why::NoRecords => "no records",
-            Why::NoChange => "no object changed",
+            NoWorkReason::TestEvent => "a test event",
+            NoWorkReason::NoRecords => "no records",
+            NoWorkReason::NoChange => "no object changed",
         })
     }
 }
 
 /// A key to look at. Everything but `source` is a hint or a wish; the job decides from what it finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct EventRecord {
     pub source: Location,
-    pub event: Kind,
+    pub event: EventKind,
     /// Bytes, as of the event.
     pub size_hint: Option<u64>,
     /// The version that the event tells of; `None` for unversioned buckets (`null`).
@@ -99,7 +99,7 @@ pub struct Record {
     pub destination: Option<Location>,
 }
 
-impl Record {
+impl EventRecord {
     /// A message body that holds this record alone and parses back to it: for splitting a message, parking, and the
     /// jobsender. The predecessors' own form wherever it can say everything (so that their programs can read it too),
     /// else an S3 event, with `skyferryDestination` beside `s3` where there is a destination.
@@ -110,7 +110,7 @@ impl Record {
 
 /// What happened to the key, as the event has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum EventKind {
     Created,
     Removed(Removal),
     /// An archived object can be read now.
@@ -141,13 +141,13 @@ impl Sequencer {
 }
 
 /// Reads a message body. Never panics; the cost is linear in the body, which is refused beyond [`MAX_BODY`].
-pub fn parse(body: &[u8]) -> Parsed {
+pub fn parse(body: &[u8]) -> ParsedMessage {
     read(body, false)
 }
 
-fn read(body: &[u8], wrapped: bool) -> Parsed {
+fn read(body: &[u8], wrapped: bool) -> ParsedMessage {
     if body.len() > MAX_BODY {
-        return Parsed::Malformed(format!(
+        return ParsedMessage::Malformed(format!(
             "the body has {} bytes, more than any queue carries ({MAX_BODY})",
             body.len()
         ));
@@ -156,31 +156,31 @@ fn read(body: &[u8], wrapped: bool) -> Parsed {
     // serde_json refuses nesting beyond 128 levels. Its errors name a line and a column, and no content.
     let object: Map<String, Value> = match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => object,
-        Ok(_) => return Parsed::Malformed("the body is JSON, but not an object".into()),
-        Err(error) => return Parsed::Malformed(format!("the body is not JSON: {}", place(&error))),
+        Ok(_) => return ParsedMessage::Malformed("the body is JSON, but not an object".into()),
+        Err(error) => return ParsedMessage::Malformed(format!("the body is not JSON: {}", position(&error))),
     };
     match Shape::of(&object) {
         // One wrapping is what topics do; another would be somebody's loop.
-        Shape::Sns if wrapped => Parsed::Malformed("an SNS envelope within an SNS envelope".into()),
+        Shape::Sns if wrapped => ParsedMessage::Malformed("an SNS envelope within an SNS envelope".into()),
         Shape::Sns => match envelope::sns(&object) {
             Ok(message) => read(message.as_bytes(), true),
-            Err(reason) => Parsed::Malformed(reason),
+            Err(reason) => ParsedMessage::Malformed(reason),
         },
         Shape::EventBridge => envelope::event_bridge(&object),
         Shape::PubSub => pubsub::read(&object),
-        Shape::TestEvent => Parsed::Nothing(Why::TestEvent),
+        Shape::TestEvent => ParsedMessage::Nothing(NoWorkReason::TestEvent),
         Shape::S3(records) => s3::read(records),
         Shape::Jobsender => match jobsender::read(&object) {
-            Ok(record) => Parsed::Records(vec![Entry::Record(record)]),
-            Err(reason) => Parsed::Malformed(reason),
+            Ok(record) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
+            Err(reason) => ParsedMessage::Malformed(reason),
         },
         Shape::Unknown => {
-            Parsed::Malformed("neither an S3 event (`Records`) nor a jobsender's message (`Src_bucket`)".into())
+            ParsedMessage::Malformed("neither an S3 event (`Records`) nor a jobsender's message (`Src_bucket`)".into())
         }
     }
 }
 
-fn place(error: &serde_json::Error) -> String {
+fn position(error: &serde_json::Error) -> String {
     let broken = if error.is_eof() { "it breaks off" } else { "wrong" };
     format!("{broken} at line {}, column {}", error.line(), error.column())
 }

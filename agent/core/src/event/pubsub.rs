@@ -6,18 +6,18 @@
 use serde_json::{Map, Value};
 
 use super::s3::{child, plain_location};
-use super::{Entry, Kind, Parsed, Record, Removal, Why, text};
+use super::{EventKind, EventRecord, NoWorkReason, ParsedMessage, ParsedRecord, Removal, text};
 
 /// One object a message. Its name is as it is: not encoded.
-pub(super) fn read(push: &Map<String, Value>) -> Parsed {
+pub(super) fn read(push: &Map<String, Value>) -> ParsedMessage {
     match record(push) {
-        Ok(Some(record)) => Parsed::Records(vec![Entry::Record(record)]),
-        Ok(None) => Parsed::Nothing(Why::NoChange),
-        Err(reason) => Parsed::Malformed(reason),
+        Ok(Some(record)) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
+        Ok(None) => ParsedMessage::Nothing(NoWorkReason::NoChange),
+        Err(reason) => ParsedMessage::Malformed(reason),
     }
 }
 
-fn record(push: &Map<String, Value>) -> Result<Option<Record>, String> {
+fn record(push: &Map<String, Value>) -> Result<Option<EventRecord>, String> {
     let attributes = child(child(push, "message")?, "attributes")?;
     let event = text(attributes, "eventType")?.ok_or("`message.attributes.eventType` is missing")?;
     // The generation that took its place has an event of its own, and only that one says what is there now.
@@ -25,13 +25,13 @@ fn record(push: &Map<String, Value>) -> Result<Option<Record>, String> {
         return Ok(None);
     }
     let event = match event {
-        "OBJECT_FINALIZE" => Kind::Created,
-        "OBJECT_DELETE" => Kind::Removed(Removal::Delete),
+        "OBJECT_FINALIZE" => EventKind::Created,
+        "OBJECT_DELETE" => EventKind::Removed(Removal::Delete),
         // The live object became noncurrent, as by a delete marker of S3's.
-        "OBJECT_ARCHIVE" => Kind::Removed(Removal::DeleteMarker),
-        _ => Kind::Other,
+        "OBJECT_ARCHIVE" => EventKind::Removed(Removal::DeleteMarker),
+        _ => EventKind::Other,
     };
     let (bucket, key) = (text(attributes, "bucketId")?, text(attributes, "objectId")?);
     let source = plain_location(bucket, key, "message.attributes.bucketId", "message.attributes.objectId")?;
-    Ok(Some(Record { source, event, size_hint: None, version: None, sequencer: None, destination: None }))
+    Ok(Some(EventRecord { source, event, size_hint: None, version: None, sequencer: None, destination: None }))
 }

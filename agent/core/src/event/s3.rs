@@ -6,35 +6,39 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::{BadRecord, Entry, Kind, Parsed, Record, Removal, Sequencer, Why, bucket, text, version};
-use crate::object::{Key, Location};
+use super::{
+    EventKind, EventRecord, MalformedRecord, NoWorkReason, ParsedMessage, ParsedRecord, Removal, Sequencer, bucket,
+    text, version,
+};
+use crate::model::{Key, Location};
 
 /// What S3 leaves as it is in an event's key.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
-pub(super) fn read(records: &Value) -> Parsed {
+pub(super) fn read(records: &Value) -> ParsedMessage {
     let Value::Array(records) = records else {
-        return Parsed::Malformed("`Records` is not an array".into());
+        return ParsedMessage::Malformed("`Records` is not an array".into());
     };
     if records.is_empty() {
-        return Parsed::Nothing(Why::NoRecords);
+        return ParsedMessage::Nothing(NoWorkReason::NoRecords);
     }
-    let entries: Vec<Entry> = records.iter().enumerate().filter_map(|(index, value)| entry(index, value)).collect();
-    if entries.is_empty() { Parsed::Nothing(Why::NoChange) } else { Parsed::Records(entries) }
+    let entries: Vec<ParsedRecord> =
+        records.iter().enumerate().filter_map(|(index, value)| entry(index, value)).collect();
+    if entries.is_empty() { ParsedMessage::Nothing(NoWorkReason::NoChange) } else { ParsedMessage::Records(entries) }
 }
 
-fn entry(index: usize, value: &Value) -> Option<Entry> {
+fn entry(index: usize, value: &Value) -> Option<ParsedRecord> {
     match record(value) {
-        Ok(record) => record.map(Entry::Record),
+        Ok(record) => record.map(ParsedRecord::Record),
         Err(reason) => {
             let body = json!({ "Records": [value] }).to_string();
-            Some(Entry::Malformed(BadRecord { index, reason, body }))
+            Some(ParsedRecord::Malformed(MalformedRecord { index, reason, body }))
         }
     }
 }
 
 /// `None`: well-formed, and nothing to look at.
-fn record(value: &Value) -> Result<Option<Record>, String> {
+fn record(value: &Value) -> Result<Option<EventRecord>, String> {
     let record = value.as_object().ok_or("the record is not an object")?;
     let schema = match record.get("eventVersion") {
         Some(Value::Number(schema)) => Some(schema.to_string()),
@@ -69,7 +73,7 @@ fn record(value: &Value) -> Result<Option<Record>, String> {
             )?)
         }
     };
-    Ok(Some(Record {
+    Ok(Some(EventRecord {
         source,
         event,
         size_hint: object.get("size").and_then(Value::as_u64),
@@ -103,32 +107,32 @@ fn location(name: Option<&str>, key: Option<&str>, in_bucket: &str, in_key: &str
 }
 
 /// `None`: the event changes no object. Names come with and without `s3:`.
-fn kind(name: &str) -> Option<Kind> {
+fn kind(name: &str) -> Option<EventKind> {
     let name = name.strip_prefix("s3:").unwrap_or(name);
     let (group, detail) = name.split_once(':').unwrap_or((name, ""));
     let removal = if detail == "DeleteMarkerCreated" { Removal::DeleteMarker } else { Removal::Delete };
     match (group, detail) {
-        ("ObjectCreated", _) => Some(Kind::Created),
-        ("ObjectRemoved" | "LifecycleExpiration", _) => Some(Kind::Removed(removal)),
+        ("ObjectCreated", _) => Some(EventKind::Created),
+        ("ObjectRemoved" | "LifecycleExpiration", _) => Some(EventKind::Removed(removal)),
         // A restore begun, or a restored copy that ran out: the object is what it was.
         ("ObjectRestore", "Post" | "Delete") | ("LifecycleTransition", _) => None,
-        ("ObjectRestore", "Completed") => Some(Kind::Restored),
-        (REQUESTED, _) => Some(Kind::Requested),
-        _ => Some(Kind::Other),
+        ("ObjectRestore", "Completed") => Some(EventKind::Restored),
+        (REQUESTED, _) => Some(EventKind::Requested),
+        _ => Some(EventKind::Other),
     }
 }
 
 /// Not one of S3's names: a jobsender's record that its own format cannot hold.
 const REQUESTED: &str = "SkyferryRequested";
 
-fn name(kind: Kind) -> &'static str {
+fn name(kind: EventKind) -> &'static str {
     match kind {
-        Kind::Created => "ObjectCreated:Put",
-        Kind::Removed(Removal::Delete) => "ObjectRemoved:Delete",
-        Kind::Removed(Removal::DeleteMarker) => "ObjectRemoved:DeleteMarkerCreated",
-        Kind::Restored => "ObjectRestore:Completed",
-        Kind::Requested => REQUESTED,
-        Kind::Other => "SkyferryOther",
+        EventKind::Created => "ObjectCreated:Put",
+        EventKind::Removed(Removal::Delete) => "ObjectRemoved:Delete",
+        EventKind::Removed(Removal::DeleteMarker) => "ObjectRemoved:DeleteMarkerCreated",
+        EventKind::Restored => "ObjectRestore:Completed",
+        EventKind::Requested => REQUESTED,
+        EventKind::Other => "SkyferryOther",
     }
 }
 
@@ -155,7 +159,7 @@ fn encode(key: &Key) -> String {
     Cow::from(percent_encode(key.as_bytes(), ENCODED)).replace("%20", "+")
 }
 
-pub(super) fn write(record: &Record) -> String {
+pub(super) fn write(record: &EventRecord) -> String {
     let mut object = Map::new();
     object.insert("key".into(), encode(&record.source.key).into());
     if let Some(size) = record.size_hint {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::object::Key;
+use crate::model::Key;
 
 pub(super) fn event(name: &str, key: &str) -> Value {
     json!({"eventVersion":"2.1","eventSource":"aws:s3","eventName":name,"awsRegion":"us-west-2",
@@ -10,23 +10,23 @@ pub(super) fn event(name: &str, key: &str) -> Value {
               "object":{"key":key,"size":1024,"eTag":"d41d8cd98f00b204e9800998ecf8427e","sequencer":"0055AED6DCD90281E5"}}})
 }
 
-fn read(records: &[Value]) -> Parsed {
+fn read(records: &[Value]) -> ParsedMessage {
     parse(json!({ "Records": records }).to_string().as_bytes())
 }
 
-pub(super) fn only(parsed: Parsed) -> Record {
+pub(super) fn only(parsed: ParsedMessage) -> EventRecord {
     match parsed {
-        Parsed::Records(mut entries) if entries.len() == 1 => match entries.remove(0) {
-            Entry::Record(record) => record,
-            Entry::Malformed(bad) => panic!("{bad:?}"),
+        ParsedMessage::Records(mut entries) if entries.len() == 1 => match entries.remove(0) {
+            ParsedRecord::Record(record) => record,
+            ParsedRecord::Malformed(bad) => panic!("{bad:?}"),
         },
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) fn malformed(parsed: Parsed) -> String {
+pub(super) fn malformed(parsed: ParsedMessage) -> String {
     match parsed {
-        Parsed::Malformed(reason) => reason,
+        ParsedMessage::Malformed(reason) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -37,7 +37,7 @@ fn an_event_names_a_key_to_look_at() {
     assert_eq!(record.source, Location::new("photos", "a/b.jpg"));
     assert_eq!(
         (record.event, record.size_hint, record.version, record.destination),
-        (Kind::Created, Some(1024), None, None)
+        (EventKind::Created, Some(1024), None, None)
     );
     assert_eq!(record.sequencer, Some(Sequencer("0055AED6DCD90281E5".into())));
 }
@@ -56,8 +56,8 @@ fn a_key_is_bytes_and_is_never_tidied() {
 #[test]
 fn a_percent_without_two_hex_digits_is_malformed() {
     for key in ["%", "%4", "a%zz", "%+1", "%é"] {
-        let Parsed::Records(entries) = read(&[event("ObjectCreated:Put", key)]) else { panic!() };
-        assert!(matches!(&entries[0], Entry::Malformed(bad) if bad.reason.contains("s3.object.key")), "{key}");
+        let ParsedMessage::Records(entries) = read(&[event("ObjectCreated:Put", key)]) else { panic!() };
+        assert!(matches!(&entries[0], ParsedRecord::Malformed(bad) if bad.reason.contains("s3.object.key")), "{key}");
     }
 }
 
@@ -65,16 +65,16 @@ fn a_percent_without_two_hex_digits_is_malformed() {
 fn every_record_of_a_message_is_handled_and_a_bad_one_costs_only_itself() {
     let mut bad = event("ObjectCreated:Put", "bad");
     bad["eventVersion"] = "3.0".into();
-    let Parsed::Records(entries) =
+    let ParsedMessage::Records(entries) =
         read(&[event("ObjectCreated:Put", "1"), bad.clone(), json!(7), event("ObjectCreated:Copy", "2")])
     else {
         panic!()
     };
-    assert!(matches!(&entries[0], Entry::Record(r) if r.source.key == Key::from("1")));
-    assert!(matches!(&entries[1], Entry::Malformed(b) if b.index == 1 && b.reason.contains("eventVersion")));
-    assert!(matches!(&entries[2], Entry::Malformed(b) if b.index == 2 && b.body == r#"{"Records":[7]}"#));
-    assert!(matches!(&entries[3], Entry::Record(r) if r.source.key == Key::from("2")));
-    let Entry::Malformed(parked) = &entries[1] else { panic!() };
+    assert!(matches!(&entries[0], ParsedRecord::Record(r) if r.source.key == Key::from("1")));
+    assert!(matches!(&entries[1], ParsedRecord::Malformed(b) if b.index == 1 && b.reason.contains("eventVersion")));
+    assert!(matches!(&entries[2], ParsedRecord::Malformed(b) if b.index == 2 && b.body == r#"{"Records":[7]}"#));
+    assert!(matches!(&entries[3], ParsedRecord::Record(r) if r.source.key == Key::from("2")));
+    let ParsedRecord::Malformed(parked) = &entries[1] else { panic!() };
     assert_eq!(serde_json::from_str::<Value>(&parked.body).unwrap(), json!({ "Records": [bad] }));
 }
 
@@ -85,14 +85,14 @@ fn any_two_point_version_is_read_and_a_three_is_not() {
     {
         let mut record = event("ObjectCreated:Put", "k");
         record["eventVersion"] = version.into();
-        let Parsed::Records(entries) = read(&[record]) else { panic!() };
-        assert_eq!(matches!(entries[0], Entry::Record(_)), fine, "{version}");
+        let ParsedMessage::Records(entries) = read(&[record]) else { panic!() };
+        assert_eq!(matches!(entries[0], ParsedRecord::Record(_)), fine, "{version}");
     }
 }
 
 #[test]
 fn the_kinds_of_events() {
-    use Kind::*;
+    use EventKind::*;
     for (name, kind) in [
         ("s3:ObjectCreated:Put", Some(Created)),
         ("ObjectCreated:CompleteMultipartUpload", Some(Created)),
@@ -109,7 +109,7 @@ fn the_kinds_of_events() {
     ] {
         match kind {
             Some(kind) => assert_eq!(only(read(&[event(name, "k")])).event, kind, "{name}"),
-            None => assert_eq!(read(&[event(name, "k")]), Parsed::Nothing(Why::NoChange), "{name}"),
+            None => assert_eq!(read(&[event(name, "k")]), ParsedMessage::Nothing(NoWorkReason::NoChange), "{name}"),
         }
     }
 }
@@ -117,12 +117,12 @@ fn the_kinds_of_events() {
 #[test]
 fn a_test_event_asks_for_nothing() {
     let body = br#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2014-10-13T15:57:02.089Z","Bucket":"b"}"#;
-    assert_eq!(parse(body), Parsed::Nothing(Why::TestEvent));
+    assert_eq!(parse(body), ParsedMessage::Nothing(NoWorkReason::TestEvent));
 }
 
 #[test]
 fn an_empty_records_array_asks_for_nothing() {
-    assert_eq!(read(&[]), Parsed::Nothing(Why::NoRecords));
+    assert_eq!(read(&[]), ParsedMessage::Nothing(NoWorkReason::NoRecords));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_jobsender_message_brings_its_destination_and_raw_keys() {
     ));
     assert_eq!(record.source, Location::new("s", "a+b%20c"));
     assert_eq!(record.destination, Some(Location::new("d", "p/a+b%20c")));
-    assert_eq!((record.event, record.size_hint, record.version), (Kind::Requested, Some(5), None));
+    assert_eq!((record.event, record.size_hint, record.version), (EventKind::Requested, Some(5), None));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn what_is_not_a_message_is_malformed_and_not_quoted() {
 #[test]
 fn deep_nesting_and_huge_bodies_are_refused() {
     let deep = format!("{{\"Records\":{}", "[".repeat(500_000));
-    assert!(matches!(parse(deep.as_bytes()), Parsed::Malformed(_)));
+    assert!(matches!(parse(deep.as_bytes()), ParsedMessage::Malformed(_)));
     assert!(malformed(parse(&vec![b' '; MAX_BODY + 1])).contains("bytes"));
 }
 
@@ -188,20 +188,20 @@ fn key() -> impl Strategy<Value = Key> {
     ]
 }
 
-pub(super) fn any_record() -> impl Strategy<Value = Record> {
+pub(super) fn any_record() -> impl Strategy<Value = EventRecord> {
     let kind = prop_oneof![
-        Just(Kind::Created),
-        Just(Kind::Removed(Removal::Delete)),
-        Just(Kind::Removed(Removal::DeleteMarker)),
-        Just(Kind::Restored),
-        Just(Kind::Requested),
-        Just(Kind::Other),
+        Just(EventKind::Created),
+        Just(EventKind::Removed(Removal::Delete)),
+        Just(EventKind::Removed(Removal::DeleteMarker)),
+        Just(EventKind::Restored),
+        Just(EventKind::Requested),
+        Just(EventKind::Other),
     ];
     let place = || ("[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]", key()).prop_map(|(bucket, key)| Location::new(bucket, key));
     let version = proptest::option::of("[A-Za-z0-9._]{5,12}".prop_map(Arc::<str>::from));
     let sequencer = proptest::option::of("[0-9A-F]{1,18}".prop_map(|s| Sequencer(s.into())));
     (place(), kind, any::<Option<u64>>(), version, sequencer, proptest::option::of(place())).prop_map(
-        |(source, event, size_hint, version, sequencer, destination)| Record {
+        |(source, event, size_hint, version, sequencer, destination)| EventRecord {
             source,
             event,
             size_hint,
@@ -242,8 +242,8 @@ fn fault_a24_a_byte_order_mark_and_a_version_that_is_a_number_are_taken() {
     for (version, fine) in [(json!(2), true), (json!(3.0), false), (json!(20), false)] {
         let mut record = event("ObjectCreated:Put", "k");
         record["eventVersion"] = version;
-        let Parsed::Records(entries) = read(&[record]) else { panic!() };
-        assert_eq!(matches!(entries[0], Entry::Record(_)), fine);
+        let ParsedMessage::Records(entries) = read(&[record]) else { panic!() };
+        assert_eq!(matches!(entries[0], ParsedRecord::Record(_)), fine);
     }
 }
 
@@ -251,6 +251,6 @@ fn fault_a24_a_byte_order_mark_and_a_version_that_is_a_number_are_taken() {
 fn fault_c4_a_record_without_an_event_name_is_a_job() {
     let body = br#"{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k+1","size":3,"versionId":"null"}}}]}"#;
     let record = only(parse(body));
-    assert_eq!((record.source, record.event), (Location::new("b", "k 1"), Kind::Requested));
+    assert_eq!((record.source, record.event), (Location::new("b", "k 1"), EventKind::Requested));
     assert_eq!((record.size_hint, record.version), (Some(3), None));
 }

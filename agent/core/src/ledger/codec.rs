@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::{PartRecord, UploadRecord};
 use crate::digest::{Digests, Grade};
-use crate::object::{SourceIdentity, Token, UploadId};
+use crate::model::{SourceIdentity, Token, UploadId};
 
 const VERSION: u8 = 1;
 /// Of an upload as a whole: another number than that of an earlier layout, which is not read any more.

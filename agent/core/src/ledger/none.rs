@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Begun, Ending, Finished, Ledger, LedgerError, Left, Record, Subject, UploadRecord};
-use crate::object::{Location, UploadId, Writer};
+use super::{BeginResult, FinishResult, Ledger, LedgerError, LedgerRecord, Leftover, Subject, UploadRecord, WriterEnd};
+use crate::model::{Location, UploadId, Writer};
 
 /// More keys than this do not fail at one time by their own fault; if they do, counting starts anew.
 const COUNTED: usize = 10_000;
@@ -27,10 +27,10 @@ impl Ledger for NoLedger {
         "none"
     }
 
-    async fn begin(&self, subject: &Subject, _: Writer) -> Result<Begun, LedgerError> {
+    async fn begin(&self, subject: &Subject, _: Writer) -> Result<BeginResult, LedgerError> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = failures.get(&subject.source).copied().unwrap_or(0);
-        Ok(Begun { known: true, failures, ..Begun::default() })
+        Ok(BeginResult { known: true, failures, ..BeginResult::default() })
     }
 
     async fn checkpoint(&self, _: &Subject, _: Writer, _: Option<&UploadRecord>) -> Result<(), LedgerError> {
@@ -41,25 +41,25 @@ impl Ledger for NoLedger {
         &self,
         subject: &Subject,
         _: Writer,
-        ending: &Ending,
-        _: Left,
+        ending: &WriterEnd,
+        _: Leftover,
         _: &[Writer],
-    ) -> Result<Finished, LedgerError> {
+    ) -> Result<FinishResult, LedgerError> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         match ending {
-            Ending::Settled { .. } | Ending::Parked { .. } => drop(failures.remove(&subject.source)),
-            Ending::Released { counted: false } => {}
-            Ending::Released { counted: true } => {
+            WriterEnd::Settled { .. } | WriterEnd::Parked { .. } => drop(failures.remove(&subject.source)),
+            WriterEnd::Released { counted: false } => {}
+            WriterEnd::Released { counted: true } => {
                 if failures.len() >= COUNTED {
                     failures.clear();
                 }
                 *failures.entry(subject.source.clone()).or_default() += 1;
             }
         }
-        Ok(Finished { others_open: false })
+        Ok(FinishResult { others_open: false })
     }
 
-    async fn lookup(&self, _: &Subject) -> Result<Option<Record>, LedgerError> {
+    async fn lookup(&self, _: &Subject) -> Result<Option<LedgerRecord>, LedgerError> {
         Ok(None)
     }
 
@@ -86,15 +86,15 @@ mod tests {
         let at = |bucket: &str| Location::new(bucket, "k");
         let subject = Subject { source: at("from"), destination: at("to"), primary: true };
         let (ledger, writer) = (NoLedger::default(), Writer::random());
-        let finish = async |ending: Ending| {
-            ledger.finish(&subject, writer, &ending, Left::Nothing, &[]).await.unwrap();
+        let finish = async |ending: WriterEnd| {
+            ledger.finish(&subject, writer, &ending, Leftover::Nothing, &[]).await.unwrap();
         };
         for counted in [true, false, true] {
-            finish(Ending::Released { counted }).await;
+            finish(WriterEnd::Released { counted }).await;
         }
-        let known = Begun { known: true, failures: 2, ..Begun::default() };
+        let known = BeginResult { known: true, failures: 2, ..BeginResult::default() };
         assert_eq!(ledger.begin(&subject, writer).await.unwrap(), known);
-        finish(Ending::Parked { reason: "at last".into() }).await;
+        finish(WriterEnd::Parked { reason: "at last".into() }).await;
         assert_eq!(ledger.begin(&subject, writer).await.unwrap().failures, 0);
         assert_eq!(ledger.lookup(&subject).await.unwrap(), None);
         assert!(!ledger.set_note("pause", None, Some(b"now")).await.unwrap(), "not kept");

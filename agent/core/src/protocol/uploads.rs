@@ -1,6 +1,6 @@
 //! The fence, and how uploads end: aborted, then seen to be gone, one after another.
 
-use crate::object::{Expected, UploadId};
+use crate::model::{Expected, UploadId};
 
 use super::*;
 
@@ -12,18 +12,18 @@ const MAX_LOOKS: u32 = 5;
 impl Protocol {
     /// The earlier writers are fenced; their uploads end now, but for one that a resume may take over. What the ledger
     /// says of the destination is enough where nobody else can have been there since, and the write's condition holds it to that.
-    pub(super) fn fence(&mut self, begun: Begun) -> Effect {
-        let Facts { received_before, large_hint, requested, conditional_put, .. } = self.facts;
+    pub(super) fn fence(&mut self, begun: WriterHistory) -> Effect {
+        let JobFacts { received_before, large_hint, requested, conditional_put, .. } = self.facts;
         let look = received_before
             || large_hint
             || !conditional_put
             || (requested && begun.known)
             || !begun.earlier.is_empty();
         self.destination = match &begun.published {
-            _ if look => Known::Nothing,
-            Some((_, revision)) => Known::Assumed(Expected::Revision(revision.clone())),
-            None if begun.known => Known::Nothing,
-            None => Known::Assumed(Expected::Absent),
+            _ if look => DestinationState::Nothing,
+            Some((_, revision)) => DestinationState::Assumed(Expected::Revision(revision.clone())),
+            None if begun.known => DestinationState::Nothing,
+            None => DestinationState::Assumed(Expected::Absent),
         };
         self.recorded = begun.known;
         self.published = begun.published;
@@ -36,15 +36,15 @@ impl Protocol {
         }
         let uploads: Vec<_> = begun.earlier.into_iter().filter_map(|earlier| earlier.upload).collect();
         match uploads.iter().any(|upload| upload.resumable.is_some()) {
-            true => self.go(State::AdoptionLook(uploads), Effect::HeadSource),
+            true => self.transition(State::AdoptionLook(uploads), Effect::HeadSource),
             false => self.adopt(uploads, None),
         }
     }
 
     /// Takes over the newest upload that holds parts of what the source holds now, and ends the others.
-    pub(super) fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<SourceSeen>) -> Effect {
+    pub(super) fn adopt(&mut self, uploads: Vec<EarlierUpload>, now: Option<ObservedSource>) -> Effect {
         let holds = |upload: &&EarlierUpload| {
-            upload.resumable.as_ref().zip(now.as_ref()).is_some_and(|(held, now)| held.is(now))
+            upload.resumable.as_ref().zip(now.as_ref()).is_some_and(|(held, now)| held.matches(now))
         };
         if let Some(upload) = uploads.iter().rfind(holds) {
             self.upload = Some(upload.id.clone());
@@ -56,60 +56,61 @@ impl Protocol {
         others.retain(|id| Some(id) != self.upload.as_ref());
         others.sort_unstable();
         others.dedup();
-        self.end_uploads(others, Then::Look)
+        self.tear_down(others, AfterTeardown::Look)
     }
 
-    pub(super) fn end_uploads(&mut self, left: Vec<UploadId>, then: Then) -> Effect {
-        self.abort(EndingUploads { left, then, aborts: 0 })
+    pub(super) fn tear_down(&mut self, left: Vec<UploadId>, then: AfterTeardown) -> Effect {
+        self.abort(UploadTeardown { left, then, aborts: 0 })
     }
 
-    pub(super) fn abort(&mut self, ending: EndingUploads) -> Effect {
+    pub(super) fn abort(&mut self, ending: UploadTeardown) -> Effect {
         match ending.left.last().cloned() {
-            Some(upload) => {
-                self.go(State::Aborting(EndingUploads { aborts: ending.aborts + 1, ..ending }), Effect::Abort(upload))
-            }
-            None => self.then(ending.then),
+            Some(upload) => self.transition(
+                State::Aborting(UploadTeardown { aborts: ending.aborts + 1, ..ending }),
+                Effect::Abort(upload),
+            ),
+            None => self.after_teardown(ending.then),
         }
     }
 
-    pub(super) fn see(&mut self, ending: EndingUploads) -> Effect {
+    pub(super) fn check_upload(&mut self, ending: UploadTeardown) -> Effect {
         match ending.left.last().cloned() {
-            Some(upload) => self.go(State::Seeing(ending), Effect::SeeUpload(upload)),
-            None => self.then(ending.then),
+            Some(upload) => self.transition(State::CheckingUpload(ending), Effect::CheckUpload(upload)),
+            None => self.after_teardown(ending.then),
         }
     }
 
     /// One that stays although it was aborted is aborted a few times; then the message waits, and whoever takes it next has to.
-    pub(super) fn seen(&mut self, mut ending: EndingUploads, gone: bool) -> Effect {
+    pub(super) fn on_upload_checked(&mut self, mut ending: UploadTeardown, gone: bool) -> Effect {
         if gone {
             let ended = ending.left.pop();
             self.upload.take_if(|own| Some(&*own) == ended.as_ref());
             self.forget_upload(ended.as_ref());
-            return self.end_uploads(ending.left, ending.then);
+            return self.tear_down(ending.left, ending.then);
         }
         match ending.aborts {
             MAX_ABORTS => self.release(false),
-            looks => self.go(State::StillThere(ending), Effect::Wait { looks }),
+            looks => self.transition(State::UploadStillOpen(ending), Effect::Wait { looks }),
         }
     }
 
     /// A Complete whose answer was lost is waited for before its upload is ended: sent again it would cost all its parts.
-    pub(super) fn lost_object(&mut self, seen: Option<DestinationSeen>, looks: u32) -> Effect {
-        match self.landed(&seen).map(|mark| mark.proof) {
+    pub(super) fn on_lost_object(&mut self, seen: Option<ObservedDestination>, looks: u32) -> Effect {
+        match self.published_object(&seen).map(|mark| mark.integrity) {
             Some(proof) => self.settle_landed(proof, seen),
-            None => self.with_upload(State::LostUpload(looks), Effect::SeeUpload),
+            None => self.with_upload(State::LostUpload(looks), Effect::CheckUpload),
         }
     }
 
     /// An upload that is gone was completed, perhaps just after the look for its object, or ended by somebody.
-    pub(super) fn lost_upload(&mut self, looks: u32, gone: bool) -> Effect {
+    pub(super) fn on_lost_upload(&mut self, looks: u32, gone: bool) -> Effect {
         if gone {
             self.upload = None;
-            return self.then(Then::Settle);
+            return self.after_teardown(AfterTeardown::Settle);
         }
         match looks {
-            MAX_LOOKS => self.end_own_upload(Then::Settle),
-            looks => self.go(State::LostWait(looks), Effect::Wait { looks }),
+            MAX_LOOKS => self.tear_down_own_upload(AfterTeardown::Settle),
+            looks => self.transition(State::LostWait(looks), Effect::Wait { looks }),
         }
     }
 
@@ -118,22 +119,22 @@ impl Protocol {
         self.closable.iter_mut().for_each(|(_, theirs)| drop(theirs.take_if(|theirs| Some(&*theirs) == upload)));
     }
 
-    pub(super) fn end_own_upload(&mut self, then: Then) -> Effect {
+    pub(super) fn tear_down_own_upload(&mut self, then: AfterTeardown) -> Effect {
         let uploads = self.upload.iter().cloned().collect();
-        self.end_uploads(uploads, then)
+        self.tear_down(uploads, then)
     }
 
-    pub(super) fn then(&mut self, then: Then) -> Effect {
+    pub(super) fn after_teardown(&mut self, then: AfterTeardown) -> Effect {
         match then {
-            Then::Look => self.look_at_destination(),
-            Then::NextAttempt => self.next_attempt(Known::Nothing),
-            Then::Settle => self.go(State::Settle { put_lost: false }, Effect::HeadDestination),
-            Then::Finish(Ending::Parked) if self.wrong_there.is_some() => {
-                let expected = self.wrong_there.take().map_or(Expected::Absent, Expected::Revision);
-                self.go(State::Remove, Effect::Delete { expected })
+            AfterTeardown::Look => self.head_destination(),
+            AfterTeardown::NextAttempt => self.next_attempt(DestinationState::Nothing),
+            AfterTeardown::Settle => self.transition(State::Settle { put_lost: false }, Effect::HeadDestination),
+            AfterTeardown::Finish(FinishRequest::Parked) if self.corrupt_at_destination.is_some() => {
+                let expected = self.corrupt_at_destination.take().map_or(Expected::Absent, Expected::Revision);
+                self.transition(State::Remove, Effect::Delete { expected })
             }
-            Then::Finish(ending) => self.finish(ending),
-            Then::Release => self.release(false),
+            AfterTeardown::Finish(ending) => self.finish(ending),
+            AfterTeardown::Release => self.release(false),
         }
     }
 }

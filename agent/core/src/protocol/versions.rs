@@ -6,30 +6,30 @@ use std::cmp::Ordering;
 use super::*;
 
 /// What a version is to its key.
-pub(super) enum VersionIs {
+pub(super) enum VersionOrder {
     /// The destination holds a newer one.
     Older,
     /// Only the newest state can tell.
     Unclear,
-    Due,
+    Newer,
 }
 
 impl Protocol {
-    pub(super) fn standing_of(&self, source: &SourceSeen) -> VersionIs {
+    pub(super) fn version_order(&self, source: &ObservedSource) -> VersionOrder {
         match self.age_of(source) {
-            _ if !source.by_version => VersionIs::Due,
-            Some(Ordering::Less) => VersionIs::Older,
+            _ if !source.by_version => VersionOrder::Newer,
+            Some(Ordering::Less) => VersionOrder::Older,
             // Services tell times in whole seconds.
-            Some(Ordering::Equal) => VersionIs::Unclear,
+            Some(Ordering::Equal) => VersionOrder::Unclear,
             // The key may have ended since.
-            _ if self.facts.deletes && !self.is_recorded(source) => VersionIs::Unclear,
-            _ => VersionIs::Due,
+            _ if self.facts.deletes && !self.is_recorded(source) => VersionOrder::Unclear,
+            _ => VersionOrder::Newer,
         }
     }
 
     /// The ledger has this very state as the last that was published, and it is there: an event that comes again costs no
     /// further look. (What only its metadata proves may have been published behind the back of a job that found the key ended.)
-    fn is_recorded(&self, source: &SourceSeen) -> bool {
+    fn is_recorded(&self, source: &ObservedSource) -> bool {
         let there = self.current_revision(source).map(|revision| (source.identity.clone(), revision));
         there.is_some() && there == self.published
     }
@@ -44,28 +44,28 @@ impl Protocol {
         }
         let is_newest = newest.is_some_and(|newest| newest == source.identity);
         match self.age_of(&source) {
-            Some(Ordering::Equal) if !is_newest => self.leave_what_is_there(),
-            _ => self.bring(source, opened),
+            Some(Ordering::Equal) if !is_newest => self.keep_destination(),
+            _ => self.copy_source(source, opened),
         }
     }
 
     /// Compared with another version that the destination is known to hold.
-    fn age_of(&self, source: &SourceSeen) -> Option<Ordering> {
+    fn age_of(&self, source: &ObservedSource) -> Option<Ordering> {
         let there = match &self.destination {
-            Known::Seen(Some(DestinationSeen { ours: Some(mark), .. })) => &mark.identity,
+            DestinationState::Seen(Some(ObservedDestination { ours: Some(mark), .. })) => &mark.identity,
             _ => self.published.as_ref().map(|(identity, _)| identity)?,
         };
         (*there != source.identity).then(|| source.identity.last_modified.cmp(&there.last_modified))
     }
 
     /// What is not known to be right is the job's who wrote it, and is not recorded as if it were.
-    pub(super) fn leave_what_is_there(&mut self) -> Effect {
+    pub(super) fn keep_destination(&mut self) -> Effect {
         let there = match &self.destination {
-            Known::Seen(Some(DestinationSeen { revision, ours: Some(mark), .. })) => {
-                (mark.proof == Proof::Right).then(|| (mark.identity.clone(), revision.clone()))
+            DestinationState::Seen(Some(ObservedDestination { revision, ours: Some(mark), .. })) => {
+                (mark.integrity == Integrity::Verified).then(|| (mark.identity.clone(), revision.clone()))
             }
             _ => self.published.clone(),
         };
-        self.settled(Settled::Unchanged, there)
+        self.settled(SettledOutcome::Unchanged, there)
     }
 }

@@ -4,17 +4,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::object::{Key, Location};
+use crate::model::{Key, Location};
 
 /// One pattern: `*` is any run of bytes (`/` too), `?` one character; all else is literal, and case counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct IgnoreRule {
     /// Its line in the file, from 1.
     pub line: usize,
     pub pattern: Arc<[u8]>,
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for IgnoreRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {} of the ignore list: {}", self.line, Key::new(self.pattern.to_vec()))
     }
@@ -22,13 +22,13 @@ impl fmt::Display for Rule {
 
 /// A line that is taken as it stands and likely means something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
+pub struct IgnoreWarning {
     /// From 1.
     pub line: usize,
     pub text: String,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for IgnoreWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {} of the ignore list: {}", self.line, self.text)
     }
@@ -36,22 +36,22 @@ impl fmt::Display for Warning {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreList {
-    rules: Vec<Rule>,
+    rules: Vec<IgnoreRule>,
     by_key: bool,
 }
 
 impl IgnoreList {
     /// Reads a file's content. Empty lines and lines that begin with `#` are comments; blanks around a pattern and a
     /// byte order mark before the first are dropped. Nothing is an error: what looks like a mistake is a warning.
-    pub fn parse(file: &[u8]) -> (IgnoreList, Vec<Warning>) {
+    pub fn parse(file: &[u8]) -> (IgnoreList, Vec<IgnoreWarning>) {
         let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
         let (mut rules, mut warnings) = (Vec::new(), Vec::new());
         for (index, pattern) in file.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).enumerate() {
             if pattern.is_empty() || pattern.starts_with(b"#") {
                 continue;
             }
-            let rule = Rule { line: index + 1, pattern: pattern.into() };
-            warnings.extend(doubt(pattern).map(|text| Warning { line: rule.line, text }));
+            let rule = IgnoreRule { line: index + 1, pattern: pattern.into() };
+            warnings.extend(suspicious(pattern).map(|text| IgnoreWarning { line: rule.line, text }));
             rules.push(rule);
         }
         (IgnoreList { rules, by_key: false }, warnings)
@@ -64,13 +64,15 @@ impl IgnoreList {
     }
 
     /// The first rule that matches `bucket/key`, or the key where that is asked for.
-    pub fn matches(&self, source: &Location) -> Option<&Rule> {
+    pub fn matches(&self, source: &Location) -> Option<&IgnoreRule> {
         if self.rules.is_empty() {
             return None;
         }
         let name = source.to_bytes();
         let key = source.key.as_bytes();
-        self.rules.iter().find(|rule| wild(&rule.pattern, &name) || (self.by_key && wild(&rule.pattern, key)))
+        self.rules
+            .iter()
+            .find(|rule| matches_glob(&rule.pattern, &name) || (self.by_key && matches_glob(&rule.pattern, key)))
     }
 
     pub fn len(&self) -> usize {
@@ -82,7 +84,7 @@ impl IgnoreList {
     }
 }
 
-fn doubt(pattern: &[u8]) -> Option<String> {
+fn suspicious(pattern: &[u8]) -> Option<String> {
     let wildcard = pattern.iter().any(|b| matches!(b, b'*' | b'?'));
     let shown = Key::new(pattern.to_vec());
     if !wildcard && matches!(pattern.last(), Some(b'/' | b'_')) {
@@ -102,11 +104,11 @@ fn doubt(pattern: &[u8]) -> Option<String> {
 
 /// Whether a pattern of the same language matches a whole name.
 pub fn glob(pattern: &str, name: &[u8]) -> bool {
-    wild(pattern.as_bytes(), name)
+    matches_glob(pattern.as_bytes(), name)
 }
 
 /// Greedy, with one way back (to the last `*`): no pattern costs more than its length times the name's.
-fn wild(pattern: &[u8], name: &[u8]) -> bool {
+fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     while n < name.len() {
@@ -204,7 +206,7 @@ mod tests {
         assert!(list(&pattern).matches(&Location::new("b", "a".repeat(4000).as_str())).is_none());
     }
 
-    /// The definition, exponential: what [`wild`] must agree with.
+    /// The definition, exponential: what [`matches_glob`] must agree with.
     fn slow(p: &[char], n: &[char]) -> bool {
         match p.split_first() {
             None => n.is_empty(),
@@ -218,7 +220,7 @@ mod tests {
         #[test]
         fn matching_is_what_the_definition_says(pattern in "[ab/é*?]{0,8}", name in "[ab/é]{0,10}") {
             let chars = |t: &str| t.chars().collect::<Vec<_>>();
-            prop_assert_eq!(wild(pattern.as_bytes(), name.as_bytes()), slow(&chars(&pattern), &chars(&name)));
+            prop_assert_eq!(matches_glob(pattern.as_bytes(), name.as_bytes()), slow(&chars(&pattern), &chars(&name)));
         }
 
         #[test]

@@ -6,15 +6,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Router;
 
 #[derive(Clone, Debug)]
-pub struct Routes(Arc<RwLock<Arc<Router>>>);
+pub struct LiveRoutes(Arc<RwLock<Arc<Router>>>);
 
-impl Routes {
-    pub fn new(router: Router) -> Routes {
-        Routes(Arc::new(RwLock::new(Arc::new(router))))
+impl LiveRoutes {
+    pub fn new(router: Router) -> LiveRoutes {
+        LiveRoutes(Arc::new(RwLock::new(Arc::new(router))))
     }
 
     /// One decision and what follows from it are made by one of these.
-    pub fn now(&self) -> Arc<Router> {
+    pub fn current(&self) -> Arc<Router> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

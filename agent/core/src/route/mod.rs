@@ -12,10 +12,10 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::object::{Key, Location};
+use crate::model::{Key, Location};
 
-pub use ignore::{IgnoreList, Rule, Warning, glob};
-pub use live::Routes;
+pub use ignore::{IgnoreList, IgnoreRule, IgnoreWarning, glob};
+pub use live::LiveRoutes;
 
 /// One line of the allow-list. Prefixes are bytes; one that is neither empty nor ends in `/` gets a `/` by
 /// [`Router::new`]: `sp` means `sp/…` and never `sp2/…`.
@@ -50,14 +50,14 @@ impl Route {
         [self.prefix.as_bytes(), rest].concat()
     }
 
-    fn leads(&self, source: &Location, destination: &Location) -> bool {
+    fn maps_to(&self, source: &Location, destination: &Location) -> bool {
         self.covers(source)
             && self.bucket == destination.bucket
             && self.map(source.key.as_bytes()) == destination.key.as_bytes()
     }
 
     /// Where a more special route takes keys out of this one: the part of the image that this one never yields.
-    fn hole(&self, other: &Route) -> Option<Vec<u8>> {
+    fn carved_out(&self, other: &Route) -> Option<Vec<u8>> {
         let (ours, theirs) = (self.source_prefix.as_bytes(), other.source_prefix.as_bytes());
         let special =
             self.source_bucket == other.source_bucket && theirs.len() > ours.len() && theirs.starts_with(ours);
@@ -74,31 +74,31 @@ impl fmt::Display for Route {
 
 /// What becomes of one source object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    Go {
+pub enum RouteDecision {
+    Copy {
         destination: Location,
         /// See [`Route::storage_class`].
         storage_class: Option<Arc<str>>,
     },
     /// Left out by this rule of the ignore list: Skipped.
     Ignored {
-        rule: Rule,
+        rule: IgnoreRule,
         /// Where it would have gone.
         destination: Location,
     },
     /// Outside the allow-list, or sent to a place outside it: parked, with this reason.
     NotRouted(NotRouted),
     /// Only the bucket pairs could allow it, and they could not be read so far: kept until they are.
-    Waits,
+    Pending,
 }
 
 /// What is known of the predecessors' bucket pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pairs {
+pub enum BucketPairs {
     /// These. None, where the settings name no list.
     Known(Vec<Route>),
     /// The settings name a list that could not be read so far.
-    Unread,
+    Unavailable,
     /// This machine may not read the list, as the predecessors' worker could not: a jobsender's message is followed, if its
     /// destination's key ends in the source's, as every pair would have made it.
     Denied,
@@ -135,7 +135,7 @@ pub struct Router {
     /// The longest source prefix first: the most special route decides.
     routes: Vec<Route>,
     /// Taken only where a message asks for just what one of them yields.
-    pairs: Pairs,
+    pairs: BucketPairs,
     ignore: IgnoreList,
 }
 
@@ -144,7 +144,7 @@ impl Router {
     /// prefix), less the cones that more special routes of the same bucket and prefix take out: so `photos/ → d/` and
     /// `photos/raw/ → d/` with another storage class go together, and `photos/ → d/` and `docs/ → d/` do not.
     pub fn new(routes: Vec<Route>, ignore: IgnoreList) -> Result<Router, RouteError> {
-        let mut routes: Vec<Route> = routes.into_iter().map(normal).collect();
+        let mut routes: Vec<Route> = routes.into_iter().map(normalized).collect();
         routes.sort_by_key(|route| std::cmp::Reverse(route.source_prefix.as_bytes().len()));
         if let (Some(any), true) = (routes.iter().find(|r| r.source_bucket.is_none()), routes.len() > 1) {
             return Err(RouteError::AnyBucketAmongOthers(Box::new(any.clone())));
@@ -159,7 +159,7 @@ impl Router {
                 }
             }
         }
-        Ok(Router { routes, pairs: Pairs::Known(Vec::new()), ignore })
+        Ok(Router { routes, pairs: BucketPairs::Known(Vec::new()), ignore })
     }
 
     #[must_use]
@@ -170,11 +170,11 @@ impl Router {
     /// Beside the routes, for the predecessors' messages, which name their destination: what one of these pairs yields is
     /// taken, and nothing else. One source may have several pairs. Two sources with a common destination are
     /// [`Router::merged`].
-    pub fn with_pairs(self, pairs: Pairs) -> Router {
+    pub fn with_pairs(self, pairs: BucketPairs) -> Router {
         // Their jobsender listed by the prefix as it stands: `2024-` takes `2024-01/a`.
-        let whole = |pair: Route| Route { prefix: complete(pair.prefix.clone()), ..pair };
+        let whole = |pair: Route| Route { prefix: with_slash(pair.prefix.clone()), ..pair };
         let pairs = match pairs {
-            Pairs::Known(pairs) => Pairs::Known(pairs.into_iter().map(whole).collect()),
+            BucketPairs::Known(pairs) => BucketPairs::Known(pairs.into_iter().map(whole).collect()),
             other => other,
         };
         Router { pairs, ..self }
@@ -193,27 +193,27 @@ impl Router {
     /// Decides for one source object. `wanted` is the message's own destination (a jobsender's), which is taken only where
     /// it equals what a route yields, or lies in the bucket and prefix of a route that takes this source, outside the
     /// images of all routes that do not: a message cannot choose a destination outside its routes.
-    pub fn decide(&self, source: &Location, wanted: Option<&Location>) -> Decision {
+    pub fn decide(&self, source: &Location, wanted: Option<&Location>) -> RouteDecision {
         let Some(wanted) = wanted else { return self.by_routes(source, None) };
-        if let Some(pair) = self.pairs().iter().find(|pair| pair.leads(source, wanted)) {
-            return self.ignored(source, wanted.clone()).unwrap_or_else(|| pair.go(wanted.clone()));
+        if let Some(pair) = self.pairs().iter().find(|pair| pair.maps_to(source, wanted)) {
+            return self.ignored(source, wanted.clone()).unwrap_or_else(|| pair.copy_to(wanted.clone()));
         }
         match (self.by_routes(source, Some(wanted)), &self.pairs) {
-            (Decision::NotRouted(_), Pairs::Unread) => Decision::Waits,
-            (Decision::NotRouted(_), Pairs::Denied) if is_a_jobsenders(source, wanted) => {
-                let go = || Decision::Go { destination: wanted.clone(), storage_class: None };
+            (RouteDecision::NotRouted(_), BucketPairs::Unavailable) => RouteDecision::Pending,
+            (RouteDecision::NotRouted(_), BucketPairs::Denied) if is_from_jobsender(source, wanted) => {
+                let go = || RouteDecision::Copy { destination: wanted.clone(), storage_class: None };
                 self.ignored(source, wanted.clone()).unwrap_or_else(go)
             }
             (decision, _) => decision,
         }
     }
 
-    fn by_routes(&self, source: &Location, wanted: Option<&Location>) -> Decision {
+    fn by_routes(&self, source: &Location, wanted: Option<&Location>) -> RouteDecision {
         let mut covering = self.routes.iter().filter(|route| route.covers(source)).peekable();
         let Some(&first) = covering.peek() else {
             let known = self.routes.iter().any(|r| r.source_bucket.as_ref() == Some(&source.bucket));
             let bucket = source.bucket.clone();
-            return Decision::NotRouted(if known { NotRouted::Prefix(bucket) } else { NotRouted::Bucket(bucket) });
+            return RouteDecision::NotRouted(if known { NotRouted::Prefix(bucket) } else { NotRouted::Bucket(bucket) });
         };
         let key = first.map(source.key.as_bytes());
         let mapped = || Location::new(first.bucket.clone(), Key::new(key.clone()));
@@ -222,15 +222,15 @@ impl Router {
         }
         let Some(wanted) = wanted.filter(|w| *w.bucket != *first.bucket || w.key.as_bytes() != key) else {
             if key.is_empty() {
-                return Decision::NotRouted(NotRouted::EmptyKey);
+                return RouteDecision::NotRouted(NotRouted::EmptyKey);
             }
-            return first.go(mapped());
+            return first.copy_to(mapped());
         };
-        let foreign = self.routes.iter().any(|route| !route.covers(source) && self.yields(route, wanted));
-        let host = covering.find(|r| r.bucket == wanted.bucket && begins(wanted.key.as_bytes(), r.prefix.as_bytes()));
+        let foreign = self.routes.iter().any(|route| !route.covers(source) && self.is_overridden(route, wanted));
+        let host = covering.find(|r| r.bucket == wanted.bucket && is_below(wanted.key.as_bytes(), r.prefix.as_bytes()));
         match host {
-            Some(host) if !foreign => host.go(wanted.clone()),
-            _ => Decision::NotRouted(NotRouted::Destination(wanted.clone())),
+            Some(host) if !foreign => host.copy_to(wanted.clone()),
+            _ => RouteDecision::NotRouted(NotRouted::Destination(wanted.clone())),
         }
     }
 
@@ -240,11 +240,11 @@ impl Router {
     /// that could not read them, or has older ones, names the same record.
     pub fn is_first(&self, source: &Location, destination: &Location) -> bool {
         let mut taking = self.routes.iter().chain(self.pairs()).filter(|route| route.covers(source));
-        taking.next().is_some_and(|route| route.leads(source, destination))
+        taking.next().is_some_and(|route| route.maps_to(source, destination))
     }
 
-    fn ignored(&self, source: &Location, destination: Location) -> Option<Decision> {
-        self.ignore.matches(source).map(|rule| Decision::Ignored { rule: rule.clone(), destination })
+    fn ignored(&self, source: &Location, destination: Location) -> Option<RouteDecision> {
+        self.ignore.matches(source).map(|rule| RouteDecision::Ignored { rule: rule.clone(), destination })
     }
 
     /// The source object that is copied to this place, where there is exactly one: not with a route for any bucket.
@@ -255,7 +255,7 @@ impl Router {
             let key = if route.strip_prefix { [route.source_prefix.as_bytes(), rest].concat() } else { rest.to_vec() };
             let source = Location { bucket, key: Key::new(key) };
             let decision = self.decide(&source, Some(destination));
-            matches!(decision, Decision::Go { destination: to, .. } if to == *destination).then_some(source)
+            matches!(decision, RouteDecision::Copy { destination: to, .. } if to == *destination).then_some(source)
         })
     }
 
@@ -265,21 +265,21 @@ impl Router {
     }
 
     /// Whether jobs wait for bucket pairs, or are followed without: `None` where the pairs are known.
-    pub fn without_pairs(&self) -> Option<&Pairs> {
-        (!matches!(self.pairs, Pairs::Known(_))).then_some(&self.pairs)
+    pub fn without_pairs(&self) -> Option<&BucketPairs> {
+        (!matches!(self.pairs, BucketPairs::Known(_))).then_some(&self.pairs)
     }
 
     /// See [`Router::with_pairs`]. Empty also while they are not known.
     pub fn pairs(&self) -> &[Route] {
         match &self.pairs {
-            Pairs::Known(pairs) => pairs,
-            Pairs::Unread | Pairs::Denied => &[],
+            BucketPairs::Known(pairs) => pairs,
+            BucketPairs::Unavailable | BucketPairs::Denied => &[],
         }
     }
 
     /// Routes whose destination is a source again, so that one object would be copied for ever, if both sides are the
     /// same service. Only the caller knows whether they are.
-    pub fn circles(&self) -> impl Iterator<Item = (&Route, &Route)> {
+    pub fn copy_loops(&self) -> impl Iterator<Item = (&Route, &Route)> {
         let meets = |a: &Route, b: &Route| {
             let image = a.image();
             let taken = b.source_prefix.as_bytes();
@@ -290,39 +290,39 @@ impl Router {
         all().flat_map(move |a| all().filter(move |b| meets(a, b)).map(move |b| (a, b)))
     }
 
-    fn yields(&self, route: &Route, place: &Location) -> bool {
+    fn is_overridden(&self, route: &Route, place: &Location) -> bool {
         let key = place.key.as_bytes();
         route.bucket == place.bucket
             && key.starts_with(&route.image())
-            && !self.routes.iter().filter_map(|other| route.hole(other)).any(|hole| key.starts_with(&hole))
+            && !self.routes.iter().filter_map(|other| route.carved_out(other)).any(|hole| key.starts_with(&hole))
     }
 }
 
 impl Route {
-    fn go(&self, destination: Location) -> Decision {
-        Decision::Go { destination, storage_class: self.storage_class.clone() }
+    fn copy_to(&self, destination: Location) -> RouteDecision {
+        RouteDecision::Copy { destination, storage_class: self.storage_class.clone() }
     }
 }
 
 /// Whether a message is one that the predecessors' jobsender could have sent: to another place, under the source's own key,
 /// whatever stands before it.
-fn is_a_jobsenders(source: &Location, wanted: &Location) -> bool {
+fn is_from_jobsender(source: &Location, wanted: &Location) -> bool {
     source != wanted && !wanted.bucket.is_empty() && wanted.key.as_bytes().ends_with(source.key.as_bytes())
 }
 
 /// Strictly more than the prefix: the prefix itself is not an object under it, but where it is empty.
-fn begins(key: &[u8], prefix: &[u8]) -> bool {
+fn is_below(key: &[u8], prefix: &[u8]) -> bool {
     key.len() > prefix.len() && key.starts_with(prefix)
 }
 
-fn normal(mut route: Route) -> Route {
-    route.source_prefix = complete(route.source_prefix);
-    route.prefix = complete(route.prefix);
+fn normalized(mut route: Route) -> Route {
+    route.source_prefix = with_slash(route.source_prefix);
+    route.prefix = with_slash(route.prefix);
     route
 }
 
 /// `sp` is `sp/`; empty stays empty.
-fn complete(prefix: Key) -> Key {
+fn with_slash(prefix: Key) -> Key {
     match prefix.as_bytes().last() {
         None | Some(b'/') => prefix,
         Some(_) => Key::new([prefix.as_bytes(), b"/"].concat()),
@@ -340,5 +340,5 @@ fn overlap(a: &Route, b: &Route, all: &[Route]) -> bool {
     } else {
         return false;
     };
-    a.bucket == b.bucket && !all.iter().filter_map(|other| outer.hole(other)).any(|hole| deep.starts_with(&hole))
+    a.bucket == b.bucket && !all.iter().filter_map(|other| outer.carved_out(other)).any(|hole| deep.starts_with(&hole))
 }

@@ -33,9 +33,9 @@ fn sent(router: &Router, from: &str) -> Option<String> {
     goes(router.decide(&place(from), None))
 }
 
-fn goes(decision: Decision) -> Option<String> {
+fn goes(decision: RouteDecision) -> Option<String> {
     match decision {
-        Decision::Go { destination, .. } => Some(destination.to_string()),
+        RouteDecision::Copy { destination, .. } => Some(destination.to_string()),
         _ => None,
     }
 }
@@ -51,7 +51,7 @@ fn the_destination_key_is_prefix_and_source_key_byte_for_byte() {
 #[test]
 fn bucket_pairs_are_taken_where_a_message_asks_for_just_what_they_yield() {
     let router = new(&[route("*", "default")]).unwrap();
-    let router = router.with_pairs(Pairs::Known(vec![route("s/p", "d/x"), route("s/p", "e")]));
+    let router = router.with_pairs(BucketPairs::Known(vec![route("s/p", "d/x"), route("s/p", "e")]));
     assert_eq!(sent(&router, "s/p/k").as_deref(), Some("default/p/k"), "an event goes where events go");
     let to = |wanted: &str| goes(router.decide(&place("s/p/k"), Some(&place(wanted))));
     for wanted in ["d/x/p/k", "e/p/k", "default/p/k"] {
@@ -66,7 +66,7 @@ fn bucket_pairs_are_taken_where_a_message_asks_for_just_what_they_yield() {
 #[test]
 fn fault_c8_pairs_that_lead_into_one_place_are_served_and_named() {
     let pairs = vec![route("photos", "dst"), route("second", "dst"), route("photos", "other")];
-    let router = new(&[]).unwrap().with_pairs(Pairs::Known(pairs));
+    let router = new(&[]).unwrap().with_pairs(BucketPairs::Known(pairs));
     let merged: Vec<_> = router.merged().map(|(a, b)| (a.to_string(), b.to_string())).collect();
     assert_eq!(merged, [("photos/ → dst/".to_owned(), "second/ → dst/".to_owned())]);
     for source in ["photos", "second"] {
@@ -77,24 +77,24 @@ fn fault_c8_pairs_that_lead_into_one_place_are_served_and_named() {
 
 #[test]
 fn jobs_wait_for_pairs_that_could_not_be_read_and_events_do_not() {
-    let router = new(&[route("s", "default")]).unwrap().with_pairs(Pairs::Unread);
-    assert_eq!(router.decide(&place("s/k"), Some(&place("d/k"))), Decision::Waits);
+    let router = new(&[route("s", "default")]).unwrap().with_pairs(BucketPairs::Unavailable);
+    assert_eq!(router.decide(&place("s/k"), Some(&place("d/k"))), RouteDecision::Pending);
     assert_eq!(goes(router.decide(&place("s/k"), Some(&place("default/k")))).as_deref(), Some("default/k"));
     assert_eq!(sent(&router, "s/k").as_deref(), Some("default/k"));
-    assert!(matches!(router.decide(&place("t/k"), None), Decision::NotRouted(_)), "an event that no route takes");
+    assert!(matches!(router.decide(&place("t/k"), None), RouteDecision::NotRouted(_)), "an event that no route takes");
 }
 
 #[test]
 fn a_jobsenders_destination_is_followed_only_under_the_sources_own_key() {
     let (list, _) = IgnoreList::parse(b"s/private/*");
-    let router = new(&[route("t", "default")]).unwrap().with_ignore_list(list).with_pairs(Pairs::Denied);
+    let router = new(&[route("t", "default")]).unwrap().with_ignore_list(list).with_pairs(BucketPairs::Denied);
     let to = |source: &str, wanted: &str| router.decide(&place(source), Some(&place(wanted)));
     assert_eq!(goes(to("s/a/k", "d/x/a/k")).as_deref(), Some("d/x/a/k"));
     assert_eq!(goes(to("s/a/k", "d/a/k")).as_deref(), Some("d/a/k"));
     for other in ["d/x/victim", "d/a", "s/a/k"] {
-        assert!(matches!(to("s/a/k", other), Decision::NotRouted(_)), "{other}");
+        assert!(matches!(to("s/a/k", other), RouteDecision::NotRouted(_)), "{other}");
     }
-    assert!(matches!(to("s/private/k", "d/private/k"), Decision::Ignored { .. }));
+    assert!(matches!(to("s/private/k", "d/private/k"), RouteDecision::Ignored { .. }));
 }
 
 #[test]
@@ -103,16 +103,20 @@ fn a_source_prefix_without_a_slash_is_a_folder() {
     assert_eq!(sent(&router, "s/sp/a").as_deref(), Some("d/sp/a"));
     assert_eq!(sent(&router, "t/sp/a").as_deref(), Some("e/x/a"));
     for other in ["s/sp2/a", "s/sp", "s/a"] {
-        assert_eq!(router.decide(&place(other), None), Decision::NotRouted(NotRouted::Prefix("s".into())), "{other}");
+        assert_eq!(
+            router.decide(&place(other), None),
+            RouteDecision::NotRouted(NotRouted::Prefix("s".into())),
+            "{other}"
+        );
     }
-    assert_eq!(router.decide(&place("u/sp/a"), None), Decision::NotRouted(NotRouted::Bucket("u".into())));
+    assert_eq!(router.decide(&place("u/sp/a"), None), RouteDecision::NotRouted(NotRouted::Bucket("u".into())));
 }
 
 #[test]
 fn a_key_that_would_be_empty_is_not_routed() {
     let router = new(&[stripped("s/sp", "d")]).unwrap();
-    assert_eq!(router.decide(&place("s/sp/"), None), Decision::NotRouted(NotRouted::EmptyKey));
-    assert_eq!(router.decide(&place("s/sp/"), Some(&place("d/"))), Decision::NotRouted(NotRouted::EmptyKey));
+    assert_eq!(router.decide(&place("s/sp/"), None), RouteDecision::NotRouted(NotRouted::EmptyKey));
+    assert_eq!(router.decide(&place("s/sp/"), Some(&place("d/"))), RouteDecision::NotRouted(NotRouted::EmptyKey));
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn the_most_special_route_decides() {
     let cold = Route { storage_class: Some("COLDLINE".into()), ..route("s/raw", "d") };
     let router = new(&[route("s", "d"), cold]).unwrap();
     let class = |key: &str| match router.decide(&place(key), None) {
-        Decision::Go { storage_class, .. } => storage_class,
+        RouteDecision::Copy { storage_class, .. } => storage_class,
         other => panic!("{other:?}"),
     };
     assert_eq!((class("s/raw/x").as_deref(), class("s/x")), (Some("COLDLINE"), None));
@@ -138,13 +142,13 @@ fn one_destination_of_a_source_is_its_first_whatever_the_pairs() {
     let events = new(&[route("*", "default")]).unwrap();
     assert_eq!(firsts(&events, "s/p/k"), ["default/p/k"]);
     assert_eq!(
-        firsts(&events.with_pairs(Pairs::Known(pairs.clone())), "s/p/k"),
+        firsts(&events.with_pairs(BucketPairs::Known(pairs.clone())), "s/p/k"),
         ["default/p/k"],
         "with the pairs as without"
     );
-    let alone = new(&[route("other", "default")]).unwrap().with_pairs(Pairs::Known(pairs.clone()));
+    let alone = new(&[route("other", "default")]).unwrap().with_pairs(BucketPairs::Known(pairs.clone()));
     assert_eq!(firsts(&alone, "s/p/k"), ["d/x/p/k"], "the first pair, where no route takes the source");
-    let turned = new(&[]).unwrap().with_pairs(Pairs::Known(pairs.into_iter().rev().collect()));
+    let turned = new(&[]).unwrap().with_pairs(BucketPairs::Known(pairs.into_iter().rev().collect()));
     assert_eq!(firsts(&turned, "s/p/k"), ["e/p/k"]);
     assert!(firsts(&turned, "t/p/k").is_empty());
 }
@@ -172,7 +176,7 @@ fn a_place_that_a_special_route_vacates_may_be_anothers() {
     assert_eq!(sent(&router, "a/x/k").as_deref(), Some("e/x/k"));
     // What b yields cannot be reached by a message about a, though it lies under a's destination.
     let to = place("d/x/k");
-    assert_eq!(router.decide(&place("a/k"), Some(&to)), Decision::NotRouted(NotRouted::Destination(to)));
+    assert_eq!(router.decide(&place("a/k"), Some(&to)), RouteDecision::NotRouted(NotRouted::Destination(to)));
 }
 
 #[test]
@@ -200,17 +204,17 @@ fn an_ignored_object_says_which_rule() {
     let (ignore, _) = IgnoreList::parse(b"# x\ns/tmp/*");
     let router = Router::new(vec![route("s", "d")], ignore).unwrap();
     assert!(
-        matches!(router.decide(&place("s/tmp/a"), None), Decision::Ignored { rule, destination } if rule.line == 2 && destination == place("d/tmp/a"))
+        matches!(router.decide(&place("s/tmp/a"), None), RouteDecision::Ignored { rule, destination } if rule.line == 2 && destination == place("d/tmp/a"))
     );
-    assert!(matches!(router.decide(&place("u/tmp/a"), None), Decision::NotRouted(_)));
+    assert!(matches!(router.decide(&place("u/tmp/a"), None), RouteDecision::NotRouted(_)));
 }
 
 #[test]
 fn a_route_into_its_own_source_is_seen() {
-    assert_eq!(new(&[route("s", "s/copy")]).unwrap().circles().count(), 1);
-    assert_eq!(new(&[route("s/in", "s/out")]).unwrap().circles().count(), 0);
-    assert_eq!(new(&[route("a", "b"), route("b", "a")]).unwrap().circles().count(), 2);
-    assert_eq!(new(&[route("*", "d")]).unwrap().circles().count(), 1);
+    assert_eq!(new(&[route("s", "s/copy")]).unwrap().copy_loops().count(), 1);
+    assert_eq!(new(&[route("s/in", "s/out")]).unwrap().copy_loops().count(), 0);
+    assert_eq!(new(&[route("a", "b"), route("b", "a")]).unwrap().copy_loops().count(), 2);
+    assert_eq!(new(&[route("*", "d")]).unwrap().copy_loops().count(), 1);
 }
 
 fn any_route() -> impl Strategy<Value = Route> {
@@ -244,7 +248,7 @@ proptest! {
             let top = if image_a.len() > image_b.len() { image_a } else { image_b };
             let alone = |r: &Route| Router::new(vec![r.clone()], IgnoreList::default()).unwrap();
             let place = Location::new(a.bucket.clone(), Key::new(top));
-            prop_assert!(alone(&a).yields(&a, &place) && alone(&b).yields(&b, &place));
+            prop_assert!(alone(&a).is_overridden(&a, &place) && alone(&b).is_overridden(&b, &place));
         }
     }
 
@@ -256,7 +260,7 @@ proptest! {
         let source = Location::new(route.source_bucket.clone().unwrap(),
                                    Key::new([route.source_prefix.as_bytes(), &key].concat()));
         for wanted in [None, Some(Location::new(route.bucket.clone(), wanted.as_str()))] {
-            if let Decision::Go { destination, .. } = router.decide(&source, wanted.as_ref()) {
+            if let RouteDecision::Copy { destination, .. } = router.decide(&source, wanted.as_ref()) {
                 prop_assert_eq!(&destination.bucket, &route.bucket);
                 prop_assert!(destination.key.as_bytes().starts_with(route.prefix.as_bytes()));
                 if wanted.is_none() {

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::Provenance;
-use crate::object::{Key, Location, SourceIdentity, Token};
+use crate::model::{Key, Location, SourceIdentity, Token};
 
 /// Names without the service's own prefix (`x-amz-meta-`, `x-goog-meta-`).
 const SOURCE: &str = "skyferry-source";

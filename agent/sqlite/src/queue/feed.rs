@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{EmbeddedQueue, insert};
+use super::{SqliteQueue, insert};
 use skyferry_core::queue::QueueError;
 
 const WRITE: &str = "INSERT INTO notes (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2";
@@ -15,21 +15,21 @@ const UNBURY: &str = "DELETE FROM dead_letters WHERE queue = ?1";
 
 /// A message of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fed {
+pub struct ListedMessage {
     pub body: String,
     /// Something is at the destination already: the message counts as received before, so that its job looks first.
     pub seen: bool,
 }
 
 /// Something to remember beside the messages; without a value, to forget.
-pub type Note = (&'static str, Option<Vec<u8>>);
+pub type NoteUpdate = (&'static str, Option<Vec<u8>>);
 
-impl EmbeddedQueue {
+impl SqliteQueue {
     /// Sends these and writes the notes, both or neither.
-    pub async fn feed(&self, messages: Vec<Fed>, notes: Vec<Note>) -> Result<(), QueueError> {
+    pub async fn feed(&self, messages: Vec<ListedMessage>, notes: Vec<NoteUpdate>) -> Result<(), QueueError> {
         let queue = self.id;
         self.run("SendMessage", move |db| {
-            for Fed { body, seen } in &messages {
+            for ListedMessage { body, seen } in &messages {
                 insert(db, queue, body, Duration::ZERO, u32::from(*seen))?;
             }
             for (name, value) in &notes {
@@ -48,7 +48,7 @@ impl EmbeddedQueue {
     }
 
     /// How many messages wait, if each of them has come back so often and none is being worked on.
-    pub async fn stuck(&self, receives: u32) -> Result<Option<u64>, QueueError> {
+    pub async fn count_stuck(&self, receives: u32) -> Result<Option<u64>, QueueError> {
         let queue = self.id;
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let rows = self.run("GetQueueAttributes", move |db| db.rows(STUCK, (queue,), read)).await?;
@@ -57,14 +57,14 @@ impl EmbeddedQueue {
     }
 
     /// Forgets the messages and what was given up; the ledger stays.
-    pub async fn empty(&self) -> Result<(), QueueError> {
+    pub async fn clear(&self) -> Result<(), QueueError> {
         let queue = self.id;
         self.run("PurgeQueue", move |db| db.execute(EMPTY, (queue,)).map(|_| ())).await?;
-        self.forget_dead_letters().await
+        self.clear_dead_letters().await
     }
 
     /// Of earlier runs: each run tells its own.
-    pub async fn forget_dead_letters(&self) -> Result<(), QueueError> {
+    pub async fn clear_dead_letters(&self) -> Result<(), QueueError> {
         let queue = self.id;
         self.run("PurgeDeadLetters", move |db| db.execute(UNBURY, (queue,)).map(|_| ())).await
     }
@@ -73,28 +73,28 @@ impl EmbeddedQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Embedded;
+    use crate::SqliteFile;
     use skyferry_core::queue::{Queue, QueueTraits};
 
-    async fn queue(file: &Embedded) -> EmbeddedQueue {
+    async fn queue(file: &SqliteFile) -> SqliteQueue {
         let second = Duration::from_secs(1);
         let traits = QueueTraits { visibility: second, retention: second, max_receives: None, dead_letters: None };
         file.queue("q", traits).await.expect("a queue")
     }
 
-    fn fed(body: &str, seen: bool) -> Fed {
-        Fed { body: body.into(), seen }
+    fn fed(body: &str, seen: bool) -> ListedMessage {
+        ListedMessage { body: body.into(), seen }
     }
 
     #[tokio::test]
     async fn messages_and_notes_outlive_the_process_together() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("state");
-        let file = Embedded::open(&path).expect("opened");
+        let file = SqliteFile::open(&path).expect("opened");
         let notes = vec![("position", Some(b"k\xff".to_vec()))];
         queue(&file).await.feed(vec![fed("a", false), fed("b", true)], notes).await.expect("fed");
         drop(file);
-        let file = Embedded::open(&path).expect("opened again");
+        let file = SqliteFile::open(&path).expect("opened again");
         let queue = queue(&file).await;
         assert_eq!(queue.note("position").await.expect("read").as_deref(), Some(&b"k\xff"[..]));
         let messages = queue.receive(10, Duration::ZERO).await.expect("received");
@@ -102,22 +102,22 @@ mod tests {
         assert_eq!(seen, [("a", 1), ("b", 2)], "what was seen counts as received before");
         queue.feed(Vec::new(), vec![("position", None)]).await.expect("forgotten");
         assert_eq!(queue.note("position").await.expect("read"), None);
-        queue.empty().await.expect("emptied");
+        queue.clear().await.expect("emptied");
         assert!(queue.depth().await.expect("asked").is_empty());
     }
 
     #[tokio::test]
     async fn a_queue_is_stuck_when_all_that_waits_has_come_back_too_often() {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = Embedded::open(&dir.path().join("state")).expect("opened");
+        let file = SqliteFile::open(&dir.path().join("state")).expect("opened");
         let queue = queue(&file).await;
-        assert_eq!(queue.stuck(2).await.expect("asked"), None, "nothing waits");
+        assert_eq!(queue.count_stuck(2).await.expect("asked"), None, "nothing waits");
         queue.feed(vec![fed("a", false)], Vec::new()).await.expect("fed");
         for expected in [None, Some(1)] {
             let message = queue.receive(1, Duration::ZERO).await.expect("received").remove(0);
-            assert_eq!(queue.stuck(1).await.expect("asked"), None, "it is being worked on");
+            assert_eq!(queue.count_stuck(1).await.expect("asked"), None, "it is being worked on");
             queue.release(&message.receipt, Duration::ZERO).await.expect("released");
-            assert_eq!(queue.stuck(2).await.expect("asked"), expected);
+            assert_eq!(queue.count_stuck(2).await.expect("asked"), expected);
         }
     }
 }

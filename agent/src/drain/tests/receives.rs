@@ -123,7 +123,7 @@ impl Queue for Far {
 fn drain(far: &Arc<Far>) -> Drain {
     let queue: Arc<dyn Queue> = far.clone();
     let (deleting, far) = (queue.clone(), far.clone());
-    let work: Work = Arc::new(move |message, lease, _, _| {
+    let work: JobRunner = Arc::new(move |message, lease, _, _| {
         let (queue, far) = (deleting.clone(), far.clone());
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -132,8 +132,8 @@ fn drain(far: &Arc<Far>) -> Drain {
             queue.delete(&message.receipt).await.expect("deleted");
         })
     });
-    let pace = Arc::new(Pace::new(64 << 20, 0).with_objects(SLOTS));
-    Drain::new(queue, pace, Arc::default(), Rest::default(), Arc::default(), work)
+    let limiter = Arc::new(Limiter::new(64 << 20, 0).with_objects(SLOTS));
+    Drain::new(queue, limiter, Arc::default(), PauseWatch::default(), Arc::default(), work)
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +150,7 @@ async fn a_far_queue_is_received_from_many_times_at_once_and_never_for_more_than
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_asked_by_one_long_poll_at_a_time_until_there_is_something_again() {
     let (far, shutdown) = (Far::with(0), Shutdown::default());
-    let running = tokio::spawn(drain(&far).run(Until::Stopped, shutdown.clone()));
+    let running = tokio::spawn(drain(&far).run(DrainUntil::Stopped, shutdown.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     let before = far.see(|seen| seen.receives);
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -160,6 +160,6 @@ async fn an_empty_queue_is_asked_by_one_long_poll_at_a_time_until_there_is_somet
     tokio::time::sleep(Duration::from_secs(25)).await;
     let seen = far.see(|seen| seen.clone());
     assert!(seen.deleted == 200 && seen.most_at_once > 1, "{seen:?}");
-    shutdown.request(Reason::Terminate);
+    shutdown.request(ShutdownReason::Terminate);
     running.await.expect("no panic");
 }

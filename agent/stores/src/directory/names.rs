@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use skyferry_core::object::Key;
+use skyferry_core::model::Key;
 
 /// The directory of temporary files, open uploads and what is kept beside the files; never listed, never a key's.
 pub(super) const OWN: &str = ".skyferry";

@@ -18,14 +18,14 @@ use nix::sys::stat::fstatat;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 
-use super::beside::Beside;
-use super::place::{Place, Res, Trouble, make_dir, open_file, sync_dir};
+use super::root::{DirectoryRoot, DiskError, DiskResult, make_dir, open_file, sync_dir};
+use super::sidecar::Sidecar;
 use super::write::{LITTER, body, names, publish};
 use super::{Call, blocking};
-use skyferry_core::digest::{Digests, Stored, Sum};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key, UploadId};
-use skyferry_core::store::{Attributes, FinishedPart, OpenUpload, Part, Payload, Published, Result};
+use skyferry_core::digest::{Checksum, Digests, StoredDigests};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key, UploadId};
+use skyferry_core::store::{CompletedPart, OpenUpload, Payload, Result, StoredPart, WriteAttributes, WriteResult};
 
 const UPLOADS: &str = "uploads";
 const ABOUT: &str = "about";
@@ -37,7 +37,7 @@ struct About {
     key: Vec<u8>,
     initiated: i64,
     size: u64,
-    beside: Beside,
+    sidecar: Sidecar,
 }
 
 /// A part whose bytes are safe.
@@ -53,7 +53,7 @@ struct Recorded {
 
 /// What this process knows of its open uploads.
 #[derive(Default)]
-pub(super) struct Uploads(Mutex<HashMap<UploadId, Arc<Active>>>);
+pub(super) struct UploadTable(Mutex<HashMap<UploadId, Arc<Active>>>);
 
 #[derive(Default)]
 struct Active {
@@ -69,7 +69,7 @@ struct Slots {
     used: HashSet<u32>,
 }
 
-impl Uploads {
+impl UploadTable {
     fn of(&self, id: &UploadId) -> Arc<Active> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone()
     }
@@ -105,16 +105,16 @@ struct Open {
     about: About,
 }
 
-fn gone() -> Trouble {
-    Trouble::new(Kind::UploadGone, "no such upload")
+fn upload_gone_error() -> DiskError {
+    DiskError::new(ErrorKind::UploadGone, "no such upload")
 }
 
 /// A missing file means that the upload has ended meanwhile.
-fn or_gone<T>(result: nix::Result<T>) -> Res<T> {
-    result.map_err(|errno| if errno == Errno::ENOENT { gone() } else { errno.into() })
+fn or_gone<T>(result: nix::Result<T>) -> DiskResult<T> {
+    result.map_err(|errno| if errno == Errno::ENOENT { upload_gone_error() } else { errno.into() })
 }
 
-fn read_json<T: for<'a> Deserialize<'a>>(dir: &OwnedFd, name: &str) -> Res<Option<T>> {
+fn read_json<T: for<'a> Deserialize<'a>>(dir: &OwnedFd, name: &str) -> DiskResult<Option<T>> {
     let mut text = Vec::new();
     match open_file(dir, OsStr::new(name), OFlag::O_RDONLY) {
         Ok(mut file) => file.read_to_end(&mut text)?,
@@ -125,8 +125,8 @@ fn read_json<T: for<'a> Deserialize<'a>>(dir: &OwnedFd, name: &str) -> Res<Optio
 }
 
 /// Appears whole or not at all.
-fn write_json(dir: &OwnedFd, name: &str, value: &impl Serialize) -> Res<()> {
-    let text = serde_json::to_vec(value).map_err(|error| Trouble::new(Kind::Local, error.to_string()))?;
+fn write_json(dir: &OwnedFd, name: &str, value: &impl Serialize) -> DiskResult<()> {
+    let text = serde_json::to_vec(value).map_err(|error| DiskError::new(ErrorKind::Local, error.to_string()))?;
     let temp: OsString = format!("{name}.{:016x}", rand::random::<u64>()).into();
     let mut file = or_gone(open_file(dir, &temp, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL))?;
     file.write_all(&text)?;
@@ -136,11 +136,11 @@ fn write_json(dir: &OwnedFd, name: &str, value: &impl Serialize) -> Res<()> {
 
 impl Open {
     /// `None`: ended. One whose `data` has a second name was published, and only its removal is missing.
-    fn find(place: &Place, id: &UploadId, key: &Key) -> Res<Option<Open>> {
+    fn find(place: &DirectoryRoot, id: &UploadId, key: &Key) -> DiskResult<Option<Open>> {
         if id.0.len() != 32 || !id.0.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        let dir = match open_file(&place.own(UPLOADS)?, OsStr::new(&*id.0), OFlag::O_DIRECTORY) {
+        let dir = match open_file(&place.own_directory(UPLOADS)?, OsStr::new(&*id.0), OFlag::O_DIRECTORY) {
             Ok(dir) => OwnedFd::from(dir),
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(errno.into()),
@@ -150,23 +150,23 @@ impl Open {
         Ok(about.filter(|_| alone).map(|about| Open { dir, about }))
     }
 
-    fn record(&self, number: u32) -> Res<Option<Recorded>> {
+    fn record(&self, number: u32) -> DiskResult<Option<Recorded>> {
         read_json(&self.dir, &format!("p{number}"))
     }
 }
 
-pub(super) async fn begin(place: &Place, call: &Call, with: &Attributes) -> Result<UploadId> {
+pub(super) async fn begin(place: &DirectoryRoot, call: &Call, with: &WriteAttributes) -> Result<UploadId> {
     let (place, key) = (place.clone(), call.at.key.clone());
     let id = format!("{:032x}", rand::random::<u128>());
     let about = About {
         key: key.as_bytes().to_vec(),
         initiated: skyferry_core::ambient::epoch_ms() / 1000,
         size: with.size,
-        beside: Beside::of(with),
+        sidecar: Sidecar::of(with),
     };
     blocking(call, move || {
-        place.check_way(&names(&key)?)?;
-        let dir = make_dir(&place.own(UPLOADS)?, OsStr::new(&id))?;
+        place.check_parents(&names(&key)?)?;
+        let dir = make_dir(&place.own_directory(UPLOADS)?, OsStr::new(&id))?;
         open_file(&dir, OsStr::new(DATA), OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL)?;
         write_json(&dir, ABOUT, &about)?;
         sync_dir(&dir)?;
@@ -176,13 +176,13 @@ pub(super) async fn begin(place: &Place, call: &Call, with: &Attributes) -> Resu
 }
 
 pub(super) async fn part(
-    place: &Place,
-    uploads: &Uploads,
+    place: &DirectoryRoot,
+    uploads: &UploadTable,
     call: &Call,
     upload: &UploadId,
     number: u32,
     payload: Payload,
-) -> Result<Part> {
+) -> Result<StoredPart> {
     let (place, active, length) = (place.clone(), uploads.of(upload), payload.length());
     if number == 1 {
         // Before anything is waited for: the parts that were started after it shall find their places.
@@ -191,9 +191,9 @@ pub(super) async fn part(
     let gate = active.gate.clone().read_owned().await;
     let (id, key) = (upload.clone(), call.at.key.clone());
     let prepared = blocking(call, move || {
-        let open = Open::find(&place, &id, &key)?.ok_or_else(gone)?;
+        let open = Open::find(&place, &id, &key)?.ok_or_else(upload_gone_error)?;
         if number == 0 {
-            return Err(Trouble::new(Kind::Refused, "parts are counted from 1"));
+            return Err(DiskError::new(ErrorKind::Refused, "parts are counted from 1"));
         }
         let offset = active.offset(&open, number, length);
         let own = offset.is_none().then(|| format!("b{number}.{:016x}", rand::random::<u64>()));
@@ -204,7 +204,7 @@ pub(super) async fn part(
         Ok((open, file, own, offset.unwrap_or(0), gate))
     });
     let (open, file, own, offset, gate) = match prepared.await {
-        Err(error) if error.kind == Kind::UploadGone => {
+        Err(error) if error.kind == ErrorKind::UploadGone => {
             uploads.forget(upload);
             return Err(error);
         }
@@ -217,17 +217,21 @@ pub(super) async fn part(
         let record = Recorded { own, offset, size, crc32c, etag: etag.clone() };
         write_json(&open.dir, &format!("p{number}"), &record)?;
         drop(gate);
-        Ok(shown(number, &record))
+        Ok(to_stored_part(number, &record))
     })
     .await
 }
 
-fn shown(number: u32, record: &Recorded) -> Part {
-    let stored = Stored { length: Some(record.size), crc32c: Some(Sum::Full(record.crc32c)), ..Stored::default() };
-    Part { number, etag: record.etag.as_str().into(), size: record.size, stored }
+fn to_stored_part(number: u32, record: &Recorded) -> StoredPart {
+    let stored = StoredDigests {
+        length: Some(record.size),
+        crc32c: Some(Checksum::Full(record.crc32c)),
+        ..StoredDigests::default()
+    };
+    StoredPart { number, etag: record.etag.as_str().into(), size: record.size, stored }
 }
 
-pub(super) async fn parts(place: &Place, call: &Call, upload: &UploadId) -> Result<Option<Vec<Part>>> {
+pub(super) async fn parts(place: &DirectoryRoot, call: &Call, upload: &UploadId) -> Result<Option<Vec<StoredPart>>> {
     let (place, id, key) = (place.clone(), upload.clone(), call.at.key.clone());
     blocking(call, move || {
         let Some(open) = Open::find(&place, &id, &key)? else { return Ok(None) };
@@ -235,7 +239,7 @@ pub(super) async fn parts(place: &Place, call: &Call, upload: &UploadId) -> Resu
         for entry in std::fs::read_dir(place.own_path(UPLOADS).join(&*id.0))? {
             let name = entry?.file_name();
             let Some(number) = name.to_str().and_then(|name| name.strip_prefix('p')?.parse().ok()) else { continue };
-            parts.extend(open.record(number)?.map(|record| shown(number, &record)));
+            parts.extend(open.record(number)?.map(|record| to_stored_part(number, &record)));
         }
         parts.sort_by_key(|part| part.number);
         Ok(Some(parts))
@@ -244,59 +248,62 @@ pub(super) async fn parts(place: &Place, call: &Call, upload: &UploadId) -> Resu
 }
 
 pub(super) async fn finish(
-    place: &Place,
-    uploads: &Uploads,
+    place: &DirectoryRoot,
+    uploads: &UploadTable,
     call: &Call,
     upload: &UploadId,
-    wanted: (&[FinishedPart], &Digests),
+    wanted: (&[CompletedPart], &Digests),
     expected: &Expected,
-) -> Result<Published> {
+) -> Result<WriteResult> {
     let alone = uploads.of(upload).gate.clone().write_owned().await;
     let (place, id, key) = (place.clone(), upload.clone(), call.at.key.clone());
     let (parts, whole, expected) = (wanted.0.to_vec(), *wanted.1, expected.clone());
     let done = blocking(call, move || {
-        let open = Open::find(&place, &id, &key)?.ok_or_else(gone)?;
+        let open = Open::find(&place, &id, &key)?.ok_or_else(upload_gone_error)?;
         let records = check_parts(&open, &parts, &whole)?;
         let (name, file) = assemble(&open, &records)?;
-        let mut beside = open.about.beside.clone();
-        beside.crc32c = Some(whole.crc32c);
-        let published = publish(&place, &names(&key)?, (&open.dir, OsStr::new(name)), &file, &beside, &expected)?;
+        let mut sidecar = open.about.sidecar.clone();
+        sidecar.crc32c = Some(whole.crc32c);
+        let published = publish(&place, &names(&key)?, (&open.dir, OsStr::new(name)), &file, &sidecar, &expected)?;
         // It is published; what stays of the upload is litter.
         let _ = remove(&place, &id);
         drop(alone);
         Ok(published)
     });
     let done = done.await;
-    if done.as_ref().err().is_none_or(|error| error.kind == Kind::UploadGone) {
+    if done.as_ref().err().is_none_or(|error| error.kind == ErrorKind::UploadGone) {
         uploads.forget(upload);
     }
     done
 }
 
 /// The records of the parts that shall be published, if they are what the caller believes, and make up the whole.
-fn check_parts(open: &Open, parts: &[FinishedPart], whole: &Digests) -> Res<Vec<Recorded>> {
+fn check_parts(open: &Open, parts: &[CompletedPart], whole: &Digests) -> DiskResult<Vec<Recorded>> {
     if parts.is_empty() || !parts.is_sorted_by(|a, b| a.number < b.number) {
-        return Err(Trouble::new(Kind::Refused, "parts must be there and in order"));
+        return Err(DiskError::new(ErrorKind::Refused, "parts must be there and in order"));
     }
     let (mut records, mut size, mut crc) = (Vec::with_capacity(parts.len()), 0, 0);
     for part in parts {
         let record =
             open.record(part.number)?.filter(|record| record.etag == *part.etag && record.crc32c == part.crc32c);
         let Some(record) = record else {
-            return Err(Trouble::new(Kind::Corrupt, format!("part {} is not the one that is stored", part.number)));
+            return Err(DiskError::new(
+                ErrorKind::Corrupt,
+                format!("part {} is not the one that is stored", part.number),
+            ));
         };
         crc = crc32c::crc32c_combine(crc, record.crc32c, record.size as usize);
         size += record.size;
         records.push(record);
     }
     if size != open.about.size || crc != whole.crc32c {
-        return Err(Trouble::new(Kind::Corrupt, format!("the parts make {size} bytes with CRC32C {crc:08x}")));
+        return Err(DiskError::new(ErrorKind::Corrupt, format!("the parts make {size} bytes with CRC32C {crc:08x}")));
     }
     Ok(records)
 }
 
 /// The file that holds the whole: `data`, or a new one where the parts in it are not where they belong.
-fn assemble(open: &Open, records: &[Recorded]) -> Res<(&'static str, File)> {
+fn assemble(open: &Open, records: &[Recorded]) -> DiskResult<(&'static str, File)> {
     let offsets = records.iter().scan(0, |end, record| {
         let offset = *end;
         *end += record.size;
@@ -317,14 +324,14 @@ fn assemble(open: &Open, records: &[Recorded]) -> Res<(&'static str, File)> {
         file.seek(SeekFrom::Start(offset))?;
         // Inside the kernel, and on some file systems without moving a byte.
         if std::io::copy(&mut from.take(record.size), &mut file)? != record.size {
-            return Err(Trouble::new(Kind::Corrupt, "a part is shorter than its record"));
+            return Err(DiskError::new(ErrorKind::Corrupt, "a part is shorter than its record"));
         }
     }
     file.set_len(open.about.size)?;
     Ok((name, file))
 }
 
-pub(super) async fn abort(place: &Place, uploads: &Uploads, call: &Call, upload: &UploadId) -> Result<()> {
+pub(super) async fn abort(place: &DirectoryRoot, uploads: &UploadTable, call: &Call, upload: &UploadId) -> Result<()> {
     let alone = uploads.of(upload).gate.clone().write_owned().await;
     let (place, id, key) = (place.clone(), upload.clone(), call.at.key.clone());
     let done = blocking(call, move || {
@@ -340,7 +347,7 @@ pub(super) async fn abort(place: &Place, uploads: &Uploads, call: &Call, upload:
 }
 
 /// `about` first: from then on the upload has ended, whatever happens to the rest.
-fn remove(place: &Place, id: &UploadId) -> Res<()> {
+fn remove(place: &DirectoryRoot, id: &UploadId) -> DiskResult<()> {
     let path = place.own_path(UPLOADS).join(&*id.0);
     for removed in [std::fs::remove_file(path.join(ABOUT)), std::fs::remove_dir_all(&path)] {
         match removed {
@@ -351,7 +358,7 @@ fn remove(place: &Place, id: &UploadId) -> Res<()> {
     Ok(())
 }
 
-pub(super) async fn uploads(place: &Place, call: &Call) -> Result<Vec<OpenUpload>> {
+pub(super) async fn uploads(place: &DirectoryRoot, call: &Call) -> Result<Vec<OpenUpload>> {
     let (place, prefix) = (place.clone(), call.at.key.clone());
     blocking(call, move || {
         let mut found = Vec::new();
@@ -371,8 +378,8 @@ pub(super) async fn uploads(place: &Place, call: &Call) -> Result<Vec<OpenUpload
     .await
 }
 
-fn all(place: &Place) -> Res<Vec<(String, OwnedFd)>> {
-    let dir = place.own(UPLOADS)?;
+fn all(place: &DirectoryRoot) -> DiskResult<Vec<(String, OwnedFd)>> {
+    let dir = place.own_directory(UPLOADS)?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(place.own_path(UPLOADS))? {
         let name = entry?.file_name();
@@ -384,7 +391,7 @@ fn all(place: &Place) -> Res<Vec<(String, OwnedFd)>> {
 }
 
 /// Removes the rest of uploads whose removal was cut off; best effort.
-pub(super) fn sweep(place: &Place) {
+pub(super) fn sweep(place: &DirectoryRoot) {
     for (id, dir) in all(place).unwrap_or_default() {
         let path = place.own_path(UPLOADS).join(id);
         let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified());

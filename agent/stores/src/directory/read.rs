@@ -12,18 +12,18 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::names::path_of;
-use super::place::{Place, Res, State, Trouble, open_file, state_of};
-use super::{CHUNK, Call, beside, blocking};
-use skyferry_core::error::Kind;
-use skyferry_core::object::Key;
-use skyferry_core::store::{Chunks, Opened, Pin, Result};
+use super::root::{DirectoryRoot, DiskError, DiskResult, State, open_file, state_of};
+use super::{CHUNK, Call, blocking, sidecar};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::Key;
+use skyferry_core::store::{Chunks, OpenedObject, Pin, Result};
 
 /// File systems stamp times in steps of some milliseconds. A file that was written within the last step could be written
 /// again and keep its stamp, so its state is taken when that step is over.
 const STEP: Duration = Duration::from_millis(20);
 
 /// Opens the file of a key for reading; `None`: nothing there that is a file.
-pub(super) fn find(place: &Place, key: &Key) -> Res<Option<(File, State)>> {
+pub(super) fn find(place: &DirectoryRoot, key: &Key) -> DiskResult<Option<(File, State)>> {
     // A key that no file can have is a key that is not here.
     let Ok(names) = path_of(key) else { return Ok(None) };
     let Some(dir) = place.parent(&names)? else { return Ok(None) };
@@ -34,13 +34,13 @@ pub(super) fn find(place: &Place, key: &Key) -> Res<Option<(File, State)>> {
         }
         Ok(_) | Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR | Errno::ENXIO) => Ok(None),
         // Of this file alone: its neighbours say nothing about it, nor it about them.
-        Err(errno @ (Errno::EACCES | Errno::EPERM)) => Err(Trouble::new(Kind::Unreadable, errno.desc())),
+        Err(errno @ (Errno::EACCES | Errno::EPERM)) => Err(DiskError::new(ErrorKind::Unreadable, errno.desc())),
         Err(errno) => Err(errno.into()),
     }
 }
 
 /// The same for a source: a state that is still being written in this moment is waited for.
-pub(super) fn find_settled(place: &Place, key: &Key) -> Res<Option<(File, State)>> {
+pub(super) fn find_settled(place: &DirectoryRoot, key: &Key) -> DiskResult<Option<(File, State)>> {
     let Some((file, state)) = find(place, key)? else { return Ok(None) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let age = now.as_nanos() as i128 - state.modified_ns();
@@ -53,10 +53,10 @@ pub(super) fn find_settled(place: &Place, key: &Key) -> Res<Option<(File, State)
 }
 
 /// Whether a state is the pinned one.
-pub(super) fn check_pin(state: &State, pin: &Pin) -> Res<()> {
+pub(super) fn check_pin(state: &State, pin: &Pin) -> DiskResult<()> {
     match pin {
         Pin::State { identity, .. } if *identity.etag != *state.stamp() || identity.size != state.size => {
-            Err(Trouble::new(Kind::SourceChanged, "the file is another one by now"))
+            Err(DiskError::new(ErrorKind::SourceChanged, "the file is another one by now"))
         }
         _ => Ok(()),
     }
@@ -64,12 +64,12 @@ pub(super) fn check_pin(state: &State, pin: &Pin) -> Res<()> {
 
 /// Opens the body. A small one is read on the way: one hop to a thread that may block.
 pub(super) async fn open(
-    place: &Place,
+    place: &DirectoryRoot,
     call: Call,
     pin: Pin,
     range: Option<Range<u64>>,
     settled: bool,
-) -> Result<Option<Opened>> {
+) -> Result<Option<OpenedObject>> {
     let (place, key) = (place.clone(), call.at.key.clone());
     let opened = blocking(&call, move || {
         let found = if settled { find_settled(&place, &key) } else { find(&place, &key) };
@@ -79,12 +79,15 @@ pub(super) async fn open(
             None => 0..state.size,
             Some(range) if range.start < range.end && range.end <= state.size => range,
             Some(range) => {
-                return Err(Trouble::new(Kind::Refused, format!("bytes {range:?} of a file of {} bytes", state.size)));
+                return Err(DiskError::new(
+                    ErrorKind::Refused,
+                    format!("bytes {range:?} of a file of {} bytes", state.size),
+                ));
             }
         };
         let reader = Reader { file: Arc::new(file), state, at: range.start, end: range.end };
         let first = if range.end - range.start <= CHUNK as u64 { Some(reader.read()?) } else { None };
-        Ok(Some((beside::object(&place, &reader.state), range.end - range.start, reader, first)))
+        Ok(Some((sidecar::object(&place, &reader.state), range.end - range.start, reader, first)))
     });
     let Some((object, length, reader, first)) = opened.await? else { return Ok(None) };
     let chunks: Chunks = match first {
@@ -92,7 +95,7 @@ pub(super) async fn open(
         Some(bytes) => stream::iter([Ok(bytes)]).boxed(),
         None => stream::try_unfold((reader, call), next).boxed(),
     };
-    Ok(Some(Opened { object, length, chunks }))
+    Ok(Some(OpenedObject { object, length, chunks }))
 }
 
 async fn next((mut reader, call): (Reader, Call)) -> Result<Option<(Bytes, (Reader, Call))>> {
@@ -117,8 +120,8 @@ struct Reader {
 
 impl Reader {
     /// The next chunk. The last one is handed out only if the file is still what it was at the opening.
-    fn read(&self) -> Res<Bytes> {
-        let changed = || Trouble::new(Kind::SourceChanged, "the file changed while it was read");
+    fn read(&self) -> DiskResult<Bytes> {
+        let changed = || DiskError::new(ErrorKind::SourceChanged, "the file changed while it was read");
         let mut buffer = vec![0; (self.end - self.at).min(CHUNK as u64) as usize];
         self.file.read_exact_at(&mut buffer, self.at).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => changed(),

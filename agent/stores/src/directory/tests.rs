@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::*;
-use skyferry_core::digest::{Digests, Select};
-use skyferry_core::object::{SourceIdentity, Token};
+use skyferry_core::digest::{DigestSelection, Digests};
+use skyferry_core::model::{SourceIdentity, Token};
 
 struct Tree {
     root: tempfile::TempDir,
@@ -31,7 +31,7 @@ fn at(key: &str) -> Location {
     Location::new("b", key)
 }
 
-fn attributes(size: u64) -> Attributes {
+fn attributes(size: u64) -> WriteAttributes {
     let identity = SourceIdentity { etag: "e".into(), size, last_modified: 1, version: None };
     let provenance = Provenance {
         source: Location::new("source", "key"),
@@ -40,7 +40,7 @@ fn attributes(size: u64) -> Attributes {
         crc32c: None,
         headers: None,
     };
-    Attributes { metadata: Metadata::default(), provenance, size }
+    WriteAttributes { metadata: Metadata::default(), provenance, size }
 }
 
 impl Tree {
@@ -49,7 +49,7 @@ impl Tree {
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
         std::fs::write(path, content).expect("written");
     }
-    async fn put(&self, key: &str, expected: &Expected) -> Result<Published> {
+    async fn put(&self, key: &str, expected: &Expected) -> Result<WriteResult> {
         let payload = Payload::Whole(Bytes::copy_from_slice(key.as_bytes()));
         self.directory.put(&at(key), payload, &attributes(key.len() as u64), expected).await
     }
@@ -57,7 +57,7 @@ impl Tree {
         let page = Source::list(&self.directory, "b", &Key::default(), ListFrom::Start).await.expect("listed");
         page.objects.iter().map(|row| row.key.as_bytes().to_vec()).collect()
     }
-    async fn source_open(&self, key: &str) -> Result<Option<Opened>> {
+    async fn source_open(&self, key: &str) -> Result<Option<OpenedObject>> {
         Source::open(&self.directory, &at(key), &Pin::Newest, None).await
     }
     /// All files but our own and empty directories, as `find` would show them.
@@ -86,15 +86,15 @@ async fn a_file_where_a_folder_must_be_cannot_be_held() {
     tree.put("a", &Expected::Any).await.expect("written");
     for key in ["a/b", "a/", "a/b/c"] {
         let error = tree.put(key, &Expected::Any).await.expect_err("in the way");
-        assert_eq!(error.kind, Kind::CannotHold, "{error}");
+        assert_eq!(error.kind, ErrorKind::CannotHold, "{error}");
         assert!(error.to_string().contains("`a` is not a folder"), "{error}");
         let error = tree.directory.begin(&at(key), &attributes(1)).await.expect_err("in the way");
-        assert_eq!(error.kind, Kind::CannotHold, "known before the first part");
+        assert_eq!(error.kind, ErrorKind::CannotHold, "known before the first part");
     }
     tree.put("d/e", &Expected::Any).await.expect("written");
     for expected in [Expected::Any, Expected::Absent] {
         let error = tree.put("d", &expected).await.expect_err("in the way");
-        assert_eq!(error.kind, Kind::CannotHold, "{error}");
+        assert_eq!(error.kind, ErrorKind::CannotHold, "{error}");
         assert!(error.to_string().contains("a folder has this name"), "{error}");
     }
 }
@@ -124,8 +124,8 @@ async fn links_are_neither_listed_nor_read_nor_written_through() {
         assert!(tree.source_open(key).await.expect("an answer").is_none());
         assert!(Source::head(&tree.directory, &at(key), &Pin::Newest).await.expect("an answer").is_none());
     }
-    assert_eq!(tree.put("out/new", &Expected::Any).await.expect_err("refused").kind, Kind::CannotHold);
-    assert_eq!(tree.put("file", &Expected::Absent).await.expect_err("refused").kind, Kind::CannotHold);
+    assert_eq!(tree.put("out/new", &Expected::Any).await.expect_err("refused").kind, ErrorKind::CannotHold);
+    assert_eq!(tree.put("file", &Expected::Absent).await.expect_err("refused").kind, ErrorKind::CannotHold);
     tree.put("file", &Expected::Any).await.expect("replaces the link itself");
     tree.directory.delete(&at("out/secret"), &Expected::Any).await.expect("nothing there");
     assert_eq!(std::fs::read(outside.path().join("secret")).expect("untouched"), b"secret");
@@ -153,7 +153,7 @@ async fn names_that_are_no_utf8_are_keys_like_others() {
 #[tokio::test]
 async fn another_buckets_name_is_refused() {
     let error = Sink::head(&tree().directory, &Location::new("other", "a")).await.expect_err("refused");
-    assert_eq!(error.kind, Kind::BucketMissing);
+    assert_eq!(error.kind, ErrorKind::BucketMissing);
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn a_root_that_is_not_there_is_a_missing_bucket() {
     let options = DirectoryOptions { root: root.path().join("none"), bucket: "b".into(), create: false };
     let directory = Directory::open(options).expect("opened");
     let error = Source::list(&directory, "b", &Key::default(), ListFrom::Start).await.expect_err("missing");
-    assert_eq!(error.kind, Kind::BucketMissing);
+    assert_eq!(error.kind, ErrorKind::BucketMissing);
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn a_file_that_changes_while_it_is_read_is_never_read_whole() {
             _ => tree.write("a", &content[..CHUNK + 1]),
         }
         let rest: Result<Vec<Bytes>> = opened.chunks.try_collect().await;
-        assert_eq!(rest.expect_err("changed").kind, Kind::SourceChanged, "{change}");
+        assert_eq!(rest.expect_err("changed").kind, ErrorKind::SourceChanged, "{change}");
     }
 }
 
@@ -230,7 +230,7 @@ async fn replaced_and_deleted_objects_leave_nothing_behind() {
     }
     assert_eq!(tree.files().len(), 2, "the file and what is beside it: {:?}", tree.files());
     let error = tree.put("a/b", &Expected::Absent).await.expect_err("there");
-    assert_eq!(error.kind, Kind::Precondition);
+    assert_eq!(error.kind, ErrorKind::Precondition);
     assert_eq!(tree.files().len(), 2, "{:?}", tree.files());
     tree.directory.delete(&at("a/b"), &Expected::Any).await.expect("deleted");
     assert_eq!(tree.files(), [""; 0]);
@@ -248,15 +248,15 @@ async fn an_unreadable_folder_fails_the_listing_and_hides_nothing() {
     match answer {
         // Root reads it.
         Ok(page) => assert!(everything_is_readable && page.objects.len() == 1),
-        Err(error) => assert_eq!(error.kind, Kind::Denied),
+        Err(error) => assert_eq!(error.kind, ErrorKind::Denied),
     }
 }
 
-fn finished(part: &Part, content: &Bytes) -> FinishedPart {
-    FinishedPart {
+fn finished(part: &StoredPart, content: &Bytes) -> CompletedPart {
+    CompletedPart {
         number: part.number,
         etag: part.etag.clone(),
-        crc32c: Digests::of(content, Select::default()).crc32c,
+        crc32c: Digests::of(content, DigestSelection::default()).crc32c,
     }
 }
 
@@ -277,7 +277,7 @@ async fn an_upload_goes_on_in_a_new_process_and_its_parts_are_moved_not_copied()
         tree.files()
     );
     let parts = [finished(&first, &piece(1)), finished(&second, &piece(2)), finished(&third, &piece(3))];
-    let whole = Digests::of(&content, Select::default());
+    let whole = Digests::of(&content, DigestSelection::default());
     next.finish(&at("a"), &id, &parts, &whole, &Expected::Absent).await.expect("published");
     assert!(std::fs::read(tree.root.path().join("a")).expect("read") == content);
     assert_eq!(tree.files().len(), 2, "{:?}", tree.files());
@@ -295,7 +295,7 @@ async fn parts_before_the_first_find_their_places_at_the_end() {
             tree.directory.part(&at("a"), &id, number as u32, Payload::Whole(piece(number))).await.expect("stored");
         parts.insert(0, finished(&part, &piece(number)));
     }
-    let whole = Digests::of(&content, Select::default());
+    let whole = Digests::of(&content, DigestSelection::default());
     tree.directory.finish(&at("a"), &id, &parts, &whole, &Expected::Any).await.expect("published");
     assert!(std::fs::read(tree.root.path().join("a")).expect("read") == content);
 }
@@ -311,7 +311,7 @@ async fn an_upload_that_was_published_before_a_crash_takes_no_more_parts() {
     let next = open(tree.root.path());
     assert_eq!(next.parts(&at("a"), &id).await.expect("an answer"), None);
     let again = next.part(&at("a"), &id, 1, Payload::Whole("y".into())).await;
-    assert_eq!(again.expect_err("gone").kind, Kind::UploadGone);
+    assert_eq!(again.expect_err("gone").kind, ErrorKind::UploadGone);
 }
 
 #[tokio::test]

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::lstat;
 
 use super::names::part_of;
-use super::place::{Place, Res, State, Trouble};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Key, Revision};
+use super::root::{DirectoryRoot, DiskError, DiskResult, State};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Key, Revision};
 use skyferry_core::store::Listed;
 
 /// One listing on its way.
-pub(super) struct Walk {
+pub(super) struct DirectoryWalk {
     prefix: Vec<u8>,
     after: Option<Vec<u8>>,
     levels: Vec<Level>,
     /// The first directory that could not be read: told when all others are listed.
-    unreadable: Option<Trouble>,
+    unreadable: Option<DiskError>,
 }
 
 /// One directory on the way down, and what of it is still to come.
@@ -38,10 +38,10 @@ struct Entry {
     directory: bool,
 }
 
-impl Walk {
+impl DirectoryWalk {
     /// Of the keys that begin with `prefix` and come after `after`.
-    pub(super) fn new(place: &Place, prefix: &Key, after: Option<&Key>) -> Res<Walk> {
-        let mut walk = Walk {
+    pub(super) fn new(place: &DirectoryRoot, prefix: &Key, after: Option<&Key>) -> DiskResult<DirectoryWalk> {
+        let mut walk = DirectoryWalk {
             prefix: prefix.as_bytes().to_vec(),
             after: after.map(|key| key.as_bytes().to_vec()),
             levels: Vec::new(),
@@ -54,7 +54,7 @@ impl Walk {
 
     /// The next file. One that vanishes meanwhile is left out; a directory that cannot be read ends the listing with its
     /// error, but only after everything else.
-    pub(super) fn next(&mut self) -> Res<Option<Listed>> {
+    pub(super) fn next(&mut self) -> DiskResult<Option<Listed>> {
         while let Some(level) = self.levels.last_mut() {
             let Some(entry) = level.entries.next() else {
                 self.levels.pop();
@@ -63,7 +63,9 @@ impl Walk {
             let (path, key) = (level.path.join(&entry.name), [&*level.key, &entry.part].concat());
             if entry.directory {
                 match self.enter(path, key) {
-                    Err(trouble @ Trouble::Known(Kind::Unreadable, _)) => drop(self.unreadable.get_or_insert(trouble)),
+                    Err(trouble @ DiskError::Known(ErrorKind::Unreadable, _)) => {
+                        self.unreadable.get_or_insert(trouble);
+                    }
                     entered => entered?,
                 }
             } else if let Some(state) = state_at(&path)? {
@@ -85,15 +87,15 @@ impl Walk {
     }
 
     /// Nothing more comes but this.
-    pub(super) fn ends_with(&mut self, trouble: Trouble) {
+    pub(super) fn ends_with(&mut self, trouble: DiskError) {
         self.levels.clear();
         self.unreadable = Some(trouble);
     }
 
-    fn enter(&mut self, path: PathBuf, key: Vec<u8>) -> Res<()> {
+    fn enter(&mut self, path: PathBuf, key: Vec<u8>) -> DiskResult<()> {
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
-            Err(error) if gone(&error) => return Ok(()),
+            Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(named(error, &path)),
         };
         let mut wanted = Vec::new();
@@ -101,7 +103,7 @@ impl Walk {
             let entry = entry.map_err(|error| named(error, &path))?;
             let kind = match entry.file_type() {
                 Ok(kind) => kind,
-                Err(error) if gone(&error) => continue,
+                Err(error) if is_missing(&error) => continue,
                 Err(error) => return Err(named(error, &path)),
             };
             if kind.is_symlink() {
@@ -116,7 +118,7 @@ impl Walk {
             let whole = [&*key, &part].concat();
             if whole.is_empty() {
                 tracing::warn!(path = %entry.path().display(), "left out: no key stands for this name");
-            } else if self.wants(&whole, kind.is_dir()) {
+            } else if self.may_contain(&whole, kind.is_dir()) {
                 wanted.push(Entry { part, name, directory: kind.is_dir() });
             }
         }
@@ -126,27 +128,27 @@ impl Walk {
     }
 
     /// Whether this key, or one in this directory, can be part of the answer.
-    fn wants(&self, key: &[u8], directory: bool) -> bool {
+    fn may_contain(&self, key: &[u8], directory: bool) -> bool {
         let prefixed = key.starts_with(&self.prefix) || directory && self.prefix.starts_with(key);
         let later = |after: &Vec<u8>| key > after.as_slice() || directory && after.starts_with(key);
         prefixed && self.after.as_ref().is_none_or(later)
     }
 }
 
-fn state_at(path: &Path) -> Res<Option<State>> {
+fn state_at(path: &Path) -> DiskResult<Option<State>> {
     match lstat(path) {
         Ok(stat) => Ok(State::of(&stat)),
-        Err(errno) if gone(&errno.into()) => Ok(None),
+        Err(errno) if is_missing(&errno.into()) => Ok(None),
         Err(errno) => Err(named(errno.into(), path)),
     }
 }
 
-fn gone(error: &io::Error) -> bool {
+fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// A listing fails as a whole: the path says where.
-fn named(error: io::Error, path: &Path) -> Trouble {
-    let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Unreadable } else { Kind::Local };
-    Trouble::new(kind, format!("{}: {error}", path.display()))
+fn named(error: io::Error, path: &Path) -> DiskError {
+    let kind = if error.kind() == io::ErrorKind::PermissionDenied { ErrorKind::Unreadable } else { ErrorKind::Local };
+    DiskError::new(kind, format!("{}: {error}", path.display()))
 }

@@ -13,14 +13,14 @@ use nix::fcntl::{AtFlags, OFlag, renameat};
 use nix::sys::stat::{SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
-use super::beside::Beside;
 use super::names::path_of;
-use super::place::{Place, Res, State, Trouble, kind, look, open_file, state_of, sync_dir};
+use super::root::{DirectoryRoot, DiskError, DiskResult, State, kind, open_file, stat, state_of, sync_dir};
+use super::sidecar::Sidecar;
 use super::{CHUNK, Call, blocking};
-use skyferry_core::digest::{Stored, Sum};
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Expected, Key, Revision};
-use skyferry_core::store::{Attributes, Payload, Published, Result};
+use skyferry_core::digest::{Checksum, StoredDigests};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Expected, Key, Revision};
+use skyferry_core::store::{Payload, Result, WriteAttributes, WriteResult};
 
 const TMP: &str = "tmp";
 const LOCKS: &str = "locks";
@@ -35,8 +35,8 @@ struct Temp {
 }
 
 impl Temp {
-    fn new(place: &Place) -> Res<(Temp, File)> {
-        let dir = place.own(TMP)?;
+    fn new(place: &DirectoryRoot) -> DiskResult<(Temp, File)> {
+        let dir = place.own_directory(TMP)?;
         let name: OsString = format!("{:032x}", rand::random::<u128>()).into();
         let file = open_file(&dir, &name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL)?;
         Ok((Temp { dir, name, published: false }, file))
@@ -53,21 +53,21 @@ impl Drop for Temp {
 
 /// Writes a whole object.
 pub(super) async fn put(
-    place: &Place,
+    place: &DirectoryRoot,
     call: &Call,
     payload: Payload,
-    with: &Attributes,
+    with: &WriteAttributes,
     expected: &Expected,
-) -> Result<Published> {
+) -> Result<WriteResult> {
     let (place, key) = (place.clone(), call.at.key.clone());
-    let (beside, expected) = (Beside::of(with), expected.clone());
+    let (sidecar, expected) = (Sidecar::of(with), expected.clone());
     match payload {
         Payload::Whole(bytes) => {
             blocking(call, move || {
                 let names = names(&key)?;
                 let (mut temp, mut file) = Temp::new(&place)?;
                 file.write_all(&bytes)?;
-                complete(&place, &names, &mut temp, &file, beside, crc32c::crc32c(&bytes), &expected)
+                complete(&place, &names, &mut temp, &file, sidecar, crc32c::crc32c(&bytes), &expected)
             })
             .await
         }
@@ -76,28 +76,28 @@ pub(super) async fn put(
             let opened = blocking(call, move || Ok((names(&key)?, Temp::new(&here)?)));
             let (names, (mut temp, file)) = opened.await?;
             let (file, _, crc32c) = body(file, streamed, call).await?;
-            blocking(call, move || complete(&place, &names, &mut temp, &file, beside, crc32c, &expected)).await
+            blocking(call, move || complete(&place, &names, &mut temp, &file, sidecar, crc32c, &expected)).await
         }
     }
 }
 
 fn complete(
-    place: &Place,
+    place: &DirectoryRoot,
     names: &[OsString],
     temp: &mut Temp,
     file: &File,
-    mut beside: Beside,
+    mut sidecar: Sidecar,
     crc32c: u32,
     expected: &Expected,
-) -> Res<Published> {
-    beside.crc32c = Some(crc32c);
-    let published = publish(place, names, (&temp.dir, &temp.name), file, &beside, expected)?;
+) -> DiskResult<WriteResult> {
+    sidecar.crc32c = Some(crc32c);
+    let published = publish(place, names, (&temp.dir, &temp.name), file, &sidecar, expected)?;
     temp.published = true;
     Ok(published)
 }
 
-pub(super) fn names(key: &Key) -> Res<Vec<OsString>> {
-    path_of(key).map_err(|why| Trouble::new(Kind::CannotHold, why))
+pub(super) fn names(key: &Key) -> DiskResult<Vec<OsString>> {
+    path_of(key).map_err(|why| DiskError::new(ErrorKind::CannotHold, why))
 }
 
 /// Writes a payload where the file stands; back come the file, the bytes' number and their CRC32C.
@@ -121,7 +121,7 @@ pub(super) async fn body(mut file: File, payload: Payload, call: &Call) -> Resul
         }
         written += size as u64;
         if written > length {
-            return Err(call.error(Kind::Corrupt, "the source gave more bytes than it announced"));
+            return Err(call.error(ErrorKind::Corrupt, "the source gave more bytes than it announced"));
         }
         if size > 0 {
             (file, crc) = blocking(call, move || {
@@ -133,7 +133,7 @@ pub(super) async fn body(mut file: File, payload: Payload, call: &Call) -> Resul
         }
     }
     if written < length {
-        return Err(call.error(Kind::Corrupt, format!("the source ended {} bytes early", length - written)));
+        return Err(call.error(ErrorKind::Corrupt, format!("the source ended {} bytes early", length - written)));
     }
     Ok((file, written, crc))
 }
@@ -156,42 +156,46 @@ fn write_all(file: &mut File, batch: &[Bytes]) -> std::io::Result<()> {
 
 /// Makes a written file appear under its name, if what is there is as expected.
 pub(super) fn publish(
-    place: &Place,
+    place: &DirectoryRoot,
     names: &[OsString],
     from: (&OwnedFd, &OsStr),
     file: &File,
-    beside: &Beside,
+    sidecar: &Sidecar,
     expected: &Expected,
-) -> Res<Published> {
+) -> DiskResult<WriteResult> {
     file.sync_all()?;
     let state = state_of(file)?;
-    beside.write(place, &state)?;
+    sidecar.write(place, &state)?;
     let lock = lock(place, names)?;
     let (dir, old) = match appear(place, names, from, expected) {
         Ok(done) => done,
         Err(trouble) => {
-            let _ = Beside::remove(place, &state);
+            let _ = Sidecar::remove(place, &state);
             return Err(trouble);
         }
     };
     drop(lock);
     // From here on it is visible, so an error can only say that nobody knows whether it will still be after a power cut.
-    sync_dir(&dir).map_err(|trouble| Trouble::new(Kind::LostAnswer, format!("{trouble:?}")))?;
+    sync_dir(&dir).map_err(|trouble| DiskError::new(ErrorKind::LostAnswer, format!("{trouble:?}")))?;
     if let Some(old) = old.filter(|old| *old != state) {
-        let _ = Beside::remove(place, &old);
+        let _ = Sidecar::remove(place, &old);
     }
-    let stored = Stored { length: Some(state.size), crc32c: beside.crc32c.map(Sum::Full), ..Stored::default() };
-    Ok(Published { revision: Some(Revision(state.stamp())), stored })
+    let stored = StoredDigests {
+        length: Some(state.size),
+        crc32c: sidecar.crc32c.map(Checksum::Full),
+        ..StoredDigests::default()
+    };
+    Ok(WriteResult { revision: Some(Revision(state.stamp())), stored })
 }
 
 /// The step itself, under the key's lock; back come the directory and what was replaced. Tried again when a directory is
 /// removed meanwhile because a delete has emptied it, or when an empty one is in the way.
 fn appear(
-    place: &Place,
+    place: &DirectoryRoot,
     names: &[OsString],
     from: (&OwnedFd, &OsStr),
     expected: &Expected,
-) -> Res<(OwnedFd, Option<State>)> {
+) -> DiskResult<(OwnedFd, Option<State>)> {
     let name = names[names.len() - 1].as_os_str();
     let mut tries = 0;
     loop {
@@ -200,7 +204,7 @@ fn appear(
             Err(trouble) if trouble.is(Errno::ENOENT) && tries < 8 => continue,
             dir => dir?,
         };
-        let old = look(&dir, name)?;
+        let old = stat(&dir, name)?;
         check(expected, old.as_ref())?;
         let moved = match expected {
             Expected::Absent => link(&dir, name, from),
@@ -234,16 +238,16 @@ fn link(dir: &OwnedFd, name: &OsStr, from: (&OwnedFd, &OsStr)) -> nix::Result<()
     }
 }
 
-fn occupied(dir: &OwnedFd, name: &OsStr) -> Trouble {
+fn occupied(dir: &OwnedFd, name: &OsStr) -> DiskError {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| kind(&stat)) {
-        Ok(SFlag::S_IFREG) | Err(Errno::ENOENT) => Trouble::new(Kind::Precondition, "a file has come meanwhile"),
-        Ok(SFlag::S_IFDIR) => Trouble::new(Kind::CannotHold, "a folder has this name"),
-        Ok(_) => Trouble::new(Kind::CannotHold, "something that is not a file has this name"),
+        Ok(SFlag::S_IFREG) | Err(Errno::ENOENT) => DiskError::new(ErrorKind::Precondition, "a file has come meanwhile"),
+        Ok(SFlag::S_IFDIR) => DiskError::new(ErrorKind::CannotHold, "a folder has this name"),
+        Ok(_) => DiskError::new(ErrorKind::CannotHold, "something that is not a file has this name"),
         Err(errno) => errno.into(),
     }
 }
 
-fn check(expected: &Expected, there: Option<&State>) -> Res<()> {
+fn check(expected: &Expected, there: Option<&State>) -> DiskResult<()> {
     let fine = match (expected, there) {
         (Expected::Any, _) | (Expected::Absent, None) => true,
         (Expected::Revision(revision), Some(state)) => revision.0 == state.stamp(),
@@ -253,16 +257,16 @@ fn check(expected: &Expected, there: Option<&State>) -> Res<()> {
         return Ok(());
     }
     let there = there.map_or("nothing".into(), |state| state.stamp().to_string());
-    Err(Trouble::new(Kind::Precondition, format!("there is {there}")))
+    Err(DiskError::new(ErrorKind::Precondition, format!("there is {there}")))
 }
 
 /// Removes the file if it is as expected, and the folders that this leaves empty.
-pub(super) fn delete(place: &Place, key: &Key, expected: &Expected) -> Res<()> {
+pub(super) fn delete(place: &DirectoryRoot, key: &Key, expected: &Expected) -> DiskResult<()> {
     let Ok(names) = path_of(key) else { return Ok(()) };
     let lock = lock(place, &names)?;
     let Some(dir) = place.parent(&names)? else { return Ok(()) };
     let name = names[names.len() - 1].as_os_str();
-    let Some(state) = look(&dir, name)? else { return Ok(()) };
+    let Some(state) = stat(&dir, name)? else { return Ok(()) };
     check(expected, Some(&state))?;
     match unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => {}
@@ -270,7 +274,7 @@ pub(super) fn delete(place: &Place, key: &Key, expected: &Expected) -> Res<()> {
     }
     sync_dir(&dir)?;
     drop(lock);
-    Beside::remove(place, &state)?;
+    Sidecar::remove(place, &state)?;
     for depth in (1..names.len()).rev() {
         let Some(dir) = place.parent(&names[..depth])? else { break };
         if unlinkat(&dir, &*names[depth - 1], UnlinkatFlags::RemoveDir).is_err() {
@@ -282,9 +286,9 @@ pub(super) fn delete(place: &Place, key: &Key, expected: &Expected) -> Res<()> {
 
 /// Between looking at a file and replacing it nobody else may: not another thread, nor another process of ours. One of
 /// 64 locks by the key's hash. Where the file system has no locks, a write between the look and the rename goes unseen.
-fn lock(place: &Place, names: &[OsString]) -> Res<File> {
+fn lock(place: &DirectoryRoot, names: &[OsString]) -> DiskResult<File> {
     let hash = names.iter().fold(0, |crc, name| crc32c::crc32c_append(crc, name.as_encoded_bytes()));
-    let dir = place.own(LOCKS)?;
+    let dir = place.own_directory(LOCKS)?;
     let name: OsString = format!("{:02x}", hash % 64).into();
     let file = open_file(&dir, &name, OFlag::O_RDWR | OFlag::O_CREAT)?;
     match file.lock() {
@@ -294,7 +298,7 @@ fn lock(place: &Place, names: &[OsString]) -> Res<File> {
 }
 
 /// Removes what processes that are no more have left behind; best effort.
-pub(super) fn sweep(place: &Place) {
+pub(super) fn sweep(place: &DirectoryRoot) {
     let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > LITTER);
     let Ok(entries) = std::fs::read_dir(place.own_path(TMP)) else { return };
     for entry in entries.flatten() {

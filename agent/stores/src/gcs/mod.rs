@@ -8,7 +8,7 @@
 //! multipart upload begins and ignored when it completes, so `finish` does not send any: the protocol's fence
 //! protects large objects.
 
-mod keys;
+mod key_rules;
 mod sign;
 
 use std::fmt;
@@ -18,13 +18,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use skyferry_providers::{Cached, Credentials};
 
-use super::http::{Body, Transport};
-use super::xml_api::{Addressing, Client, Dialect, Endpoint, Facts, Service};
-use sign::Signer;
-use skyferry_core::digest::{self, Stored};
+use super::http::{HttpBody, Transport};
+use super::xml_api::{Addressing, BucketEndpoint, Dialect, DialectTraits, XmlClient, XmlService};
+use sign::GcsSigner;
+use skyferry_core::digest::{self, StoredDigests};
 use skyferry_core::error::Side;
-use skyferry_core::object::{Expected, Key, Revision};
-use skyferry_core::plan::Limits;
+use skyferry_core::model::{Expected, Key, Revision};
+use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::Capabilities;
 
 const GOOGLE: &str = "https://storage.googleapis.com";
@@ -46,7 +46,7 @@ pub struct WrongEndpoint(String);
 
 /// One account at the service. Cheap to use from many tasks at once.
 #[derive(Debug)]
-pub struct Gcs(Client);
+pub struct Gcs(XmlClient);
 
 impl Gcs {
     /// `side` is what its errors say; `transport` may be shared with other stores.
@@ -59,21 +59,21 @@ impl Gcs {
         let text = options.endpoint.as_deref().unwrap_or(GOOGLE).trim_end_matches('/');
         // What stands before an `@` may be a password.
         let shown = || text.rsplit('@').next().unwrap_or_default().to_owned();
-        let endpoint = Endpoint::parse(text, Addressing::Path, None).ok_or_else(|| WrongEndpoint(shown()))?;
-        let google = Google { endpoint, facts: facts(), signer: Signer::default() };
-        Ok(Gcs(Client::new(Box::new(google), credentials, side, transport)))
+        let endpoint = BucketEndpoint::parse(text, Addressing::Path, None).ok_or_else(|| WrongEndpoint(shown()))?;
+        let google = Google { endpoint, facts: facts(), signer: GcsSigner::default() };
+        Ok(Gcs(XmlClient::new(Box::new(google), credentials, side, transport)))
     }
 }
 
-impl Service for Gcs {
-    fn client(&self) -> &Client {
+impl XmlService for Gcs {
+    fn client(&self) -> &XmlClient {
         &self.0
     }
 }
 
-fn facts() -> Facts {
-    Facts {
-        limits: &Limits::GCS,
+fn facts() -> DialectTraits {
+    DialectTraits {
+        limits: &SinkLimits::GCS,
         capabilities: Capabilities {
             conditional_put: true,
             conditional_finish: false,
@@ -82,7 +82,7 @@ fn facts() -> Facts {
             metadata: true,
         },
         meta: "x-goog-meta-",
-        most_metadata: Some(Limits::GCS.max_metadata_bytes),
+        most_metadata: Some(SinkLimits::GCS.max_metadata_bytes),
         storage_class: HeaderName::from_static("x-goog-storage-class"),
         class_of: storage_class,
         tagging: None,
@@ -116,9 +116,9 @@ pub fn storage_class(name: &str) -> Option<&str> {
 
 /// The dialect.
 struct Google {
-    endpoint: Endpoint,
-    facts: Facts,
-    signer: Signer,
+    endpoint: BucketEndpoint,
+    facts: DialectTraits,
+    signer: GcsSigner,
 }
 
 /// Where it speaks to; nothing of the credentials.
@@ -129,11 +129,11 @@ impl fmt::Debug for Google {
 }
 
 impl Dialect for Google {
-    fn facts(&self) -> &Facts {
+    fn traits(&self) -> &DialectTraits {
         &self.facts
     }
 
-    fn endpoint(&self, _region: &str) -> Option<Endpoint> {
+    fn endpoint(&self, _region: &str) -> Option<BucketEndpoint> {
         Some(self.endpoint.clone())
     }
 
@@ -143,7 +143,7 @@ impl Dialect for Google {
 
     fn sign(
         &self,
-        request: &mut Request<Body>,
+        request: &mut Request<HttpBody>,
         credentials: &Arc<Credentials>,
         _region: &str,
         _trailer: bool,
@@ -155,8 +155,8 @@ impl Dialect for Google {
         signed.map_err(|unsendable| unsendable.to_string())
     }
 
-    fn refuses(&self, key: &Key) -> Option<String> {
-        keys::refusal(key)
+    fn rejection(&self, key: &Key) -> Option<String> {
+        key_rules::rejection(key)
     }
 
     /// A revision that is no generation was never here, so it cannot be what is there now.
@@ -173,13 +173,13 @@ impl Dialect for Google {
     }
 
     /// The service refuses another body before it publishes.
-    fn announce(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
+    fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
         let hash = digest::goog_hash(known.unwrap_or_else(|| crc32c::crc32c(bytes)));
         Some((HASH, HeaderValue::from_str(&hash).ok()?))
     }
 
-    fn stored(&self, headers: &HeaderMap) -> Stored {
-        let mut stored = Stored::default();
+    fn stored(&self, headers: &HeaderMap) -> StoredDigests {
+        let mut stored = StoredDigests::default();
         for value in headers.get_all(HASH) {
             value.to_str().ok().map(|hashes| stored.goog_hash(hashes));
         }

@@ -10,9 +10,9 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use skyferry_providers::{Credentials, Grant};
 
-use super::super::signature::{Keys, Scheme, Unsendable};
+use super::super::signature::{InvalidCredential, Keys, SigningScheme};
 
-static GOOGLE: Scheme = Scheme {
+static GOOGLE: SigningScheme = SigningScheme {
     algorithm: "GOOG4-HMAC-SHA256",
     before_secret: "GOOG4",
     service: "storage",
@@ -24,15 +24,15 @@ static GOOGLE: Scheme = Scheme {
 };
 
 /// Puts the `Authorization` on requests.
-pub struct Signer(Keys);
+pub struct GcsSigner(Keys);
 
-impl Default for Signer {
+impl Default for GcsSigner {
     fn default() -> Self {
-        Signer(Keys::new(&GOOGLE))
+        GcsSigner(Keys::new(&GOOGLE))
     }
 }
 
-impl Signer {
+impl GcsSigner {
     /// Adds `host` and what proves the identity. Every other header must be there already. `now` is in seconds
     /// since the epoch.
     pub fn authorise(
@@ -42,14 +42,15 @@ impl Signer {
         method: &Method,
         uri: &Uri,
         headers: &mut HeaderMap,
-    ) -> Result<(), Unsendable> {
+    ) -> Result<(), InvalidCredential> {
         let host = uri.authority().map_or("", |authority| authority.as_str());
-        headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| Unsendable)?);
+        headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| InvalidCredential)?);
         if let Some(key) = self.0.key(credentials, "auto", now) {
             return key.sign(now, "UNSIGNED-PAYLOAD", method, uri, headers);
         }
         if let Grant::Bearer(token) = &credentials.grant {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| Unsendable)?;
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| InvalidCredential)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -74,7 +75,7 @@ mod tests {
         Arc::new(Credentials { grant, region: None, expires: None })
     }
 
-    fn authorisation(signer: &Signer, at: i64, method: Method, uri: &str, headers: &mut HeaderMap) -> String {
+    fn authorisation(signer: &GcsSigner, at: i64, method: Method, uri: &str, headers: &mut HeaderMap) -> String {
         let credentials = keys("bGoa+V7g/yqDXvKRqq+JTFn4uQZbPiQJo4pf9RzJ");
         signer.authorise(&credentials, at, &method, &uri.parse().unwrap(), headers).unwrap();
         headers[AUTHORIZATION].to_str().unwrap().to_owned()
@@ -87,7 +88,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let uri = "https://storage.googleapis.com/bucket/a%20b/../c%2Bd%25//%C3%A9";
         assert_eq!(
-            authorisation(&Signer::default(), AT, Method::GET, uri, &mut headers),
+            authorisation(&GcsSigner::default(), AT, Method::GET, uri, &mut headers),
             "GOOG4-HMAC-SHA256 Credential=GOOGTS7C7FUP3AIRVJTE/20260102/auto/storage/goog4_request,\
              SignedHeaders=host;x-goog-content-sha256;x-goog-date,\
              Signature=eebe13688e1280bf3e808e0f7399c33f3f9e51600eaa6cf03526900a4231d391"
@@ -105,7 +106,7 @@ mod tests {
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
         let uri = "https://storage.googleapis.com/bucket/key?partNumber=7&uploadId=a%2Fb%3D";
         assert_eq!(
-            authorisation(&Signer::default(), AT, Method::PUT, uri, &mut headers),
+            authorisation(&GcsSigner::default(), AT, Method::PUT, uri, &mut headers),
             "GOOG4-HMAC-SHA256 Credential=GOOGTS7C7FUP3AIRVJTE/20260102/auto/storage/goog4_request,\
              SignedHeaders=host;x-goog-content-sha256;x-goog-date;x-goog-hash;x-goog-if-generation-match;x-goog-meta-note,\
              Signature=475e10d35bc17270ceda69ffb453abf2c8f499ff83f633d6f6c20cb005ffc494"
@@ -115,13 +116,13 @@ mod tests {
     #[test]
     fn a_parameter_without_a_value_is_signed_as_an_empty_one() {
         let uri = "https://storage.googleapis.com/bucket/key?uploads";
-        let value = authorisation(&Signer::default(), AT, Method::POST, uri, &mut HeaderMap::new());
+        let value = authorisation(&GcsSigner::default(), AT, Method::POST, uri, &mut HeaderMap::new());
         assert!(value.ends_with("c338f0613733db546f3967394131bdbc699cc1e946c6459d39b53d16b3243ad6"), "{value}");
     }
 
     #[test]
     fn the_signing_key_changes_with_the_day_and_with_the_credentials() {
-        let signer = Signer::default();
+        let signer = GcsSigner::default();
         let uri = "https://storage.googleapis.com/bucket/key";
         let first = authorisation(&signer, AT, Method::GET, uri, &mut HeaderMap::new());
         let next_day = authorisation(&signer, AT + SECONDS_A_DAY, Method::GET, uri, &mut HeaderMap::new());
@@ -138,7 +139,7 @@ mod tests {
         let credentials = Arc::new(Credentials { grant, region: None, expires: None });
         let mut headers = HeaderMap::new();
         let uri = "https://storage.googleapis.com/bucket/key".parse().unwrap();
-        Signer::default().authorise(&credentials, AT, &Method::GET, &uri, &mut headers).unwrap();
+        GcsSigner::default().authorise(&credentials, AT, &Method::GET, &uri, &mut headers).unwrap();
         assert_eq!(headers[AUTHORIZATION], "Bearer ya29.token");
         assert!(!format!("{headers:?}").contains("ya29"), "headers are printed in traces");
         assert!(!headers.contains_key("x-goog-date"));
@@ -149,14 +150,14 @@ mod tests {
         let grant = Grant::Bearer(Secret::new("line\nbreak"));
         let credentials = Arc::new(Credentials { grant, region: None, expires: None });
         let uri = "https://storage.googleapis.com/b/k".parse().unwrap();
-        let refused = Signer::default().authorise(&credentials, AT, &Method::GET, &uri, &mut HeaderMap::new());
-        assert_eq!(refused, Err(Unsendable));
-        assert!(!Unsendable.to_string().contains("break"));
+        let refused = GcsSigner::default().authorise(&credentials, AT, &Method::GET, &uri, &mut HeaderMap::new());
+        assert_eq!(refused, Err(InvalidCredential));
+        assert!(!InvalidCredential.to_string().contains("break"));
     }
 
     #[test]
     fn signing_costs_microseconds() {
-        let signer = Signer::default();
+        let signer = GcsSigner::default();
         let credentials = keys("secret");
         let uri: Uri = "https://storage.googleapis.com/bucket/some/key/of/usual/length.jpg".parse().unwrap();
         let begin = std::time::Instant::now();

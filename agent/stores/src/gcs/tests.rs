@@ -4,19 +4,19 @@ use http::header;
 
 use super::*;
 use crate::xml_api::headers;
-use skyferry_core::digest::Sum;
-use skyferry_core::object::{Location, SourceIdentity, Token};
-use skyferry_core::store::{Attributes, Metadata, Object, Provenance};
+use skyferry_core::digest::Checksum;
+use skyferry_core::model::{Location, SourceIdentity, Token};
+use skyferry_core::store::{Metadata, Object, Provenance, WriteAttributes};
 
 fn google() -> Google {
-    let endpoint = Endpoint::parse(GOOGLE, Addressing::Path, None).unwrap();
-    Google { endpoint, facts: facts(), signer: Signer::default() }
+    let endpoint = BucketEndpoint::parse(GOOGLE, Addressing::Path, None).unwrap();
+    Google { endpoint, facts: facts(), signer: GcsSigner::default() }
 }
 
-fn attributes(metadata: Metadata) -> Attributes {
+fn attributes(metadata: Metadata) -> WriteAttributes {
     let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
     let source = Location::new("photos", "é/\n");
-    Attributes {
+    WriteAttributes {
         metadata,
         provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
         size: 3,
@@ -85,7 +85,7 @@ fn metadata_and_provenance_come_back_as_they_went() {
     let object = object(&answered(headers)).unwrap();
     assert_eq!(object.metadata, metadata);
     assert_eq!(object.provenance, Some(attributes(metadata).provenance));
-    assert_eq!((object.stored.crc32c, object.stored.md5.is_some()), (Some(Sum::Full(0x364b_3fb7)), true));
+    assert_eq!((object.stored.crc32c, object.stored.md5.is_some()), (Some(Checksum::Full(0x364b_3fb7)), true));
     assert_eq!(object.revision, Revision("1767323045000001".into()));
     assert_eq!((object.identity.size, object.identity.last_modified), (3, 1_767_323_045));
 }

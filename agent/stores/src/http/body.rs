@@ -16,14 +16,14 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::{Call, Chunks};
-use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::error::{CopyError, ErrorKind};
 use skyferry_core::store::Payload;
 
 /// A whole body goes out in slices of this size, so that progress can be seen.
 const SLICE: usize = 256 * 1024;
 
 /// How far a body has gone, seen from outside while hyper owns it.
-pub(super) struct Sending {
+pub(super) struct SendProgress {
     started: Instant,
     /// Microseconds after `started`.
     progress: AtomicU64,
@@ -32,9 +32,9 @@ pub(super) struct Sending {
     failure: Mutex<Option<CopyError>>,
 }
 
-impl Sending {
+impl SendProgress {
     fn new(length: u64) -> Arc<Self> {
-        Arc::new(Sending {
+        Arc::new(SendProgress {
             started: Instant::now(),
             progress: AtomicU64::new(0),
             left: AtomicU64::new(length),
@@ -55,7 +55,7 @@ impl Sending {
     pub(super) fn failure(&self) -> Option<CopyError> {
         self.failure.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
-    fn moved(&self, bytes: usize) {
+    fn advance(&self, bytes: usize) {
         self.left.fetch_sub(bytes as u64, Ordering::Release);
         self.progress.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
@@ -71,33 +71,33 @@ enum From {
 }
 
 /// What hyper sends. Made once a request; it cannot be sent twice.
-pub struct Body {
+pub struct HttpBody {
     from: From,
-    sending: Arc<Sending>,
+    sending: Arc<SendProgress>,
 }
 
-impl Body {
+impl HttpBody {
     pub fn empty() -> Self {
-        Body::whole(Bytes::new())
+        HttpBody::whole(Bytes::new())
     }
 
     pub fn whole(bytes: Bytes) -> Self {
-        let sending = Sending::new(bytes.len() as u64);
-        Body { from: From::Whole(bytes), sending }
+        let sending = SendProgress::new(bytes.len() as u64);
+        HttpBody { from: From::Whole(bytes), sending }
     }
 
     /// Exactly `length` bytes of `chunks`; fewer or more fail the request before it is complete.
     pub fn stream(length: u64, chunks: Chunks, call: &Call) -> Self {
         if length == 0 {
-            return Body::empty();
+            return HttpBody::empty();
         }
-        Body { from: From::Stream { chunks, held: None, call: call.clone() }, sending: Sending::new(length) }
+        HttpBody { from: From::Stream { chunks, held: None, call: call.clone() }, sending: SendProgress::new(length) }
     }
 
     pub fn of(payload: Payload, call: &Call) -> Self {
         match payload {
-            Payload::Whole(bytes) => Body::whole(bytes),
-            Payload::Stream { length, chunks, .. } => Body::stream(length, chunks, call),
+            Payload::Whole(bytes) => HttpBody::whole(bytes),
+            Payload::Stream { length, chunks, .. } => HttpBody::stream(length, chunks, call),
         }
     }
 
@@ -105,17 +105,17 @@ impl Body {
         self.sending.left.load(Ordering::Relaxed)
     }
 
-    pub(super) fn sending(&self) -> Arc<Sending> {
+    pub(super) fn sending(&self) -> Arc<SendProgress> {
         self.sending.clone()
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for HttpBody {
     type Data = Bytes;
     type Error = CopyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CopyError>>> {
-        let Body { from, sending } = &mut *self;
+        let HttpBody { from, sending } = &mut *self;
         let ready = match from {
             From::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             From::Whole(bytes) => Ok(bytes.split_to(bytes.len().min(SLICE))),
@@ -133,7 +133,7 @@ impl http_body::Body for Body {
         sending.waits_for_source.store(false, Ordering::Relaxed);
         Poll::Ready(Some(match ready {
             Ok(bytes) => {
-                sending.moved(bytes.len());
+                sending.advance(bytes.len());
                 Ok(Frame::data(bytes))
             }
             Err(error) => Err(sending.fail(error)),
@@ -168,15 +168,17 @@ fn next(
                 *held = last;
                 continue;
             }
-            (Some(Ok(_)), Some(_)) => Err(call.error(Kind::Corrupt, "the source gave more bytes than it announced")),
+            (Some(Ok(_)), Some(_)) => {
+                Err(call.error(ErrorKind::Corrupt, "the source gave more bytes than it announced"))
+            }
             (Some(Ok(bytes)), None) if (bytes.len() as u64) < left => Ok(bytes),
             (Some(Ok(bytes)), None) if bytes.len() as u64 == left => {
                 *held = Some(bytes);
                 continue;
             }
-            (Some(Ok(_)), None) => Err(call.error(Kind::Corrupt, "the source gave more bytes than it announced")),
+            (Some(Ok(_)), None) => Err(call.error(ErrorKind::Corrupt, "the source gave more bytes than it announced")),
             (None, Some(last)) => Ok(last),
-            (None, None) => Err(call.error(Kind::Corrupt, format!("the source ended {left} bytes early"))),
+            (None, None) => Err(call.error(ErrorKind::Corrupt, format!("the source ended {left} bytes early"))),
         });
     }
 }

@@ -12,13 +12,13 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::body::Sending;
+use super::body::SendProgress;
 use super::{Call, cause, host};
-use skyferry_core::error::{CopyError, Kind};
+use skyferry_core::error::{CopyError, ErrorKind};
 
 /// Ends when a request has made no progress for `stall`. Waiting for the body's source is not this side's stall:
 /// the source has its own watch.
-pub(super) async fn watch(sending: &Sending, stall: Duration) {
+pub(super) async fn watch(sending: &SendProgress, stall: Duration) {
     let mut deadline = Instant::now() + stall;
     loop {
         sleep_until(deadline).await;
@@ -31,7 +31,7 @@ pub(super) async fn watch(sending: &Sending, stall: Duration) {
 }
 
 /// An answer's body with its length checked and its stalls seen.
-pub(super) struct Incomings {
+pub(super) struct IncomingBody {
     pub body: Incoming,
     pub call: Call,
     pub uri: Uri,
@@ -44,9 +44,9 @@ pub(super) struct Incomings {
     ended: bool,
 }
 
-impl Incomings {
+impl IncomingBody {
     pub fn new(body: Incoming, call: Call, uri: Uri, stall: Duration, left: Option<u64>) -> Self {
-        Incomings { body, call, uri, stall, left, waiting: None, timer: None, ended: false }
+        IncomingBody { body, call, uri, stall, left, waiting: None, timer: None, ended: false }
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<CopyError> {
@@ -55,7 +55,7 @@ impl Incomings {
         while timer.as_mut().poll(cx).is_ready() {
             if deadline <= Instant::now() {
                 let words = format!("{}: no byte of the answer for {} s", host(&self.uri), self.stall.as_secs());
-                return Poll::Ready(self.call.error(Kind::Stalled, words));
+                return Poll::Ready(self.call.error(ErrorKind::Stalled, words));
             }
             timer.as_mut().reset(deadline);
         }
@@ -66,14 +66,14 @@ impl Incomings {
         if let Some(left) = &mut self.left {
             match left.checked_sub(bytes.len() as u64) {
                 Some(rest) => *left = rest,
-                None => return Err(self.call.error(Kind::Corrupt, "the body is longer than announced")),
+                None => return Err(self.call.error(ErrorKind::Corrupt, "the body is longer than announced")),
             }
         }
         Ok(bytes)
     }
 }
 
-impl Stream for Incomings {
+impl Stream for IncomingBody {
     type Item = Result<Bytes, CopyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -93,12 +93,12 @@ impl Stream for Incomings {
                 },
                 Poll::Ready(Some(Err(error))) => {
                     let words = format!("{}: the body broke off: {}", host(&this.uri), cause(&error));
-                    break Some(Err(this.call.error(Kind::Unavailable, words)));
+                    break Some(Err(this.call.error(ErrorKind::Unavailable, words)));
                 }
                 Poll::Ready(None) => match this.left {
                     Some(left) if left > 0 => {
                         let words = format!("{}: the body ended {left} bytes early", host(&this.uri));
-                        break Some(Err(this.call.error(Kind::Unavailable, words)));
+                        break Some(Err(this.call.error(ErrorKind::Unavailable, words)));
                     }
                     _ => break None,
                 },

@@ -57,7 +57,7 @@ fn answering(answer: &'static str) -> impl Fn(TcpStream) -> futures_util::future
     }
 }
 
-fn put(address: SocketAddr, body: Body) -> Request<Body> {
+fn put(address: SocketAddr, body: HttpBody) -> Request<HttpBody> {
     Request::put(format!("http://{address}/b/k")).body(body).unwrap()
 }
 
@@ -68,15 +68,19 @@ fn chunks(parts: &[Result<&'static str, CopyError>]) -> Chunks {
 #[tokio::test]
 async fn plain_http_is_refused_unless_allowed() {
     let strict = Transport::new(&TransportOptions::default()).unwrap();
-    let request = put(([127, 0, 0, 1], 9).into(), Body::empty());
-    assert_eq!(strict.send(&call(), request, Effect::Write).await.err().unwrap().kind, Kind::Refused);
+    let request = put(([127, 0, 0, 1], 9).into(), HttpBody::empty());
+    assert_eq!(strict.send(&call(), request, RequestEffect::Write).await.err().unwrap().kind, ErrorKind::Refused);
 }
 
 #[tokio::test]
 async fn a_refused_connection_was_never_sent() {
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let error = transport().send(&call(), put(unused, Body::whole("abc".into())), Effect::Write).await.err().unwrap();
-    assert_eq!(error.kind, Kind::Unavailable, "{error}");
+    let error = transport()
+        .send(&call(), put(unused, HttpBody::whole("abc".into())), RequestEffect::Write)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
 }
 
 #[tokio::test]
@@ -85,24 +89,27 @@ async fn an_answer_lost_after_the_last_byte_is_told_from_a_cut_request() {
         read_until(&mut connection, b"abc").await;
     })
     .await;
-    for (effect, kind) in [(Effect::Write, Kind::LostAnswer), (Effect::Idempotent, Kind::Unavailable)] {
-        let error = transport().send(&call(), put(hanging_up, Body::whole("abc".into())), effect).await.err().unwrap();
+    for (effect, kind) in
+        [(RequestEffect::Write, ErrorKind::LostAnswer), (RequestEffect::Idempotent, ErrorKind::Unavailable)]
+    {
+        let error =
+            transport().send(&call(), put(hanging_up, HttpBody::whole("abc".into())), effect).await.err().unwrap();
         assert_eq!(error.kind, kind, "{error}");
     }
     let pending = stream::once(async { Ok(Bytes::from("abc")) }).chain(stream::pending()).boxed();
-    let body = Body::stream(6, pending, &call());
-    let error = transport().send(&call(), put(hanging_up, body), Effect::Write).await.err().unwrap();
-    assert_eq!(error.kind, Kind::Unavailable, "never complete, so never published: {error}");
+    let body = HttpBody::stream(6, pending, &call());
+    let error = transport().send(&call(), put(hanging_up, body), RequestEffect::Write).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "never complete, so never published: {error}");
 }
 
 #[tokio::test]
 async fn the_source_s_own_error_comes_out() {
     let address = peer(answering("")).await;
-    let own = CopyError::new(Side::Source, Kind::SourceChanged, "GetObject", &call().at, "412");
+    let own = CopyError::new(Side::Source, ErrorKind::SourceChanged, "GetObject", &call().at, "412");
     for parts in [vec![Ok("abc"), Err(own.clone())], vec![Ok("abcdef"), Err(own.clone())]] {
-        let body = Body::stream(6, chunks(&parts), &call());
-        let error = transport().send(&call(), put(address, body), Effect::Write).await.err().unwrap();
-        assert_eq!((error.side, error.kind), (Side::Source, Kind::SourceChanged), "{error}");
+        let body = HttpBody::stream(6, chunks(&parts), &call());
+        let error = transport().send(&call(), put(address, body), RequestEffect::Write).await.err().unwrap();
+        assert_eq!((error.side, error.kind), (Side::Source, ErrorKind::SourceChanged), "{error}");
     }
 }
 
@@ -119,9 +126,9 @@ async fn a_source_shorter_or_longer_than_announced_is_never_sent_whole() {
     })
     .await;
     for parts in [vec![Ok("abc")], vec![Ok("abc"), Ok("def"), Ok("x")], vec![Ok("abcdefg")]] {
-        let body = Body::stream(6, chunks(&parts), &call());
-        let error = transport().send(&call(), put(address, body), Effect::Write).await.err().unwrap();
-        assert_eq!(error.kind, Kind::Corrupt, "{error}");
+        let body = HttpBody::stream(6, chunks(&parts), &call());
+        let error = transport().send(&call(), put(address, body), RequestEffect::Write).await.err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(received.lock().unwrap().iter().all(|got| !String::from_utf8_lossy(got).contains("def")));
@@ -130,14 +137,16 @@ async fn a_source_shorter_or_longer_than_announced_is_never_sent_whole() {
 #[tokio::test]
 async fn a_silent_peer_ends_with_stalled_or_a_lost_answer() {
     let silent = peer(answering("")).await;
-    for (effect, kind) in [(Effect::Write, Kind::LostAnswer), (Effect::Idempotent, Kind::Stalled)] {
-        let error = transport().send(&call(), put(silent, Body::whole("abc".into())), effect).await.err().unwrap();
+    for (effect, kind) in
+        [(RequestEffect::Write, ErrorKind::LostAnswer), (RequestEffect::Idempotent, ErrorKind::Stalled)]
+    {
+        let error = transport().send(&call(), put(silent, HttpBody::whole("abc".into())), effect).await.err().unwrap();
         assert_eq!(error.kind, kind, "{error}");
     }
     let half = peer(answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc")).await;
-    let answer = transport().send(&call(), put(half, Body::empty()), Effect::Idempotent).await.unwrap();
+    let answer = transport().send(&call(), put(half, HttpBody::empty()), RequestEffect::Idempotent).await.unwrap();
     let error = answer.chunks(6).try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Stalled, "{error}");
+    assert_eq!(error.kind, ErrorKind::Stalled, "{error}");
 }
 
 #[tokio::test]
@@ -151,8 +160,8 @@ async fn waiting_for_the_source_is_not_a_stall_of_the_far_side() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         Ok(Bytes::from("abcdef"))
     });
-    let body = Body::stream(6, slow.boxed(), &call());
-    let answer = transport().send(&call(), put(address, body), Effect::Write).await.unwrap();
+    let body = HttpBody::stream(6, slow.boxed(), &call());
+    let answer = transport().send(&call(), put(address, body), RequestEffect::Write).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
 }
 
@@ -165,7 +174,8 @@ async fn a_body_of_another_length_is_an_error() {
     .await;
     let whole = peer(answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef")).await;
     for (address, announced, good) in [(short, 6, false), (whole, 6, true), (whole, 5, false), (whole, 7, false)] {
-        let answer = transport().send(&call(), put(address, Body::empty()), Effect::Idempotent).await.unwrap();
+        let answer =
+            transport().send(&call(), put(address, HttpBody::empty()), RequestEffect::Idempotent).await.unwrap();
         assert_eq!(answer.content_length(), Some(6));
         assert_eq!(answer.chunks(announced).try_collect::<Vec<_>>().await.is_ok(), good);
     }
@@ -175,11 +185,11 @@ async fn a_body_of_another_length_is_an_error() {
 async fn a_small_answer_is_read_whole_and_a_huge_one_refused() {
     let two =
         peer(answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")).await;
-    let answer = transport().send(&call(), put(two, Body::empty()), Effect::Idempotent).await.unwrap();
+    let answer = transport().send(&call(), put(two, HttpBody::empty()), RequestEffect::Idempotent).await.unwrap();
     assert_eq!(answer.read().await.unwrap(), "abcdef");
     let huge = peer(answering("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n")).await;
-    let answer = transport().send(&call(), put(huge, Body::empty()), Effect::Idempotent).await.unwrap();
-    assert_eq!(answer.read().await.unwrap_err().kind, Kind::Nonsense);
+    let answer = transport().send(&call(), put(huge, HttpBody::empty()), RequestEffect::Idempotent).await.unwrap();
+    assert_eq!(answer.read().await.unwrap_err().kind, ErrorKind::InvalidAnswer);
 }
 
 #[tokio::test]
@@ -195,17 +205,19 @@ async fn the_path_arrives_byte_for_byte() {
     {
         let mut url = format!("http://{address}/b/");
         encode_path(key.as_bytes(), &mut url);
-        let request = Request::get(url).body(Body::empty()).unwrap();
-        let answer = transport().send(&call(), request, Effect::Idempotent).await.unwrap();
+        let request = Request::get(url).body(HttpBody::empty()).unwrap();
+        let answer = transport().send(&call(), request, RequestEffect::Idempotent).await.unwrap();
         assert_eq!(answer.read().await.unwrap(), format!("GET /b/{line} HTTP/1.1"));
     }
 }
 
 #[tokio::test]
 async fn idempotent_requests_are_tried_three_times_and_other_failures_once() {
-    for (kind, tries) in [(Kind::Unavailable, 3), (Kind::Throttled, 3), (Kind::Denied, 1), (Kind::LostAnswer, 1)] {
+    for (kind, tries) in
+        [(ErrorKind::Unavailable, 3), (ErrorKind::Throttled, 3), (ErrorKind::Denied, 1), (ErrorKind::LostAnswer, 1)]
+    {
         let count = AtomicUsize::new(0);
-        let result: Result<(), _> = again(|| async {
+        let result: Result<(), _> = retry_idempotent(|| async {
             count.fetch_add(1, Ordering::Relaxed);
             Err(call().error(kind, ""))
         })

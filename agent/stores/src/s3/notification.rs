@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Method;
 
-use super::super::http::again;
-use super::super::xml_api::answers::Asked;
+use super::super::http::retry_idempotent;
+use super::super::xml_api::answers::RequestKind;
 use super::S3;
-use skyferry_core::object::Location;
+use skyferry_core::model::Location;
 use skyferry_core::store::{Payload, Result};
 
 /// What a bucket tells whom.
@@ -24,7 +24,7 @@ pub struct Notification {
 impl S3 {
     pub async fn notification(&self, bucket: &str) -> Result<Notification> {
         let at = Location::new(bucket, "");
-        let (region, document) = again(|| async {
+        let (region, document) = retry_idempotent(|| async {
             let mut get = self.client.bucket(Method::GET, "GetBucketNotificationConfiguration", &at);
             get.query("notification", "");
             let call = get.call.clone();
@@ -41,13 +41,13 @@ impl S3 {
     pub async fn put_notification(&self, bucket: &str, document: &str) -> Result<()> {
         let at = Location::new(bucket, "");
         let body = Bytes::copy_from_slice(document.as_bytes());
-        again(|| async {
+        retry_idempotent(|| async {
             let mut put = self.client.bucket(Method::PUT, "PutBucketNotificationConfiguration", &at);
             put.query("notification", "");
             put.payload = Some(Payload::Whole(body.clone()));
             let call = put.call.clone();
             let answer = self.client.send(put).await?;
-            self.client.settled(&call, Asked::Control, answer).await.map(drop)
+            self.client.settled(&call, RequestKind::Control, answer).await.map(drop)
         })
         .await
     }

@@ -1,10 +1,10 @@
 //! What each S3 dialect can do. A row, not an adapter: everything else is one client.
 
-use super::super::xml_api::{Addressing, Endpoint};
+use super::super::xml_api::{Addressing, BucketEndpoint};
 
 /// One dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Profile {
+pub struct S3Profile {
     pub name: &'static str,
     /// If-Match and If-None-Match are enforced on PutObject, CompleteMultipartUpload and DeleteObject.
     pub conditional_put: bool,
@@ -23,7 +23,7 @@ pub struct Profile {
     pub endpoint: Option<&'static str>,
 }
 
-pub const AWS: Profile = Profile {
+pub const AWS: S3Profile = S3Profile {
     name: "aws",
     conditional_put: true,
     conditional_finish: true,
@@ -36,10 +36,10 @@ pub const AWS: Profile = Profile {
     endpoint: Some("s3.{region}.amazonaws.com"),
 };
 
-pub const PROFILES: [Profile; 4] = [
+pub const PROFILES: [S3Profile; 4] = [
     AWS,
-    Profile { name: "aws-cn", endpoint: Some("s3.{region}.amazonaws.com.cn"), ..AWS },
-    Profile {
+    S3Profile { name: "aws-cn", endpoint: Some("s3.{region}.amazonaws.com.cn"), ..AWS },
+    S3Profile {
         name: "aliyun-oss",
         conditional_put: false,
         conditional_finish: false,
@@ -52,7 +52,7 @@ pub const PROFILES: [Profile; 4] = [
         endpoint: Some("s3.oss-{region}.aliyuncs.com"),
     },
     // Nothing that a server may not know; what it answers beyond that is still read.
-    Profile {
+    S3Profile {
         name: "generic",
         conditional_put: false,
         conditional_finish: false,
@@ -66,8 +66,8 @@ pub const PROFILES: [Profile; 4] = [
     },
 ];
 
-impl Profile {
-    pub fn named(name: &str) -> Option<&'static Profile> {
+impl S3Profile {
+    pub fn named(name: &str) -> Option<&'static S3Profile> {
         PROFILES.iter().find(|profile| profile.name == name)
     }
 
@@ -77,11 +77,11 @@ impl Profile {
     }
 
     /// The service's own endpoint in a region.
-    pub(super) fn endpoint_in(&self, region: &str, path_style: Option<bool>) -> Option<Endpoint> {
+    pub(super) fn endpoint_in(&self, region: &str, path_style: Option<bool>) -> Option<BucketEndpoint> {
         if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
             return None; // a name from an answer must not lead to another host
         }
-        Endpoint::parse(&format!("https://{}", self.host(region)?), self.addressing, path_style)
+        BucketEndpoint::parse(&format!("https://{}", self.host(region)?), self.addressing, path_style)
     }
 
     fn host(&self, region: &str) -> Option<String> {
@@ -100,14 +100,14 @@ mod tests {
 
     #[test]
     fn a_host_follows_from_profile_and_region() {
-        let host = |profile: &str, region| Profile::named(profile).unwrap().host(region);
+        let host = |profile: &str, region| S3Profile::named(profile).unwrap().host(region);
         assert_eq!(host("aws", "us-west-2").unwrap(), "s3.us-west-2.amazonaws.com");
         assert_eq!(host("aws", "cn-north-1").unwrap(), "s3.cn-north-1.amazonaws.com.cn");
         assert_eq!(host("aws-cn", "cn-northwest-1").unwrap(), "s3.cn-northwest-1.amazonaws.com.cn");
         assert_eq!(host("aliyun-oss", "cn-hangzhou").unwrap(), "s3.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(host("aliyun-oss", "oss-cn-hangzhou").unwrap(), "s3.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(host("generic", "us-east-1"), None);
-        assert_eq!(Profile::named("ovh"), None);
+        assert_eq!(S3Profile::named("ovh"), None);
         for region in ["evil.org/", "us-west-2@evil.org", ""] {
             assert!(AWS.endpoint_in(region, None).is_none(), "{region}");
         }

@@ -6,11 +6,11 @@ use http::Request;
 use http::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 use skyferry_providers::{Credentials, Grant};
 
-use super::super::signature::{Keys, Scheme, Unsendable};
+use super::super::signature::{InvalidCredential, Keys, SigningScheme};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-static AMAZON: Scheme = Scheme {
+static AMAZON: SigningScheme = SigningScheme {
     algorithm: "AWS4-HMAC-SHA256",
     before_secret: "AWS4",
     service: "s3",
@@ -28,15 +28,15 @@ fn signs(name: &HeaderName, value: &HeaderValue) -> bool {
     text && *name != ACCEPT_ENCODING
 }
 
-pub(super) struct Signer(Keys);
+pub(super) struct S3Signer(Keys);
 
-impl Default for Signer {
+impl Default for S3Signer {
     fn default() -> Self {
-        Signer(Keys::new(&AMAZON))
+        S3Signer(Keys::new(&AMAZON))
     }
 }
 
-impl Signer {
+impl S3Signer {
     /// Adds date, token and signature; every other header must be there already. `now` is in seconds since the epoch. An
     /// error says why, without a secret.
     pub fn sign<B>(
@@ -52,7 +52,7 @@ impl Signer {
         }
         let mut headers = std::mem::take(request.headers_mut());
         if let Grant::Keys { session_token: Some(token), .. } = &credentials.grant {
-            let mut token = HeaderValue::from_str(token.expose()).map_err(|_| Unsendable.to_string())?;
+            let mut token = HeaderValue::from_str(token.expose()).map_err(|_| InvalidCredential.to_string())?;
             token.set_sensitive(true);
             headers.insert(TOKEN, token);
         }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_signature_is_the_one_that_amazon_s_own_signer_makes() {
-        let signer = Signer::default();
+        let signer = S3Signer::default();
         for (method, path) in [
             ("GET", "/some/key.jpg"),
             ("HEAD", "/a%20b/../c%2Bd%25//%C3%A9"),
@@ -151,14 +151,14 @@ mod tests {
     #[test]
     fn neither_key_nor_token_is_shown_by_the_headers() {
         let mut request = request("GET", "/key");
-        Signer::default().sign(&mut request, &keys(Some("the-token")), "us-east-1", false, AT).unwrap();
+        S3Signer::default().sign(&mut request, &keys(Some("the-token")), "us-east-1", false, AT).unwrap();
         let shown = format!("{:?}", request.headers());
         assert!(!shown.contains("the-token") && !shown.contains("Signature="), "{shown}");
     }
 
     #[test]
     fn credentials_that_no_header_can_carry_are_refused_without_being_shown() {
-        let refused = Signer::default().sign(&mut request("GET", "/key"), &keys(Some("line\nbreak")), "r", false, AT);
+        let refused = S3Signer::default().sign(&mut request("GET", "/key"), &keys(Some("line\nbreak")), "r", false, AT);
         assert!(!refused.unwrap_err().contains("break"));
     }
 }

@@ -3,11 +3,11 @@
 //!
 //! A table of data, so that the documentation's is made from it.
 
-use skyferry_core::error::Kind;
+use skyferry_core::error::ErrorKind;
 
 /// What was asked, as far as the meaning of an answer depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// HEAD: its answer has no body, so no code.
     Head,
     Read,
@@ -20,27 +20,27 @@ pub enum Asked {
     Delete,
 }
 
-impl Asked {
+impl RequestKind {
     /// A lost answer may hide a change that was made.
     pub fn changes(self) -> bool {
-        matches!(self, Asked::Write | Asked::WriteIf | Asked::Delete)
+        matches!(self, RequestKind::Write | RequestKind::WriteIf | RequestKind::Delete)
     }
 }
 
-const READS: &[Asked] = &[Asked::Head, Asked::Read];
-const WRITES: &[Asked] = &[Asked::Write, Asked::WriteIf, Asked::Delete];
-const CONDITIONS: &[Asked] = &[Asked::WriteIf, Asked::Delete];
+const READS: &[RequestKind] = &[RequestKind::Head, RequestKind::Read];
+const WRITES: &[RequestKind] = &[RequestKind::Write, RequestKind::WriteIf, RequestKind::Delete];
+const CONDITIONS: &[RequestKind] = &[RequestKind::WriteIf, RequestKind::Delete];
 
 /// A kind for each of what can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken([Kind; 6]);
+pub struct KindByRequest([ErrorKind; 6]);
 
-impl Taken {
-    const fn of(kind: Kind) -> Self {
-        Taken([kind; 6])
+impl KindByRequest {
+    const fn of(kind: ErrorKind) -> Self {
+        KindByRequest([kind; 6])
     }
 
-    const fn when(mut self, asked: &[Asked], kind: Kind) -> Self {
+    const fn when(mut self, asked: &[RequestKind], kind: ErrorKind) -> Self {
         let mut n = 0;
         while n < asked.len() {
             self.0[asked[n] as usize] = kind;
@@ -49,40 +49,40 @@ impl Taken {
         self
     }
 
-    pub fn kind(&self, asked: Asked) -> Kind {
+    pub fn kind(&self, asked: RequestKind) -> ErrorKind {
         self.0[asked as usize]
     }
 }
 
 /// One row: answers that mean the same.
 #[derive(Debug)]
-pub struct Row<T: 'static> {
+pub struct AnswerRow<T: 'static> {
     pub answers: &'static [T],
-    pub taken: Taken,
+    pub taken: KindByRequest,
     /// In one line, for people.
     pub meaning: &'static str,
 }
 
-const fn row<T>(answers: &'static [T], taken: Taken, meaning: &'static str) -> Row<T> {
-    Row { answers, taken, meaning }
+const fn row<T>(answers: &'static [T], taken: KindByRequest, meaning: &'static str) -> AnswerRow<T> {
+    AnswerRow { answers, taken, meaning }
 }
 
 /// Codes of an `<Error>`, whatever the status is, a success included.
-pub static CODES: &[Row<&str>] = &[
+pub static CODES: &[AnswerRow<&str>] = &[
     row(
         &["NoSuchKey", "NoSuchVersion"],
-        Taken::of(Kind::NotFound).when(&[Asked::WriteIf], Kind::Precondition),
+        KindByRequest::of(ErrorKind::NotFound).when(&[RequestKind::WriteIf], ErrorKind::Precondition),
         "no such object; what a conditional write was to replace is gone",
     ),
-    row(&["NoSuchBucket"], Taken::of(Kind::BucketMissing), "no such bucket"),
-    row(&["NoSuchUpload"], Taken::of(Kind::UploadGone), "the upload has ended"),
+    row(&["NoSuchBucket"], KindByRequest::of(ErrorKind::BucketMissing), "no such bucket"),
+    row(&["NoSuchUpload"], KindByRequest::of(ErrorKind::UploadGone), "the upload has ended"),
     row(
         &["PreconditionFailed", "ConditionalRequestConflict"],
-        Taken::of(Kind::Precondition).when(READS, Kind::SourceChanged),
+        KindByRequest::of(ErrorKind::Precondition).when(READS, ErrorKind::SourceChanged),
         "another state than the one that the request named",
     ),
-    row(&["InvalidRange"], Taken::of(Kind::SourceChanged), "the object is shorter than it was"),
-    row(&["InvalidObjectState"], Taken::of(Kind::Archived), "archived: it can be read after a restore"),
+    row(&["InvalidRange"], KindByRequest::of(ErrorKind::SourceChanged), "the object is shorter than it was"),
+    row(&["InvalidObjectState"], KindByRequest::of(ErrorKind::Archived), "archived: it can be read after a restore"),
     row(
         &[
             "AccessDenied",
@@ -93,7 +93,7 @@ pub static CODES: &[Row<&str>] = &[
             "UserProjectAccountProblem",
             "UserProjectMissing",
         ],
-        Taken::of(Kind::Denied),
+        KindByRequest::of(ErrorKind::Denied),
         "no permission",
     ),
     row(
@@ -108,7 +108,7 @@ pub static CODES: &[Row<&str>] = &[
             "InvalidSecurity",
             "AuthenticationRequired",
         ],
-        Taken::of(Kind::Credentials),
+        KindByRequest::of(ErrorKind::Credentials),
         "the credentials themselves are refused; tried once more with fresh ones",
     ),
     row(
@@ -119,7 +119,7 @@ pub static CODES: &[Row<&str>] = &[
             "AuthorizationHeaderMalformed",
             "IllegalLocationConstraintException",
         ],
-        Taken::of(Kind::WrongRegion),
+        KindByRequest::of(ErrorKind::WrongRegion),
         "the bucket is in another region",
     ),
     row(
@@ -136,11 +136,15 @@ pub static CODES: &[Row<&str>] = &[
             "OperationAborted",
             "ServiceUnavailable",
         ],
-        Taken::of(Kind::Throttled),
+        KindByRequest::of(ErrorKind::Throttled),
         "too many requests; nothing was done",
     ),
-    row(&["RequestTimeout"], Taken::of(Kind::Stalled).when(READS, Kind::Unavailable), "the body came too slowly"),
-    row(&["IncompleteBody"], Taken::of(Kind::Unavailable), "the body broke off"),
+    row(
+        &["RequestTimeout"],
+        KindByRequest::of(ErrorKind::Stalled).when(READS, ErrorKind::Unavailable),
+        "the body came too slowly",
+    ),
+    row(&["IncompleteBody"], KindByRequest::of(ErrorKind::Unavailable), "the body broke off"),
     row(
         &[
             "EntityTooLarge",
@@ -155,7 +159,7 @@ pub static CODES: &[Row<&str>] = &[
             "MaxMessageLengthExceeded",
             "ObjectUnderRetention",
         ],
-        Taken::of(Kind::NotTaken).when(READS, Kind::Refused),
+        KindByRequest::of(ErrorKind::NotAccepted).when(READS, ErrorKind::Refused),
         "the service does not accept this object, or keeps what is there",
     ),
     row(
@@ -167,67 +171,89 @@ pub static CODES: &[Row<&str>] = &[
             "InvalidPart",
             "InvalidPartOrder",
         ],
-        Taken::of(Kind::Corrupt),
+        KindByRequest::of(ErrorKind::Corrupt),
         "the bytes or parts are not what their checksums say",
     ),
     row(
         &["InternalError"],
-        Taken::of(Kind::Unavailable).when(WRITES, Kind::LostAnswer),
+        KindByRequest::of(ErrorKind::Unavailable).when(WRITES, ErrorKind::LostAnswer),
         "the service broke while it worked; a write may yet have been made",
     ),
 ];
 
 /// Statuses with an `<Error>` whose code is not in the table. A success with one counts as 500.
-pub static UNKNOWN_CODES: &[Row<u16>] = &[
-    row(&[301, 307], Taken::of(Kind::WrongRegion), "the bucket is in another region"),
-    row(&[401], Taken::of(Kind::Credentials), "the credentials are refused"),
-    row(&[403], Taken::of(Kind::Denied), "no permission"),
-    row(&[404], Taken::of(Kind::Nonsense), "not there, and not the service's word for it: never taken for an absence"),
-    row(&[408], Taken::of(Kind::Stalled).when(READS, Kind::Unavailable), "the request came too slowly"),
+pub static UNKNOWN_CODES: &[AnswerRow<u16>] = &[
+    row(&[301, 307], KindByRequest::of(ErrorKind::WrongRegion), "the bucket is in another region"),
+    row(&[401], KindByRequest::of(ErrorKind::Credentials), "the credentials are refused"),
+    row(&[403], KindByRequest::of(ErrorKind::Denied), "no permission"),
+    row(
+        &[404],
+        KindByRequest::of(ErrorKind::InvalidAnswer),
+        "not there, and not the service's word for it: never taken for an absence",
+    ),
+    row(
+        &[408],
+        KindByRequest::of(ErrorKind::Stalled).when(READS, ErrorKind::Unavailable),
+        "the request came too slowly",
+    ),
     row(
         &[412],
-        Taken::of(Kind::Precondition).when(READS, Kind::SourceChanged),
+        KindByRequest::of(ErrorKind::Precondition).when(READS, ErrorKind::SourceChanged),
         "another state than the one that the request named",
     ),
-    row(&[416], Taken::of(Kind::Refused).when(READS, Kind::SourceChanged), "the object is shorter than it was"),
-    row(&[413, 414, 431], Taken::of(Kind::NotTaken).when(READS, Kind::Refused), "too large for the service"),
-    row(&[429, 503, 509], Taken::of(Kind::Throttled), "too many requests; nothing was done"),
+    row(
+        &[416],
+        KindByRequest::of(ErrorKind::Refused).when(READS, ErrorKind::SourceChanged),
+        "the object is shorter than it was",
+    ),
+    row(
+        &[413, 414, 431],
+        KindByRequest::of(ErrorKind::NotAccepted).when(READS, ErrorKind::Refused),
+        "too large for the service",
+    ),
+    row(&[429, 503, 509], KindByRequest::of(ErrorKind::Throttled), "too many requests; nothing was done"),
     row(
         &[500, 502, 504],
-        Taken::of(Kind::Unavailable).when(WRITES, Kind::LostAnswer),
+        KindByRequest::of(ErrorKind::Unavailable).when(WRITES, ErrorKind::LostAnswer),
         "the service broke while it worked; a write may yet have been made",
     ),
-    row(&[501, 505], Taken::of(Kind::Refused), "the service does not do this"),
+    row(&[501, 505], KindByRequest::of(ErrorKind::Refused), "the service does not do this"),
 ];
 
 /// Statuses without the service's code: an empty answer, a page of a load balancer, JSON.
-pub static NO_CODE: &[Row<u16>] = &[
+pub static NO_CODE: &[AnswerRow<u16>] = &[
     row(
         &[404],
-        Taken::of(Kind::Nonsense).when(&[Asked::Head], Kind::NotFound),
+        KindByRequest::of(ErrorKind::InvalidAnswer).when(&[RequestKind::Head], ErrorKind::NotFound),
         "no word of the service; after HEAD, which has none, another request asks whether the object is there",
     ),
-    row(&[405], Taken::of(Kind::Refused), "the service does not do this"),
-    row(&[409], Taken::of(Kind::Nonsense).when(CONDITIONS, Kind::Precondition), "a conflict with the condition"),
+    row(&[405], KindByRequest::of(ErrorKind::Refused), "the service does not do this"),
+    row(
+        &[409],
+        KindByRequest::of(ErrorKind::InvalidAnswer).when(CONDITIONS, ErrorKind::Precondition),
+        "a conflict with the condition",
+    ),
     row(
         &[412],
-        Taken::of(Kind::Nonsense).when(CONDITIONS, Kind::Precondition).when(READS, Kind::SourceChanged),
+        KindByRequest::of(ErrorKind::InvalidAnswer)
+            .when(CONDITIONS, ErrorKind::Precondition)
+            .when(READS, ErrorKind::SourceChanged),
         "another state than the one that the request named",
     ),
 ];
 
 /// Where neither the code nor the status has a row.
-fn by_class(status: u16, coded: bool, asked: Asked) -> Kind {
+fn by_class(status: u16, coded: bool, asked: RequestKind) -> ErrorKind {
     match status {
-        500.. => Kind::Unavailable,
+        500.. => ErrorKind::Unavailable,
         // The refusal itself may be the service's; a GET gets its words.
-        400..=499 if coded || asked == Asked::Head => Kind::Refused,
-        _ => Kind::Nonsense,
+        400..=499 if coded || asked == RequestKind::Head => ErrorKind::Refused,
+        _ => ErrorKind::InvalidAnswer,
     }
 }
 
 /// What an answer that is no success, or a success with an `<Error>`, is taken for. `code` may be empty.
-pub fn kind(status: u16, code: &str, asked: Asked) -> Kind {
+pub fn kind(status: u16, code: &str, asked: RequestKind) -> ErrorKind {
     // A success that says it is none broke while it worked.
     let status = if status < 300 && !code.is_empty() { 500 } else { status };
     let known = CODES.iter().find(|row| row.answers.contains(&code));
@@ -235,7 +261,7 @@ pub fn kind(status: u16, code: &str, asked: Asked) -> Kind {
         return row.taken.kind(asked);
     }
     if code.starts_with("KMS.") {
-        return Kind::Denied;
+        return ErrorKind::Denied;
     }
     let bare = if code.is_empty() { NO_CODE } else { &[] };
     let row = bare.iter().chain(UNKNOWN_CODES).find(|row| row.answers.contains(&status));
@@ -262,30 +288,30 @@ mod tests {
     #[test]
     fn a_known_code_means_the_same_on_every_service() {
         for (status, code, asked, expected) in [
-            (404, "NoSuchKey", Asked::Read, Kind::NotFound),
-            (404, "NoSuchKey", Asked::WriteIf, Kind::Precondition),
-            (404, "NoSuchKey", Asked::Delete, Kind::NotFound),
-            (404, "NoSuchBucket", Asked::WriteIf, Kind::BucketMissing),
-            (404, "NoSuchUpload", Asked::Control, Kind::UploadGone),
-            (403, "AccessDenied", Asked::Read, Kind::Denied),
-            (400, "ExpiredToken", Asked::Read, Kind::Credentials),
-            (403, "InvalidSecurity", Asked::Write, Kind::Credentials),
-            (400, "AuthorizationHeaderMalformed", Asked::Read, Kind::WrongRegion),
-            (503, "SlowDown", Asked::Write, Kind::Throttled),
-            (429, "SlowDown", Asked::Write, Kind::Throttled),
-            (412, "PreconditionFailed", Asked::Read, Kind::SourceChanged),
-            (412, "PreconditionFailed", Asked::WriteIf, Kind::Precondition),
-            (409, "ConditionalRequestConflict", Asked::WriteIf, Kind::Precondition),
-            (403, "InvalidObjectState", Asked::Read, Kind::Archived),
-            (400, "EntityTooLarge", Asked::Write, Kind::NotTaken),
-            (400, "BadDigest", Asked::Write, Kind::Corrupt),
-            (400, "RequestTimeout", Asked::Write, Kind::Stalled),
-            (500, "InternalError", Asked::Read, Kind::Unavailable),
-            (500, "InternalError", Asked::Write, Kind::LostAnswer),
-            (200, "InternalError", Asked::Write, Kind::LostAnswer),
-            (200, "SlowDown", Asked::Write, Kind::Throttled),
-            (200, "SlowDown", Asked::Control, Kind::Throttled),
-            (409, "XMinioObjectExistsAsDirectory", Asked::Write, Kind::NotTaken),
+            (404, "NoSuchKey", RequestKind::Read, ErrorKind::NotFound),
+            (404, "NoSuchKey", RequestKind::WriteIf, ErrorKind::Precondition),
+            (404, "NoSuchKey", RequestKind::Delete, ErrorKind::NotFound),
+            (404, "NoSuchBucket", RequestKind::WriteIf, ErrorKind::BucketMissing),
+            (404, "NoSuchUpload", RequestKind::Control, ErrorKind::UploadGone),
+            (403, "AccessDenied", RequestKind::Read, ErrorKind::Denied),
+            (400, "ExpiredToken", RequestKind::Read, ErrorKind::Credentials),
+            (403, "InvalidSecurity", RequestKind::Write, ErrorKind::Credentials),
+            (400, "AuthorizationHeaderMalformed", RequestKind::Read, ErrorKind::WrongRegion),
+            (503, "SlowDown", RequestKind::Write, ErrorKind::Throttled),
+            (429, "SlowDown", RequestKind::Write, ErrorKind::Throttled),
+            (412, "PreconditionFailed", RequestKind::Read, ErrorKind::SourceChanged),
+            (412, "PreconditionFailed", RequestKind::WriteIf, ErrorKind::Precondition),
+            (409, "ConditionalRequestConflict", RequestKind::WriteIf, ErrorKind::Precondition),
+            (403, "InvalidObjectState", RequestKind::Read, ErrorKind::Archived),
+            (400, "EntityTooLarge", RequestKind::Write, ErrorKind::NotAccepted),
+            (400, "BadDigest", RequestKind::Write, ErrorKind::Corrupt),
+            (400, "RequestTimeout", RequestKind::Write, ErrorKind::Stalled),
+            (500, "InternalError", RequestKind::Read, ErrorKind::Unavailable),
+            (500, "InternalError", RequestKind::Write, ErrorKind::LostAnswer),
+            (200, "InternalError", RequestKind::Write, ErrorKind::LostAnswer),
+            (200, "SlowDown", RequestKind::Write, ErrorKind::Throttled),
+            (200, "SlowDown", RequestKind::Control, ErrorKind::Throttled),
+            (409, "XMinioObjectExistsAsDirectory", RequestKind::Write, ErrorKind::NotAccepted),
         ] {
             assert_eq!(kind(status, code, asked), expected, "{status} {code} {asked:?}");
         }
@@ -294,15 +320,15 @@ mod tests {
     #[test]
     fn an_unknown_code_is_read_by_its_status() {
         for (status, asked, expected) in [
-            (200, Asked::Control, Kind::Unavailable),
-            (200, Asked::Write, Kind::LostAnswer),
-            (400, Asked::Write, Kind::Refused),
-            (404, Asked::Read, Kind::Nonsense),
-            (409, Asked::WriteIf, Kind::Refused),
-            (409, Asked::Write, Kind::Refused),
-            (405, Asked::Write, Kind::Refused),
-            (501, Asked::Write, Kind::Refused),
-            (503, Asked::Write, Kind::Throttled),
+            (200, RequestKind::Control, ErrorKind::Unavailable),
+            (200, RequestKind::Write, ErrorKind::LostAnswer),
+            (400, RequestKind::Write, ErrorKind::Refused),
+            (404, RequestKind::Read, ErrorKind::InvalidAnswer),
+            (409, RequestKind::WriteIf, ErrorKind::Refused),
+            (409, RequestKind::Write, ErrorKind::Refused),
+            (405, RequestKind::Write, ErrorKind::Refused),
+            (501, RequestKind::Write, ErrorKind::Refused),
+            (503, RequestKind::Write, ErrorKind::Throttled),
         ] {
             assert_eq!(kind(status, "SomethingNew", asked), expected, "{status} {asked:?}");
         }
@@ -311,24 +337,24 @@ mod tests {
     #[test]
     fn an_answer_without_the_service_s_code_proves_little() {
         for (status, asked, expected) in [
-            (400, Asked::Read, Kind::Nonsense),
-            (403, Asked::Read, Kind::Denied),
-            (404, Asked::Read, Kind::Nonsense),
-            (404, Asked::Control, Kind::Nonsense),
-            (404, Asked::Delete, Kind::Nonsense),
-            (404, Asked::Head, Kind::NotFound),
-            (409, Asked::Write, Kind::Nonsense),
-            (409, Asked::WriteIf, Kind::Precondition),
-            (412, Asked::Read, Kind::SourceChanged),
-            (412, Asked::Write, Kind::Nonsense),
-            (302, Asked::Read, Kind::Nonsense),
-            (429, Asked::Write, Kind::Throttled),
-            (503, Asked::Write, Kind::Throttled),
-            (502, Asked::Write, Kind::LostAnswer),
-            (502, Asked::Control, Kind::Unavailable),
-            (501, Asked::Write, Kind::Refused),
-            (405, Asked::Write, Kind::Refused),
-            (413, Asked::Write, Kind::NotTaken),
+            (400, RequestKind::Read, ErrorKind::InvalidAnswer),
+            (403, RequestKind::Read, ErrorKind::Denied),
+            (404, RequestKind::Read, ErrorKind::InvalidAnswer),
+            (404, RequestKind::Control, ErrorKind::InvalidAnswer),
+            (404, RequestKind::Delete, ErrorKind::InvalidAnswer),
+            (404, RequestKind::Head, ErrorKind::NotFound),
+            (409, RequestKind::Write, ErrorKind::InvalidAnswer),
+            (409, RequestKind::WriteIf, ErrorKind::Precondition),
+            (412, RequestKind::Read, ErrorKind::SourceChanged),
+            (412, RequestKind::Write, ErrorKind::InvalidAnswer),
+            (302, RequestKind::Read, ErrorKind::InvalidAnswer),
+            (429, RequestKind::Write, ErrorKind::Throttled),
+            (503, RequestKind::Write, ErrorKind::Throttled),
+            (502, RequestKind::Write, ErrorKind::LostAnswer),
+            (502, RequestKind::Control, ErrorKind::Unavailable),
+            (501, RequestKind::Write, ErrorKind::Refused),
+            (405, RequestKind::Write, ErrorKind::Refused),
+            (413, RequestKind::Write, ErrorKind::NotAccepted),
         ] {
             assert_eq!(kind(status, "", asked), expected, "{status} {asked:?}");
         }

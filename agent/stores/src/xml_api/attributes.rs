@@ -5,23 +5,23 @@ use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::{HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::http::again;
-use super::Client;
-use super::answers::Asked;
+use super::super::http::retry_idempotent;
+use super::XmlClient;
+use super::answers::RequestKind;
 use super::document::Tagging;
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Location, SourceIdentity};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Location, SourceIdentity};
 use skyferry_core::store::{Payload, Result};
 
 /// Long enough for a backlog, and what a restored copy costs is small.
 const RESTORE: &str =
     "<RestoreRequest xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Days>7</Days></RestoreRequest>";
 
-impl Client {
+impl XmlClient {
     /// The first part's size, if as many parts of that size as are stored make the object.
     pub(super) async fn first_part(&self, at: &Location, identity: &SourceIdentity, parts: u32) -> Result<Option<u64>> {
-        let answer = again(|| async {
-            let mut head = self.object(Method::HEAD, "HeadObject", at, Asked::Head)?;
+        let answer = retry_idempotent(|| async {
+            let mut head = self.object(Method::HEAD, "HeadObject", at, RequestKind::Head)?;
             head.query("partNumber", "1");
             if let Some(version) = &identity.version {
                 head.query("versionId", version.to_string());
@@ -37,15 +37,15 @@ impl Client {
     }
 
     pub(super) async fn tags(&self, at: &Location, version: Option<&str>) -> Result<String> {
-        let tagging: Tagging = again(|| async {
-            let mut get = self.object(Method::GET, "GetObjectTagging", at, Asked::Read)?;
+        let tagging: Tagging = retry_idempotent(|| async {
+            let mut get = self.object(Method::GET, "GetObjectTagging", at, RequestKind::Read)?;
             get.query("tagging", "");
             if let Some(version) = version {
                 get.query("versionId", version.to_owned());
             }
             let call = get.call.clone();
             let answer = self.send(get).await?;
-            self.document(&call, Asked::Read, answer).await
+            self.document(&call, RequestKind::Read, answer).await
         })
         .await?;
         let coded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -54,7 +54,7 @@ impl Client {
     }
 
     pub(super) async fn restore(&self, at: &Location, version: Option<&str>) -> Result<()> {
-        let mut post = self.object(Method::POST, "RestoreObject", at, Asked::Control)?;
+        let mut post = self.object(Method::POST, "RestoreObject", at, RequestKind::Control)?;
         post.query("restore", "");
         if let Some(version) = version {
             post.query("versionId", version.to_owned());
@@ -63,7 +63,7 @@ impl Client {
         post.payload = Some(Payload::Whole(Bytes::from_static(RESTORE.as_bytes())));
         match self.send(post).await {
             Err(error) if error.answer.contains("RestoreAlreadyInProgress") => Ok(()),
-            Err(error) if error.kind == Kind::Archived => Ok(()),
+            Err(error) if error.kind == ErrorKind::Archived => Ok(()),
             answer => answer.map(|_| ()),
         }
     }

@@ -48,7 +48,16 @@ fn tail(crc32c: u32) -> String {
 /// The framed body. A source of another length makes it one of another length, which the transport refuses. `known`: the
 /// CRC32C is computed by somebody else, before the bytes come here.
 pub(super) fn frame(length: u64, chunks: Chunks, known: Option<Crc32cSoFar>) -> Chunks {
-    Box::pin(Framed { chunks, known, crc32c: 0, left: length, in_chunk: 0, held: Bytes::new(), begun: false, ended: false })
+    Box::pin(Framed {
+        chunks,
+        known,
+        crc32c: 0,
+        left: length,
+        in_chunk: 0,
+        held: Bytes::new(),
+        begun: false,
+        ended: false,
+    })
 }
 
 struct Framed {

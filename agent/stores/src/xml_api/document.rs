@@ -9,17 +9,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use skyferry_core::digest::base64_crc32;
-use skyferry_core::object::Key;
-use skyferry_core::store::FinishedPart;
+use skyferry_core::model::Key;
+use skyferry_core::store::CompletedPart;
 
 /// A type that stands for a whole document.
-pub trait Document: DeserializeOwned {
+pub trait XmlDocument: DeserializeOwned {
     /// Its outermost element, and how else some services call it.
     const ROOTS: &'static [&'static str];
 }
 
 /// Reads one document. The error says what came instead, in a line.
-pub fn read<T: Document>(body: &[u8]) -> Result<T, String> {
+pub fn read<T: XmlDocument>(body: &[u8]) -> Result<T, String> {
     let expected = T::ROOTS.first().copied().unwrap_or_default();
     let text = std::str::from_utf8(body).map_err(|_| "an answer that is not UTF-8".to_owned())?;
     match root(body) {
@@ -58,7 +58,7 @@ macro_rules! documents {
         #[derive(Debug, Deserialize)]
         #[serde(rename_all = "PascalCase")]
         pub struct $name { $($(#[$of])* pub $field: $type,)* }
-        impl Document for $name { const ROOTS: &'static [&'static str] = &[$root $(, $other)*]; }
+        impl XmlDocument for $name { const ROOTS: &'static [&'static str] = &[$root $(, $other)*]; }
     )* };
 }
 
@@ -97,7 +97,7 @@ documents! {
         #[serde(rename = "Upload", default)]
         uploads: Vec<ListedUpload>,
     }
-    "InitiateMultipartUploadResult" or "InitiateMultipartUpload" as Begun {
+    "InitiateMultipartUploadResult" or "InitiateMultipartUpload" as Initiated {
         upload_id: String,
     }
     // (No `flatten` for the checksums: with it, the XML reader takes every text for a map.)
@@ -177,7 +177,7 @@ pub struct ErrorDocument {
     pub request_id: String,
 }
 
-impl Document for ErrorDocument {
+impl XmlDocument for ErrorDocument {
     const ROOTS: &'static [&'static str] = &["Error"];
 }
 
@@ -202,7 +202,7 @@ pub fn seconds(text: &str) -> Result<i64, String> {
 }
 
 /// The body of CompleteMultipartUpload.
-pub fn complete(parts: &[FinishedPart], checksums: bool) -> String {
+pub fn complete(parts: &[CompletedPart], checksums: bool) -> String {
     let mut text = String::with_capacity(64 + parts.len() * 140);
     text.push_str("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for part in parts {
@@ -261,14 +261,14 @@ mod tests {
         }
         assert!(read::<Listing>(&whole.replace("<Size>0", "<Size>-1").into_bytes()).is_err());
         assert!(read::<Listing>(b"<ListBucketResult>\xff</ListBucketResult>").is_err());
-        assert!(read::<Begun>(b"<InitiateMultipartUploadResult/>").is_err());
+        assert!(read::<Initiated>(b"<InitiateMultipartUploadResult/>").is_err());
         let as_rclone_has_it = b"<InitiateMultipartUpload><UploadId>u</UploadId></InitiateMultipartUpload>";
-        assert_eq!(read::<Begun>(as_rclone_has_it).unwrap().upload_id, "u");
+        assert_eq!(read::<Initiated>(as_rclone_has_it).unwrap().upload_id, "u");
     }
 
     #[test]
     fn parts_are_written_in_order_with_what_the_service_checks() {
-        let part = FinishedPart { number: 1, etag: "a<b".into(), crc32c: 0xe306_9283 };
+        let part = CompletedPart { number: 1, etag: "a<b".into(), crc32c: 0xe306_9283 };
         let text = complete(std::slice::from_ref(&part), true);
         assert!(text.contains("<ETag>&quot;a&lt;b&quot;</ETag><ChecksumCRC32C>4waSgw==</ChecksumCRC32C></Part></Comp"));
         assert!(complete(&[part], false).contains("&quot;</ETag></Part>"));

@@ -20,7 +20,7 @@ pub enum Addressing {
 
 /// Where a service is, read once.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct BucketEndpoint {
     scheme: Scheme,
     /// Host, and the port where it is not the scheme's own.
     host: Authority,
@@ -28,7 +28,7 @@ pub struct Endpoint {
     by_path: bool,
 }
 
-impl Endpoint {
+impl BucketEndpoint {
     /// `None` for an endpoint that is no `http(s)://host[:port]`.
     pub fn parse(text: &str, addressing: Addressing, path_style: Option<bool>) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
@@ -49,7 +49,7 @@ impl Endpoint {
             Addressing::Host => path_style.unwrap_or(local),
             Addressing::Path => path_style.unwrap_or(true),
         };
-        Some(Endpoint { scheme, host, by_path })
+        Some(BucketEndpoint { scheme, host, by_path })
     }
 
     /// The request's URI. `query` is written as the signers want it, in the order of its names.
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn uri(endpoint: &str, addressing: Addressing, path_style: Option<bool>, bucket: &str, key: &str) -> String {
-        let endpoint = Endpoint::parse(endpoint, addressing, path_style).unwrap();
+        let endpoint = BucketEndpoint::parse(endpoint, addressing, path_style).unwrap();
         endpoint.uri(bucket, Some(key.as_bytes()), &[("a", ""); 0]).unwrap().to_string()
     }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused() {
-        let parse = |text| Endpoint::parse(text, Addressing::Path, None);
+        let parse = |text| BucketEndpoint::parse(text, Addressing::Path, None);
         for text in
             ["s3.x.org", "ftp://s3.x.org", "https://user:pw@s3.x.org", "https://s3.x.org/base", "https://h?q", ""]
         {

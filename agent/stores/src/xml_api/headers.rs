@@ -1,4 +1,4 @@
-//! What travels beside the bytes: metadata and provenance as headers, and an answer's headers as an `Object`. Headers of HTTP
+//! What travels beside the bytes: metadata and provenance as headers, and an answer's headers as an `ObjectHash`. Headers of HTTP
 //! go byte for byte; user metadata that a header cannot carry goes in the form in which S3 itself gives it (`rfc2047`).
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use http::header::{
 
 use super::super::http::Call;
 use super::super::rfc2047;
-use super::{Client, Dialect, Facts, length};
-use skyferry_core::digest::Stored;
-use skyferry_core::object::{Revision, SourceIdentity};
-use skyferry_core::store::{Attributes, Metadata, Object, provenance};
+use super::{Dialect, DialectTraits, XmlClient, length};
+use skyferry_core::digest::StoredDigests;
+use skyferry_core::model::{Revision, SourceIdentity};
+use skyferry_core::store::{Metadata, Object, WriteAttributes, provenance};
 
 const STORED_ENCODING: HeaderName = HeaderName::from_static("x-goog-stored-content-encoding");
 /// The tags and the expiry, where a service has neither.
@@ -21,7 +21,7 @@ const TAGS: &str = "tags";
 const EXPIRES_META: &str = "skyferry-expires";
 
 /// Adds the headers of a new object. The error says in words what this service cannot hold.
-pub fn outgoing(facts: &Facts, with: &Attributes, headers: &mut HeaderMap) -> Result<(), String> {
+pub fn outgoing(facts: &DialectTraits, with: &WriteAttributes, headers: &mut HeaderMap) -> Result<(), String> {
     let metadata = &with.metadata;
     let mut custom = Vec::with_capacity(8 + metadata.user.len());
     let mut plain = vec![
@@ -72,7 +72,7 @@ pub fn outgoing(facts: &Facts, with: &Attributes, headers: &mut HeaderMap) -> Re
 }
 
 /// Adds a piece of user metadata; how many bytes it counts.
-fn add(facts: &Facts, headers: &mut HeaderMap, name: &str, value: &str) -> Result<usize, String> {
+fn add(facts: &DialectTraits, headers: &mut HeaderMap, name: &str, value: &str) -> Result<usize, String> {
     let value = rfc2047::encode(value);
     let mut full = [0u8; 272];
     let (start, end) = (facts.meta.len(), facts.meta.len() + name.len());
@@ -96,7 +96,7 @@ fn add(facts: &Facts, headers: &mut HeaderMap, name: &str, value: &str) -> Resul
 /// checksums are too. The error says what is missing or wrong. An ETag may be missing: then it is empty, and the time
 /// and the size have to do.
 pub fn object(dialect: &dyn Dialect, headers: &HeaderMap, size: u64, whole: bool) -> Result<Object, String> {
-    let facts = dialect.facts();
+    let facts = dialect.traits();
     let etag = etag(headers).unwrap_or_default();
     let modified = headers.get(header::LAST_MODIFIED).and_then(|value| value.to_str().ok());
     let modified = modified.ok_or("no Last-Modified")?;
@@ -113,12 +113,13 @@ pub fn object(dialect: &dyn Dialect, headers: &HeaderMap, size: u64, whole: bool
         metadata.expires = metadata.user.remove(EXPIRES_META);
     }
     let provenance = provenance::take(&mut metadata.user);
-    let stored = if whole { Stored { length: Some(size), ..dialect.stored(headers) } } else { Stored::default() };
+    let stored =
+        if whole { StoredDigests { length: Some(size), ..dialect.stored(headers) } } else { StoredDigests::default() };
     let identity = SourceIdentity { etag: etag.into(), size, last_modified, version };
     Ok(Object { identity, revision, metadata, stored, provenance })
 }
 
-fn metadata(facts: &Facts, headers: &HeaderMap) -> Metadata {
+fn metadata(facts: &DialectTraits, headers: &HeaderMap) -> Metadata {
     let text = |name: &HeaderName| headers.get(name).map(|value| rfc2047::text(value.as_bytes()));
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix(facts.meta)?;
@@ -161,10 +162,10 @@ pub fn is_transcoded(headers: &HeaderMap) -> bool {
 }
 
 /// Checksums as Amazon's headers name them. An ETag under KMS or a customer's key is no MD5.
-pub fn stored_by_amazon(headers: &HeaderMap) -> Stored {
+pub fn stored_by_amazon(headers: &HeaderMap) -> StoredDigests {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let composite = text("x-amz-checksum-type").map(|kind| kind == "COMPOSITE");
-    let mut stored = Stored::default();
+    let mut stored = StoredDigests::default();
     for (name, value) in headers {
         if let Ok(value) = value.to_str() {
             stored.amz_header(name.as_str(), value, composite).ok();
@@ -194,7 +195,7 @@ pub fn http_date(text: &str) -> Option<i64> {
     PARSER.parse_timestamp(text).ok().map(jiff::Timestamp::as_second)
 }
 
-impl Client {
+impl XmlClient {
     /// The object of an answer. What its service could not put into headers is reported where it is first seen.
     pub(super) fn describe(
         &self,

@@ -9,7 +9,7 @@ const STORED_LENGTH: HeaderName = HeaderName::from_static("x-goog-stored-content
 
 /// A GET's bytes. `None`: the answer does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct BodySpan {
     /// Of the answer.
     pub length: Option<u64>,
     /// Of the object.
@@ -26,7 +26,7 @@ pub fn stored(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// What a success with these headers holds. Anything but exactly what was asked for is an error, in words.
-pub fn span(headers: &HeaderMap, asked: Option<&Range<u64>>) -> Result<Span, String> {
+pub fn span(headers: &HeaderMap, asked: Option<&Range<u64>>) -> Result<BodySpan, String> {
     let announced = number(headers, CONTENT_LENGTH);
     if super::headers::is_transcoded(headers) {
         return Err("the content's encoding was changed on the way".into());
@@ -41,7 +41,7 @@ pub fn span(headers: &HeaderMap, asked: Option<&Range<u64>>) -> Result<Span, Str
             let all = asked.is_none_or(|asked| asked.start == 0 && size.is_some_and(|size| asked.end >= size));
             let agree = announced.is_none() || announced == size;
             return match all && agree {
-                true => Ok(Span { length: announced.and(size), size }),
+                true => Ok(BodySpan { length: announced.and(size), size }),
                 false => {
                     Err(format!("{announced:?} bytes without a Content-Range, of {size:?}, in answer to {asked:?}"))
                 }
@@ -52,7 +52,7 @@ pub fn span(headers: &HeaderMap, asked: Option<&Range<u64>>) -> Result<Span, Str
     let length = got.end - got.start;
     let agree = got == wanted && announced.is_none_or(|announced| announced == length);
     match agree && stored(headers).is_none_or(|stored| stored == size) {
-        true => Ok(Span { length: Some(length), size: Some(size) }),
+        true => Ok(BodySpan { length: Some(length), size: Some(size) }),
         false => Err(format!("bytes {got:?} of {size} in place of {wanted:?}, {announced:?} of them")),
     }
 }
@@ -68,13 +68,13 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
 mod tests {
     use super::*;
 
-    fn of(headers: &[(&'static str, &str)], asked: Option<Range<u64>>) -> Result<Span, String> {
+    fn of(headers: &[(&'static str, &str)], asked: Option<Range<u64>>) -> Result<BodySpan, String> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         span(&headers, asked.as_ref())
     }
 
-    fn some(length: u64, size: u64) -> Result<Span, String> {
-        Ok(Span { length: Some(length), size: Some(size) })
+    fn some(length: u64, size: u64) -> Result<BodySpan, String> {
+        Ok(BodySpan { length: Some(length), size: Some(size) })
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn fault_a12_a_length_that_is_not_said_is_not_made_up() {
         assert_eq!(of(&[("content-length", "7")], None), some(7, 7));
-        assert_eq!(of(&[], None), Ok(Span { length: None, size: None }));
+        assert_eq!(of(&[], None), Ok(BodySpan { length: None, size: None }));
         assert!(of(&[], Some(0..4)).is_err());
     }
 

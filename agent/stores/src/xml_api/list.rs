@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::super::http::{Call, again};
-use super::Client;
-use super::answers::Asked;
-use super::document::{self, Contents, Document, Listing, VersionListing};
+use super::super::http::{Call, retry_idempotent};
+use super::XmlClient;
+use super::answers::RequestKind;
+use super::document::{self, Contents, Listing, VersionListing, XmlDocument};
 use super::headers::unquoted;
-use skyferry_core::error::Kind;
-use skyferry_core::object::{Key, Location, Revision};
+use skyferry_core::error::ErrorKind;
+use skyferry_core::model::{Key, Location, Revision};
 use skyferry_core::store::{ListFrom, Listed, Page, Result};
 
 /// A `Page::next`: what the page that gave it began with, and the service's own words.
@@ -31,7 +31,7 @@ impl<'a> Token<'a> {
     }
 }
 
-impl Client {
+impl XmlClient {
     pub(super) async fn page(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
         self.page_of(bucket, prefix, from, None).await
     }
@@ -102,19 +102,19 @@ impl Client {
         prefix: &Key,
         from: ListFrom<'_>,
     ) -> Result<Page, String> {
-        let generations = self.facts().generations;
+        let generations = self.traits().generations;
         let rows = rows.into_iter().map(|row| listed(row, encoding, generations));
         page(rows.collect::<Result<_, _>>()?, next, prefix, from)
     }
 
-    async fn listing<T: Document>(
+    async fn listing<T: XmlDocument>(
         &self,
         call: &Call,
         query: &[(&'static str, String)],
         prefix: &Key,
         read: impl Fn(T) -> Result<Page, String>,
     ) -> Result<Page> {
-        again(|| async {
+        retry_idempotent(|| async {
             let mut list = self.bucket(Method::GET, call.operation, &call.at);
             list.query("encoding-type", "url");
             for (name, value) in query {
@@ -124,8 +124,8 @@ impl Client {
                 list.query("prefix", text(call, prefix)?);
             }
             let answer = self.send(list).await?;
-            let document = self.document(call, Asked::Control, answer).await?;
-            read(document).map_err(|why| call.error(Kind::Nonsense, why))
+            let document = self.document(call, RequestKind::Control, answer).await?;
+            read(document).map_err(|why| call.error(ErrorKind::InvalidAnswer, why))
         })
         .await
     }
@@ -133,7 +133,7 @@ impl Client {
 
 pub(super) fn text(call: &Call, key: &Key) -> Result<String> {
     let text = key.as_str().map(str::to_owned);
-    text.ok_or_else(|| call.error(Kind::CannotHold, "a key of this service is UTF-8"))
+    text.ok_or_else(|| call.error(ErrorKind::CannotHold, "a key of this service is UTF-8"))
 }
 
 /// A page of these rows. `next`: the service's words for where to go on, `None` at the end.

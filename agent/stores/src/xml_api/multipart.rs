@@ -6,17 +6,17 @@ use std::time::Duration;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-use super::super::http::{Call, again};
-use super::answers::Asked;
-use super::document::{Begun, Completed, ListedPart, ListedUpload, PartListing, UploadListing};
+use super::super::http::{Call, retry_idempotent};
+use super::answers::RequestKind;
+use super::document::{Completed, Initiated, ListedPart, ListedUpload, PartListing, UploadListing};
 use super::headers::unquoted;
 use super::list::text;
-use super::write::lost;
-use super::{Client, document, headers};
-use skyferry_core::digest::{Digests, Stored};
-use skyferry_core::error::{CopyError, Kind};
-use skyferry_core::object::{Expected, Key, Location, UploadId};
-use skyferry_core::store::{Attributes, FinishedPart, OpenUpload, Part, Payload, Published, Result};
+use super::write::as_lost_answer;
+use super::{XmlClient, document, headers};
+use skyferry_core::digest::{Digests, StoredDigests};
+use skyferry_core::error::{CopyError, ErrorKind};
+use skyferry_core::model::{Expected, Key, Location, UploadId};
+use skyferry_core::store::{CompletedPart, OpenUpload, Payload, Result, StoredPart, WriteAttributes, WriteResult};
 
 /// The answer to a Complete may take minutes, and the more the more parts there are: one that is given up would be sent
 /// again with all its parts.
@@ -26,28 +26,34 @@ const COMPLETE_A_PART: Duration = Duration::from_millis(100);
 /// The janitor comes again: more than this many open uploads are not held at once.
 const MOST_UPLOADS: usize = 100_000;
 
-impl Client {
+impl XmlClient {
     /// A lost answer may leave an empty upload behind, which the janitor finds by listing.
-    pub(super) async fn begin(&self, at: &Location, with: &Attributes) -> Result<UploadId> {
-        let mut begin = self.object(Method::POST, "CreateMultipartUpload", at, Asked::Control)?;
+    pub(super) async fn begin(&self, at: &Location, with: &WriteAttributes) -> Result<UploadId> {
+        let mut begin = self.object(Method::POST, "CreateMultipartUpload", at, RequestKind::Control)?;
         begin.query("uploads", "");
         self.attributes(&mut begin, with)?;
-        self.dialect.begins(&mut begin.headers);
+        self.dialect.initiate_headers(&mut begin.headers);
         let call = begin.call.clone();
         let answer = self.send(begin).await?;
-        let Begun { upload_id } = self.document(&call, Asked::Control, answer).await?;
+        let Initiated { upload_id } = self.document(&call, RequestKind::Control, answer).await?;
         match upload_id.is_empty() {
             false => Ok(UploadId(upload_id.into())),
-            true => Err(call.error(Kind::Nonsense, "an empty upload id")),
+            true => Err(call.error(ErrorKind::InvalidAnswer, "an empty upload id")),
         }
     }
 
     /// Sent again it ends the same, so a lost answer is `Unavailable`. (It is not sent again here.)
-    pub(super) async fn part(&self, at: &Location, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
-        let mut put = self.object(Method::PUT, "UploadPart", at, Asked::Control)?;
-        let most = self.facts().limits.max_parts;
+    pub(super) async fn part(
+        &self,
+        at: &Location,
+        upload: &UploadId,
+        number: u32,
+        payload: Payload,
+    ) -> Result<StoredPart> {
+        let mut put = self.object(Method::PUT, "UploadPart", at, RequestKind::Control)?;
+        let most = self.traits().limits.max_parts;
         if !(1..=most).contains(&number) {
-            return Err(put.call.error(Kind::Refused, format!("part {number}: there are parts 1 to {most}")));
+            return Err(put.call.error(ErrorKind::Refused, format!("part {number}: there are parts 1 to {most}")));
         }
         put.query("partNumber", number.to_string());
         put.query("uploadId", upload.to_string());
@@ -55,33 +61,35 @@ impl Client {
         let size = payload.length();
         put.payload = Some(payload);
         let call = put.call.clone();
-        let answer = self.send(put).await.map_err(gone)?;
-        let headers = self.settled(&call, Asked::Control, answer).await?;
-        let etag = headers::etag(&headers).ok_or_else(|| call.error(Kind::Nonsense, "a part without an ETag"))?;
-        let mut stored = Stored { length: Some(size), ..self.dialect.stored(&headers) };
-        if !self.facts().md5_etags && stored.crc32c.is_none() && stored.md5.is_none() {
+        let answer = self.send(put).await.map_err(as_upload_gone)?;
+        let headers = self.settled(&call, RequestKind::Control, answer).await?;
+        let etag =
+            headers::etag(&headers).ok_or_else(|| call.error(ErrorKind::InvalidAnswer, "a part without an ETag"))?;
+        let mut stored = StoredDigests { length: Some(size), ..self.dialect.stored(&headers) };
+        if !self.traits().md5_etags && stored.crc32c.is_none() && stored.md5.is_none() {
             // Opaque by the documents' word, an MD5 in fact: better than nothing for who asks for MD5.
             stored.md5_etag(etag);
         }
-        Ok(Part { number, etag: etag.into(), size, stored })
+        Ok(StoredPart { number, etag: etag.into(), size, stored })
     }
 
-    pub(super) async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<Part>>> {
+    pub(super) async fn parts(&self, at: &Location, upload: &UploadId) -> Result<Option<Vec<StoredPart>>> {
         let call = Call::new(self.side, "ListParts", at);
         let (mut parts, mut marker) = (BTreeMap::new(), None::<String>);
         loop {
-            let page = again(|| async {
-                let mut list = self.object(Method::GET, "ListParts", at, Asked::Control)?;
+            let page = retry_idempotent(|| async {
+                let mut list = self.object(Method::GET, "ListParts", at, RequestKind::Control)?;
                 list.query("uploadId", upload.to_string());
                 if let Some(marker) = &marker {
                     list.query("part-number-marker", marker.clone());
                 }
                 let answer = self.send(list).await?;
-                self.document::<PartListing>(&call, Asked::Control, answer).await
+                self.document::<PartListing>(&call, RequestKind::Control, answer).await
             })
             .await;
-            let PartListing { is_truncated, next_part_number_marker, parts: rows } = match page.map_err(gone) {
-                Err(error) if error.kind == Kind::UploadGone => return Ok(None),
+            let PartListing { is_truncated, next_part_number_marker, parts: rows } = match page.map_err(as_upload_gone)
+            {
+                Err(error) if error.kind == ErrorKind::UploadGone => return Ok(None),
                 page => page?,
             };
             let (before, last) = (parts.len(), rows.iter().map(|row| row.part_number).max());
@@ -94,23 +102,25 @@ impl Client {
             }
             marker = next_part_number_marker.filter(|marker| !marker.is_empty()).or(last.map(|last| last.to_string()));
             if parts.len() == before {
-                return Err(call.error(Kind::Nonsense, "a listing of parts that does not move"));
+                return Err(call.error(ErrorKind::InvalidAnswer, "a listing of parts that does not move"));
             }
         }
     }
 
-    fn listed_part(&self, call: &Call, row: ListedPart) -> Result<Part> {
+    fn listed_part(&self, call: &Call, row: ListedPart) -> Result<StoredPart> {
         let etag = unquoted(&row.etag);
-        if etag.is_empty() || !(1..=self.facts().limits.max_parts).contains(&row.part_number) {
-            return Err(call.error(Kind::Nonsense, format!("part {} with the ETag `{etag:.40}`", row.part_number)));
+        if etag.is_empty() || !(1..=self.traits().limits.max_parts).contains(&row.part_number) {
+            return Err(
+                call.error(ErrorKind::InvalidAnswer, format!("part {} with the ETag `{etag:.40}`", row.part_number))
+            );
         }
         // A part's checksum is of the part's bytes whatever the object's type is.
-        let mut stored = said(&row.crc32c, &row.crc64nvme, Some(false));
+        let mut stored = stored_digests(&row.crc32c, &row.crc64nvme, Some(false));
         stored.length = Some(row.size);
-        if self.facts().md5_etags {
+        if self.traits().md5_etags {
             stored.md5_etag(etag);
         }
-        Ok(Part { number: row.part_number, etag: etag.into(), size: row.size, stored })
+        Ok(StoredPart { number: row.part_number, etag: etag.into(), size: row.size, stored })
     }
 
     /// Publishes. The answer may take minutes, and may be an error although it began as a success.
@@ -118,48 +128,49 @@ impl Client {
         &self,
         at: &Location,
         upload: &UploadId,
-        parts: &[FinishedPart],
+        parts: &[CompletedPart],
         whole: &Digests,
         expected: &Expected,
-    ) -> Result<Published> {
-        let enforced = self.facts().capabilities.conditional_finish;
+    ) -> Result<WriteResult> {
+        let enforced = self.traits().capabilities.conditional_finish;
         let mut complete = self.writing(Method::POST, "CompleteMultipartUpload", at, expected, enforced)?;
         complete.query("uploadId", upload.to_string());
         complete.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-        self.dialect.completes(&mut complete.headers, whole);
-        let body = document::complete(parts, self.facts().part_checksums);
+        self.dialect.complete_headers(&mut complete.headers, whole);
+        let body = document::complete(parts, self.traits().part_checksums);
         complete.payload = Some(Payload::Whole(body.into()));
         complete.patience = COMPLETE + COMPLETE_A_PART * parts.len().try_into().unwrap_or(u32::MAX);
         let (call, asked) = (complete.call.clone(), complete.asked);
         let answer = match self.send(complete).await {
             Ok(answer) => answer,
-            Err(error) => return Err(Box::pin(self.explained(at, expected, gone(error))).await),
+            Err(error) => return Err(Box::pin(self.explain_precondition(at, expected, as_upload_gone(error))).await),
         };
         let headers = answer.headers.clone();
-        let completed: Completed = self.document(&call, asked, answer).await.map_err(|error| gone(lost(error)))?;
+        let completed: Completed =
+            self.document(&call, asked, answer).await.map_err(|error| as_upload_gone(as_lost_answer(error)))?;
         let etag = completed.etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty());
         let mut stored = self.dialect.stored(&headers);
         let composite = completed.checksum_type.as_deref().map(|kind| kind == "COMPOSITE");
-        let named = said(&completed.crc32c, &completed.crc64nvme, composite);
+        let named = stored_digests(&completed.crc32c, &completed.crc64nvme, composite);
         (stored.crc32c, stored.crc64nvme) = (stored.crc32c.or(named.crc32c), stored.crc64nvme.or(named.crc64nvme));
-        if self.facts().md5_etags {
+        if self.traits().md5_etags {
             etag.inspect(|etag| stored.md5_etag(etag));
         }
-        Ok(Published { revision: self.dialect.revision(&headers, etag), stored })
+        Ok(WriteResult { revision: self.dialect.revision(&headers, etag), stored })
     }
 
     /// Done twice it succeeds; what has ended, one way or the other, is not found.
     pub(super) async fn abort(&self, at: &Location, upload: &UploadId) -> Result<()> {
-        let aborted = again(|| async {
-            let mut abort = self.object(Method::DELETE, "AbortMultipartUpload", at, Asked::Control)?;
+        let aborted = retry_idempotent(|| async {
+            let mut abort = self.object(Method::DELETE, "AbortMultipartUpload", at, RequestKind::Control)?;
             abort.query("uploadId", upload.to_string());
             let call = abort.call.clone();
             let answer = self.send(abort).await?;
-            self.settled(&call, Asked::Control, answer).await
+            self.settled(&call, RequestKind::Control, answer).await
         })
         .await;
-        match aborted.map_err(gone) {
-            Err(error) if error.kind != Kind::UploadGone => Err(error),
+        match aborted.map_err(as_upload_gone) {
+            Err(error) if error.kind != ErrorKind::UploadGone => Err(error),
             _ => Ok(()),
         }
     }
@@ -167,10 +178,10 @@ impl Client {
     pub(super) async fn uploads(&self, bucket: &str, prefix: &Key) -> Result<Vec<OpenUpload>> {
         let at = Location::new(bucket, prefix.clone());
         let call = Call::new(self.side, "ListMultipartUploads", &at);
-        let nonsense = |why: String| call.error(Kind::Nonsense, why);
+        let nonsense = |why: String| call.error(ErrorKind::InvalidAnswer, why);
         let (mut found, mut marker, mut began) = (Vec::new(), None::<(String, String)>, None);
         loop {
-            let page = again(|| async {
+            let page = retry_idempotent(|| async {
                 let mut list = self.bucket(Method::GET, call.operation, &at);
                 list.query("uploads", "");
                 list.query("encoding-type", "url");
@@ -184,12 +195,12 @@ impl Client {
                     }
                 }
                 let answer = self.send(list).await?;
-                self.document::<UploadListing>(&call, Asked::Control, answer).await
+                self.document::<UploadListing>(&call, RequestKind::Control, answer).await
             })
             .await;
             let page = match page {
                 // Some services have no other word for none.
-                Err(error) if error.kind == Kind::UploadGone => return Ok(found),
+                Err(error) if error.kind == ErrorKind::UploadGone => return Ok(found),
                 page => page?,
             };
             let (next, rows) = page_of_uploads(page, prefix).map_err(nonsense)?;
@@ -234,16 +245,16 @@ fn page_of_uploads(page: UploadListing, prefix: &Key) -> Result<(Option<Marker>,
 }
 
 /// Some services say of an upload that has ended that its key is not there.
-fn gone(error: CopyError) -> CopyError {
+fn as_upload_gone(error: CopyError) -> CopyError {
     match error.kind {
-        Kind::NotFound => CopyError { kind: Kind::UploadGone, ..error },
+        ErrorKind::NotFound => CopyError { kind: ErrorKind::UploadGone, ..error },
         _ => error,
     }
 }
 
 /// Checksums as a document names them. One that does not parse was not said.
-fn said(crc32c: &Option<String>, crc64nvme: &Option<String>, composite: Option<bool>) -> Stored {
-    let mut stored = Stored::default();
+fn stored_digests(crc32c: &Option<String>, crc64nvme: &Option<String>, composite: Option<bool>) -> StoredDigests {
+    let mut stored = StoredDigests::default();
     for (name, value) in [("x-amz-checksum-crc32c", crc32c), ("x-amz-checksum-crc64nvme", crc64nvme)] {
         if let Some(value) = value {
             stored.amz_header(name, value, composite).ok();

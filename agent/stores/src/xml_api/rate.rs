@@ -32,7 +32,7 @@ const BURST: Duration = Duration::from_millis(20);
 
 /// Of one side.
 #[derive(Default)]
-pub struct Rate {
+pub struct RateLimiter {
     state: Mutex<State>,
     /// Who waits for the next request's time; the others wait for it, in the order of asking.
     turn: tokio::sync::Mutex<()>,
@@ -94,7 +94,7 @@ impl Passed {
     }
 
     /// In the second until now.
-    fn lately(&mut self, now: Instant) -> f64 {
+    fn recent_rate(&mut self, now: Instant) -> f64 {
         self.turn(now);
         let share = self.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
         self.now as f64 + self.before as f64 * (1.0 - share)
@@ -119,12 +119,12 @@ impl State {
         wait
     }
 
-    fn passed(&mut self, operation: &'static str, now: Instant) {
+    fn on_success(&mut self, operation: &'static str, now: Instant) {
         self.passed.count(now);
         self.operations.insert(operation, now);
     }
 
-    fn refused(&mut self, object: u64, pause: Option<Duration>, now: Instant) {
+    fn on_throttled(&mut self, object: u64, pause: Option<Duration>, now: Instant) {
         let before = self.refused.replace((object, now));
         let others = before.is_some_and(|(other, at)| other != object && now.saturating_duration_since(at) < LATELY);
         // What was on its way when the limit was lowered says nothing about the new one.
@@ -132,7 +132,7 @@ impl State {
         if !others || !news {
             return;
         }
-        let lately = self.passed.lately(now);
+        let lately = self.passed.recent_rate(now);
         let rate = self.limit.map_or(lately, |limit| limit.rate(now).min(lately.max(limit.rate / 2.0)));
         let rate = (rate * DECREASE).max(LEAST);
         // What went without a limit counts: the service has a second's worth and more already.
@@ -143,7 +143,7 @@ impl State {
     }
 
     /// Whether what was refused is sent again in its turn: others of its kind pass.
-    fn passes(&self, operation: &'static str, now: Instant) -> bool {
+    fn is_admitted(&self, operation: &'static str, now: Instant) -> bool {
         let last = self.operations.get(operation);
         self.limit.is_some() && last.is_some_and(|at| now.saturating_duration_since(*at) < LATELY)
     }
@@ -155,7 +155,7 @@ impl State {
     }
 }
 
-impl Rate {
+impl RateLimiter {
     /// Waits until the next request may be sent.
     pub(super) async fn admit(&self) {
         if self.state().limit.is_none() {
@@ -172,21 +172,21 @@ impl Rate {
     }
 
     /// The service did not throttle.
-    pub(super) fn passed(&self, operation: &'static str) {
-        self.state().passed(operation, Instant::now());
+    pub(super) fn on_success(&self, operation: &'static str) {
+        self.state().on_success(operation, Instant::now());
     }
 
     /// It did. `object`: a hash of its name.
-    pub(super) fn refused(&self, object: u64, pause: Option<Duration>) {
-        self.state().refused(object, pause, Instant::now());
+    pub(super) fn on_throttled(&self, object: u64, pause: Option<Duration>) {
+        self.state().on_throttled(object, pause, Instant::now());
     }
 
-    pub(super) fn passes(&self, operation: &'static str) -> bool {
-        self.state().passes(operation, Instant::now())
+    pub(super) fn is_admitted(&self, operation: &'static str) -> bool {
+        self.state().is_admitted(operation, Instant::now())
     }
 
     /// Shows the limit in this gauge: requests a second, 0 for none.
-    pub fn shown_by(&self, gauge: Gauge) {
+    pub fn report_to(&self, gauge: Gauge) {
         self.state().shown = Some(gauge);
     }
 
@@ -240,11 +240,11 @@ mod tests {
             match service.takes(sent) {
                 true => {
                     seen.0 += 1;
-                    rate.passed("PutObject", at(answered));
+                    rate.on_success("PutObject", at(answered));
                 }
                 false => {
                     seen.1 += 1;
-                    rate.refused(object, None, at(answered));
+                    rate.on_throttled(object, None, at(answered));
                 }
             }
         }
@@ -277,19 +277,19 @@ mod tests {
     #[test]
     fn one_object_that_is_refused_again_and_again_slows_nobody() {
         let (now, mut rate) = (Instant::now(), State::default());
-        (0..100).for_each(|n| rate.refused(7, None, now + SECOND * n));
-        assert!(rate.limit.is_none() && !rate.passes("PutObject", now));
+        (0..100).for_each(|n| rate.on_throttled(7, None, now + SECOND * n));
+        assert!(rate.limit.is_none() && !rate.is_admitted("PutObject", now));
     }
 
     #[test]
     fn what_the_service_asks_to_wait_is_waited_for_by_all() {
         let (now, mut rate) = (Instant::now(), State::default());
-        rate.passed("PutObject", now);
-        (0..2).for_each(|object| rate.refused(object, Some(SECOND * 3), now));
+        rate.on_success("PutObject", now);
+        (0..2).for_each(|object| rate.on_throttled(object, Some(SECOND * 3), now));
         assert!((3.0..3.2).contains(&rate.admit(now).as_secs_f64()));
-        assert!(rate.passes("PutObject", now) && !rate.passes("GetObject", now));
+        assert!(rate.is_admitted("PutObject", now) && !rate.is_admitted("GetObject", now));
         let later = now + FORGOTTEN;
         assert_eq!(rate.admit(later), Duration::ZERO);
-        assert!(!rate.passes("PutObject", later));
+        assert!(!rate.is_admitted("PutObject", later));
     }
 }

@@ -10,12 +10,12 @@ use futures_util::{StreamExt, stream};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HeaderValue, IF_MATCH, RANGE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 
-use super::super::http::{Answer, Call, again};
-use super::answers::Asked;
-use super::{Client, Outgoing, length};
-use skyferry_core::error::{CopyError, Kind};
-use skyferry_core::object::Location;
-use skyferry_core::store::{ListFrom, Object, Opened, Pin, Result};
+use super::super::http::{Call, HttpResponse, retry_idempotent};
+use super::answers::RequestKind;
+use super::{RequestDraft, XmlClient, length};
+use skyferry_core::error::{CopyError, ErrorKind};
+use skyferry_core::model::Location;
+use skyferry_core::store::{ListFrom, Object, OpenedObject, Pin, Result};
 
 /// A body whose length nobody says is counted up to here; the listing knows the length of a longer one.
 const COUNTED: usize = 1 << 20;
@@ -29,13 +29,13 @@ pub enum Absence {
     Confirmed,
 }
 
-impl Client {
+impl XmlClient {
     /// One state of an object without its bytes.
-    pub(super) async fn look(&self, at: &Location, pin: &Pin, absence: Absence) -> Result<Option<Object>> {
-        if absence == Absence::Confirmed && self.dialect.refuses(&at.key).is_some() {
+    pub(super) async fn head_or_get(&self, at: &Location, pin: &Pin, absence: Absence) -> Result<Option<Object>> {
+        if absence == Absence::Confirmed && self.dialect.rejection(&at.key).is_some() {
             return Ok(None);
         }
-        let looked = again(|| async {
+        let looked = retry_idempotent(|| async {
             let head = self.reading(Method::HEAD, "HeadObject", at, pin, None, 0)?;
             let call = head.call.clone();
             let answer = self.send(head).await?;
@@ -43,19 +43,26 @@ impl Client {
             let Some(size) = length::stored(&answer.headers).or(answer.content_length()) else { return Ok(None) };
             let first = !matches!(pin, Pin::State { .. });
             let object = self.describe(&call, &answer.headers, size, true, first);
-            pinned(&call, object.map_err(|why| call.error(Kind::Nonsense, why))?, pin).map(Some)
+            pinned(&call, object.map_err(|why| call.error(ErrorKind::InvalidAnswer, why))?, pin).map(Some)
         })
         .await;
         match looked {
             Ok(Some(object)) => Ok(Some(object)),
-            Err(error) if error.kind == Kind::NotFound && absence == Absence::Believed => Ok(None),
-            Err(error) if error.kind == Kind::NotFound && !by_version(pin) => match Box::pin(self.absent(error)).await {
-                // Nobody may list here: then a GET has to say it.
-                Err(error) if error.kind == Kind::Denied => Box::pin(self.look_by_get(at, pin)).await,
-                absent => absent,
-            },
+            Err(error) if error.kind == ErrorKind::NotFound && absence == Absence::Believed => Ok(None),
+            Err(error) if error.kind == ErrorKind::NotFound && !by_version(pin) => {
+                match Box::pin(self.confirm_absent(error)).await {
+                    // Nobody may list here: then a GET has to say it.
+                    Err(error) if error.kind == ErrorKind::Denied => Box::pin(self.look_by_get(at, pin)).await,
+                    absent => absent,
+                }
+            }
             // Refused credentials, a missing bucket, or this object? A GET's answer has words.
-            Err(error) if !matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::Refused | Kind::WrongRegion) => {
+            Err(error)
+                if !matches!(
+                    error.kind,
+                    ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Refused | ErrorKind::WrongRegion
+                ) =>
+            {
                 Err(error)
             }
             Ok(None) | Err(_) => Box::pin(self.look_by_get(at, pin)).await,
@@ -73,18 +80,18 @@ impl Client {
         pin: &Pin,
         range: Option<Range<u64>>,
         absence: Absence,
-    ) -> Result<Option<Opened>> {
-        if absence == Absence::Confirmed && self.dialect.refuses(&at.key).is_some() {
+    ) -> Result<Option<OpenedObject>> {
+        if absence == Absence::Confirmed && self.dialect.rejection(&at.key).is_some() {
             return Ok(None);
         }
-        let read = again(|| async {
+        let read = retry_idempotent(|| async {
             let mut opened = None;
-            for accept in 0..self.facts().accept_encoding.len() {
+            for accept in 0..self.traits().accept_encoding.len() {
                 let get = self.reading(Method::GET, "GetObject", at, pin, range.as_ref(), accept)?;
                 let call = get.call.clone();
                 let answer = self.send(get).await?;
                 let span = length::span(&answer.headers, range.as_ref());
-                let span = span.map_err(|why| call.error(Kind::Nonsense, why))?;
+                let span = span.map_err(|why| call.error(ErrorKind::InvalidAnswer, why))?;
                 opened = Some((call, answer, span));
                 if span.length.is_some() {
                     break;
@@ -99,30 +106,34 @@ impl Client {
         .await;
         match read {
             Ok(opened) => Ok(Some(opened)),
-            Err(error) if error.kind != Kind::NotFound => Err(error),
+            Err(error) if error.kind != ErrorKind::NotFound => Err(error),
             // A state that is not there leaves open what the newest one is.
-            Err(error) if matches!(pin, Pin::State { .. }) => Err(CopyError { kind: Kind::SourceChanged, ..error }),
-            Err(error) if absence == Absence::Confirmed && *pin == Pin::Newest => match Box::pin(self.absent(error)).await {
-                Err(error) if error.kind == Kind::Denied => Ok(None),
-                absent => absent,
-            },
+            Err(error) if matches!(pin, Pin::State { .. }) => {
+                Err(CopyError { kind: ErrorKind::SourceChanged, ..error })
+            }
+            Err(error) if absence == Absence::Confirmed && *pin == Pin::Newest => {
+                match Box::pin(self.confirm_absent(error)).await {
+                    Err(error) if error.kind == ErrorKind::Denied => Ok(None),
+                    absent => absent,
+                }
+            }
             Err(_) => Ok(None),
         }
     }
 
     fn refused(&self, at: &Location, why: &str) -> CopyError {
-        Call::new(self.side, "GetObject", at).error(Kind::Refused, why)
+        Call::new(self.side, "GetObject", at).error(ErrorKind::Refused, why)
     }
 
     /// The second look: `None` if a listing does not show the key either.
-    async fn absent<T>(&self, not_found: CopyError) -> Result<Option<T>> {
+    async fn confirm_absent<T>(&self, not_found: CopyError) -> Result<Option<T>> {
         let at = Location::new(not_found.bucket.as_str(), not_found.key.clone());
         let page = self.page_of(&at.bucket, &at.key, ListFrom::Start, Some("2")).await?;
         match page.objects.iter().any(|row| row.key == at.key) {
             false => Ok(None),
             true => {
                 let answer = format!("listed, but not found: {}", not_found.answer);
-                Err(CopyError { kind: Kind::Nonsense, answer, ..not_found })
+                Err(CopyError { kind: ErrorKind::InvalidAnswer, answer, ..not_found })
             }
         }
     }
@@ -135,11 +146,11 @@ impl Client {
         pin: &Pin,
         range: Option<&Range<u64>>,
         accept: usize,
-    ) -> Result<Outgoing> {
-        let asked = if method == Method::HEAD { Asked::Head } else { Asked::Read };
+    ) -> Result<RequestDraft> {
+        let asked = if method == Method::HEAD { RequestKind::Head } else { RequestKind::Read };
         let mut read = self.object(method, operation, at, asked)?;
-        self.dialect.reads(&mut read.headers);
-        if let Some(accept) = self.facts().accept_encoding.get(accept) {
+        self.dialect.read_headers(&mut read.headers);
+        if let Some(accept) = self.traits().accept_encoding.get(accept) {
             read.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
         }
         if let Some(range) = range {
@@ -149,13 +160,13 @@ impl Client {
         }
         match pin {
             Pin::Newest => {}
-            Pin::Version(version) => read.query(self.facts().version.1, version.to_string()),
+            Pin::Version(version) => read.query(self.traits().version.1, version.to_string()),
             Pin::State { identity, by_version } => {
                 if !identity.etag.is_empty() {
                     read.header(IF_MATCH, &format!("\"{}\"", identity.etag))?;
                 }
                 if let Some(version) = identity.version.as_ref().filter(|_| *by_version) {
-                    read.query(self.facts().version.1, version.to_string());
+                    read.query(self.traits().version.1, version.to_string());
                 }
             }
         }
@@ -163,17 +174,23 @@ impl Client {
     }
 
     /// The answer says how many bytes follow, and of how many.
-    fn opened(&self, call: &Call, answer: Answer, length: u64, size: u64, pin: &Pin) -> Result<Opened> {
+    fn opened(&self, call: &Call, answer: HttpResponse, length: u64, size: u64, pin: &Pin) -> Result<OpenedObject> {
         let first = !matches!(pin, Pin::State { .. });
         // With a range that is just one part, S3 answers with the part's checksum.
         let object = self.describe(call, &answer.headers, size, length == size, first);
-        let object = object.map_err(|why| call.error(Kind::Nonsense, why))?;
-        Ok(Opened { object: pinned(call, object, pin)?, length, chunks: answer.chunks(length) })
+        let object = object.map_err(|why| call.error(ErrorKind::InvalidAnswer, why))?;
+        Ok(OpenedObject { object: pinned(call, object, pin)?, length, chunks: answer.chunks(length) })
     }
 
     /// It does not: of a small body it is counted.
-    async fn opened_uncounted(&self, call: &Call, answer: Answer, size: Option<u64>, pin: &Pin) -> Result<Opened> {
-        let nonsense = |why: String| call.error(Kind::Nonsense, why);
+    async fn opened_uncounted(
+        &self,
+        call: &Call,
+        answer: HttpResponse,
+        size: Option<u64>,
+        pin: &Pin,
+    ) -> Result<OpenedObject> {
+        let nonsense = |why: String| call.error(ErrorKind::InvalidAnswer, why);
         let first = !matches!(pin, Pin::State { .. });
         let headers = answer.headers.clone();
         let (head, rest) = answer.start(COUNTED).await?;
@@ -189,7 +206,7 @@ impl Client {
             (Some(0), None) => stream::once(async { Ok(head) }).boxed(),
             _ => return Err(nonsense(format!("{} bytes or more of an object of {size}", head.len()))),
         };
-        Ok(Opened { object, length: size, chunks })
+        Ok(OpenedObject { object, length: size, chunks })
     }
 
     /// The length that a listing shows for this state.
@@ -197,7 +214,8 @@ impl Client {
         let page = self.page_of(&call.at.bucket, &call.at.key, ListFrom::Start, Some("2")).await?;
         let etag = super::headers::etag(headers).unwrap_or_default();
         let row = page.objects.iter().find(|row| row.key == call.at.key && *row.etag == *etag);
-        row.map(|row| row.size).ok_or_else(|| call.error(Kind::Nonsense, "no length, and no listing that shows it"))
+        row.map(|row| row.size)
+            .ok_or_else(|| call.error(ErrorKind::InvalidAnswer, "no length, and no listing that shows it"))
     }
 }
 
@@ -227,5 +245,5 @@ fn pinned(call: &Call, object: Object, pin: &Pin) -> Result<Object> {
     if got.etag == wanted.etag && got.size == wanted.size && same_time {
         return Ok(object);
     }
-    Err(call.error(Kind::SourceChanged, "another state than the one that was asked for"))
+    Err(call.error(ErrorKind::SourceChanged, "another state than the one that was asked for"))
 }

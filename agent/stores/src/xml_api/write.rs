@@ -2,22 +2,22 @@
 
 use http::Method;
 
-use super::answers::Asked;
+use super::answers::RequestKind;
 use super::read::Absence;
-use super::{Client, Outgoing, headers, refusal};
-use skyferry_core::error::{CopyError, Kind};
-use skyferry_core::object::{Expected, Location};
-use skyferry_core::store::{Attributes, Payload, Pin, Published, Result};
+use super::{RequestDraft, XmlClient, error, headers};
+use skyferry_core::error::{CopyError, ErrorKind};
+use skyferry_core::model::{Expected, Location};
+use skyferry_core::store::{Payload, Pin, Result, WriteAttributes, WriteResult};
 
-impl Client {
+impl XmlClient {
     pub(super) async fn put(
         &self,
         at: &Location,
         payload: Payload,
-        with: &Attributes,
+        with: &WriteAttributes,
         expected: &Expected,
-    ) -> Result<Published> {
-        let enforced = self.facts().capabilities.conditional_put;
+    ) -> Result<WriteResult> {
+        let enforced = self.traits().capabilities.conditional_put;
         let mut put = self.writing(Method::PUT, "PutObject", at, expected, enforced)?;
         self.attributes(&mut put, with)?;
         self.announce(&mut put, &payload, with.provenance.crc32c);
@@ -25,11 +25,11 @@ impl Client {
         let (call, asked) = (put.call.clone(), put.asked);
         let answer = match self.send(put).await {
             Ok(answer) => answer,
-            Err(error) => return Err(Box::pin(self.explained(at, expected, error)).await),
+            Err(error) => return Err(Box::pin(self.explain_precondition(at, expected, error)).await),
         };
-        let headers = self.settled(&call, asked, answer).await.map_err(lost)?;
+        let headers = self.settled(&call, asked, answer).await.map_err(as_lost_answer)?;
         let revision = self.dialect.revision(&headers, headers::etag(&headers));
-        Ok(Published { revision, stored: self.dialect.stored(&headers) })
+        Ok(WriteResult { revision, stored: self.dialect.stored(&headers) })
     }
 
     /// Nothing there is no error.
@@ -37,23 +37,23 @@ impl Client {
         if *expected == Expected::Absent {
             return Ok(()); // only nothing may be removed
         }
-        let enforced = self.facts().capabilities.conditional_delete;
+        let enforced = self.traits().capabilities.conditional_delete;
         let mut delete = self.writing(Method::DELETE, "DeleteObject", at, expected, enforced)?;
-        delete.asked = Asked::Delete;
+        delete.asked = RequestKind::Delete;
         let call = delete.call.clone();
         match self.send(delete).await {
-            Ok(answer) => self.settled(&call, Asked::Delete, answer).await.map(drop).map_err(lost),
+            Ok(answer) => self.settled(&call, RequestKind::Delete, answer).await.map(drop).map_err(as_lost_answer),
             // Gone already is what was wanted, if it is: a look and a listing have to agree.
-            Err(error) if error.kind == Kind::NotFound => {
-                match Box::pin(self.look(at, &Pin::Newest, Absence::Confirmed)).await? {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                match Box::pin(self.head_or_get(at, &Pin::Newest, Absence::Confirmed)).await? {
                     None => Ok(()),
                     Some(_) => {
                         let answer = format!("it is still there: {}", error.answer);
-                        Err(CopyError { kind: Kind::Nonsense, answer, ..error })
+                        Err(CopyError { kind: ErrorKind::InvalidAnswer, answer, ..error })
                     }
                 }
             }
-            Err(error) => Err(Box::pin(self.explained(at, expected, error)).await),
+            Err(error) => Err(Box::pin(self.explain_precondition(at, expected, error)).await),
         }
     }
 
@@ -65,37 +65,38 @@ impl Client {
         at: &Location,
         expected: &Expected,
         enforced: bool,
-    ) -> Result<Outgoing> {
-        let mut write = self.object(method, operation, at, Asked::Write)?;
+    ) -> Result<RequestDraft> {
+        let mut write = self.object(method, operation, at, RequestKind::Write)?;
         if enforced {
             let condition = self.dialect.condition(expected);
-            let condition = condition.map_err(|why| write.call.error(Kind::Precondition, why))?;
+            let condition = condition.map_err(|why| write.call.error(ErrorKind::Precondition, why))?;
             if condition.is_some() {
-                write.asked = Asked::WriteIf;
+                write.asked = RequestKind::WriteIf;
             }
             write.headers.extend(condition);
         }
         Ok(write)
     }
 
-    pub(super) fn attributes(&self, write: &mut Outgoing, with: &Attributes) -> Result<()> {
-        headers::outgoing(self.facts(), with, &mut write.headers).map_err(|why| write.call.error(Kind::CannotHold, why))
+    pub(super) fn attributes(&self, write: &mut RequestDraft, with: &WriteAttributes) -> Result<()> {
+        headers::outgoing(self.traits(), with, &mut write.headers)
+            .map_err(|why| write.call.error(ErrorKind::CannotHold, why))
     }
 
     /// The digest before the bytes, where they are all here.
-    pub(super) fn announce(&self, put: &mut Outgoing, payload: &Payload, known: Option<u32>) {
+    pub(super) fn announce(&self, put: &mut RequestDraft, payload: &Payload, known: Option<u32>) {
         if let Payload::Whole(bytes) = payload {
-            put.headers.extend(self.dialect.announce(bytes, known));
+            put.headers.extend(self.dialect.digest_header(bytes, known));
         }
     }
 
     /// A condition that was refused though it holds: some services want it spelt in another way, and would refuse for ever.
     /// And one that was refused because a HEAD does not show what a listing does.
-    pub(super) async fn explained(&self, at: &Location, expected: &Expected, error: CopyError) -> CopyError {
-        if error.kind != Kind::Precondition || (self.facts().generations && *expected != Expected::Absent) {
+    pub(super) async fn explain_precondition(&self, at: &Location, expected: &Expected, error: CopyError) -> CopyError {
+        if error.kind != ErrorKind::Precondition || (self.traits().generations && *expected != Expected::Absent) {
             return error;
         }
-        let looked = self.look(at, &Pin::Newest, Absence::Confirmed).await;
+        let looked = self.head_or_get(at, &Pin::Newest, Absence::Confirmed).await;
         match (looked, expected) {
             (Ok(Some(object)), Expected::Revision(revision)) if object.revision == *revision => {
                 let answer = format!(
@@ -103,10 +104,10 @@ impl Client {
                      set profile = \"generic\"",
                     error.answer
                 );
-                let kind = if refusal::has_code(&error.answer) { Kind::Refused } else { Kind::Nonsense };
+                let kind = if error::has_code(&error.answer) { ErrorKind::Refused } else { ErrorKind::InvalidAnswer };
                 CopyError { kind, answer, ..error }
             }
-            (Err(look), _) if look.kind == Kind::Nonsense => {
+            (Err(look), _) if look.kind == ErrorKind::InvalidAnswer => {
                 CopyError { answer: format!("{}; {}", error.answer, look.answer), ..look }
             }
             _ => error,
@@ -115,9 +116,11 @@ impl Client {
 }
 
 /// A success that was none: what it was asked to do may have been done.
-pub(super) fn lost(error: CopyError) -> CopyError {
+pub(super) fn as_lost_answer(error: CopyError) -> CopyError {
     match error.kind {
-        Kind::Nonsense | Kind::Unavailable | Kind::Stalled => CopyError { kind: Kind::LostAnswer, ..error },
+        ErrorKind::InvalidAnswer | ErrorKind::Unavailable | ErrorKind::Stalled => {
+            CopyError { kind: ErrorKind::LostAnswer, ..error }
+        }
         _ => error,
     }
 }

@@ -33,7 +33,7 @@ impl<T: DataType> Cells<T> {
         self.values.clear();
         (self.row, self.value) = (0, 0);
         let read = self.reader.read_records(BATCH, Some(&mut self.levels), None, &mut self.values);
-        read.map(|(rows, ..)| rows).map_err(|error| told(&error))
+        read.map(|(rows, ..)| rows).map_err(|error| error_text(&error))
     }
 
     pub fn next(&mut self) -> Option<&T::T> {
@@ -75,7 +75,7 @@ impl Sizes {
     }
 }
 
-pub fn told(error: &ParquetError) -> String {
+pub fn error_text(error: &ParquetError) -> String {
     unreadable_file(error)
 }
 

@@ -59,7 +59,7 @@ fn rows_have_their_values_over_gaps_and_groups() {
     let marker = parquet.next().expect("a row").expect("a row");
     assert_eq!((marker.size, marker.latest, marker.delete_marker, marker.etag), (None, true, true, None));
     assert_eq!(parquet.next().expect("a row").expect("a row").size, Some(5), "the next group");
-    let empty = Wrong::Row { at: "row 5".into(), why: "the key is empty".into() };
+    let empty = RowError::Row { at: "row 5".into(), why: "the key is empty".into() };
     assert_eq!(parquet.next(), Err(empty));
     let rest: Vec<bool> = (0..2).map(|_| parquet.next().expect("a row").expect("a row").delete_marker).collect();
     assert_eq!((rest, parquet.next()), (vec![true, false], Ok(None)));
@@ -155,7 +155,7 @@ fn fault_b16_sizes_that_are_whole_doubles_are_read() {
     };
     assert_eq!(read(5e9), Ok(Some(5_000_000_000)));
     for wrong in [1.5, -1.0, f64::NAN, f64::INFINITY, 1e300] {
-        assert!(matches!(read(wrong), Err(Wrong::Row { .. })), "{wrong}");
+        assert!(matches!(read(wrong), Err(RowError::Row { .. })), "{wrong}");
     }
 }
 

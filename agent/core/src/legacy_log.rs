@@ -1,0 +1,35 @@
+//! What the predecessors logged of every transfer, for the metric filters that count bytes by these lines. Only their log
+//! format listens (`legacy_log` of the agent); to any other these events cost a look at a flag.
+
+use crate::model::Location;
+
+/// What a filter names to let these pass.
+pub const TARGET: &str = "traffic";
+
+/// A part of a transfer: its number from 1, of how many. A small object is one of one.
+#[derive(Clone, Copy, Debug)]
+pub struct PartOf {
+    pub number: u32,
+    pub of: u32,
+}
+
+impl PartOf {
+    pub const WHOLE: PartOf = PartOf { number: 1, of: 1 };
+}
+
+pub fn downloading(bytes: u64, from: &Location, part: PartOf) {
+    let PartOf { number, of } = part;
+    tracing::info!(target: TARGET, "--->Downloading {bytes} Bytes {from} - {number}/{of}");
+}
+
+pub fn uploading(bytes: u64, to: &Location, part: PartOf) {
+    let PartOf { number, of } = part;
+    tracing::info!(target: TARGET, "--->Uploading {bytes} Bytes {to} - {number}/{of}");
+}
+
+/// `done`: how many parts of the object have arrived, this one too.
+pub fn complete(bytes: u64, from: &Location, part: PartOf, done: usize) {
+    let PartOf { number, of } = part;
+    let percent = 100.0 * done as f64 / f64::from(of.max(1));
+    tracing::info!(target: TARGET, "--->Complete {bytes} Bytes {from} - {number}/{of} {percent:.2}%");
+}
