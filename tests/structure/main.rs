@@ -4,6 +4,7 @@ mod answers;
 mod crates;
 mod documents;
 mod files;
+mod names;
 mod permissions;
 
 use std::path::{Path, PathBuf};

@@ -30,6 +30,7 @@ pub use policy::QueuePolicy;
 use queue_handle::{QueueHandle, RedrivePolicy};
 use send::Sender;
 pub use settings::{DeadLetterTarget, SqsSettings};
+pub use skyferry_core::queue::QueueName;
 use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
 
 /// How long SQS lets one delivery be invisible, all in all; less a little for clocks and ways.
@@ -39,14 +40,6 @@ const LONGEST_POLL: Duration = Duration::from_secs(20);
 const LONGEST_VISIBILITY: u64 = 3600;
 const NO_VISIBILITY: u64 = 30;
 const PATIENCE: RetryBudget = RetryBudget { attempt: Duration::from_secs(10), total: Duration::from_secs(20) };
-
-/// Which queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueueName {
-    /// In the account of the keys.
-    Name(String),
-    Url(String),
-}
 
 #[derive(Clone, Debug)]
 pub struct SqsOptions {

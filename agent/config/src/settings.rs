@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::provider::ProviderSettings;
+pub use skyferry_core::queue::QueueName;
 
 /// Everything that an operator decides. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +102,6 @@ pub struct EventListenerSettings {
     pub address: SocketAddr,
     /// A file that holds the token which senders must show. `None` only on loopback.
     pub token_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueueName {
-    Name(String),
-    Url(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

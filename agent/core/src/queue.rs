@@ -24,6 +24,14 @@ pub struct Message {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub Arc<str>);
 
+/// Which queue of SQS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueName {
+    /// In the account of the keys.
+    Name(String),
+    Url(String),
+}
+
 /// About how many messages there are; approximate on SQS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {

@@ -10,12 +10,12 @@ use skyferry_providers::Cached;
 use super::WiringError;
 use super::keys::{AllCredentials, RoleCredentials};
 use skyferry_aws::dynamodb::{self, DumpRow, DynamoLedger, DynamoOptions, TimeFormat};
-use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
+use skyferry_aws::sqs::{Sqs, SqsOptions};
 use skyferry_config as config;
 use skyferry_config::{CredentialSettings, Endpoint, LedgerTimeFormat, ProviderSettings, Settings};
 use skyferry_core::ledger::Ledger;
 use skyferry_core::ledger::none::NoLedger;
-use skyferry_core::queue::{Queue, QueueTraits};
+use skyferry_core::queue::{Queue, QueueName, QueueTraits};
 use skyferry_sqlite::SqliteFile;
 use skyferry_sqlite::queue::SqliteQueue;
 
@@ -83,16 +83,8 @@ pub async fn open_ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, WiringE
     ledger(settings, &keys, &mut SqliteFiles::default()).await
 }
 
-pub(super) fn sqs_options(
-    queue: &config::QueueName,
-    region: &Option<String>,
-    endpoint: &Option<Endpoint>,
-) -> SqsOptions {
-    let queue = match queue {
-        config::QueueName::Name(name) => QueueName::Name(name.clone()),
-        config::QueueName::Url(url) => QueueName::Url(url.clone()),
-    };
-    SqsOptions { queue, region: region.clone(), endpoint: text(endpoint) }
+pub(super) fn sqs_options(queue: &QueueName, region: &Option<String>, endpoint: &Option<Endpoint>) -> SqsOptions {
+    SqsOptions { queue: queue.clone(), region: region.clone(), endpoint: text(endpoint) }
 }
 
 async fn ledger(
@@ -142,7 +134,7 @@ async fn ledger(
 }
 
 pub(super) async fn sqs(
-    queue: &config::QueueName,
+    queue: &QueueName,
     region: &Option<String>,
     endpoint: &Option<Endpoint>,
     keys: &Option<RoleCredentials>,
