@@ -31,7 +31,7 @@ const WRONG: u8 = 2;
 
 /// Reads object events from a queue and makes the destination equal to the source.
 #[derive(Parser)]
-#[command(name = "skyferry-agent", version, after_help = "Example: skyferry-agent --config /etc/skyferry/agent.toml")]
+#[command(name = "skyferry-agent", version = skyferry_core::version::long(), after_help = "Example: skyferry-agent --config /etc/skyferry/agent.toml")]
 struct Arguments {
     /// The settings file: TOML, or the ini of the earlier programs.
     #[arg(

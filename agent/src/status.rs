@@ -168,7 +168,7 @@ impl Report {
     fn of(view: &StatusView) -> Report {
         let metrics = &view.metrics;
         Report {
-            version: env!("CARGO_PKG_VERSION"),
+            version: skyferry_core::version::long(),
             uptime_seconds: seconds(view.started.elapsed()),
             draining: view.shutdown.stop.is_cancelled(),
             paused: view.rest.pause(),

@@ -44,7 +44,7 @@ impl CargoLambda {
         let port = S3Server::free_port()?;
         let mut peer = CargoLambda { port, folder, running: Vec::new() };
         let watch = ["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port"];
-        let mut command = peer.command(&program("cargo-lambda"));
+        let mut command = peer.command(program("cargo-lambda"));
         command.args(watch).arg(port.to_string()).env("CARGO_NET_OFFLINE", "true");
         peer.running.push(peer.spawn(command, "watch.log")?);
         peer.until_it_listens().await?;

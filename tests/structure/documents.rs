@@ -141,6 +141,30 @@ fn every_page_of_the_documents_can_be_found_from_the_readme() {
     none("pages without a link in README.md", &lost);
 }
 
+/// What stands where the version of a file of a release, or of an image, is named.
+fn versions_named(text: &str) -> Vec<&str> {
+    let places = text.match_indices("skyferry").filter_map(|(at, name)| {
+        let rest = text[at + name.len()..].trim_start_matches("-lambda");
+        rest.strip_prefix(['-', '_', ':']).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    places.filter_map(|rest| rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next()).collect()
+}
+
+#[test]
+fn the_files_of_a_release_are_named_by_its_version() {
+    let folders = ["", "docs", "deploy-ec2", "deploy-ec2/package", "deploy-gce", "deploy-k8s", "deploy-k8s/base"];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(root().join(folder)).expect(folder));
+    let mut named = 0;
+    for path in files.map(|file| file.expect("a file").path()).filter(|path| path.is_file()) {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for version in versions_named(&text) {
+            named += 1;
+            assert_eq!(version.trim_end_matches('.'), env!("CARGO_PKG_VERSION"), "{}", path.display());
+        }
+    }
+    assert!(named >= 10, "{named}");
+}
+
 #[test]
 fn the_readme_is_short() {
     let length = read(&root().join("README.md")).len();

@@ -42,7 +42,7 @@ use clap::{Parser, Subcommand};
 
 /// Keeps a Google Cloud Storage bucket or a China-region S3 bucket in step with an Amazon S3 bucket.
 #[derive(Parser)]
-#[command(name = "skyferry", version, arg_required_else_help = true)]
+#[command(name = "skyferry", version = skyferry_core::version::long(), arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

@@ -18,6 +18,7 @@ pub mod permissions;
 pub mod plan;
 pub mod protocol;
 pub mod route;
+pub mod version;
 
 pub mod ledger;
 pub mod queue;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::version;
+
 /// How a record ended. Names are those of the metrics, the summary and the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -267,6 +269,8 @@ impl Metrics {
     /// The Prometheus text format.
     pub fn render(&self) -> String {
         let mut page = Page { text: String::with_capacity(4096), name: "" };
+        page.head("skyferry_build_info", "gauge", "Which build this is; always 1.");
+        page.build();
         page.head("skyferry_objects_total", "counter", "Records ended, by outcome.");
         for outcome in Outcome::ALL {
             page.labelled("outcome", outcome.name(), self.objects[outcome as usize].load(Relaxed));
@@ -376,6 +380,12 @@ impl Page {
         let _ = writeln!(self.text, "{name} {value}");
     }
 
+    fn build(&mut self) {
+        let (version, commit, target) = (version::VERSION, version::COMMIT, version::target());
+        let name = self.name;
+        let _ = writeln!(self.text, "{name}{{version=\"{version}\",commit=\"{commit}\",target=\"{target}\"}} 1");
+    }
+
     fn ages(&mut self, ages: &Histogram) {
         let name = self.name;
         let mut total = 0;
@@ -401,6 +411,7 @@ mod tests {
     fn every_metric_of_the_reference_is_on_the_page_once() {
         let page = Metrics::default().render();
         for name in [
+            "skyferry_build_info gauge",
             "skyferry_objects_total counter",
             "skyferry_bytes_total counter",
             "skyferry_retries_total counter",
@@ -414,7 +425,7 @@ mod tests {
         ] {
             assert_eq!(page.matches(&format!("# TYPE {name}\n")).count(), 1, "{name}");
         }
-        assert_eq!(page.matches("# TYPE").count(), 10);
+        assert_eq!(page.matches("# TYPE").count(), 11);
         for outcome in ["copied", "deleted", "gone", "unchanged", "skipped", "parked"] {
             assert!(page.contains(&format!("skyferry_objects_total{{outcome=\"{outcome}\"}} 0\n")));
         }

@@ -39,7 +39,7 @@ const WRONG: u8 = 2;
 #[derive(Parser)]
 #[command(
     name = "skyferry-lambda",
-    version,
+    version = skyferry_core::version::long(),
     after_help = "Example: skyferry-lambda --print-config
 
 AWS Lambda starts it as `bootstrap`. The function's handler says what it does: worker or scan."
