@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::{Credentials, Grant, Provider, ProviderError, aws};
 
+/// No credentials.
 #[derive(Debug, Clone, Copy)]
 pub struct Anonymous;
 

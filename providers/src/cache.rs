@@ -75,6 +75,7 @@ struct Inner {
 pub struct Cached(Arc<Inner>);
 
 impl Cached {
+    /// Nothing is asked before the first use.
     pub fn new(provider: impl Provider + 'static) -> Self {
         Cached::with_patience(provider, PATIENCE)
     }
@@ -89,6 +90,7 @@ impl Cached {
         }))
     }
 
+    /// As the provider describes itself.
     pub fn describe(&self) -> String {
         self.0.provider.describe()
     }

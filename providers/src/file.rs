@@ -11,8 +11,10 @@ use crate::{Credentials, Grant, Provider, ProviderError, Secret};
 
 const INI: &str = "expected aws_access_key_id and aws_secret_access_key (or ali_access_key_id and ali_access_key_secret) in that section";
 
+/// A JSON file with a key pair, or with a field that holds one.
 #[derive(Debug, Clone)]
 pub struct File {
+    /// Read again whenever it is asked.
     pub path: PathBuf,
     /// `source` or `destination` where the file holds both; the section of an ini.
     pub field: Option<String>,

@@ -14,6 +14,7 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const EXCHANGE: &str = "https://sts.googleapis.com";
 const AMAZON: &str = "http://169.254.169.254";
 
+/// The identity of a machine of Google's, or (with an audience) of one of Amazon's.
 #[derive(Debug, Clone, Default)]
 pub struct Google {
     /// The provider of a workload identity pool that trusts the machine's Amazon role; `None`: Application Default Credentials.

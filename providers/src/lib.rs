@@ -5,6 +5,7 @@
 //! `Debug`, wiped when dropped.
 //!
 //! `aws` and `keyfile` are what several providers share: Amazon's client settings and errors, the predecessors' JSON.
+#![warn(missing_docs)]
 
 mod anonymous;
 mod aws;
@@ -38,6 +39,7 @@ pub use ssm::Ssm;
 pub use web_identity::WebIdentity;
 
 /// What a request is signed or authorised with.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug)]
 pub enum Grant {
     /// An access key pair: AWS SigV4, or GOOG4 with an interoperability key.
@@ -51,6 +53,7 @@ pub enum Grant {
 /// Credentials as a provider gave them.
 #[derive(Clone, Debug)]
 pub struct Credentials {
+    /// What requests are signed with.
     pub grant: Grant,
     /// Where the provider knows it (the predecessors' secrets carry it).
     pub region: Option<String>,
@@ -101,7 +104,9 @@ fn clean<'a>(what: &str, text: &'a str, header: bool) -> Result<&'a str, String>
 pub struct ProviderError {
     /// The provider and the resource: `environment SRC_`, `file /etc/skyferry/key.json (source)`.
     pub from: String,
+    /// What went wrong, in one line.
     pub problem: String,
+    /// What to do about it.
     pub advice: String,
     /// Worth asking again: the service behind it did not answer.
     pub passing: bool,
@@ -122,6 +127,7 @@ impl ProviderError {
     }
 }
 
+/// A source of credentials. Errors name the place and what to do; neither they nor `describe` hold a secret.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Which identity this is, in plain words, without a secret.

@@ -9,8 +9,10 @@ use aws_credential_types::provider::error::CredentialsError;
 
 use crate::{Credentials, Provider, ProviderError, aws, error_chain};
 
+/// A profile of the AWS configuration files, with single sign-on and `credential_process`.
 #[derive(Debug, Clone)]
 pub struct Profile {
+    /// As in `[profile NAME]`.
     pub name: String,
 }
 

@@ -4,10 +4,12 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+/// A text that is not printed and is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// Takes the text over.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(Zeroizing::new(text.into()))
     }

@@ -17,12 +17,14 @@ use crate::{Credentials, Google, Provider, ProviderError, error_chain};
 /// What a secret's version is called.
 const NAME: &str = "name a version: projects/P/secrets/S/versions/latest";
 
+/// A version of a secret in Google's Secret Manager.
 #[derive(Debug, Clone)]
 pub struct SecretManager {
     /// `projects/P/secrets/S/versions/V`
     pub resource: String,
     /// `source` or `destination` where the secret holds both.
     pub field: Option<String>,
+    /// Instead of Google's own.
     pub endpoint: Option<String>,
     /// Who reads it.
     pub reader: Google,

@@ -10,10 +10,13 @@ use zeroize::Zeroizing;
 use crate::keyfile::{SHAPE, parse};
 use crate::{Cached, Credentials, Provider, ProviderError, aws};
 
+/// A SecureString of the SSM Parameter Store.
 pub struct Ssm {
+    /// The parameter's name.
     pub name: String,
     /// Of the parameter store; `None`: the reader's.
     pub region: Option<String>,
+    /// Instead of the region's own.
     pub endpoint: Option<String>,
     /// Who reads it.
     pub reader: Arc<Cached>,

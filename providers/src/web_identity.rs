@@ -15,8 +15,10 @@ use crate::{Credentials, Provider, ProviderError, aws, error_chain};
 /// What the token is for, where the settings do not say.
 const AUDIENCE: &str = "skyferry";
 
+/// A role of AWS that is taken with a token of Google's identity.
 #[derive(Debug, Clone, Default)]
 pub struct WebIdentity {
+    /// `arn:aws:iam::ACCOUNT:role/NAME`.
     pub role_arn: String,
     /// Of the token; the role's trust policy pins it as `oaud`. `None`: `skyferry`.
     pub audience: Option<String>,

@@ -184,7 +184,7 @@ async fn destination(
     findings: &mut Findings<'_>,
 ) {
     // A directory is written by this very program: nothing comes between.
-    let far = !matches!(settings.destination, config::StoreSettings::Directory { .. });
+    let far = settings.destination.kind().needs_keys;
     let sink: &Arc<dyn Sink> = match &components.sink {
         Ok(sink) => sink,
         Err(error) => {

@@ -44,7 +44,7 @@ use crate::console::Console;
 use crate::filter::ObjectFilter;
 use crate::inventory::Listing;
 use crate::output::Output;
-use crate::pages::{ListedStore, ListingTarget as Side, in_order};
+use crate::pages::{ListedStore, ListingTarget as Side};
 use crate::retry::RetryPolicy;
 use crate::usage::{OrUsage as _, UsageError};
 pub use arguments::Arguments;
@@ -150,7 +150,7 @@ impl Copying {
             resolved = settings(&origin)?;
             agent = build(&resolved).await?;
         }
-        let ordered = in_order(&resolved.source);
+        let ordered = resolved.source.lists_in_order();
         let queue = agent.embedded().context("the queue of one machine")?.clone();
         let inventory = inventory(arguments, &resolved.source, &agent, patience).await?;
         let chosen = format!("{}{}", filter.description(), inventory.as_ref().map(Listing::sum).unwrap_or_default());

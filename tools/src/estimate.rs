@@ -1,5 +1,6 @@
 //! What it would take to copy what differs: requests, time and money, by prices that the user can write down.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::Context as _;
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount, HumanDuration};
 use serde::{Deserialize, Serialize};
 use skyferry_config as config;
-use skyferry_config::{Settings, StoreSettings};
+use skyferry_config::Settings;
 use skyferry_core::plan::{PartSettings, Plan, SinkLimits, plan};
 
 const SHIPPED: &str = include_str!("../../config/prices.toml");
@@ -47,9 +48,8 @@ macro_rules! prices {
 }
 // US dollars; requests by the thousand.
 prices! {
-    Prices { source: Source, destination: Destinations, queue: Queue, ledger: Ledger, agent: Agent }
+    Prices { source: Source, destination: BTreeMap<String, Destination>, queue: Queue, ledger: Ledger, agent: Agent }
     Source { get: f64, list: f64, egress: f64 }
-    Destinations { gcs: Destination, s3: Destination }
     Destination { write: f64, list: f64 }
     Queue { request: f64 }
     Ledger { write: f64 }
@@ -99,12 +99,11 @@ impl Estimate {
             }
             None => ("config/prices.toml".into(), SHIPPED.into()),
         };
-        let prices: Prices = toml::from_str(&text).with_context(|| name)?;
-        let (destination, limits) = match settings.destination {
-            StoreSettings::Gcs { .. } => (Some(prices.destination.gcs.clone()), SinkLimits::GCS),
-            StoreSettings::S3(_) => (Some(prices.destination.s3.clone()), SinkLimits::S3),
-            StoreSettings::Directory { .. } => (None, SinkLimits::DIRECTORY),
-        };
+        let prices: Prices = toml::from_str(&text).with_context(|| name.clone())?;
+        let kind = settings.destination.kind();
+        let price =
+            |class| prices.destination.get(class).cloned().with_context(|| format!("{name}: no [destination.{class}]"));
+        let (destination, limits) = (kind.price_class.map(price).transpose()?, kind.limits);
         let transfer = &settings.transfer;
         let cut = PartSettings { multipart_threshold: transfer.multipart_threshold, part_size: transfer.part_size };
         let sizes = [(0, 0); STEPS.len() + 1];

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use skyferry_config::StoreSettings;
 use skyferry_core::error::CopyError;
 use skyferry_core::model::{Key, Location};
 use skyferry_core::store::{ListFrom, Listed, Object, Page, Pin, Sink, Source};
@@ -42,17 +41,6 @@ impl ListingTarget {
         match &self.end {
             ListedStore::Source(source) => source.head(at, &Pin::Newest).await,
             ListedStore::Sink(sink) => sink.head(at).await,
-        }
-    }
-}
-
-/// AWS, OSS and GCS promise it; other servers' listings may follow their directories.
-pub fn in_order(store: &StoreSettings) -> bool {
-    match store {
-        StoreSettings::Directory { .. } | StoreSettings::Gcs { .. } => true,
-        StoreSettings::S3(s3) => {
-            let known = |host: &str| host.contains(".amazonaws.com") || host.ends_with(".aliyuncs.com");
-            s3.endpoint.as_ref().is_none_or(|endpoint| known(endpoint.host()))
         }
     }
 }

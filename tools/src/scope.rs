@@ -15,7 +15,7 @@ use skyferry_core::route::Route;
 use crate::compare::{AT_ONCE, Classifier, ComparedSides, HeadCheck};
 use crate::console::Console;
 use crate::filter::{FilterArguments, ObjectFilter};
-use crate::pages::{ListedStore, ListingTarget, in_order};
+use crate::pages::{ListedStore, ListingTarget};
 use crate::prefixes;
 use crate::retry::RetryPolicy;
 use crate::settings::ConfigArgument;
@@ -95,7 +95,7 @@ impl ScopeArguments {
             head,
             confirm: false,
         };
-        let at_once = self.listers.unwrap_or(if in_order(&settings.source) { AT_ONCE } else { 1 });
+        let at_once = self.listers.unwrap_or(if settings.source.lists_in_order() { AT_ONCE } else { 1 });
         Ok(ScopedRun { settings, agent, sides, classifier, at_once, patience, began, typed: !prefixes.is_empty() })
     }
 }

@@ -13,15 +13,21 @@ mod print;
 mod problem;
 mod provider;
 mod provider_text;
+mod put;
 mod raw;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod resolve;
+mod routes;
 mod settings;
-mod sides;
 mod status;
+mod store;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod units;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +36,8 @@ pub use endpoint::Endpoint;
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use provider::ProviderSettings;
 pub use settings::*;
+pub use store::{S3Dialect, S3Settings, StoreSettings};
+pub use transfer::{TransferSettings, VerifyMode, VersionMode};
 pub use units::{duration, size};
 
 /// What the predecessors take from beside their ini where it is there, and the setting that it is here: patterns, and the bucket

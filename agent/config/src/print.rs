@@ -4,10 +4,11 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::endpoint::Endpoint;
 use super::provider::ProviderSettings;
+use super::put::{Put as _, text};
 use super::settings::*;
-use super::units;
+use super::words::Words as _;
+use super::{raw, store, transfer, units};
 
 pub(super) fn print(settings: &Settings) -> String {
     let mut root = Table::new();
@@ -26,8 +27,8 @@ pub(super) fn print(settings: &Settings) -> String {
         ledger.put("times", settings.ledger_times.keyword());
     }
     root.put("ledger", ledger);
-    root.put("source", store(&settings.source, true));
-    let mut destination = store(&settings.destination, false);
+    root.put("source", store::to_table(&settings.source, true));
+    let mut destination = store::to_table(&settings.destination, false);
     match settings.routes.as_slice() {
         [any] if any.source_bucket.is_none() => {
             destination.put("bucket", any.bucket.as_str());
@@ -37,7 +38,7 @@ pub(super) fn print(settings: &Settings) -> String {
         routes => root.put("routes", routes.iter().map(|r| Value::Table(route(r))).collect::<Vec<_>>()),
     }
     root.put("destination", destination);
-    root.put("transfer", transfer(&settings.transfer));
+    root.put("transfer", transfer::to_table(&settings.transfer));
     let mut filter = Table::from_iter([("ignore_by_key".to_string(), Value::Boolean(settings.ignore_by_key))]);
     if let Some(at) = &settings.ignore_list {
         filter.put("ignore_list", list(at));
@@ -64,7 +65,27 @@ pub(super) fn print(settings: &Settings) -> String {
     }
     root.put("log", log);
     let notes: String = settings.notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect();
-    notes + &root.to_string()
+    notes + &explained(&root.to_string())
+}
+
+/// Each setting with what it is, from the table of settings.
+fn explained(text: &str) -> String {
+    let mut section = String::new();
+    let mut lines = String::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            // `[credentials.source]` has the settings of `[credentials]`.
+            section = line.trim_matches(['[', ']']).split('.').next().unwrap_or_default().to_owned();
+        }
+        let row = line.split_once(" = ").and_then(|(name, _)| raw::row(&section, name));
+        lines += line;
+        if let Some(raw::Row { kind, default, help, .. }) = row {
+            let default = if default.is_empty() { String::new() } else { format!("; default {default}") };
+            lines += &format!("  # {help} ({kind}{default})");
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 fn list(at: &ListLocation) -> Value {
@@ -72,35 +93,6 @@ fn list(at: &ListLocation) -> Value {
         ListLocation::File(path) => text(path),
         ListLocation::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
     }
-}
-
-trait Put {
-    fn put(&mut self, name: &str, value: impl Into<Value>);
-    fn put_some(&mut self, name: &str, value: Option<&str>);
-    fn put_endpoint(&mut self, endpoint: Option<&Endpoint>);
-}
-
-impl Put for Table {
-    fn put(&mut self, name: &str, value: impl Into<Value>) {
-        self.insert(name.into(), value.into());
-    }
-    fn put_some(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.put(name, value);
-        }
-    }
-    fn put_endpoint(&mut self, endpoint: Option<&Endpoint>) {
-        if let Some(endpoint) = endpoint {
-            self.put("endpoint", endpoint.as_str());
-            if !endpoint.is_https() && !endpoint.is_loopback() {
-                self.put("allow_http", true);
-            }
-        }
-    }
-}
-
-fn text(path: &Path) -> Value {
-    Value::String(path.display().to_string())
 }
 
 fn provider(provider: &ProviderSettings) -> Table {
@@ -187,32 +179,6 @@ fn ledger_table(ledger: &LedgerSettings) -> Table {
     table
 }
 
-fn store(store: &StoreSettings, source: bool) -> Table {
-    let mut table = Table::new();
-    match store {
-        StoreSettings::S3(s3) => {
-            table.put("kind", "s3");
-            table.put_some("region", s3.region.as_deref());
-            table.put_endpoint(s3.endpoint.as_ref());
-            table.put("profile", s3.profile.keyword());
-            table.put("path_style", s3.path_style);
-            if source {
-                table.put("request_payer", s3.request_payer);
-            }
-            table.put_some("expected_owner", s3.expected_owner.as_deref());
-        }
-        StoreSettings::Gcs { endpoint } => {
-            table.put("kind", "gcs");
-            table.put_endpoint(Some(endpoint));
-        }
-        StoreSettings::Directory { path } => {
-            table.put("kind", "directory");
-            table.put("path", text(path));
-        }
-    }
-    table
-}
-
 fn route(route: &RouteSettings) -> Table {
     let mut table = Table::new();
     table.put_some("source_bucket", route.source_bucket.as_deref());
@@ -221,23 +187,5 @@ fn route(route: &RouteSettings) -> Table {
     table.put("prefix", route.prefix.as_str());
     table.put("strip_prefix", route.strip_prefix);
     table.put("storage_class", route.storage_class.as_deref().unwrap_or_default());
-    table
-}
-
-fn transfer(transfer: &TransferSettings) -> Table {
-    let mut table = Table::new();
-    table.put("multipart_threshold", units::show_size(transfer.multipart_threshold));
-    table.put("part_size", units::show_size(transfer.part_size));
-    table.put("max_objects", i64::from(transfer.max_objects.unwrap_or(0)));
-    table.put("memory_budget", units::show_size(transfer.memory_budget));
-    table.put("max_bandwidth", units::show_size(transfer.max_bandwidth.unwrap_or(0)));
-    table.put("stall_timeout", units::show_duration(transfer.stall_timeout));
-    table.put("verify", transfer.verify.keyword());
-    table.put("deletes", transfer.deletes);
-    table.put("max_delete_share", format!("{}%", transfer.max_delete_share));
-    table.put("versions", transfer.versions.keyword());
-    table.put("metadata", transfer.metadata);
-    table.put("tags", transfer.tags);
-    table.put("restore", transfer.restore);
     table
 }

@@ -1,5 +1,6 @@
-//! Settings as they are written: every value a text, nothing checked but the names. The names stand here and nowhere else;
-//! [`fields_of`] asks serde for them.
+//! Settings as they are written: every value a text, nothing checked but the names. Here is the table of all settings: name,
+//! type, default and help. `docs/settings.md`, the comments of `--print-config` and the check of the example files are
+//! made from it; [`fields_of`] asks serde for the names.
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
@@ -7,32 +8,170 @@ use serde::de::{self, Deserializer, Visitor};
 /// Numbers and booleans too: the environment has only texts, and resolving gives better errors than serde.
 pub(super) type RawValue = Option<String>;
 
+/// A setting as the reference has it.
+pub(super) struct Row {
+    pub name: &'static str,
+    /// Its type, with its unit or its words.
+    pub kind: &'static str,
+    /// As it would be written; empty: none.
+    pub default: &'static str,
+    pub help: &'static str,
+}
+
+/// A section: its rows, and texts for them.
 macro_rules! tables {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? })*) => { $(
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $kind:literal = $default:literal, $help:literal;)* })*) => { $(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name { $(pub $field: RawValue,)* }
+
+        impl $name {
+            pub const ROWS: &'static [Row] = &[$(
+                Row { name: stringify!($field), kind: $kind, default: $default, help: $help },
+            )*];
+        }
     )* };
 }
 
 tables! {
-    Queue { kind, name, url, region, endpoint, allow_http, path, listen, token_file }
-    Ledger { kind, table, region, endpoint, allow_http, path, times }
-    Source { kind, region, endpoint, allow_http, path_style, request_payer, expected_owner, profile, path }
+    Queue {
+        kind: "sqs, embedded" = "sqs", "The service: SQS, or a SQLite file on this machine.";
+        name: "name" = "s3_migration_file_list", "SQS: the queue, in the account of its credentials.";
+        url: "URL" = "", "SQS: the queue by its URL, instead of `name`: for a queue of another account.";
+        region: "region" = "", "SQS: by default the region of the credentials.";
+        endpoint: "URL" = "", "SQS: by default the region's own.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+        path: "file" = "skyferry.db", "embedded: the file; it may be the ledger's.";
+        listen: "address:port" = "", "embedded: where events are received by HTTP; by default nowhere.";
+        token_file: "file" = "", "embedded: a file with the token that senders show; required unless `listen` is on loopback.";
+    }
+    Ledger {
+        kind: "dynamodb, embedded, none" = "dynamodb", "The service. Without a ledger several guarantees are weaker.";
+        table: "name" = "s3_migration_file_list", "DynamoDB: the table.";
+        region: "region" = "", "DynamoDB: by default the region of the credentials.";
+        endpoint: "URL" = "", "DynamoDB: by default the region's own.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+        path: "file" = "skyferry.db", "embedded: the file; it may be the queue's.";
+        times: "sortable, predecessor" = "sortable", "How `startTime_f` and `endTime_f` are written.";
+    }
+    Source {
+        kind: "s3, gcs, directory" = "s3", "The service that is read.";
+        region: "region" = "", "s3: by default the region of the credentials.";
+        endpoint: "URL" = "", "s3, gcs: by default the service's own.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+        path_style: "true, false" = "", "s3: the bucket in the path instead of the host. By default as the endpoint and `profile` need it.";
+        request_payer: "true, false" = "false", "s3: the requester pays.";
+        expected_owner: "account id" = "", "s3: 12 digits in quotes; buckets of any other account are refused.";
+        profile: "aws, aliyun-oss, generic" = "aws", "s3: which dialect the endpoint speaks.";
+        path: "directory" = "", "directory: the folder.";
+    }
     Destination {
-        kind, bucket, prefix, storage_class, region, endpoint, allow_http, path_style, expected_owner, profile, path,
+        kind: "s3, gcs, directory" = "gcs", "The service that is written.";
+        bucket: "name" = "", "The bucket, where a route names none.";
+        prefix: "prefix" = "", "What comes before each source key.";
+        storage_class: "class" = "STANDARD", "The storage class of copies; \"\": the bucket's default.";
+        region: "region" = "", "s3: by default the region of the credentials.";
+        endpoint: "URL" = "", "s3, gcs: by default the service's own.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+        path_style: "true, false" = "", "s3: the bucket in the path instead of the host. By default as the endpoint and `profile` need it.";
+        expected_owner: "account id" = "", "s3: 12 digits in quotes; buckets of any other account are refused.";
+        profile: "aws, aliyun-oss, generic" = "aws", "s3: which dialect the endpoint speaks.";
+        path: "directory" = "", "directory: the folder.";
     }
-    Route { source_bucket, source_prefix, bucket, prefix, strip_prefix, storage_class }
+    Route {
+        source_bucket: "name" = "", "Required: the bucket that this route allows.";
+        source_prefix: "prefix" = "", "Only keys in this folder.";
+        bucket: "name" = "", "By default the bucket of `[destination]`.";
+        prefix: "prefix" = "", "By default the prefix of `[destination]`.";
+        strip_prefix: "true, false" = "false", "The source prefix is left out at the destination.";
+        storage_class: "class" = "", "By default the class of `[destination]`.";
+    }
     Transfer {
-        multipart_threshold, part_size, max_objects, memory_budget, max_bandwidth, stall_timeout, verify, deletes,
-        max_delete_share, versions, metadata, tags, restore,
+        multipart_threshold: "size" = "50MiB", "Larger objects are sent in parts.";
+        part_size: "size" = "16MiB", "Bytes of one part; grows where an object would need too many parts. At least 5MiB (a directory: 1MiB).";
+        max_objects: "number" = "0", "Objects in flight at most; 0: adaptive.";
+        memory_budget: "size" = "64MiB", "Bytes of objects in memory at most; at least 2MiB.";
+        max_bandwidth: "size per second" = "0", "Bytes per second of this agent; 0: no limit.";
+        stall_timeout: "duration" = "2m", "A transfer without progress for so long is tried again; 1s to 1h.";
+        verify: "auto, md5" = "auto", "auto: the cheapest checksums that prove a copy. md5: an MD5 of each part as well.";
+        deletes: "true, false" = "false", "What is deleted at the source is deleted at the destination.";
+        max_delete_share: "percent" = "50%", "Share of deletions, within ten minutes, beyond which deletions stop.";
+        versions: "latest, exact" = "latest", "exact: the version that the event names is copied.";
+        metadata: "true, false" = "true", "Content headers and user metadata are copied.";
+        tags: "true, false" = "false", "Object tags are copied.";
+        restore: "true, false" = "false", "Archived objects are asked to be restored.";
     }
-    Filter { ignore_list, ignore_by_key }
-    Status { listen, backlog_metric, backlog_period, endpoint, allow_http }
-    Log { format, level, metrics, file }
+    Filter {
+        ignore_list: "file, or ssm:NAME" = "", "Patterns of objects that are left out, one on a line.";
+        ignore_by_key: "true, false" = "false", "Patterns are compared with the key alone as well as with `bucket/key`.";
+    }
+    Status {
+        listen: "address:port, off" = "127.0.0.1:9180", "Where the agent shows its status and metrics.";
+        backlog_metric: "true, false, metric type" = "false", "One agent publishes the queues' backlog to Cloud Monitoring.";
+        backlog_period: "duration" = "1m", "The time between two points of that metric; at least 6s.";
+        endpoint: "URL" = "https://monitoring.googleapis.com", "Of Cloud Monitoring.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+    }
+    Log {
+        format: "json, text, predecessor" = "json", "predecessor: lines as the metric filters of the earlier programs read them.";
+        level: "error, warn, info, debug, trace" = "info", "The least severe level that is logged.";
+        metrics: "off, emf" = "off", "emf: a line every minute in CloudWatch's embedded metric format.";
+        file: "file" = "", "The log in a file as well as on stderr; opened again after a rotation.";
+    }
     /// The fields of all providers together; which belong to which is checked when the kind is known.
-    Provider { provider, name, region, resource, field, prefix, path, role_arn, audience, endpoint, allow_http }
+    Provider {
+        provider: "instance, ssm, secret-manager, environment, file, profile, web-identity, google, anonymous" = "", "Where the keys are: [Credentials](credentials.md).";
+        name: "name" = "", "ssm: the parameter. profile: the profile.";
+        region: "region" = "", "ssm, web-identity: by default the machine's.";
+        resource: "resource" = "", "secret-manager: `projects/P/secrets/S/versions/latest`.";
+        field: "name" = "", "secret-manager, file: the field that holds the keys.";
+        prefix: "text" = "", "environment: what comes before `AWS_ACCESS_KEY_ID` and the other names.";
+        path: "file" = "", "file: the file.";
+        role_arn: "ARN" = "", "web-identity: the role to take.";
+        audience: "text" = "", "web-identity, google: the token's audience.";
+        endpoint: "URL" = "", "By default the service's own.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+    }
+}
+
+/// Settings outside any section.
+const TOP: &[Row] = &[
+    Row {
+        name: "mode",
+        kind: "get, put",
+        default: "get",
+        help: "Where credentials come from that are not set: get on Google Cloud (one secret for both sides), put on EC2 (the machine's role, and SSM).",
+    },
+    Row { name: "bucket_pairs", kind: "file, or ssm:NAME", default: "", help: "The earlier programs' bucket pairs." },
+    Row {
+        name: "follow_jobs",
+        kind: "true, false",
+        default: "false",
+        help: "Where the bucket pairs may not be read, the destinations that jobs name are accepted.",
+    },
+];
+
+/// Every section with its rows, in the order of the reference; the first has no name.
+pub(super) const SECTIONS: [(&str, &[Row]); 11] = [
+    ("", TOP),
+    ("credentials", Provider::ROWS),
+    ("queue", Queue::ROWS),
+    ("ledger", Ledger::ROWS),
+    ("source", Source::ROWS),
+    ("destination", Destination::ROWS),
+    ("routes", Route::ROWS),
+    ("transfer", Transfer::ROWS),
+    ("filter", Filter::ROWS),
+    ("status", Status::ROWS),
+    ("log", Log::ROWS),
+];
+
+/// The row of a setting; `queues` are like `queue`.
+pub(super) fn row(section: &str, name: &str) -> Option<&'static Row> {
+    let section = if section == "queues" { "queue" } else { section };
+    let (_, rows) = SECTIONS.iter().find(|(known, _)| *known == section)?;
+    rows.iter().find(|row| row.name == name)
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -7,8 +7,8 @@ use super::endpoint::Endpoint;
 use super::merge::SettingsTree;
 use super::problem::{Problem, ProblemKind};
 use super::raw::RawValue;
-use super::settings::Words;
 use super::units;
+use super::words::Words;
 
 /// Reads values and notes what is wrong with them.
 pub(super) struct SettingsReader<'a> {

@@ -10,7 +10,8 @@ use super::problem::{ConfigError, Problem, ProblemKind};
 use super::raw::{self, RawSettings, RawValue};
 use super::reader::SettingsReader;
 use super::settings::*;
-use super::{provider, sides, status};
+use super::store::StoreSettings;
+use super::{provider, routes, status, store, transfer};
 
 /// The predecessors' queue and table are called so, and so are the defaults.
 const LIST_NAME: &str = "s3_migration_file_list";
@@ -44,14 +45,14 @@ pub(super) fn resolve(
 
 fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
     let mode = r.keyword("mode", raw.mode, Mode::Get);
-    let source = sides::source(r, raw.source);
-    let destination = sides::destination(r, &raw.destination);
+    let source = store::source(r, raw.source);
+    let destination = store::destination(r, &raw.destination);
     let queues = queues(r, raw.queue, raw.queues);
     let ledger_times = r.keyword("ledger.times", raw.ledger.times.clone(), LedgerTimeFormat::Sortable);
     let ledger = ledger(r, raw.ledger);
     let keys_for = Keyed {
-        source: !matches!(source, Some(StoreSettings::Directory { .. })),
-        destination: !matches!(destination, Some(StoreSettings::Directory { .. })),
+        source: source.as_ref().is_none_or(|store| store.kind().needs_keys),
+        destination: destination.as_ref().is_none_or(|store| store.kind().needs_keys),
         queue: queues.iter().any(|queue| matches!(queue, QueueSettings::Sqs { .. })),
         ledger: matches!(ledger, Some(LedgerSettings::DynamoDb { .. })),
     };
@@ -59,10 +60,10 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
     let backlog = status::backlog(r, raw.status.clone(), &ledger);
     let in_files = matches!(destination, Some(StoreSettings::Directory { .. }));
     let paired = raw.bucket_pairs.as_ref().is_some_and(|list| !list.is_empty());
-    let routes = sides::routes(r, raw.routes, raw.destination, in_files, paired);
+    let routes = routes::read(r, raw.routes, raw.destination, in_files, paired);
     Some(Settings {
         mode,
-        transfer: sides::transfer(r, raw.transfer, in_files),
+        transfer: transfer::read(r, raw.transfer, in_files),
         follow_jobs: r.flag("follow_jobs", raw.follow_jobs, false),
         ignore_by_key: r.flag("filter.ignore_by_key", raw.filter.ignore_by_key, false),
         ignore_list: list(r, "filter.ignore_list", raw.filter.ignore_list),

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::provider::ProviderSettings;
+use super::store::StoreSettings;
+use super::transfer::TransferSettings;
+use super::words::{Words as _, words};
 pub use skyferry_core::queue::QueueName;
 
 /// Everything that an operator decides. Nothing in it is secret.
@@ -124,36 +127,6 @@ pub enum LedgerTimeFormat {
     Predecessor,
 }
 
-/// One side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreSettings {
-    S3(S3Settings),
-    Gcs { endpoint: Endpoint },
-    Directory { path: PathBuf },
-}
-
-/// S3 and what speaks like it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3Settings {
-    /// `None`: the credential's.
-    pub region: Option<String>,
-    pub endpoint: Option<Endpoint>,
-    pub profile: S3Dialect,
-    pub path_style: bool,
-    /// Sources only.
-    pub request_payer: bool,
-    /// Account id, sent as `x-amz-expected-bucket-owner`.
-    pub expected_owner: Option<String>,
-}
-
-/// Which row of capabilities an S3 endpoint has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum S3Dialect {
-    Aws,
-    AliyunOss,
-    Generic,
-}
-
 /// A line of the allow-list; `route.rs` says what it means. Prefixes as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSettings {
@@ -164,44 +137,6 @@ pub struct RouteSettings {
     pub prefix: String,
     pub strip_prefix: bool,
     pub storage_class: Option<String>,
-}
-
-/// Sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransferSettings {
-    /// Objects larger than this go in parts.
-    pub multipart_threshold: u64,
-    pub part_size: u64,
-    /// At once. `None`: adaptive.
-    pub max_objects: Option<u32>,
-    pub memory_budget: u64,
-    /// Per second. `None`: as much as there is.
-    pub max_bandwidth: Option<u64>,
-    pub stall_timeout: Duration,
-    pub verify: VerifyMode,
-    pub deletes: bool,
-    /// Percent: when more than this share of what ends in a while are deletions, no more are carried over.
-    pub max_delete_share: u32,
-    pub versions: VersionMode,
-    pub metadata: bool,
-    pub tags: bool,
-    /// Archived objects are asked to be restored.
-    pub restore: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyMode {
-    /// The cheapest checksums that prove it.
-    Auto,
-    /// MD5 of every part too, as the predecessors had.
-    Md5,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VersionMode {
-    Latest,
-    /// The event's version.
-    Exact,
 }
 
 /// The queues' backlog as a metric of Cloud Monitoring.
@@ -254,36 +189,8 @@ impl LogLevel {
     }
 }
 
-/// Words for values, each once, for reading and for printing.
-pub(crate) trait Words: Copy + PartialEq + 'static {
-    const ALL: &'static [(&'static str, Self)];
-
-    fn keyword(self) -> &'static str {
-        Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
-    }
-
-    fn read(text: &str) -> Result<Self, String> {
-        let known = Self::ALL.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
-        known.ok_or_else(|| {
-            let words: Vec<_> = Self::ALL.iter().map(|(word, _)| *word).collect();
-            format!("one of {}", words.join(", "))
-        })
-    }
-}
-
-macro_rules! words {
-    ($($type:ident: $($word:literal $variant:ident),+;)+) => { $(
-        impl Words for $type {
-            const ALL: &'static [(&'static str, Self)] = &[$(($word, $type::$variant)),+];
-        }
-    )+ };
-}
-
 words! {
     Mode: "get" Get, "put" Put;
-    S3Dialect: "aws" Aws, "aliyun-oss" AliyunOss, "generic" Generic;
-    VerifyMode: "auto" Auto, "md5" Md5;
-    VersionMode: "latest" Latest, "exact" Exact;
     LedgerTimeFormat: "sortable" Sortable, "predecessor" Predecessor;
     LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
     LogMetrics: "off" Off, "emf" Emf;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::words::Words as _;
 use super::*;
 
 const SECRET: &str = "projects/p/secrets/s/versions/latest";
@@ -381,4 +382,56 @@ fn fault_15_14_a_secret_typed_as_a_credentials_argument_is_not_echoed() {
         }
     }
     assert!(ProviderSettings::from_argument("hunter2", Path::new("/w")).is_err());
+}
+
+#[test]
+fn every_default_of_the_table_is_what_is_taken_where_nothing_is_set() {
+    let base = read(&minimal());
+    for (section, rows) in raw::SECTIONS {
+        let kept =
+            |name: &str| !["", "credentials", "routes"].contains(&section) || name == "mode" || name == "follow_jobs";
+        for row in rows.iter().filter(|row| !row.default.is_empty() && kept(row.name)) {
+            // Another kind's: what it is by default shows with that kind.
+            if row.help.starts_with("embedded:") || (section, row.name) == ("destination", "profile") {
+                continue;
+            }
+            let name = if section.is_empty() {
+                row.name.to_uppercase()
+            } else {
+                format!("{section}__{}", row.name).to_uppercase()
+            };
+            let given = with(&minimal(), &[(&format!("SKYFERRY__{name}"), row.default)]);
+            assert_eq!(given.unwrap_or_else(|error| panic!("{error}")), base, "{section}.{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn every_printed_setting_has_its_row_and_every_row_of_transfer_is_printed() {
+    let printed = read(&minimal()).to_toml();
+    for line in printed.lines().filter(|line| line.contains(" = ")) {
+        assert!(line.contains("  # "), "{line}");
+    }
+    for row in raw::Transfer::ROWS {
+        assert!(printed.contains(&format!("\n{} = ", row.name)), "{} in {printed}", row.name);
+    }
+}
+
+#[test]
+fn the_example_files_name_known_settings_also_where_they_are_commented_out() {
+    for file in ["agent.get.toml", "agent.put.toml"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(file));
+        let (mut section, mut seen) = (String::new(), 0);
+        for line in text.expect("an example").lines() {
+            if line.starts_with('[') {
+                section = line.trim_matches(['[', ']']).to_owned();
+            }
+            let setting = line.trim_start_matches("# ").split_once(" = ").map(|(name, _)| name.trim());
+            let Some(name) = setting.filter(|name| !name.contains([' ', ':'])) else { continue };
+            let known = section == "credentials" && ["source", "destination"].contains(&name);
+            assert!(known || raw::row(&section, name).is_some(), "{file}: [{section}] {name}");
+            seen += 1;
+        }
+        assert!(seen > 20, "{file}: {seen}");
+    }
 }

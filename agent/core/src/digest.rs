@@ -23,15 +23,22 @@ pub use text::{BadDigest, base64_crc32, base64_crc64, base64_md5, etag_of_parts,
 /// What services store about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
+    /// The number of bytes.
     Length,
+    /// CRC-32C (Castagnoli), RFC 3720: what GCS stores.
     Crc32c,
+    /// CRC-64/NVME: what S3 stores by default.
     Crc64Nvme,
+    /// CRC-32 of zlib.
     Crc32,
+    /// SHA-256.
     Sha256,
+    /// MD5.
     Md5,
 }
 
 impl Algorithm {
+    /// As logs and reports write it.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Length => "length",
@@ -54,9 +61,13 @@ impl fmt::Display for Algorithm {
 /// more than all the rest of a copy and do not combine, so ask for them only where nothing else is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DigestSelection {
+    /// Whether CRC-64/NVME is computed.
     pub crc64nvme: bool,
+    /// Whether CRC-32 is computed.
     pub crc32: bool,
+    /// Whether SHA-256 is computed.
     pub sha256: bool,
+    /// Whether MD5 is computed.
     pub md5: bool,
 }
 
@@ -91,10 +102,15 @@ impl DigestSelection {
 pub struct Digests {
     /// Bytes.
     pub length: u64,
+    /// Always computed.
     pub crc32c: u32,
+    /// If it was selected.
     pub crc64nvme: Option<u64>,
+    /// If it was selected.
     pub crc32: Option<u32>,
+    /// If it was selected.
     pub sha256: Option<[u8; 32]>,
+    /// If it was selected.
     pub md5: Option<[u8; 16]>,
 }
 
@@ -145,6 +161,7 @@ pub struct Hasher {
 }
 
 impl Hasher {
+    /// Computes what is selected, and CRC-32C.
     pub fn new(select: DigestSelection) -> Hasher {
         Hasher {
             length: 0,
@@ -184,6 +201,7 @@ impl Hasher {
         self.length
     }
 
+    /// Of all bytes that it was given.
     pub fn finish(self) -> Digests {
         Digests {
             length: self.length,

@@ -16,9 +16,13 @@ const NOTIFICATION: &str = "NotificationConfiguration";
 /// Whose answer it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
+    /// What is read.
     Source,
+    /// What is written.
     Destination,
+    /// The queue of events.
     Queue,
+    /// The ledger.
     Ledger,
 }
 
@@ -38,6 +42,7 @@ impl fmt::Display for Side {
 pub enum ErrorKind {
     /// No such object. At the source this is an answer rather than a failure.
     NotFound,
+    /// There is no such bucket.
     BucketMissing,
     /// 403: no permission, for this object or for all; the breaker tells which.
     Denied,
@@ -45,6 +50,7 @@ pub enum ErrorKind {
     Credentials,
     /// The bucket lives in another region or at another endpoint.
     WrongRegion,
+    /// 429, 503 SlowDown and their like.
     Throttled,
     /// 5xx, a refused or broken connection before an answer began, DNS, TLS.
     Unavailable,
@@ -132,11 +138,15 @@ pub enum Verdict {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.message())]
 pub struct CopyError {
+    /// Whose failure it is.
     pub side: Side,
+    /// What it is taken for.
     pub kind: ErrorKind,
     /// The verb as the service names it: `GetObject`, `UploadPart`, `rename`.
     pub operation: &'static str,
+    /// Empty where it is about no bucket.
     pub bucket: String,
+    /// Empty where it is about no key.
     pub key: Key,
     /// What the far side answered: status, code, message, request id. Never a secret, at most some hundred characters.
     pub answer: String,
@@ -145,6 +155,7 @@ pub struct CopyError {
 }
 
 impl CopyError {
+    /// Of an operation at a place; `answer` is what the service said, without secrets.
     pub fn new(side: Side, kind: ErrorKind, operation: &'static str, at: &Location, answer: impl Into<String>) -> Self {
         let mut answer: String = answer.into();
         if answer.len() > 500 {
@@ -163,6 +174,7 @@ impl CopyError {
         }
     }
 
+    /// What becomes of the message.
     pub fn verdict(&self) -> Verdict {
         use ErrorKind::*;
         match self.kind {

@@ -49,7 +49,9 @@ pub enum ParsedMessage {
 /// One record of a message, or the reason why this one cannot be read while its neighbours can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParsedRecord {
+    /// It can be worked on.
     Record(EventRecord),
+    /// It cannot be read.
     Malformed(MalformedRecord),
 }
 
@@ -88,12 +90,15 @@ impl fmt::Display for NoWorkReason {
 /// A key to look at. Everything but `source` is a hint or a wish; the job decides from what it finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRecord {
+    /// The object that may have changed.
     pub source: Location,
+    /// What is said to have happened.
     pub event: EventKind,
     /// Bytes, as of the event.
     pub size_hint: Option<u64>,
     /// The version that the event tells of; `None` for unversioned buckets (`null`).
     pub version: Option<Arc<str>>,
+    /// Orders the events of one key, where the service sends it.
     pub sequencer: Option<Sequencer>,
     /// Where the sender wants it. Untrusted: `route` accepts it only within the routes.
     pub destination: Option<Location>,
@@ -111,7 +116,9 @@ impl EventRecord {
 /// What happened to the key, as the event has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
+    /// An object was written.
     Created,
+    /// An object, or a version of it, was removed.
     Removed(Removal),
     /// An archived object can be read now.
     Restored,
@@ -121,9 +128,12 @@ pub enum EventKind {
     Other,
 }
 
+/// In which way an object was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Removal {
+    /// It, or one version of it, is deleted.
     Delete,
+    /// A delete marker hides it.
     DeleteMarker,
 }
 

@@ -27,7 +27,9 @@ pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What a record is about: one source object to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
+    /// What is read.
     pub source: Location,
+    /// What is written.
     pub destination: Location,
     /// The first (or only) destination of the source: its record is named `bucket/key` as the predecessors had it; others
     /// have the destination appended.
@@ -52,6 +54,7 @@ impl Subject {
 /// The last state that Skyferry published under a key, or found to be equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastPublished {
+    /// The source state that it is a copy of.
     pub identity: SourceIdentity,
     /// The destination's revision of it.
     pub revision: Revision,
@@ -60,12 +63,15 @@ pub struct LastPublished {
 /// A multipart upload as its writer recorded it: all that a successor needs to go on, or to refuse to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadRecord {
+    /// As the service named it.
     pub id: UploadId,
+    /// In the metadata of the object that it becomes.
     pub token: Token,
     /// The source state that its parts were read from.
     pub identity: SourceIdentity,
     /// A digest of the headers that it was begun with; `None` where none travel, and in records of older versions.
     pub headers: Option<u32>,
+    /// Bytes.
     pub part_size: u64,
     /// The parts that are done, by number.
     pub parts: Vec<PartRecord>,
@@ -84,18 +90,22 @@ impl UploadRecord {
 pub struct PartRecord {
     /// From 1.
     pub number: u32,
+    /// As the service answered it.
     pub etag: Arc<str>,
+    /// Of what was sent.
     pub digests: Digests,
 }
 
 /// A writer that began earlier and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierWriter {
+    /// Its id.
     pub writer: Writer,
     /// How long ago the next writer began, which fenced it: zero if that was this `begin`.
     pub fenced_for: Duration,
     /// It ended by itself (or its process is known to have ended) and left only its upload.
     pub stopped: bool,
+    /// What it recorded of its upload.
     pub upload: Option<UploadRecord>,
 }
 
@@ -104,6 +114,7 @@ pub struct EarlierWriter {
 pub struct BeginResult {
     /// A record was there.
     pub known: bool,
+    /// What was published last.
     pub published: Option<LastPublished>,
     /// Still open, oldest first.
     pub earlier: Vec<EarlierWriter>,
@@ -114,6 +125,7 @@ pub struct BeginResult {
 }
 
 /// How a writer ends.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriterEnd {
     /// The record's outcome stands. `published` is what is now at the destination, where something is. `digests` and
@@ -146,12 +158,19 @@ pub struct FinishResult {
 /// A record as `lookup` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerRecord {
+    /// How it ended last.
     pub outcome: Option<Outcome>,
+    /// Why it was parked.
     pub reason: Option<String>,
+    /// What is at the destination.
     pub published: Option<LastPublished>,
+    /// Of the published object.
     pub digests: Option<Digests>,
+    /// How far the copy was proven.
     pub grade: Option<Grade>,
+    /// Writers that have begun and are not closed.
     pub open_writers: usize,
+    /// Attempts that failed by the object's own fault since it last settled.
     pub failures: u32,
     /// How long ago it last settled or was parked.
     pub ended_for: Option<Duration>,
@@ -159,6 +178,8 @@ pub struct LedgerRecord {
     pub ended: bool,
 }
 
+/// Why the ledger did not do it.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// A later writer began: end, release the message, touch nothing more of this key.
@@ -175,8 +196,10 @@ pub enum LedgerError {
     Unusable { ledger: String, problem: String, advice: String },
 }
 
+/// Remembers every key: see the module. Every method may be tried again after `Unavailable`.
 #[async_trait]
 pub trait Ledger: Send + Sync {
+    /// For messages.
     fn name(&self) -> &str;
 
     /// Adds this writer, fences every earlier one, and makes the record live.
@@ -201,6 +224,7 @@ pub trait Ledger: Send + Sync {
         closed: &[Writer],
     ) -> Result<FinishResult, LedgerError>;
 
+    /// The record as it is now; `None`: it has none.
     async fn lookup(&self, subject: &Subject) -> Result<Option<LedgerRecord>, LedgerError>;
 
     /// Many at once, in the order of the subjects; what was written within the last second may be missing.

@@ -3,6 +3,7 @@
 //!
 //! An event says only that a key may have changed. So a job reconciles that key: it reads the source's newest state, makes
 //! the destination match, proves it, records it, and only then deletes the message. [`protocol`] says in which order.
+#![warn(missing_docs)]
 
 pub mod ambient;
 pub mod model;

@@ -14,20 +14,26 @@ use crate::version;
 /// How a record ended. Names are those of the metrics, the summary and the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
+    /// Its bytes were copied.
     Copied,
+    /// The destination's copy was deleted.
     Deleted,
     /// There was nothing at the source.
     Gone,
+    /// The destination had it already.
     Unchanged,
     /// Left out by a rule.
     Skipped,
+    /// Given up, with a reason.
     Parked,
 }
 
 impl Outcome {
+    /// Each in its place.
     pub const ALL: [Outcome; 6] =
         [Outcome::Copied, Outcome::Deleted, Outcome::Gone, Outcome::Unchanged, Outcome::Skipped, Outcome::Parked];
 
+    /// As metrics, the summary and the ledger write it.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Copied => "copied",
@@ -39,6 +45,7 @@ impl Outcome {
         }
     }
 
+    /// The outcome of this name.
     pub fn parse(name: &str) -> Option<Outcome> {
         Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
@@ -69,10 +76,12 @@ pub enum RetryCause {
     Conflict,
     /// A digest did not match.
     Checksum,
+    /// Anything else.
     Other,
 }
 
 impl RetryCause {
+    /// Each in its place.
     pub const ALL: [RetryCause; 9] = [
         RetryCause::Throttled,
         RetryCause::Server,
@@ -85,6 +94,7 @@ impl RetryCause {
         RetryCause::Other,
     ];
 
+    /// As the metric's label has it.
     pub fn name(self) -> &'static str {
         match self {
             RetryCause::Throttled => "throttled",
@@ -105,10 +115,12 @@ impl RetryCause {
 pub struct Gauge(Arc<AtomicI64>);
 
 impl Gauge {
+    /// Replaces the value.
     pub fn set(&self, value: u64) {
         self.0.store(i64::try_from(value).unwrap_or(i64::MAX), Relaxed);
     }
 
+    /// The value; what is below zero is zero.
     pub fn get(&self) -> u64 {
         u64::try_from(self.0.load(Relaxed)).unwrap_or(0)
     }
@@ -140,10 +152,12 @@ impl Drop for GaugeGuard {
 pub struct LimitGauge(Arc<Mutex<(u64, &'static str)>>);
 
 impl LimitGauge {
+    /// Replaces both.
     pub fn set(&self, value: u64, reason: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (value, reason);
     }
 
+    /// The value and its reason.
     pub fn get(&self) -> (u64, &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,13 +195,16 @@ pub struct Metrics {
     pub objects_limit: LimitGauge,
     /// Requests a second that are sent to each side at most, because it throttles; 0: no limit.
     pub source_rate: Gauge,
+    /// The same of the destination.
     pub destination_rate: Gauge,
     /// The queue's own (approximate) counts.
     pub queue_visible: Gauge,
+    /// Received and not deleted.
     pub queue_in_flight: Gauge,
 }
 
 impl Metrics {
+    /// A record has ended.
     pub fn count_outcome(&self, outcome: Outcome) {
         self.objects[outcome as usize].fetch_add(1, Relaxed);
     }
@@ -223,10 +240,12 @@ impl Metrics {
         *self.parked.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
     }
 
+    /// How many records were parked, by reason.
     pub fn parked_by_reason(&self) -> BTreeMap<&'static str, u64> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Something is tried again.
     pub fn count_retry(&self, cause: RetryCause) {
         self.retries[cause as usize].fetch_add(1, Relaxed);
     }
@@ -305,13 +324,21 @@ impl Metrics {
 /// What a run did: the last line on stdout, and the status page. Bytes are bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
+    /// Records that ended so.
     pub copied: u64,
+    /// Records that ended so.
     pub deleted: u64,
+    /// Records that ended so.
     pub gone: u64,
+    /// Records that ended so.
     pub unchanged: u64,
+    /// Records that ended so.
     pub skipped: u64,
+    /// Records that ended so.
     pub parked: u64,
+    /// Bytes of objects copied.
     pub bytes: u64,
+    /// What was tried again.
     pub retries: u64,
 }
 

@@ -11,9 +11,11 @@ use bytes::Bytes;
 pub struct Key(Bytes);
 
 impl Key {
+    /// Of these bytes, as they are.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Key(bytes.into())
     }
+    /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -64,11 +66,14 @@ impl fmt::Debug for Key {
 /// A bucket and a key in it: where an object is, at one side.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
+    /// The bucket's name.
     pub bucket: Arc<str>,
+    /// The key in it.
     pub key: Key,
 }
 
 impl Location {
+    /// Of a bucket and a key.
     pub fn new(bucket: impl Into<Arc<str>>, key: impl Into<Key>) -> Self {
         Location { bucket: bucket.into(), key: key.into() }
     }
@@ -113,12 +118,15 @@ impl fmt::Display for Revision {
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
+        /// A random number of 128 bits.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub u128);
         impl $name {
+            /// A new one.
             pub fn random() -> Self {
                 $name(crate::ambient::random())
             }
+            /// As `Display` writes it: 32 hex digits.
             pub fn parse(text: &str) -> Option<Self> {
                 (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map($name)
             }

@@ -10,8 +10,11 @@ pub enum Role {
     Destination,
     /// Writes the destination bucket, on Google Cloud Storage.
     Google,
+    /// The queue of events.
     Queue,
+    /// Its dead letters.
     DeadLetters,
+    /// The ledger's table.
     Ledger,
     /// What credentials, lists and metrics of a fleet are read from and written to.
     Machine,
@@ -22,23 +25,34 @@ pub enum Role {
 /// What a permission is granted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
+    /// A bucket itself.
     Bucket,
+    /// The objects in a bucket.
     Objects,
+    /// The queue of events.
     Queue,
+    /// Its dead letters.
     DeadLetters,
+    /// The ledger's table.
     Table,
+    /// A parameter of SSM.
     Parameter,
+    /// A key of KMS.
     KmsKey,
+    /// A secret of Secret Manager.
     Secret,
+    /// A project of Google Cloud.
     Project,
 }
 
 /// One permission of one role.
 #[derive(Clone, Copy, Debug)]
 pub struct Permission {
+    /// Who needs it.
     pub role: Role,
     /// As the service's policies name it.
     pub action: &'static str,
+    /// What it is granted on.
     pub on: Resource,
     /// `None`: always. Else the setting or the verb that needs it.
     pub only_for: Option<&'static str>,
@@ -72,6 +86,7 @@ const fn required_for(
 use Resource::{Bucket, KmsKey, Objects, Parameter, Project, Secret, Table};
 use Role::{DeadLetters, Destination, Google, Ledger, Machine, Operator, Queue, Source};
 
+/// All of them.
 pub const PERMISSIONS: &[Permission] = &[
     required(Source, Objects, "s3:GetObject", "read objects and their headers", &["GetObject", "HeadObject"]),
     required(

@@ -14,11 +14,15 @@ const TIB: u64 = 1 << 40;
 pub struct SinkLimits {
     /// Of every part but the last.
     pub min_part: u64,
+    /// Bytes of one part at most.
     pub max_part: u64,
+    /// Parts of one upload at most.
     pub max_parts: u32,
+    /// Bytes of one object at most.
     pub max_object: u64,
     /// The largest object that one PUT may carry.
     pub max_single_put: u64,
+    /// Bytes of a key's name at most.
     pub max_key_bytes: usize,
     /// Of all user metadata together, names and values.
     pub max_metadata_bytes: usize,
@@ -70,15 +74,18 @@ impl SinkLimits {
 pub struct PartSettings {
     /// Objects larger than this go in parts.
     pub multipart_threshold: u64,
+    /// Bytes of one part, before limits.
     pub part_size: u64,
 }
 
+/// How an object of a size is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// No bytes: a PUT without a body (a multipart upload without parts is not allowed).
     Empty,
     /// One PUT.
     Single,
+    /// A multipart upload.
     Parts(Parts),
 }
 
@@ -87,7 +94,9 @@ pub enum Plan {
 pub struct Parts {
     /// Of the object.
     pub size: u64,
+    /// Bytes of every part but the last.
     pub part_size: u64,
+    /// How many.
     pub count: u32,
 }
 
@@ -117,7 +126,9 @@ impl Parts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the object has {size} bytes and the destination takes {max} at most")]
 pub struct TooLarge {
+    /// Bytes of the object.
     pub size: u64,
+    /// Bytes that the destination takes.
     pub max: u64,
 }
 

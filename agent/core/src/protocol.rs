@@ -59,6 +59,7 @@ pub struct Protocol {
 }
 
 impl Protocol {
+    /// The state before anything is known, and the first effect.
     pub fn start(writer: Writer, facts: JobFacts) -> (Protocol, Effect) {
         let (state, effect) =
             if facts.received_before { (State::Lookup, Effect::Lookup) } else { (State::Begin, Effect::Begin) };

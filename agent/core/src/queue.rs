@@ -10,9 +10,11 @@ use async_trait::async_trait;
 /// One delivery of one message. Its body has not been read yet: `event::parse` does that.
 #[derive(Clone, Debug)]
 pub struct Message {
+    /// As the service named it, for logs.
     pub id: Arc<str>,
     /// Names this delivery; an older delivery's receipt may fail.
     pub receipt: Receipt,
+    /// What was sent.
     pub body: Arc<str>,
     /// How often it has been delivered, this time included: from 1. Counts crashes and weather too.
     pub received: u32,
@@ -35,12 +37,16 @@ pub enum QueueName {
 /// About how many messages there are; approximate on SQS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
+    /// Waiting.
     pub visible: u64,
+    /// Received and not deleted.
     pub in_flight: u64,
+    /// Sent with a delay that is not over.
     pub delayed: u64,
 }
 
 impl Depth {
+    /// Nothing in any state.
     pub fn is_empty(&self) -> bool {
         *self == Depth::default()
     }
@@ -59,6 +65,8 @@ pub struct QueueTraits {
     pub dead_letters: Option<String>,
 }
 
+/// Why the queue did not do it.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// The delivery has ended: its visibility ran out and somebody else may have it, or it is deleted.
@@ -73,10 +81,12 @@ pub enum QueueError {
     Unusable { queue: String, problem: String, advice: String, denied: bool },
 }
 
+/// A queue of messages, each delivered at least once. A receipt is good until the message is visible again.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// As its operators know it; for logs.
     fn name(&self) -> &str;
+    /// What was set for the queue.
     fn traits(&self) -> QueueTraits;
 
     /// Up to `max` deliveries (1 to 10), waiting up to `wait` for the first. Each is invisible for `traits().visibility`.
@@ -103,6 +113,7 @@ pub trait Queue: Send + Sync {
     /// lose them, for a sender may have nothing to send again from.
     async fn send(&self, bodies: &[String]) -> Result<(), QueueError>;
 
+    /// Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;
 }
 
@@ -112,8 +123,11 @@ pub const HIDDEN: Duration = Duration::from_secs(60);
 /// A message that was given up, in somebody's hand for `HIDDEN`.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
+    /// As the service named it.
     pub id: Arc<str>,
+    /// For its deletion.
     pub receipt: Receipt,
+    /// What was sent.
     pub body: Arc<str>,
     /// Why it was parked. `None`: the queue itself gave it up, after too many deliveries.
     pub reason: Option<Arc<str>>,
@@ -125,6 +139,7 @@ pub struct DeadLetter {
 /// contract is `tests/contracts/letters.rs`.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
+    /// For messages.
     fn name(&self) -> &str;
     /// Whose they are.
     fn queue(&self) -> &str;
@@ -144,5 +159,6 @@ pub trait DeadLetters: Send + Sync {
     /// Deletes them for good.
     async fn delete_letters(&self, letters: &[DeadLetter]) -> Result<(), QueueError>;
 
+    /// Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;
 }

@@ -23,8 +23,11 @@ pub use live::LiveRoutes;
 pub struct Route {
     /// `None`: any bucket. Only where it is the one route there is.
     pub source_bucket: Option<Arc<str>>,
+    /// Only keys in this folder; empty: all.
     pub source_prefix: Key,
+    /// The destination's bucket.
     pub bucket: Arc<str>,
+    /// What comes before each key; empty, or it ends in `/`.
     pub prefix: Key,
     /// Takes `source_prefix` off before `prefix` is put on.
     pub strip_prefix: bool,
@@ -73,8 +76,10 @@ impl fmt::Display for Route {
 }
 
 /// What becomes of one source object.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteDecision {
+    /// It is sent there.
     Copy {
         destination: Location,
         /// See [`Route::storage_class`].
@@ -104,16 +109,21 @@ pub enum BucketPairs {
     Denied,
 }
 
+/// Why no route takes an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRouted {
+    /// No route is of this bucket.
     #[error("no route takes objects of the bucket {0}")]
     Bucket(Arc<str>),
+    /// No route of the bucket takes the key.
     #[error("no route of the bucket {0} has a source_prefix that this key begins with")]
     Prefix(Arc<str>),
     #[error(
         "the key is empty at the destination (it is the route's source_prefix itself, and strip_prefix takes that off)"
     )]
+    /// A key without a name cannot be at the top of a bucket.
     EmptyKey,
+    /// No route leads to the destination that was asked for.
     #[error("the message asks for {0}, which is outside the routes of its source")]
     Destination(Location),
 }
@@ -121,10 +131,13 @@ pub enum NotRouted {
 /// Why a set of routes cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
+    /// Two routes of one source.
     #[error("the routes {0} and {1} take the same source prefix")]
     SameSource(Box<Route>, Box<Route>),
+    /// Two routes whose destinations overlap.
     #[error("the routes {0} and {1} overlap at the destination: an object of one could replace one of the other")]
     Overlap(Box<Route>, Box<Route>),
+    /// A route of any bucket stands alone.
     #[error("the route {0} takes any bucket, so it must be the only one")]
     AnyBucketAmongOthers(Box<Route>),
 }
@@ -162,6 +175,7 @@ impl Router {
         Ok(Router { routes, pairs: BucketPairs::Known(Vec::new()), ignore })
     }
 
+    /// With these patterns.
     #[must_use]
     pub fn with_ignore_list(self, ignore: IgnoreList) -> Router {
         Router { ignore, ..self }

@@ -6,6 +6,7 @@
 //!
 //! The contract that every implementation passes is `tests/contracts/store.rs`.
 
+mod kind;
 pub mod metadata;
 pub mod provenance;
 
@@ -23,6 +24,9 @@ use crate::metrics::Gauge;
 use crate::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use crate::plan::SinkLimits;
 
+pub use kind::StoreKind;
+
+/// Of a store's operations.
 pub type Result<T, E = CopyError> = std::result::Result<T, E>;
 
 /// Chunks of an object's body. Ends with an error if it is shorter or longer than announced.
@@ -31,10 +35,15 @@ pub type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 /// Headers and user metadata that travel with an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
+    /// As sent by the service.
     pub content_type: Option<String>,
+    /// As sent by the service.
     pub content_encoding: Option<String>,
+    /// As sent by the service.
     pub content_language: Option<String>,
+    /// As sent by the service.
     pub content_disposition: Option<String>,
+    /// As sent by the service.
     pub cache_control: Option<String>,
     /// As sent by the service (an HTTP date).
     pub expires: Option<String>,
@@ -52,7 +61,9 @@ pub struct Metadata {
 pub struct Provenance {
     /// `bucket/key` of the source object: deletes are mirrored only onto objects that came from it.
     pub source: Location,
+    /// The source state that it is a copy of.
     pub identity: SourceIdentity,
+    /// Of the attempt that wrote it.
     pub token: Token,
     /// Of the whole object, where it was known before the first byte: small objects. Whoever looks later can tell by it
     /// that what is stored is right, although the writer died before it could say so.
@@ -68,6 +79,7 @@ pub struct Object {
     pub identity: SourceIdentity,
     /// What a conditional write on this store compares.
     pub revision: Revision,
+    /// Headers and user metadata.
     pub metadata: Metadata,
     /// The whole-object checksums that this store holds.
     pub stored: StoredDigests,
@@ -76,6 +88,7 @@ pub struct Object {
 }
 
 /// Which state to read.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// The newest, whatever it is.
@@ -88,20 +101,26 @@ pub enum Pin {
 
 /// An opened body with the state that it belongs to.
 pub struct OpenedObject {
+    /// What the answer said of it.
     pub object: Object,
     /// The bytes' number: of the range where one was asked for, else of the object.
     pub length: u64,
+    /// Its bytes.
     pub chunks: Chunks,
 }
 
 /// One row of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
+    /// Its name.
     pub key: Key,
+    /// Bytes.
     pub size: u64,
+    /// Without quotes; empty where the listing has none.
     pub etag: Arc<str>,
     /// Seconds since the epoch.
     pub last_modified: i64,
+    /// As the service names it.
     pub storage_class: Option<String>,
     /// What a look would tell, where the listing tells it too: a destination that stayed as it was needs no look.
     pub revision: Option<Revision>,
@@ -112,6 +131,7 @@ pub struct Listed {
 /// A page of a listing, sorted by the keys' bytes.
 #[derive(Debug, Default)]
 pub struct Page {
+    /// In the order of the listing.
     pub objects: Vec<Listed>,
     /// Pass it to get the next page; `None` at the end.
     pub next: Option<String>,
@@ -158,8 +178,11 @@ pub trait Source: Send + Sync {
 /// Where a listing goes on.
 #[derive(Clone, Copy, Debug)]
 pub enum ListFrom<'a> {
+    /// At the first key.
     Start,
+    /// At the first key behind this.
     After(&'a Key),
+    /// Where the page before ended.
     Token(&'a str),
 }
 
@@ -181,13 +204,16 @@ pub struct Capabilities {
 /// What a write carries besides bytes.
 #[derive(Clone, Debug)]
 pub struct WriteAttributes {
+    /// Headers and user metadata.
     pub metadata: Metadata,
+    /// What Skyferry writes beside it.
     pub provenance: Provenance,
     /// Bytes of the whole object.
     pub size: u64,
 }
 
 /// The bytes of a single PUT or of a part.
+#[allow(missing_docs)] // what a field is, its variant says
 pub enum Payload {
     /// Held whole: its digest goes before it, so that the far side refuses a wrong body before publishing.
     Whole(Bytes),
@@ -200,6 +226,7 @@ pub enum Payload {
 pub type Crc32cSoFar = Arc<dyn Fn() -> u32 + Send + Sync>;
 
 impl Payload {
+    /// Bytes.
     pub fn length(&self) -> u64 {
         match self {
             Payload::Whole(bytes) => bytes.len() as u64,
@@ -224,6 +251,7 @@ pub struct StoredPart {
     pub number: u32,
     /// As the far side gave it; needed by `finish`.
     pub etag: Arc<str>,
+    /// Bytes.
     pub size: u64,
     /// The far side's own checksums of this part, where it tells.
     pub stored: StoredDigests,
@@ -232,15 +260,20 @@ pub struct StoredPart {
 /// What `finish` needs of one part: what was sent, and the ETag that came back.
 #[derive(Clone, Debug)]
 pub struct CompletedPart {
+    /// From 1.
     pub number: u32,
+    /// As the service answered it.
     pub etag: Arc<str>,
+    /// Of the bytes that were sent.
     pub crc32c: u32,
 }
 
 /// A multipart upload found by listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenUpload {
+    /// Of the object that it would become.
     pub key: Key,
+    /// As the service named it.
     pub id: UploadId,
     /// Seconds since the epoch.
     pub initiated: i64,
@@ -255,10 +288,14 @@ pub trait Sink: Send + Sync {
     /// As at a [`SourceReport`].
     fn report_rate(&self, _gauge: Gauge) {}
 
+    /// What it takes.
     fn limits(&self) -> &SinkLimits;
+    /// What it promises.
     fn capabilities(&self) -> Capabilities;
 
+    /// One page. Needs the permission to list.
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page>;
+    /// `Ok(None)`: there is none, on the service's word.
     async fn head(&self, at: &Location) -> Result<Option<Object>>;
     /// Reads back: proof, not copying.
     async fn open(&self, at: &Location) -> Result<Option<OpenedObject>>;

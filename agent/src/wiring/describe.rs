@@ -61,10 +61,11 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &AllCredentia
 }
 
 fn store(store: &StoreSettings) -> String {
+    let service = store.kind().service;
     match store {
-        StoreSettings::S3(s3) => format!("S3{}", describe_endpoint(&s3.endpoint, &s3.region)),
-        StoreSettings::Gcs { endpoint } => format!("Google Cloud Storage at {endpoint}"),
-        StoreSettings::Directory { path } => format!("the directory {}", path.display()),
+        StoreSettings::S3(s3) => format!("{service}{}", describe_endpoint(&s3.endpoint, &s3.region)),
+        StoreSettings::Gcs { endpoint } => format!("{service} at {endpoint}"),
+        StoreSettings::Directory { path } => format!("{service} {}", path.display()),
     }
 }
 

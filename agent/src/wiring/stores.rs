@@ -16,11 +16,7 @@ use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
 /// One pool of connections for both sides.
 pub(super) fn transport(settings: &Settings) -> Result<Transport, WiringError> {
-    let plain = |store: &StoreSettings| match store {
-        StoreSettings::S3(s3) => s3.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https()),
-        StoreSettings::Gcs { endpoint } => !endpoint.is_https(),
-        StoreSettings::Directory { .. } => false,
-    };
+    let plain = |store: &StoreSettings| store.endpoint().is_some_and(|endpoint| !endpoint.is_https());
     // The settings took plain http only where it is allowed, and every request goes to an endpoint of theirs.
     let allow_http = plain(&settings.source) || plain(&settings.destination);
     let stall_timeout = settings.transfer.stall_timeout;

@@ -38,8 +38,10 @@ const PAGE: usize = 1000;
 /// Listings that are kept between two pages: without its walk a page begins again at the root.
 const WALKS: usize = 8;
 
+/// Which directory, and how its keys' bucket is called.
 #[derive(Clone, Debug)]
 pub struct DirectoryOptions {
+    /// The directory that all keys lie under.
     pub root: PathBuf,
     /// The word that locations, ledger and logs call it by.
     pub bucket: Arc<str>,

@@ -58,6 +58,7 @@ pub struct TransportOptions {
     pub allow_http: bool,
     /// No byte in either direction for so long ends a request.
     pub stall_timeout: Duration,
+    /// For a connection, with TLS.
     pub connect_timeout: Duration,
     /// PEM files with certificate authorities to trust beside the machine's own.
     pub extra_roots: Vec<PathBuf>,
@@ -90,16 +91,20 @@ pub struct CaRootsError(String);
 /// What a request is for: the words of its errors.
 #[derive(Clone, Debug)]
 pub struct Call {
+    /// Whose request it is.
     pub side: Side,
     /// As the service names the verb.
     pub operation: &'static str,
+    /// The object or prefix that it is about.
     pub at: Location,
 }
 
 impl Call {
+    /// One request; its errors name the operation and the object.
     pub fn new(side: Side, operation: &'static str, at: &Location) -> Self {
         Call { side, operation, at: at.clone() }
     }
+    /// An error of this request, with what the service answered.
     pub fn error(&self, kind: ErrorKind, answer: impl Into<String>) -> CopyError {
         CopyError::new(self.side, kind, self.operation, &self.at, answer)
     }
@@ -130,6 +135,7 @@ struct Pool {
 }
 
 impl Transport {
+    /// Reads the trusted certificates of the system and of the environment.
     pub fn new(options: &TransportOptions) -> Result<Self, CaRootsError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -258,7 +264,9 @@ fn root_store(extra: &[PathBuf]) -> Result<rustls::RootCertStore, CaRootsError> 
 
 /// An answer whose body has not been read. Dropping it ends the connection if bytes are left.
 pub struct HttpResponse {
+    /// As the service sent it.
     pub status: StatusCode,
+    /// As the service sent them.
     pub headers: HeaderMap,
     body: Incoming,
     call: Call,

@@ -56,6 +56,7 @@ const FULL_OBJECT: HeaderValue = HeaderValue::from_static("FULL_OBJECT");
 /// Which S3, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub struct S3Options {
+    /// The dialect.
     pub profile: &'static S3Profile,
     /// `http(s)://host[:port]`; `None`: the profile's own in the region.
     pub endpoint: Option<String>,
@@ -63,6 +64,7 @@ pub struct S3Options {
     pub region: Option<String>,
     /// `None`: an IP address or localhost implies path style, else the profile decides.
     pub path_style: Option<bool>,
+    /// Adds `x-amz-request-payer`.
     pub request_payer: bool,
     /// An account number; requests to another account's bucket are refused.
     pub expected_owner: Option<String>,
@@ -84,8 +86,10 @@ impl Default for S3Options {
 /// Why the options make no client.
 #[derive(Debug, thiserror::Error)]
 pub enum S3OptionsError {
+    /// It is no `http(s)://host[:port]`.
     #[error("endpoint {0:?} is not of the form https://host or https://host:port")]
     Endpoint(String),
+    /// It is no account id of 12 digits.
     #[error("expected_owner is not an account number")]
     Owner,
 }
@@ -100,6 +104,7 @@ pub struct S3 {
 }
 
 impl S3 {
+    /// `side` is what its errors name; `transport` may be shared with other stores.
     pub fn new(
         options: S3Options,
         credentials: Arc<Cached>,

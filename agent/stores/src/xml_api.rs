@@ -59,12 +59,15 @@ use skyferry_core::store::{
 /// What a dialect is, as far as it can be said without code.
 #[derive(Clone, Debug)]
 pub struct DialectTraits {
+    /// What it takes as a destination.
     pub limits: &'static SinkLimits,
+    /// What it promises.
     pub capabilities: Capabilities,
     /// What the names of user metadata begin with.
     pub meta: &'static str,
     /// User metadata beyond this is refused before it is sent; `None`: the service says so itself.
     pub most_metadata: Option<usize>,
+    /// The header that names a storage class.
     pub storage_class: HeaderName,
     /// The service's class for a class of any service; `None`: unknown here.
     pub class_of: fn(&str) -> Option<&str>,
@@ -92,6 +95,7 @@ pub struct DialectTraits {
 
 /// What a dialect does in its own way.
 pub trait Dialect: fmt::Debug + Send + Sync {
+    /// What is true of the service.
     fn traits(&self) -> &DialectTraits;
     /// Where the service is in this region; `None`: nowhere.
     fn endpoint(&self, region: &str) -> Option<BucketEndpoint>;
@@ -118,6 +122,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)>;
     /// What else goes with the beginning of an upload, and with its end.
     fn initiate_headers(&self, _headers: &mut HeaderMap) {}
+    /// Headers of a Complete that let the service check the whole object.
     fn complete_headers(&self, _headers: &mut HeaderMap, _whole: &Digests) {}
     /// The checksums that an answer names. One that does not parse was not said.
     fn stored(&self, headers: &HeaderMap) -> StoredDigests;
@@ -170,6 +175,7 @@ impl fmt::Debug for XmlClient {
 
 /// A store of a service that speaks this API: its client is all that it is.
 pub trait XmlService: Send + Sync {
+    /// The client that sends its requests.
     fn client(&self) -> &XmlClient;
 }
 

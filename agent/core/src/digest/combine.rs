@@ -15,10 +15,12 @@ pub struct Combiner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("digests of bytes from {offset} on overlap those that are there already")]
 pub struct Overlap {
+    /// Where in the object it begins, in bytes.
     pub offset: u64,
 }
 
 impl Combiner {
+    /// Of nothing yet.
     pub fn new() -> Combiner {
         Combiner::default()
     }

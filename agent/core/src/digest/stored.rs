@@ -10,22 +10,28 @@ use super::{Algorithm, Digests, base64_crc32, base64_crc64};
 /// A digest of the whole object, or one of the digests of its parts, which says nothing about the bytes without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum<T> {
+    /// Of the object's bytes.
     Full(T),
+    /// Of its parts' digests.
     Composite(Composite<T>),
 }
 
 /// A digest of `parts` digests. S3 writes it with `-N` behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Composite<T> {
+    /// Of the parts' values, in their order.
     pub value: T,
+    /// How many parts.
     pub parts: u32,
 }
 
 impl<T: Copy> Checksum<T> {
+    /// Whether it is of the object's bytes.
     pub fn is_full(&self) -> bool {
         matches!(self, Checksum::Full(_))
     }
 
+    /// If it is of the object's bytes.
     pub fn full(&self) -> Option<T> {
         match self {
             Checksum::Full(value) => Some(*value),
@@ -39,9 +45,13 @@ impl<T: Copy> Checksum<T> {
 pub struct StoredDigests {
     /// Bytes.
     pub length: Option<u64>,
+    /// As the service stores it.
     pub crc32c: Option<Checksum<u32>>,
+    /// As the service stores it.
     pub crc64nvme: Option<Checksum<u64>>,
+    /// As the service stores it.
     pub crc32: Option<Checksum<u32>>,
+    /// As the service stores it.
     pub sha256: Option<Checksum<[u8; 32]>>,
     /// From `x-goog-hash`, or from an ETag where the store's adapter knows that it is an MD5 (a single PUT without SSE-KMS
     /// or SSE-C); a multipart ETag is a composite.
@@ -250,11 +260,14 @@ fn composite<T: Copy + PartialEq>(
 }
 
 /// Whether one side's stored digests agree with the bytes.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DigestCheck {
+    /// By this one.
     Verified(Algorithm),
     /// The side stores no digest of the whole object that was computed here.
     NothingToCompare,
+    /// They are not equal.
     Mismatch {
         algorithm: Algorithm,
         /// What the side stores, in the form that it writes it.
@@ -264,6 +277,7 @@ pub enum DigestCheck {
 }
 
 impl DigestCheck {
+    /// Whether it proves that the bytes differ.
     pub fn is_mismatch(&self) -> bool {
         matches!(self, DigestCheck::Mismatch { .. })
     }
@@ -282,8 +296,10 @@ pub enum Grade {
 }
 
 impl Grade {
+    /// The strongest first.
     pub const ALL: [Grade; 3] = [Grade::EndToEnd, Grade::InTransit, Grade::Md5Parts];
 
+    /// As the ledger and reports write it.
     pub fn name(self) -> &'static str {
         match self {
             Grade::EndToEnd => "end-to-end",
@@ -292,6 +308,7 @@ impl Grade {
         }
     }
 
+    /// The grade of this name.
     pub fn parse(name: &str) -> Option<Grade> {
         Self::ALL.into_iter().find(|grade| grade.name() == name)
     }

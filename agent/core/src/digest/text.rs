@@ -9,6 +9,7 @@ use md5::{Digest as _, Md5};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the base64 text of a digest of {bytes} bytes")]
 pub struct BadDigest {
+    /// How many bytes it is to have.
     pub bytes: usize,
 }
 
@@ -27,10 +28,12 @@ pub fn base64_md5(md5: &[u8; 16]) -> String {
     STANDARD.encode(md5)
 }
 
+/// Base64 of four bytes, big-endian.
 pub fn parse_crc32(text: &str) -> Result<u32, BadDigest> {
     decode(text).map(u32::from_be_bytes)
 }
 
+/// Base64 of eight bytes, big-endian.
 pub fn parse_crc64(text: &str) -> Result<u64, BadDigest> {
     decode(text).map(u64::from_be_bytes)
 }

@@ -16,6 +16,7 @@ use crate::model::{Location, UploadId, Writer};
 /// More keys than this do not fail at one time by their own fault; if they do, counting starts anew.
 const COUNTED: usize = 10_000;
 
+/// Remembers nothing: every key looks new.
 #[derive(Default)]
 pub struct NoLedger {
     failures: Mutex<HashMap<Location, u32>>,

@@ -28,6 +28,7 @@ pub struct JobFacts {
 /// A state of the source as an upload of it was begun.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SourceState {
+    /// Which state it is.
     pub identity: SourceIdentity,
     /// A digest of its headers, where they are known and travel.
     pub headers: Option<u32>,
@@ -45,6 +46,7 @@ impl SourceState {
 /// A source object as a look shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedSource {
+    /// Which state it is.
     pub identity: SourceIdentity,
     /// A digest of its headers, where they travel.
     pub headers: Option<u32>,
@@ -61,6 +63,7 @@ pub struct ObservedSource {
 /// A destination object as a look shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedDestination {
+    /// A condition can name it.
     pub revision: Revision,
     /// Skyferry's metadata for this very source key, where it is there.
     pub ours: Option<CopyMark>,
@@ -71,7 +74,9 @@ pub struct ObservedDestination {
 /// The part of Skyferry's metadata that decisions need.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CopyMark {
+    /// The source state that it says it is of.
     pub identity: SourceIdentity,
+    /// Of the attempt that wrote it.
     pub token: Token,
     /// A process may have died between publishing and checking.
     pub integrity: Integrity,
@@ -91,17 +96,22 @@ pub enum Integrity {
 /// A writer that began earlier and is still open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OpenWriter {
+    /// Its id.
     pub writer: Writer,
     /// It was fenced at least one hold ago, or ended by itself and left only its upload. So the driver sends no write
     /// that could still be under way a hold after the writer was fenced: each is given up in time, counted from when
     /// the ledger last knew this writer as its own.
     pub closable: bool,
+    /// What it recorded of its upload.
     pub upload: Option<EarlierUpload>,
 }
 
+/// An upload of an earlier writer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EarlierUpload {
+    /// As the service named it.
     pub id: UploadId,
+    /// Of its attempt.
     pub token: Token,
     /// The source state that it would publish, if a resume is safe: same part plan, digests recorded.
     pub resumable: Option<SourceState>,
@@ -110,12 +120,16 @@ pub struct EarlierUpload {
 /// What the ledger knew when this writer began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WriterHistory {
+    /// The ledger has a record.
     pub known: bool,
+    /// What was published last, and its revision.
     pub published: Option<(SourceIdentity, Revision)>,
+    /// Writers that have not ended, the oldest first.
     pub earlier: Vec<OpenWriter>,
 }
 
 /// What the driver is asked to do next.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Ledger: is the key settled, with nobody open? → `SettledOutcome`
@@ -156,6 +170,7 @@ pub enum Effect {
 }
 
 /// What the ledger is told at the end.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FinishRequest {
     /// The outcome, and what the destination now holds of this source key, where that is known.
@@ -166,15 +181,21 @@ pub enum FinishRequest {
     Released { counted: bool, upload_left: bool },
 }
 
+/// How a key was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SettledOutcome {
+    /// Copied.
     Copied,
+    /// It was there already.
     Unchanged,
+    /// The copy was deleted.
     Deleted,
+    /// There is nothing at the source.
     Gone,
 }
 
 /// What becomes of the message.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
     /// Settled and recorded: delete it.
@@ -192,34 +213,47 @@ pub enum Disposition {
 }
 
 /// What came of an effect.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// `None`: not settled, or somebody is open.
     Settled(Option<(SourceIdentity, Revision)>),
+    /// The writer has begun.
     Begun(WriterHistory),
+    /// What a look at the source has seen.
     Source(Option<ObservedSource>),
+    /// What a look at the newest version has seen.
     Newest(Option<SourceIdentity>),
+    /// What a look at the destination has seen.
     Destination(Option<ObservedDestination>),
+    /// It is done.
     Done,
+    /// The upload is open.
     UploadOpen,
+    /// The upload is gone.
     UploadGone,
+    /// The upload has begun.
     Initiated(UploadId),
     /// Published, and the stored checksum is right.
     Published(Revision),
     /// Published, but the far side stored other bytes.
     PublishedCorrupt(Revision),
+    /// The condition did not hold: nothing was written.
     Precondition,
+    /// It is another state than the one that was looked at.
     SourceChanged,
+    /// Another writer has begun.
     Fenced,
-    Finished {
-        others_open: bool,
-    },
+    /// The ending is recorded.
+    Finished { others_open: bool },
     /// Sent, and no answer came: it may have taken effect, or may yet.
     Lost,
     /// It failed without effect.
     Failed(EffectFailure),
 }
 
+/// What went wrong with an effect.
+#[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EffectFailure {
     /// To be tried again; `counted`: by the object's own fault.
@@ -283,8 +317,11 @@ pub(super) enum State {
 /// Uploads that are ended, the last of the list first: aborted, then seen to be gone. `aborts`: how often the last was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct UploadTeardown {
+    /// Uploads still to be ended.
     pub left: Vec<UploadId>,
+    /// What follows.
     pub then: AfterTeardown,
+    /// How often the first was aborted.
     pub aborts: u32,
 }
 

@@ -11,6 +11,7 @@ use crate::model::{Key, Location};
 pub struct IgnoreRule {
     /// Its line in the file, from 1.
     pub line: usize,
+    /// As it stands in the list.
     pub pattern: Arc<[u8]>,
 }
 
@@ -25,6 +26,7 @@ impl fmt::Display for IgnoreRule {
 pub struct IgnoreWarning {
     /// From 1.
     pub line: usize,
+    /// The line.
     pub text: String,
 }
 
@@ -34,6 +36,7 @@ impl fmt::Display for IgnoreWarning {
     }
 }
 
+/// Patterns of objects that are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreList {
     rules: Vec<IgnoreRule>,
@@ -75,10 +78,12 @@ impl IgnoreList {
             .find(|rule| matches_glob(&rule.pattern, &name) || (self.by_key && matches_glob(&rule.pattern, key)))
     }
 
+    /// How many patterns.
     pub fn len(&self) -> usize {
         self.rules.len()
     }
 
+    /// None.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }

@@ -70,6 +70,7 @@ fn kind_of(error: &io::Error) -> ErrorKind {
 /// One state of a file: what conditional writes and pinned reads compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
+    /// Bytes.
     pub size: u64,
     inode: u64,
     modified_ns: i128,
@@ -174,6 +175,7 @@ pub(super) fn sync_dir(dir: &OwnedFd) -> DiskResult<()> {
 /// A bucket's directory.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryRoot {
+    /// Without links.
     pub root: PathBuf,
 }
 

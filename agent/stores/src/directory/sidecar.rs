@@ -34,6 +34,7 @@ pub(super) struct Sidecar {
     expires: Option<String>,
     tags: Option<String>,
     user: BTreeMap<String, String>,
+    /// Of the whole object, where it was known when the object was written.
     pub crc32c: Option<u32>,
 }
 

@@ -77,10 +77,12 @@ pub struct HttpBody {
 }
 
 impl HttpBody {
+    /// No bytes.
     pub fn empty() -> Self {
         HttpBody::whole(Bytes::new())
     }
 
+    /// Bytes that are there already.
     pub fn whole(bytes: Bytes) -> Self {
         let sending = SendProgress::new(bytes.len() as u64);
         HttpBody { from: From::Whole(bytes), sending }
@@ -94,6 +96,7 @@ impl HttpBody {
         HttpBody { from: From::Stream { chunks, held: None, call: call.clone() }, sending: SendProgress::new(length) }
     }
 
+    /// What a copy sends; an error of its source is this request's.
     pub fn of(payload: Payload, call: &Call) -> Self {
         match payload {
             Payload::Whole(bytes) => HttpBody::whole(bytes),
@@ -101,6 +104,7 @@ impl HttpBody {
         }
     }
 
+    /// Bytes in all.
     pub fn length(&self) -> u64 {
         self.sending.left.load(Ordering::Relaxed)
     }

@@ -32,9 +32,13 @@ pub(super) async fn watch(sending: &SendProgress, stall: Duration) {
 
 /// An answer's body with its length checked and its stalls seen.
 pub(super) struct IncomingBody {
+    /// What comes from the service.
     pub body: Incoming,
+    /// Whose errors these are.
     pub call: Call,
+    /// Shown in errors.
     pub uri: Uri,
+    /// No byte for so long is an error.
     pub stall: Duration,
     /// Bytes still to come, where the length is known.
     pub left: Option<u64>,
@@ -45,6 +49,7 @@ pub(super) struct IncomingBody {
 }
 
 impl IncomingBody {
+    /// `left`: bytes that are to come, where that is known.
     pub fn new(body: Incoming, call: Call, uri: Uri, stall: Duration, left: Option<u64>) -> Self {
         IncomingBody { body, call, uri, stall, left, waiting: None, timer: None, ended: false }
     }

@@ -22,6 +22,7 @@ pub struct Notification {
 }
 
 impl S3 {
+    /// Reads it. Needs `s3:GetBucketNotification`.
     pub async fn notification(&self, bucket: &str) -> Result<Notification> {
         let at = Location::new(bucket, "");
         let (region, document) = retry_idempotent(|| async {

@@ -5,10 +5,13 @@ use super::super::xml_api::{Addressing, BucketEndpoint};
 /// One dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct S3Profile {
+    /// As the settings have it.
     pub name: &'static str,
     /// If-Match and If-None-Match are enforced on PutObject, CompleteMultipartUpload and DeleteObject.
     pub conditional_put: bool,
+    /// The same on CompleteMultipartUpload.
     pub conditional_finish: bool,
+    /// The same on DeleteObject.
     pub conditional_delete: bool,
     /// `x-amz-checksum-crc32c` is verified before publishing, and stored.
     pub checksums: bool,
@@ -18,11 +21,13 @@ pub struct S3Profile {
     pub full_object: bool,
     /// Where there are no checksums: the ETag of a single PUT is an MD5, and Content-MD5 is verified.
     pub content_md5: bool,
+    /// Where the bucket's name stands in a URL.
     pub addressing: Addressing,
     /// The host of a region, `{region}` to be filled in; `None`: an endpoint must be given.
     pub endpoint: Option<&'static str>,
 }
 
+/// Amazon S3.
 pub const AWS: S3Profile = S3Profile {
     name: "aws",
     conditional_put: true,
@@ -36,6 +41,7 @@ pub const AWS: S3Profile = S3Profile {
     endpoint: Some("s3.{region}.amazonaws.com"),
 };
 
+/// Every dialect.
 pub const PROFILES: [S3Profile; 4] = [
     AWS,
     S3Profile { name: "aws-cn", endpoint: Some("s3.{region}.amazonaws.com.cn"), ..AWS },
@@ -67,6 +73,7 @@ pub const PROFILES: [S3Profile; 4] = [
 ];
 
 impl S3Profile {
+    /// The row of this name.
     pub fn named(name: &str) -> Option<&'static S3Profile> {
         PROFILES.iter().find(|profile| profile.name == name)
     }

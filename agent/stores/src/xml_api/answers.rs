@@ -10,6 +10,7 @@ use skyferry_core::error::ErrorKind;
 pub enum RequestKind {
     /// HEAD: its answer has no body, so no code.
     Head,
+    /// HEAD and GET of an object or a document.
     Read,
     /// Part of an upload, a listing or a control request: sent again, it ends the same.
     Control,
@@ -17,6 +18,7 @@ pub enum RequestKind {
     Write,
     /// Publishes under a condition.
     WriteIf,
+    /// DELETE of an object.
     Delete,
 }
 
@@ -49,6 +51,7 @@ impl KindByRequest {
         self
     }
 
+    /// What this answer to that request is taken for.
     pub fn kind(&self, asked: RequestKind) -> ErrorKind {
         self.0[asked as usize]
     }
@@ -57,7 +60,9 @@ impl KindByRequest {
 /// One row: answers that mean the same.
 #[derive(Debug)]
 pub struct AnswerRow<T: 'static> {
+    /// Statuses or codes.
     pub answers: &'static [T],
+    /// What they are taken for.
     pub taken: KindByRequest,
     /// In one line, for people.
     pub meaning: &'static str,

@@ -1,5 +1,7 @@
 //! The documents of the answers, and the one that is sent. Only what is used is named; whatever else a service says is
 //! passed over. Nothing is guessed: a document of another name, one that lacks what it must say, or breaks off, is an error.
+// Fields are the elements of the services' own documents.
+#![allow(missing_docs)]
 
 use std::borrow::Cow;
 

@@ -15,10 +15,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// A refusal, and the region that its answer names.
 pub struct ErrorResponse {
+    /// What it is taken for.
     pub error: CopyError,
+    /// The region that the service names instead.
     pub region: Option<String>,
 }
 
+/// Reads the body of an answer that is none of success.
 pub async fn read(call: &Call, answer: HttpResponse, asked: RequestKind) -> ErrorResponse {
     let (status, headers) = (answer.status, answer.headers.clone());
     let body = answer.read_error().await;

@@ -185,11 +185,13 @@ pub fn etag(headers: &HeaderMap) -> Option<&str> {
     etag.filter(|etag| !etag.is_empty())
 }
 
+/// An ETag without its quotes; a weak one loses its `W/` too.
 pub fn unquoted(etag: &str) -> &str {
     let etag = etag.strip_prefix("W/").unwrap_or(etag);
     etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"')).unwrap_or(etag)
 }
 
+/// An HTTP date in seconds since the epoch.
 pub fn http_date(text: &str) -> Option<i64> {
     static PARSER: jiff::fmt::rfc2822::DateTimeParser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
     PARSER.parse_timestamp(text).ok().map(jiff::Timestamp::as_second)

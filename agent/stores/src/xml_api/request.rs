@@ -24,6 +24,7 @@ const THROTTLED: u32 = 6;
 
 /// A request before its place and signature are known.
 pub struct RequestDraft {
+    /// For its errors.
     pub call: Call,
     pub(super) method: Method,
     pub(super) asked: RequestKind,
@@ -31,12 +32,14 @@ pub struct RequestDraft {
     of_bucket: bool,
     query: Vec<(&'static str, Cow<'static, str>)>,
     pub(super) headers: HeaderMap,
+    /// What it carries.
     pub payload: Option<Payload>,
     /// How long its answer may take without a byte, where that is more than the settings allow a transfer.
     pub(super) patience: Duration,
 }
 
 impl RequestDraft {
+    /// Adds a header; an error names one that no request can hold.
     pub fn header(&mut self, name: HeaderName, value: &str) -> Result<()> {
         let value = HeaderValue::from_str(value)
             .map_err(|_| self.call.error(ErrorKind::CannotHold, format!("{name} cannot be sent as a header")))?;
@@ -44,6 +47,7 @@ impl RequestDraft {
         Ok(())
     }
 
+    /// Adds a parameter; encoding is done when it is sent.
     pub fn query(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
         self.query.push((name, value.into()));
     }
