@@ -79,7 +79,7 @@ fn explained(text: &str) -> String {
         }
         let row = line.split_once(" = ").and_then(|(name, _)| raw::row(&section, name));
         lines += line;
-        if let Some(raw::Row { kind, default, help, .. }) = row {
+        if let Some(raw::SettingRow { kind, default, help, .. }) = row {
             let default = if default.is_empty() { String::new() } else { format!("; default {default}") };
             lines += &format!("  # {help} ({kind}{default})");
         }

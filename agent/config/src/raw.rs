@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, Visitor};
 pub(super) type RawValue = Option<String>;
 
 /// A setting as the reference has it.
-pub(super) struct Row {
+pub(super) struct SettingRow {
     pub name: &'static str,
     /// Its type, with its unit or its words.
     pub kind: &'static str,
@@ -27,8 +27,8 @@ macro_rules! tables {
         pub(super) struct $name { $(pub $field: RawValue,)* }
 
         impl $name {
-            pub const ROWS: &'static [Row] = &[$(
-                Row { name: stringify!($field), kind: $kind, default: $default, help: $help },
+            pub const ROWS: &'static [SettingRow] = &[$(
+                SettingRow { name: stringify!($field), kind: $kind, default: $default, help: $help },
             )*];
         }
     )* };
@@ -136,15 +136,15 @@ tables! {
 }
 
 /// Settings outside any section.
-const TOP: &[Row] = &[
-    Row {
+const TOP: &[SettingRow] = &[
+    SettingRow {
         name: "mode",
         kind: "get, put",
         default: "get",
         help: "Where credentials come from that are not set: get on Google Cloud (one secret for both sides), put on EC2 (the machine's role, and SSM).",
     },
-    Row { name: "bucket_pairs", kind: "file, or ssm:NAME", default: "", help: "The earlier programs' bucket pairs." },
-    Row {
+    SettingRow { name: "bucket_pairs", kind: "file, or ssm:NAME", default: "", help: "The earlier programs' bucket pairs." },
+    SettingRow {
         name: "follow_jobs",
         kind: "true, false",
         default: "false",
@@ -153,7 +153,7 @@ const TOP: &[Row] = &[
 ];
 
 /// Every section with its rows, in the order of the reference; the first has no name.
-pub(super) const SECTIONS: [(&str, &[Row]); 11] = [
+pub(super) const SECTIONS: [(&str, &[SettingRow]); 11] = [
     ("", TOP),
     ("credentials", Provider::ROWS),
     ("queue", Queue::ROWS),
@@ -168,7 +168,7 @@ pub(super) const SECTIONS: [(&str, &[Row]); 11] = [
 ];
 
 /// The row of a setting; `queues` are like `queue`.
-pub(super) fn row(section: &str, name: &str) -> Option<&'static Row> {
+pub(super) fn row(section: &str, name: &str) -> Option<&'static SettingRow> {
     let section = if section == "queues" { "queue" } else { section };
     let (_, rows) = SECTIONS.iter().find(|(known, _)| *known == section)?;
     rows.iter().find(|row| row.name == name)

@@ -31,6 +31,7 @@ pub struct Receipt(pub Arc<str>);
 pub enum QueueName {
     /// In the account of the keys.
     Name(String),
+    /// By its URL, also in another account.
     Url(String),
 }
 

@@ -21,12 +21,15 @@ pub struct InvalidCredential;
 
 /// One make of the signature.
 pub struct SigningScheme {
+    /// The first word of the header: `AWS4-HMAC-SHA256`.
     pub algorithm: &'static str,
     /// What stands before the secret in the first key.
     pub before_secret: &'static str,
+    /// The scope's third word.
     pub service: &'static str,
     /// The last word of the scope.
     pub request: &'static str,
+    /// The header for the time of signing.
     pub date: HeaderName,
     /// The header for the body's hash, or for why there is none.
     pub content: HeaderName,
@@ -57,6 +60,7 @@ pub struct SigningKey {
 }
 
 impl Keys {
+    /// Of no day yet.
     pub const fn new(scheme: &'static SigningScheme) -> Self {
         Keys { scheme, today: Mutex::new(None) }
     }
