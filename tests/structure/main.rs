@@ -1,6 +1,7 @@
 //! What the code's shape promises, held by tests: which crate may know which (`crates`), and what every file and the documents keep.
 
 mod answers;
+mod changes;
 mod crates;
 mod documents;
 mod files;

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::provider::ProviderSettings;
 use super::put::{Put as _, text};
 use super::settings::*;
 use super::words::Words as _;
-use super::{raw, store, transfer, units};
+use super::{provider, raw, store, transfer, units};
 
 pub(super) fn print(settings: &Settings) -> String {
     let mut root = Table::new();
@@ -17,7 +16,7 @@ pub(super) fn print(settings: &Settings) -> String {
     let CredentialSettings { source, destination, queue, ledger } = &settings.credentials;
     for (role, given) in [("source", source), ("destination", destination), ("queue", queue), ("ledger", ledger)] {
         if let Some(given) = given {
-            credentials.put(role, provider(given));
+            credentials.put(role, provider::to_table(given));
         }
     }
     root.put("credentials", credentials);
@@ -93,42 +92,6 @@ fn list(at: &ListLocation) -> Value {
         ListLocation::File(path) => text(path),
         ListLocation::Ssm { name, .. } => Value::String(format!("ssm:{name}")),
     }
-}
-
-fn provider(provider: &ProviderSettings) -> Table {
-    let mut table = Table::new();
-    table.put("provider", provider.kind());
-    match provider {
-        ProviderSettings::Instance { endpoint } => table.put_endpoint(endpoint.as_ref()),
-        ProviderSettings::Ssm { name, region, endpoint } => {
-            table.put("name", name.as_str());
-            table.put_some("region", region.as_deref());
-            table.put_endpoint(endpoint.as_ref());
-        }
-        ProviderSettings::SecretManager { resource, field, endpoint } => {
-            table.put("resource", resource.as_str());
-            table.put_some("field", field.as_deref());
-            table.put_endpoint(endpoint.as_ref());
-        }
-        ProviderSettings::Environment { prefix } => table.put("prefix", prefix.as_str()),
-        ProviderSettings::File { path, field } => {
-            table.put("path", text(path));
-            table.put_some("field", field.as_deref());
-        }
-        ProviderSettings::Profile { name } => table.put("name", name.as_str()),
-        ProviderSettings::WebIdentity { role_arn, audience, region, endpoint } => {
-            table.put("role_arn", role_arn.as_str());
-            table.put_some("audience", audience.as_deref());
-            table.put_some("region", region.as_deref());
-            table.put_endpoint(endpoint.as_ref());
-        }
-        ProviderSettings::Google { audience, endpoint } => {
-            table.put_some("audience", audience.as_deref());
-            table.put_endpoint(endpoint.as_ref());
-        }
-        ProviderSettings::Anonymous => {}
-    }
-    table
 }
 
 fn queue_table(queue: &QueueSettings) -> Table {

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::Table;
+
 use super::endpoint::Endpoint;
 use super::problem::{Problem, ProblemKind};
 use super::provider_text::fields;
+use super::put::{Put as _, text};
 use super::raw;
 use super::reader::SettingsReader;
 
@@ -151,4 +154,41 @@ fn refuse_foreign_fields(r: &mut SettingsReader, at: &str, kind: &str, raw: raw:
     for (name, _) in left.iter().filter(|(_, value)| value.is_some()) {
         r.invalid(&format!("{at}.{name}"), format!("does not belong to the provider {kind}: take it out"));
     }
+}
+
+/// As `--print-config` shows it.
+pub(super) fn to_table(provider: &ProviderSettings) -> Table {
+    let mut table = Table::new();
+    table.put("provider", provider.kind());
+    match provider {
+        ProviderSettings::Instance { endpoint } => table.put_endpoint(endpoint.as_ref()),
+        ProviderSettings::Ssm { name, region, endpoint } => {
+            table.put("name", name.as_str());
+            table.put_some("region", region.as_deref());
+            table.put_endpoint(endpoint.as_ref());
+        }
+        ProviderSettings::SecretManager { resource, field, endpoint } => {
+            table.put("resource", resource.as_str());
+            table.put_some("field", field.as_deref());
+            table.put_endpoint(endpoint.as_ref());
+        }
+        ProviderSettings::Environment { prefix } => table.put("prefix", prefix.as_str()),
+        ProviderSettings::File { path, field } => {
+            table.put("path", text(path));
+            table.put_some("field", field.as_deref());
+        }
+        ProviderSettings::Profile { name } => table.put("name", name.as_str()),
+        ProviderSettings::WebIdentity { role_arn, audience, region, endpoint } => {
+            table.put("role_arn", role_arn.as_str());
+            table.put_some("audience", audience.as_deref());
+            table.put_some("region", region.as_deref());
+            table.put_endpoint(endpoint.as_ref());
+        }
+        ProviderSettings::Google { audience, endpoint } => {
+            table.put_some("audience", audience.as_deref());
+            table.put_endpoint(endpoint.as_ref());
+        }
+        ProviderSettings::Anonymous => {}
+    }
+    table
 }

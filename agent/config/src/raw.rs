@@ -143,7 +143,12 @@ const TOP: &[SettingRow] = &[
         default: "get",
         help: "Where credentials come from that are not set: get on Google Cloud (one secret for both sides), put on EC2 (the machine's role, and SSM).",
     },
-    SettingRow { name: "bucket_pairs", kind: "file, or ssm:NAME", default: "", help: "The earlier programs' bucket pairs." },
+    SettingRow {
+        name: "bucket_pairs",
+        kind: "file, or ssm:NAME",
+        default: "",
+        help: "The earlier programs' bucket pairs.",
+    },
     SettingRow {
         name: "follow_jobs",
         kind: "true, false",

@@ -40,6 +40,37 @@ impl StoreSettings {
         }
     }
 
+    /// A line for people: the service, and where it is.
+    pub fn describe(&self) -> String {
+        let service = self.kind().service;
+        match self {
+            StoreSettings::S3(s3) => match (&s3.endpoint, &s3.region) {
+                (Some(endpoint), _) => format!("{service} at {endpoint}"),
+                (None, Some(region)) => format!("{service} in {region}"),
+                (None, None) => format!("{service} in the region of its credentials"),
+            },
+            StoreSettings::Gcs { endpoint } => format!("{service} at {endpoint}"),
+            StoreSettings::Directory { path } => format!("{service} {}", path.display()),
+        }
+    }
+
+    /// A name for the space that bucket names are unique in.
+    pub fn namespace(&self, region_of_keys: Option<String>) -> String {
+        match self {
+            StoreSettings::Directory { path } => path.display().to_string(),
+            StoreSettings::Gcs { endpoint } => endpoint.as_str().to_ascii_lowercase(),
+            StoreSettings::S3(s3) => match &s3.endpoint {
+                Some(own) if !own.host().contains(".amazonaws.com") => own.as_str().to_ascii_lowercase(),
+                Some(own) if own.host().ends_with(".cn") => "aws-cn".into(),
+                Some(_) => "aws".into(),
+                None => {
+                    let region = s3.region.clone().or(region_of_keys).unwrap_or_default();
+                    if region.starts_with("cn-") { "aws-cn" } else { "aws" }.into()
+                }
+            },
+        }
+    }
+
     /// Listings come in the order of the keys' bytes. The services promise it; listings of other servers that speak S3 may
     /// follow their directories.
     pub fn lists_in_order(&self) -> bool {

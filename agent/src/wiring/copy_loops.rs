@@ -18,7 +18,7 @@ pub(super) fn refuse_copy_loops(
         let nested = from.starts_with(&to) || to.starts_with(&from);
         return if nested { Err(WiringError::NestedDirectories) } else { Ok(()) };
     }
-    if service(from.0, region(from.1)) != service(to.0, region(to.1)) {
+    if from.0.namespace(region(from.1)) != to.0.namespace(region(to.1)) {
         return Ok(());
     }
     match router.copy_loops().next() {
@@ -40,21 +40,4 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     real
-}
-
-/// A name for the space that bucket names are unique in.
-pub(super) fn service(store: &StoreSettings, region_of_keys: Option<String>) -> String {
-    match store {
-        StoreSettings::Directory { path } => path.display().to_string(),
-        StoreSettings::Gcs { endpoint } => endpoint.as_str().to_ascii_lowercase(),
-        StoreSettings::S3(s3) => match &s3.endpoint {
-            Some(own) if !own.host().contains(".amazonaws.com") => own.as_str().to_ascii_lowercase(),
-            Some(own) if own.host().ends_with(".cn") => "aws-cn".into(),
-            Some(_) => "aws".into(),
-            None => {
-                let region = s3.region.clone().or(region_of_keys).unwrap_or_default();
-                if region.starts_with("cn-") { "aws-cn" } else { "aws" }.into()
-            }
-        },
-    }
 }

@@ -5,7 +5,7 @@ use super::{AllCredentials, RoleCredentials};
 use crate::limits::Breaker;
 use crate::shutdown::NoticeSources;
 use skyferry_config as config;
-use skyferry_config::{Endpoint, ProviderSettings, QueueName, Settings, StoreSettings};
+use skyferry_config::{Endpoint, ProviderSettings, QueueName, Settings};
 use skyferry_core::route::Router;
 
 /// So many failures are repeated when an agent is stopped.
@@ -25,8 +25,8 @@ pub(super) fn repeat_failures(breaker: &Breaker) {
 /// What was resolved, a line each; no secret.
 pub(super) fn describe(settings: &Settings, router: &Router, keys: &AllCredentials) -> Vec<String> {
     let mut lines = vec![
-        format!("source: {}{}", store(&settings.source), identity(&keys.source)),
-        format!("destination: {}{}", store(&settings.destination), identity(&keys.destination)),
+        format!("source: {}{}", settings.source.describe(), identity(&keys.source)),
+        format!("destination: {}{}", settings.destination.describe(), identity(&keys.destination)),
     ];
     lines.extend(router.routes().iter().chain(router.pairs()).map(|route| match route.source_bucket {
         Some(_) => format!("route: {route}"),
@@ -58,15 +58,6 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &AllCredentia
         lines.push(format!("backlog: as {} to {}, by one agent at a time", backlog.metric, backlog.endpoint));
     }
     lines
-}
-
-fn store(store: &StoreSettings) -> String {
-    let service = store.kind().service;
-    match store {
-        StoreSettings::S3(s3) => format!("{service}{}", describe_endpoint(&s3.endpoint, &s3.region)),
-        StoreSettings::Gcs { endpoint } => format!("{service} at {endpoint}"),
-        StoreSettings::Directory { path } => format!("{service} {}", path.display()),
-    }
 }
 
 fn describe_endpoint(endpoint: &Option<Endpoint>, region: &Option<String>) -> String {

@@ -77,7 +77,7 @@ fn amazon_and_amazon_in_china_are_two_services() {
     let service = |region: &str| {
         let text = toml(region) + "[credentials]\nsource = { provider = \"instance\" }\n";
         let settings = Settings::parse(Path::new("/x/agent.toml"), &text, &BTreeMap::new()).expect("settings");
-        copy_loops::service(&settings.source, None)
+        settings.source.namespace(None)
     };
     assert_eq!(service("us-west-2"), service("eu-north-1"));
     assert_ne!(service("us-west-2"), service("cn-north-1"));
