@@ -127,7 +127,7 @@ fn roles(settings: &Settings, everywhere: bool) -> [Role<'_>; 4] {
     };
     let [source, destination] = [&settings.source, &settings.destination].map(|store| match store {
         StoreSettings::S3(s3) => (s3.region.as_deref(), s3.profile == config::S3Dialect::Aws && amazon(&s3.endpoint)),
-        StoreSettings::Gcs { .. } | StoreSettings::Directory { .. } => (None, false),
+        _ => (None, false),
     });
     let queue = match settings.queues.first() {
         Some(config::QueueSettings::Sqs { region, endpoint, .. }) => (region.as_deref(), amazon(endpoint)),
