@@ -1,13 +1,15 @@
 //! The peers in a process of their own, so that what is measured beside them is the client alone: an S3 to read from, a GCS
 //! and an S3 to write to.
 //!
-//!     peers [--tls] [--discard] [--no-md5] [--delay MS] [--limit N] [--synthetic BUCKET/KEY:20GiB] [--many BUCKET/PREFIX:10000x4KiB]
+//!     peers [--tls] [--discard] [--no-md5] [--delay MS] [--rate BYTES] [--limit N] [--synthetic BUCKET/KEY:20GiB] [--many BUCKET/PREFIX:10000x4KiB]
 //!
-//! `--delay`: a round trip to each sink takes so long; `--limit`: each takes so many requests a second.
+//! `--delay`: a round trip to each sink takes so long; `--rate`: the line to each carries so many bytes a second; `--limit`: each
+//! takes so many requests a second.
 //! Prints one line of JSON: endpoints, keys, the certificate authorities' file. Then answers one line of stdin each:
 //! `compare SIDE TO_BUCKET FROM_BUCKET PREFIX` with how many objects, and of what size, are equal at both by size and
 //! CRC32C; `mirror SIDE TO_BUCKET FROM_BUCKET EVERY` puts all objects there but each EVERYth; `forget SIDE BUCKET` empties a
-//! bucket; `refused SIDE` with how many requests its limit has refused so far. Ends when stdin closes.
+//! bucket; `refused SIDE` with how many requests its limit has refused so far; `sent SIDE` with how many bytes have gone there over a
+//! line with a delay or a rate. Ends when stdin closes.
 
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ struct Arguments {
     discard: bool,
     no_md5: bool,
     delay: Option<Duration>,
+    rate: Option<u64>,
     limit: Option<u32>,
     /// Where, how many, how large.
     objects: Vec<(String, Option<u32>, u64)>,
@@ -32,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let _inside = runtime.enter();
-    let Arguments { tls, discard, no_md5, delay, limit, objects } = arguments;
+    let Arguments { tls, discard, no_md5, delay, rate, limit, objects } = arguments;
     let sink = S3Options { tls, discard, md5: !no_md5, create_buckets: true, ..S3Options::default() };
     let (source, s3) = (S3Peer::start(S3Options { discard: false, ..sink.clone() })?, S3Peer::start(sink)?);
     let gcs = GcsOptions { tls, discard, md5: !no_md5, create_buckets: true, ..GcsOptions::default() };
@@ -41,8 +44,7 @@ fn main() -> anyhow::Result<()> {
         gcs.faults().limit(limit);
         s3.faults().limit(limit);
     }
-    let far = delay.map(|delay| anyhow::Ok((far(gcs.address(), delay)?, far(s3.address(), delay)?))).transpose()?;
-    let (far_gcs, far_s3) = far.unzip();
+    let (line_to_gcs, line_to_s3) = (line(gcs.address(), delay, rate)?, line(s3.address(), delay, rate)?);
     for (at, count, size) in &objects {
         fill(&source, at, *count, *size).with_context(|| at.clone())?;
     }
@@ -55,8 +57,8 @@ fn main() -> anyhow::Result<()> {
     let of_s3 = |endpoint: String| json!({"endpoint": endpoint, "access_key_id": S3Peer::ACCESS_ID, "secret_access_key": S3Peer::SECRET});
     say(&json!({
         "source": of_s3(source.endpoint()),
-        "s3": of_s3(through(&far_s3, s3.endpoint())),
-        "gcs": {"endpoint": through(&far_gcs, gcs.endpoint()), "access_key_id": GcsPeer::ACCESS_ID, "secret_access_key": GcsPeer::SECRET},
+        "s3": of_s3(through(&line_to_s3, s3.endpoint())),
+        "gcs": {"endpoint": through(&line_to_gcs, gcs.endpoint()), "access_key_id": GcsPeer::ACCESS_ID, "secret_access_key": GcsPeer::SECRET},
         "ca": tls.then(|| authorities.path()),
     }))?;
 
@@ -80,6 +82,10 @@ fn main() -> anyhow::Result<()> {
                 }
                 say(&json!({}))?;
             }
+            ["sent", to] => {
+                let line = if to == "gcs" { &line_to_gcs } else { &line_to_s3 };
+                say(&json!({"sent": line.as_ref().map(|line| line.counts().up)}))?;
+            }
             ["refused", to] => say(&json!({"refused": side(to)?.faults().refused()}))?,
             ["forget", to, bucket] => {
                 let at = side(to)?;
@@ -94,11 +100,16 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What goes up waits for the whole round trip.
-fn far(peer: SocketAddr, delay: Duration) -> anyhow::Result<Proxy> {
+/// What goes up waits for the whole round trip, and for the others.
+fn line(peer: SocketAddr, delay: Option<Duration>, rate: Option<u64>) -> anyhow::Result<Option<Proxy>> {
+    if delay.is_none() && rate.is_none() {
+        return Ok(None);
+    }
     let proxy = Proxy::start(peer)?;
-    proxy.script(.., Direction::Up, Wire::Delay(delay));
-    Ok(proxy)
+    for wire in delay.map(Wire::Delay).into_iter().chain(rate.map(Wire::Share)) {
+        proxy.script(.., Direction::Up, wire);
+    }
+    Ok(Some(proxy))
 }
 
 fn arguments() -> anyhow::Result<Arguments> {
@@ -111,6 +122,7 @@ fn arguments() -> anyhow::Result<Arguments> {
             "--discard" => read.discard = true,
             "--no-md5" => read.no_md5 = true,
             "--delay" => read.delay = Some(Duration::from_millis(value()?.parse()?)),
+            "--rate" => read.rate = Some(value()?.parse()?),
             "--limit" => read.limit = Some(value()?.parse()?),
             "--synthetic" => {
                 let value = value()?;

@@ -49,6 +49,8 @@ pub enum Wire {
     Stall(u64, Duration),
     /// At most so many bytes per second.
     Throttle(u64),
+    /// At most so many bytes per second on all connections together: a narrow line.
+    Share(u64),
     /// Every piece arrives so long after it was sent, with others on their way meanwhile: a long line.
     Delay(Duration),
     /// The connection is accepted and closed at once.
@@ -69,6 +71,8 @@ struct Shared {
     connections: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
+    /// When all that was let through has passed, where connections share a line.
+    passed: Mutex<Option<Instant>>,
 }
 
 /// What went through a proxy since its start.
@@ -109,6 +113,7 @@ impl Proxy {
             connections: AtomicU64::new(0),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            passed: Mutex::default(),
         });
         let (door, watching) = watch::channel(Door { open: true, cuts: 0 });
         let accepting = tokio::spawn(accept(listener, address, Arc::clone(&shared), watching));
@@ -162,6 +167,18 @@ impl Proxy {
 }
 
 impl Shared {
+    /// Waits until so many bytes have passed a line that is shared by all connections.
+    async fn pass(&self, bytes: usize, rate: u64) {
+        let until = {
+            let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let until = passed.map_or(now, |at| at.max(now)) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            *passed = Some(until);
+            until
+        };
+        tokio::time::sleep_until(until).await;
+    }
+
     /// What is scripted for one connection and direction.
     fn wires(&self, connection: u64, direction: Direction) -> Vec<Wire> {
         let scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,29 +235,33 @@ async fn connection(client: TcpStream, index: u64, shared: Arc<Shared>) {
     let (from_client, to_client) = client.into_split();
     let (from_peer, to_peer) = peer.into_split();
     // The first cut ends both.
-    let _ =
-        tokio::try_join!(pump(from_client, to_peer, up, &shared.up), pump(from_peer, to_client, down, &shared.down));
+    let _ = tokio::try_join!(
+        pump(from_client, to_peer, up, &shared, &shared.up),
+        pump(from_peer, to_client, down, &shared, &shared.down)
+    );
 }
 
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     wires: Vec<Wire>,
+    shared: &Shared,
     counter: &AtomicU64,
 ) -> io::Result<()> {
     let mut faults = BodyFaults::default();
-    let mut delay = None;
+    let (mut delay, mut share) = (None, None);
     for wire in wires {
         match wire {
             Wire::Cut(at) => faults.cut = Some(at),
             Wire::Flip(at) => faults.flip = Some((at, vec![1])),
             Wire::Stall(at, wait) => faults.stall = Some((at, wait)),
             Wire::Throttle(rate) => faults.rate = Some(rate),
+            Wire::Share(rate) => share = Some(rate),
             Wire::Delay(wait) => delay = Some(wait),
             Wire::Refuse => {}
         }
     }
-    let piece = faults.piece(PIECE);
+    let piece = faults.piece(if share.is_some() { PIECE / 4 } else { PIECE });
     let (far, mut arriving) = mpsc::channel(delay.map_or(1, |_| ON_THE_WAY / piece));
     let reading = async move {
         loop {
@@ -255,6 +276,9 @@ async fn pump(
         while let Some((sent, buffer)) = arriving.recv().await {
             if let Some(delay) = delay {
                 tokio::time::sleep_until(sent + delay).await;
+            }
+            if let Some(rate) = share {
+                shared.pass(buffer.len(), rate).await;
             }
             let length = buffer.len() as u64;
             let cut = || io::Error::other("the connection is cut by a script");

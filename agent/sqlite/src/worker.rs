@@ -1,6 +1,5 @@
 //! The thread that owns the file: requests, their groups, and what a request sees of the database.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -83,7 +82,8 @@ impl<F: FnMut(&mut Db<'_>) -> rusqlite::Result<()> + Send> PendingRequest for Pe
 /// What a request sees: the connection with its prepared statements, and the time.
 pub(crate) struct Db<'c> {
     connection: &'c Connection,
-    statements: HashMap<usize, Statement<'c>>,
+    /// By the addresses of their texts; there are a few dozen.
+    statements: Vec<(usize, Statement<'c>)>,
     opened: (Instant, i64),
     /// Milliseconds since the epoch, one value for the whole group. Counted on from the opening by the monotonic
     /// clock: a stepped clock neither ends a lease nor prolongs one.
@@ -100,16 +100,21 @@ impl<'c> Db<'c> {
             "SELECT max(ifnull((SELECT max(id) FROM messages), 0), ifnull((SELECT max(begun) FROM writers), 0))";
         // A failure here shows again, and is told, with the first request that inserts.
         let next_id = connection.query_row(newest, (), |row| row.get::<_, i64>(0)).unwrap_or(0) + 1;
-        Db { connection, statements: HashMap::new(), opened, now: opened.1, next_id, woken: false, retry_at: None }
+        Db { connection, statements: Vec::new(), opened, now: opened.1, next_id, woken: false, retry_at: None }
     }
 
     /// Prepared once. The text's address is its name: every caller passes a constant.
     pub fn statement(&mut self, sql: &'static str) -> rusqlite::Result<&mut Statement<'c>> {
-        use std::collections::hash_map::Entry;
-        Ok(match self.statements.entry(sql.as_ptr() as usize) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.connection.prepare(sql)?),
-        })
+        let name = sql.as_ptr() as usize;
+        let known = self.statements.iter().position(|(known, _)| *known == name);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.statements.push((name, self.connection.prepare(sql)?));
+                self.statements.len() - 1
+            }
+        };
+        Ok(&mut self.statements[at].1)
     }
 
     pub fn execute(&mut self, sql: &'static str, params: impl Params) -> rusqlite::Result<usize> {

@@ -1,8 +1,7 @@
 //! A signature of version 4, Amazon's or Google's of the same make: what makes them differ is in a [`SigningScheme`].
 //!
-//! This runs for every request, so the signing key is derived once a day and credential, and the canonical request
-//! goes straight into the hash instead of into a string. The body is never hashed for the signature: its checksum goes in a
-//! header of its own or behind it, at far less.
+//! This runs for every request, so the signing key is derived once a day and credential. The body is never hashed for the
+//! signature: its checksum goes in a header of its own or behind it, at far less.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -166,48 +165,52 @@ impl SigningKey {
 /// SHA-256 of the canonical request. The path is signed as it is sent: the client percent-encodes everything but
 /// unreserved characters and `/`, which is the canonical form. The query is sent sorted by name.
 fn canonical_request(method: &Method, uri: &Uri, signed: &[(&str, &HeaderValue)], content: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(method.as_str());
-    hash.update(b"\n");
-    hash.update(uri.path());
-    hash.update(b"\n");
+    // In one piece: a hash that takes in a hundred small ones costs more than they do.
+    let mut text = Vec::with_capacity(2048);
+    for line in [method.as_str(), uri.path()] {
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
     for (i, pair) in uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()).enumerate() {
         if i > 0 {
-            hash.update(b"&");
+            text.push(b'&');
         }
-        hash.update(pair);
+        text.extend_from_slice(pair.as_bytes());
         if !pair.contains('=') {
-            hash.update(b"=");
+            text.push(b'=');
         }
     }
-    hash.update(b"\n");
+    text.push(b'\n');
     for (name, value) in signed {
-        hash.update(name);
-        hash.update(b":");
-        single_spaced(value.as_bytes(), |piece| hash.update(piece));
-        hash.update(b"\n");
+        text.extend_from_slice(name.as_bytes());
+        text.push(b':');
+        single_spaced(value.as_bytes(), &mut text);
+        text.push(b'\n');
     }
-    hash.update(b"\n");
+    text.push(b'\n');
     for (i, (name, _)) in signed.iter().enumerate() {
         if i > 0 {
-            hash.update(b";");
+            text.push(b';');
         }
-        hash.update(name);
+        text.extend_from_slice(name.as_bytes());
     }
-    hash.update(b"\n");
-    hash.update(content);
-    hash.finalize().into()
+    text.push(b'\n');
+    text.extend_from_slice(content.as_bytes());
+    Sha256::digest(&text).into()
 }
 
 /// A header's value as it is signed: no blanks around it, one blank for each run of them.
-fn single_spaced(value: &[u8], mut with: impl FnMut(&[u8])) {
-    let mut first = true;
-    for word in value.split(|b| *b == b' ' || *b == b'\t').filter(|word| !word.is_empty()) {
-        if !first {
-            with(b" ");
+fn single_spaced(value: &[u8], into: &mut Vec<u8>) {
+    let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    if !value.iter().any(blank) {
+        into.extend_from_slice(value);
+        return;
+    }
+    for (i, word) in value.split(blank).filter(|word| !word.is_empty()).enumerate() {
+        if i > 0 {
+            into.push(b' ');
         }
-        with(word);
-        first = false;
+        into.extend_from_slice(word);
     }
 }
 

@@ -166,7 +166,7 @@ pub fn stored_by_amazon(headers: &HeaderMap) -> StoredDigests {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let composite = text("x-amz-checksum-type").map(|kind| kind == "COMPOSITE");
     let mut stored = StoredDigests::default();
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-checksum-")) {
         if let Ok(value) = value.to_str() {
             stored.amz_header(name.as_str(), value, composite).ok();
         }
