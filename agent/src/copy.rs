@@ -88,13 +88,13 @@ impl CopyRoute {
         if opened.length <= WHOLE {
             let bytes = collect(opened.chunks, opened.length).await?;
             self.limiter.bandwidth(opened.length).await;
-            self.metrics.count_bytes_passed(opened.length);
             let digests = Digests::of(&bytes, select);
             let source = self.matches_source(&opened.object, &digests)?;
             with.provenance.crc32c = Some(digests.crc32c);
             *sent = Some(digests);
             legacy_log::uploading(length, &self.to, legacy_log::PartOf::WHOLE);
             let published = self.sink.put(&self.to, Payload::Whole(bytes), &with, expected).await?;
+            self.metrics.count_bytes_passed(length);
             return self.verify_single(published, with.provenance.token, digests, source).await;
         }
         legacy_log::uploading(length, &self.to, legacy_log::PartOf::WHOLE);
@@ -102,8 +102,9 @@ impl CopyRoute {
         let chunks = self.check_at_end(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks, crc32c: Some(so_far_in(&hasher)) };
         let published = self.sink.put(&self.to, payload, &with, expected).await;
-        if let Some(stream) = stream.filter(|_| published.is_ok()) {
-            stream.arrived();
+        if published.is_ok() {
+            self.metrics.count_bytes_passed(length);
+            stream.inspect(|stream| stream.arrived());
         }
         let digests = finish_digests(&hasher);
         *sent = Some(digests).filter(|digests| digests.length == length);
@@ -129,10 +130,9 @@ impl CopyRoute {
     /// The same chunks at the agent's bandwidth; what has passed is in the hasher.
     fn hash_chunks(&self, chunks: Chunks, select: DigestSelection, stream: Option<StreamPermit>) -> (Chunks, Shared) {
         let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
-        let (into, limiter, metrics) = (hasher.clone(), self.limiter.clone(), self.metrics.clone());
+        let (into, limiter) = (hasher.clone(), self.limiter.clone());
         let chunks = chunks.then(move |chunk| {
             let length = chunk.as_ref().map_or(0, Bytes::len) as u64;
-            metrics.count_bytes_passed(length);
             if let Ok(chunk) = &chunk {
                 into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
             }

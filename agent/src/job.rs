@@ -233,7 +233,9 @@ async fn process_record(
     if outcome != Outcome::Deleted {
         context.fuse.count_ended();
     }
-    info!(object = %record.source, %outcome, "ended");
+    if outcome != Outcome::Copied {
+        context.metrics.spared(record.size_hint.unwrap_or(0));
+    }
     if outcome != Outcome::Parked {
         context.metrics.count_outcome(outcome);
     }
@@ -264,10 +266,22 @@ async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord
         return settle_by_rule(context, &subject, parked).await;
     }
     let _alone = context.keys.lock(&subject).await;
+    let began = ambient::now();
     let mut driver = Driver::new(context, &subject, record, storage_class.as_deref(), stop);
     let end = driver.run(message.received > 1).await;
     if end == Disposition::Parked && context.restore {
         driver.ask_for_restore().await;
+    }
+    let outcome = match end {
+        Disposition::Settled(settled) => Some(outcome_of(settled)),
+        Disposition::Parked => Some(Outcome::Parked),
+        _ => None,
+    };
+    if let Some(outcome) = outcome {
+        let seconds = ambient::now().duration_since(began).unwrap_or_default().as_secs_f64();
+        let (bytes, grade) = driver.sent();
+        let (object, destination, attempts) = (&subject.source, &subject.destination, message.received);
+        info!(%object, %destination, %outcome, bytes, seconds, attempts, grade, "ended");
     }
     fate(context, message, end, driver)
 }
@@ -310,7 +324,10 @@ async fn settle_by_rule(context: &JobContext, subject: &Subject, parked: Option<
             Fate::Again(Duration::from_secs(5))
         }
         (Ok(_), Some((why, reason))) => Fate::Park { why, reason },
-        (Ok(_), None) => Fate::Done(Outcome::Skipped),
+        (Ok(_), None) => {
+            info!(object = %subject.source, destination = %subject.destination, outcome = %Outcome::Skipped, "ended");
+            Fate::Done(Outcome::Skipped)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The agent's command: reads settings, sets up the log, and hands over to `wiring`. Assembles only.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use clap::Parser;
 use skyferry_agent::log_file::LogFile;
 use skyferry_agent::shutdown::Shutdown;
 use skyferry_agent::status::Recent;
-use skyferry_agent::wiring::{Agent, RunReport, RunUntil};
+use skyferry_agent::wiring::{Agent, RunReport, RunUntil, WiringError};
 use skyferry_agent::{hardening, legacy_log};
 use skyferry_config as config;
 use skyferry_config::{LogFormat, Settings};
@@ -70,7 +70,8 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("skyferry-agent: {error:#}");
-            ExitCode::from(WRONG)
+            let is_away = error.downcast_ref::<WiringError>().is_some_and(|error| !error.is_wrong_settings());
+            ExitCode::from(if is_away { FAILED } else { WRONG })
         }
     }
 }
@@ -146,7 +147,10 @@ fn log(settings: &config::LogSettings) -> anyhow::Result<Recent> {
     };
     let lines = match settings.format {
         LogFormat::Predecessor => legacy_log::lines(writer).boxed(),
-        LogFormat::Json => fmt::layer().with_writer(writer).with_ansi(false).json().flatten_event(true).boxed(),
+        LogFormat::Auto if std::io::stderr().is_terminal() => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
+        LogFormat::Json | LogFormat::Auto => {
+            fmt::layer().with_writer(writer).with_ansi(false).json().flatten_event(true).boxed()
+        }
         LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
     };
     let recent = Recent::default();

@@ -95,6 +95,16 @@ pub enum WiringError {
     Events(#[from] EventListenerError),
 }
 
+impl WiringError {
+    /// Settings have to be changed; else a service is away.
+    pub fn is_wrong_settings(&self) -> bool {
+        !matches!(
+            self,
+            WiringError::Queue(QueueError::Unavailable { .. }) | WiringError::Ledger(LedgerError::Unavailable { .. })
+        )
+    }
+}
+
 /// When a run ends.
 #[derive(Clone, Debug)]
 pub enum RunUntil {

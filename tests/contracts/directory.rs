@@ -9,7 +9,8 @@ use crate::store::{Can, Subject};
 
 pub async fn store() -> Subject {
     let root = tempfile::tempdir().expect("a directory");
-    let options = DirectoryOptions { root: root.path().join("tree"), bucket: "files".into(), create: true };
+    let options =
+        DirectoryOptions { root: root.path().join("tree"), bucket: "files".into(), create: true, metadata: None };
     let directory = Arc::new(Directory::open(options).expect("opened"));
     Subject {
         source: directory.clone() as Arc<dyn Source>,

@@ -97,7 +97,7 @@ async fn put_to_china_moves_over_with_the_clusters_ini_on_ministack_and_seaweedf
         StoreSettings::S3(s3) => StoreSettings::S3(S3Settings { region: None, ..s3 }),
         other => other,
     };
-    settings.destination = StoreSettings::Directory { path: back.clone() };
+    settings.destination = StoreSettings::Directory { path: back.clone(), metadata: None };
     let from = settings.credentials.destination.clone();
     assert!(matches!(from, Some(ProviderSettings::Ssm { .. })));
     settings.credentials = CredentialSettings { source: from, destination: None, ..settings.credentials };

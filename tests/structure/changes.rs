@@ -7,7 +7,13 @@ const KNOWN: [(&str, &[&str]); 3] = [
     // A setting: its row, its section, its use; the others name it in a message.
     (
         "max_delete_share",
-        &["agent/config/src/raw.rs", "agent/config/src/transfer.rs", "agent/src/wiring.rs", "agent/src/fuse.rs", "tools/src/scan.rs"],
+        &[
+            "agent/config/src/raw.rs",
+            "agent/config/src/transfer.rs",
+            "agent/src/wiring.rs",
+            "agent/src/fuse.rs",
+            "tools/src/scan.rs",
+        ],
     ),
     // A provider: its settings, and how it is opened; `default_credentials` chooses it where none is set.
     (

@@ -137,7 +137,9 @@ fn every_page_of_the_documents_can_be_found_from_the_readme() {
     let (readme, chinese) = (read(&root().join("README.md")), read(&root().join("README.zh-CN.md")));
     let linked = [links(&readme), links(&chinese)].concat();
     let pages = pages().into_iter().map(|(path, _)| path.strip_prefix(root()).expect("ours").display().to_string());
-    let lost: Vec<String> = pages.filter(|page| page != "README.md" && !linked.contains(&page.as_str())).collect();
+    let lost: Vec<String> = pages
+        .filter(|page| !["README.md", "docs/SUMMARY.md"].contains(&page.as_str()) && !linked.contains(&page.as_str()))
+        .collect();
     none("pages without a link in README.md", &lost);
 }
 
@@ -163,6 +165,17 @@ fn the_files_of_a_release_are_named_by_its_version() {
         }
     }
     assert!(named >= 10, "{named}");
+}
+
+/// `mdbook` makes a site of what SUMMARY.md lists.
+#[test]
+fn every_page_is_in_the_book() {
+    let summary = read(&root().join("docs/SUMMARY.md"));
+    let listed = links(&summary);
+    let pages = pages().into_iter().filter_map(|(path, _)| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let others = ["SUMMARY.md", "README.md", "README.zh-CN.md"];
+    let lost: Vec<String> = pages.filter(|page| !others.contains(&&**page) && !listed.contains(&&**page)).collect();
+    none("pages that docs/SUMMARY.md does not list", &lost);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use skyferry_core::route::{BucketPairs, Route, RouteDecision};
 use skyferry_core::store::Sink;
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::settings::ConfigArgument;
 use crate::usage::UsageError;
 use events::SubscribedQueue;
@@ -70,7 +70,7 @@ impl cli::Command for Arguments {
         }
         let mut findings = Findings::new(&cli.output);
         let prefix = format!("{prefix}/");
-        let finished = cli.interruptible(check(&settings, self, &prefix, &cli.shutdown, &mut findings))?;
+        let finished = cli.stoppable(check(&settings, self, &prefix, &cli.shutdown, &mut findings))?;
         conclude(&findings, &cli.output)?;
         Ok(match (finished, findings.count(CheckStatus::Failed)) {
             (false, _) => cli.stopped(),
@@ -276,7 +276,11 @@ fn conclude(findings: &Findings<'_>, output: &Output) -> anyhow::Result<()> {
     let promises = promises::promises(&findings.facts);
     let (failed, warnings) = (findings.count(CheckStatus::Failed), findings.count(CheckStatus::Warning));
     output.line(&promises::describe(&promises))?;
-    output.line(&format!("{} facts, {failed} failed, {warnings} warnings", findings.facts.len()))?;
+    output.line(&format!(
+        "{}, {failed} failed, {}",
+        counted(findings.facts.len() as u64, "fact"),
+        counted(warnings as u64, "warning")
+    ))?;
     output.json(serde_json::json!({
         "facts": findings.facts, "promises": promises, "failed": failed, "warnings": warnings,
     }))?;

@@ -9,6 +9,7 @@ use skyferry_agent::wiring::Agent;
 use skyferry_config as config;
 
 use crate::cli::{self, Cli, DONE};
+use crate::output::counted;
 use crate::settings::ConfigArgument;
 
 /// Aborts leftover multipart uploads at the destinations of the settings' routes.
@@ -45,7 +46,8 @@ impl cli::Command for Arguments {
             janitor.tell = Some(Box::new(move |at, upload| eprintln!("{done}: {at} (upload {upload})")));
             let SweepReport { aborted, live, foreign } = janitor.sweep(SweepScope::OlderThan(self.older_than)).await?;
             cli.output.line(&format!(
-                "{aborted} uploads {done}, {live} left to their writers, {foreign} not known to be Skyferry's"
+                "{} {done}, {live} left to their writers, {foreign} not known to be Skyferry's",
+                counted(aborted as u64, "upload"),
             ))?;
             cli.output.json(json!({ "dry_run": self.dry_run, "ended": aborted, "live": live, "foreign": foreign }))?;
             Ok(DONE)

@@ -2,6 +2,7 @@
 //! `Arguments` implement [`Command`], and a row of the list in lib.rs.
 
 use std::fs::OpenOptions;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use skyferry_agent::hardening;
 use skyferry_agent::shutdown::{Shutdown, ShutdownReason};
+use skyferry_agent::wiring::WiringError;
 
 use crate::console::{self, Console};
 use crate::output::Output;
@@ -85,7 +87,7 @@ impl Cli {
 
     /// Runs it to its end; a signal drops it where it is.
     pub fn block_on(&self, work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
-        self.interruptible(async {
+        self.stoppable(async {
             tokio::select! {
                 ended = work => ended,
                 () = self.shutdown.stop.cancelled() => Ok(self.stopped()),
@@ -94,7 +96,7 @@ impl Cli {
     }
 
     /// Runs what minds [`Cli::shutdown`] by itself.
-    pub fn interruptible<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    pub fn stoppable<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let runtime = hardening::runtime()?;
         let ended = runtime.block_on(async {
             self.shutdown.listen()?;
@@ -108,6 +110,13 @@ impl Cli {
     /// The exit code of what was stopped.
     pub fn stopped(&self) -> u8 {
         self.shutdown.reason().map_or(FAILED, ShutdownReason::exit_code)
+    }
+
+    /// A line about one object, with -v.
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        if self.verbose {
+            self.console.line(&text());
+        }
     }
 
     /// Whether progress is shown at all.
@@ -128,7 +137,39 @@ impl Cli {
 pub fn run<C: Command>(command: &C, flags: &Flags) -> ExitCode {
     let ended = Cli::open(flags, C::WARNINGS).and_then(|cli| command.run(&cli));
     ExitCode::from(ended.unwrap_or_else(|error| {
+        if nobody_reads(&error) {
+            return DONE;
+        }
         eprintln!("skyferry: {error:#}");
-        if error.is::<UsageError>() { WRONG } else { FAILED }
+        let wiring = error.downcast_ref::<WiringError>();
+        if error.is::<UsageError>() || wiring.is_some_and(WiringError::is_wrong_settings) { WRONG } else { FAILED }
     }))
+}
+
+/// `| head` has seen enough.
+fn nobody_reads(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = match cause.downcast_ref::<csv::Error>().map(csv::Error::kind) {
+            Some(csv::ErrorKind::Io(error)) => Some(error),
+            _ => cause.downcast_ref::<io::Error>(),
+        };
+        io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Whether somebody can answer a question.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks; everything but yes is no. Dropped by a signal, as other work is, it leaves the thread that still reads.
+pub async fn ask(question: &str) -> io::Result<bool> {
+    eprint!("{question} [y/N] ");
+    io::stderr().flush()?;
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await.map_err(io::Error::other)??;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arguments  what is typed            place      SRC and DST
+//! open       both sides, opened
 //! settings   → the agent's settings   state      the file that remembers
 //! lister     feeds the queue: pages of the source beside those `destination_listing`
 //! progress   how far it is            ending     the summary and the exit code
@@ -9,11 +10,12 @@
 //! default_keys where keys come from that no flag names
 //! ```
 
-mod arguments;
+pub mod arguments;
 mod default_credentials;
 mod destination_listing;
 mod endpoint_arg;
 mod lister;
+mod open;
 mod progress;
 mod settings;
 mod single_node;
@@ -24,35 +26,36 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
-use skyferry_agent::janitor::{SweepReport, SweepScope};
-use skyferry_agent::shutdown::ShutdownReason;
+use skyferry_agent::janitor::{Janitor, SweepReport, SweepScope};
+use skyferry_agent::shutdown::{Shutdown, ShutdownReason};
 use skyferry_agent::wiring::{Agent, RunUntil};
-use skyferry_config::{Settings, StoreSettings};
+use skyferry_config::StoreSettings;
 use skyferry_core::error::ErrorKind;
 use skyferry_core::model::{Key, Location};
-use skyferry_core::store::{ListFrom, Listed, Pin};
+use skyferry_core::store::Listed;
 use skyferry_sqlite::queue::SqliteQueue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::{self, Cli, DONE, FAILED, WRONG};
+use crate::compare::{Classifier, ComparedSides};
 use crate::console::Console;
 use crate::filter::ObjectFilter;
 use crate::inventory::Listing;
-use crate::output::Output;
-use crate::pages::{ListedStore, ListingTarget as Side};
+use crate::output::{Output, counted};
 use crate::retry::RetryPolicy;
+use crate::scope;
 use crate::usage::{OrUsage as _, UsageError};
 pub use arguments::Arguments;
-use endpoint_arg::EndpointArgument;
+use arguments::Job;
 use lister::Lister;
+pub use open::{Opened, Pair};
 use progress::CopyProgress;
-use settings::CopyOrigin;
-use summary::CopySummary;
+pub use state::PAIR;
+pub use summary::{CopySummary, Plan};
 
 /// By how many seconds this clock and the destination's may differ.
 const SKEW: i64 = 60;
@@ -61,11 +64,11 @@ impl cli::Command for Arguments {
     const WARNINGS: bool = true;
 
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
-        let Some(config) = &self.config else { return cli.interruptible(perform(self, cli)) };
+        let Some(config) = &self.config else { return cli.stoppable(perform(self, cli)) };
         let meant = single_node::read(config).with_context(|| format!("--config {}", config.display())).or_usage()?;
         eprintln!("{}", meant.describe(config));
         match meant.arguments(std::env::args_os()) {
-            Ok(arguments) => cli.interruptible(perform(&arguments, cli)),
+            Ok(arguments) => cli.stoppable(perform(&arguments, cli)),
             Err(error) => {
                 let _ = error.print();
                 Ok(WRONG)
@@ -76,22 +79,26 @@ impl cli::Command for Arguments {
 
 async fn perform(arguments: &Arguments, cli: &Cli) -> anyhow::Result<u8> {
     let started = Instant::now();
-    let patience = RetryPolicy::new(arguments.patience, cli.console.clone());
-    let prepared = tokio::select! {
-        prepared = Copying::prepare(arguments, &patience, &cli.console) => prepared?,
-        () = cli.shutdown.stop.cancelled() => return Ok(cli.stopped()),
+    let Some(prepared) = Copying::open(&arguments.job, &arguments.inventory, cli).await? else {
+        return Ok(cli.stopped());
     };
-    if arguments.dry_run {
-        return prepared.report_dry_run(cli, started).await;
+    if arguments.job.dry_run {
+        let (plan, _) = prepared.plan(cli).await?;
+        plan.tell(&cli.output, started.elapsed())?;
+        return Ok(DONE);
     }
-    prepared.copy(cli, started).await
+    let (ending, code, _) = prepared.copy(cli, started).await?;
+    ending.print(&cli.output)?;
+    Ok(code)
 }
 
 /// Everything that is known before the first object moves.
-struct Copying {
+pub struct Copying {
     agent: Agent,
     lister: Lister,
     queue: Arc<SqliteQueue>,
+    /// Compares both sides.
+    classifier: Classifier,
     patience: RetryPolicy,
     /// When the work began that nobody has cleaned up after.
     began: i64,
@@ -100,83 +107,74 @@ struct Copying {
 }
 
 impl Copying {
-    async fn prepare(arguments: &Arguments, patience: &RetryPolicy, console: &Console) -> anyhow::Result<Copying> {
-        let named = |text: &Option<OsString>, which: &str| {
-            EndpointArgument::parse(text.as_deref().unwrap_or_default()).map_err(|why| anyhow!("{which}: {why}"))
+    /// `None`: stopped meanwhile.
+    pub async fn open(job: &Job, manifests: &[OsString], cli: &Cli) -> anyhow::Result<Option<Copying>> {
+        let patience = RetryPolicy::new(job.patience, cli.console.clone());
+        tokio::select! {
+            prepared = Copying::prepare(job, manifests, &patience, &cli.console) => prepared.map(Some),
+            () = cli.shutdown.stop.cancelled() => Ok(None),
+        }
+    }
+
+    pub fn is_single(&self) -> bool {
+        self.lister.single.is_some()
+    }
+
+    /// Both sides list in the order of the keys' bytes.
+    pub fn is_ordered(&self) -> bool {
+        self.lister.ordered
+    }
+
+    /// What is copied.
+    pub fn sides(&self) -> ComparedSides {
+        ComparedSides { from: self.lister.from.clone(), to: self.lister.to.clone(), pair: false }
+    }
+
+    async fn prepare(
+        job: &Job,
+        manifests: &[OsString],
+        patience: &RetryPolicy,
+        console: &Console,
+    ) -> anyhow::Result<Copying> {
+        let filter = ObjectFilter::new(&job.selection).or_usage()?;
+        let pair = Pair {
+            connection: &job.connection,
+            transfer: &job.transfer,
+            state: job.state.as_deref(),
+            read_only: job.dry_run,
+            restart: job.restart,
+            look: manifests.is_empty(),
         };
-        let source = named(&arguments.source, "SRC").or_usage()?;
-        let destination = named(&arguments.destination, "DST").or_usage()?;
-        let filter = ObjectFilter::new(&arguments.selection).or_usage()?;
-        let mut origin = CopyOrigin::of(&source)?;
-        let pair = pair(arguments, &source, &destination);
-        let mut file = state::path(arguments.state.as_deref(), &pair).or_usage()?;
-        let scratch = match arguments.dry_run {
-            true => Some(tempfile::tempdir().context("a temporary directory")?),
-            false => None,
-        };
-        if arguments.restart && scratch.is_none() {
-            state::delete(&file)?;
-        }
-        if let Some(scratch) = scratch.as_ref().filter(|_| arguments.restart || !file.exists()) {
-            file = scratch.path().join("state");
-        }
-        let settings = |origin: &CopyOrigin| -> anyhow::Result<Settings> {
-            let places = [&source, &destination];
-            let mut settings = settings::settings(arguments, origin, places, &file).or_usage()?;
-            if let (Some(scratch), StoreSettings::Directory { path }) = (&scratch, &mut settings.destination)
-                && !path.exists()
-            {
-                *path = scratch.path().join("nothing");
-            }
-            Ok(settings)
-        };
-        let by_default = default_credentials::sides(arguments, [&source, &destination]);
-        for (side, taken) in &by_default {
-            console.line(&format!("skyferry: {side} keys: {}", taken.description));
-        }
-        let mut resolved = settings(&origin)?;
-        let mut agent = build(&resolved).await?;
-        if let Some((role, error)) = agent.missing().filter(|(role, _)| by_default.iter().any(|(side, _)| side == role))
-        {
-            let error = anyhow!("no {role} keys ({error}): set AWS_ACCESS_KEY_ID, or name --{role}-credentials");
-            return Err(UsageError(error.to_string()).into());
-        }
-        if let (None, EndpointArgument::Remote { rest, .. }) = (&origin.single, &source)
-            && arguments.inventory.is_empty()
-            && !is_prefix(&agent, &origin, rest, &source, patience).await?
-        {
-            drop(agent);
-            origin = origin.object(rest);
-            resolved = settings(&origin)?;
-            agent = build(&resolved).await?;
-        }
-        let ordered = resolved.source.lists_in_order();
+        let opened = pair.open(patience, console).await?;
+        let Opened { agent, settings, origin, from, to, renamed, pair, state, scratch } = opened;
         let queue = agent.embedded().context("the queue of one machine")?.clone();
-        let inventory = inventory(arguments, &resolved.source, &agent, patience).await?;
+        let inventory = inventory(manifests, &settings.source, &agent, patience).await?;
         let chosen = format!("{}{}", filter.description(), inventory.as_ref().map(Listing::sum).unwrap_or_default());
-        let began = begin(&queue, &pair, &chosen, &file, scratch.is_some()).await?;
-        let (from, to) = sides(&agent, &origin)?;
+        let began = begin(&queue, &pair, &chosen, &state, job.dry_run).await?;
+        let classifier = scope::classifier(&agent, &settings, filter.clone(), patience, scope::now());
         let lister = Lister {
             from,
             to,
             single: origin.single.clone(),
+            renamed,
             inventory,
             filter,
+            router: agent.router(),
             queue: queue.clone(),
             ledger: agent.ledger().clone(),
             metrics: agent.metrics().clone(),
             counts: Arc::default(),
             patience: patience.clone(),
             console: console.clone(),
-            ordered,
-            own: origin.key_of(&file),
+            ordered: settings.source.lists_in_order(),
+            own: origin.key_of(&state),
             log_object: None,
         };
-        Ok(Copying { agent, lister, queue, patience: patience.clone(), began, _scratch: scratch })
+        Ok(Copying { agent, lister, queue, classifier, patience: patience.clone(), began, _scratch: scratch })
     }
 
     /// The dry run.
-    async fn report_dry_run(mut self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
+    pub async fn plan(mut self, cli: &Cli) -> anyhow::Result<(Plan, Classifier)> {
         let lines = Output::new(cli.output.is_json(), false);
         let prefix = self.lister.from.prefix.as_bytes().len();
         self.lister.log_object = Some(Box::new(move |row: &Listed| {
@@ -184,18 +182,21 @@ impl Copying {
             lines.line(&format!("{:>12}  {rest}", row.size))
         }));
         self.lister.run().await?;
-        summary::print_dry_run(&cli.output, &self.lister.counts, self.agent.metrics().summary(), started.elapsed())?;
-        Ok(DONE)
+        let plan = Plan { counts: self.lister.counts.clone(), summary: self.agent.metrics().summary() };
+        Ok((plan, self.classifier))
     }
 
-    async fn copy(self, cli: &Cli, started: Instant) -> anyhow::Result<u8> {
+    /// Back comes what it did, and the exit code.
+    pub async fn copy(self, cli: &Cli, started: Instant) -> anyhow::Result<(CopySummary, u8, Classifier)> {
         let (console, shutdown) = (&cli.console, &cli.shutdown);
-        let Copying { agent, lister, queue, patience, began, _scratch } = self;
+        let Copying { agent, lister, queue, classifier, patience, began, _scratch } = self;
         let (metrics, counts) = (agent.metrics().clone(), lister.counts.clone());
         let origin = Location::new(lister.from.bucket.as_str(), lister.from.prefix.clone());
         let (janitor, breaker) = (agent.janitor(), agent.breaker().clone());
-        let shown = CopyProgress { metrics, counts: counts.clone(), console: console.clone() };
+        let shown = CopyProgress { metrics: metrics.clone(), counts: counts.clone(), console: console.clone() };
         let shown = cli.progress().then(|| AbortOnDropHandle::new(tokio::spawn(shown.show())));
+
+        let _stopping = AbortOnDropHandle::new(tokio::spawn(announce(console.clone(), shutdown.clone())));
 
         let all = CancellationToken::new();
         let listing = async {
@@ -227,94 +228,65 @@ impl Copying {
         trouble = trouble.or(listed.err());
         let clean = trouble.is_none() && shutdown.reason().is_none() && report.drained == Default::default();
         if clean {
-            match janitor.sweep(SweepScope::Since(began - SKEW)).await {
-                Ok(SweepReport { aborted: 0, .. }) => queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?,
-                Ok(SweepReport { aborted, .. }) => {
-                    console.line(&format!("skyferry: aborted {aborted} uploads that a crash had left behind"));
-                    queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
-                }
-                // A server that lists no uploads, or not to these keys, is not wrong.
-                Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused) => {
-                    tracing::debug!(%error, "uploads cannot be listed");
-                    queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?;
-                }
-                // The copy itself is complete; the next run looks again.
-                Err(error) => console.line(&format!(
-                    "skyferry: warning: uploads that a crash may have left behind could not be looked for: {error}"
-                )),
-            }
+            sweep(&janitor, began, &queue, console).await?;
         }
         console.clear();
         let parked = queue.dead_letters(0, summary::TOLD).await?;
         let summary = summary::count_each_once(report.summary, counts.listed.load(Relaxed));
         trouble = trouble.or(summary::check_against_listing(&summary, counts.sent.load(Relaxed), &origin));
         let ended = if !clean || trouble.is_some() || report.has_failures() { FAILED } else { DONE };
-        CopySummary { summary, elapsed: started.elapsed(), trouble, parked }.print(&cli.output)?;
-        Ok(shutdown.reason().map_or(ended, ShutdownReason::exit_code))
+        let kept = shutdown.reason().map(|_| metrics.bytes_passed().saturating_sub(summary.bytes));
+        let ending = CopySummary { summary, elapsed: started.elapsed(), trouble, parked, kept };
+        Ok((ending, shutdown.reason().map_or(ended, ShutdownReason::exit_code), classifier))
     }
 }
 
-/// What the state belongs to.
-fn pair(arguments: &Arguments, source: &EndpointArgument, destination: &EndpointArgument) -> Vec<u8> {
-    let endpoint = |endpoint: &Option<String>| endpoint.clone().unwrap_or_default().into_bytes();
-    let parts = [
-        source.name(),
-        endpoint(&arguments.source_endpoint),
-        destination.name(),
-        endpoint(&arguments.destination_endpoint),
-    ];
-    parts.join(&0)
-}
-
-/// Settings that make no agent are wrong usage.
-async fn build(settings: &Settings) -> anyhow::Result<Agent> {
-    use skyferry_agent::wiring::WiringError::{Circle, NestedDirectories};
-    Agent::build(settings).await.map_err(|error| {
-        let error = match error {
-            Circle(..) | NestedDirectories => anyhow!("DST lies within SRC, or SRC within DST: give DST another place"),
-            error => error.into(),
-        };
-        UsageError(error.to_string()).into()
-    })
-}
-
-/// Whether SRC is a prefix with something under it (`false`: it is one object). An empty bucket is there; an empty prefix
-/// is a mistake.
-async fn is_prefix(
-    agent: &Agent,
-    origin: &CopyOrigin,
-    rest: &str,
-    source: &EndpointArgument,
-    patience: &RetryPolicy,
-) -> anyhow::Result<bool> {
-    let prefix = Key::from(origin.prefix.as_str());
-    let page = patience.ask(false, || agent.source().list(&origin.bucket, &prefix, ListFrom::Start)).await?;
-    if rest.is_empty() || !page.objects.is_empty() || page.next.is_some() {
-        return Ok(true);
+/// After a complete copy: ends the uploads that killed runs left behind.
+async fn sweep(janitor: &Janitor, began: i64, queue: &SqliteQueue, console: &Console) -> anyhow::Result<()> {
+    match janitor.sweep(SweepScope::Since(began - SKEW)).await {
+        Ok(SweepReport { aborted: 0, .. }) => {}
+        Ok(SweepReport { aborted, .. }) => {
+            let uploads = counted(aborted as u64, "upload");
+            console.line(&format!("skyferry: aborted {uploads} that a crash had left behind"));
+        }
+        // A server that lists no uploads, or not to these keys, is not wrong.
+        Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused) => {
+            tracing::debug!(%error, "uploads cannot be listed");
+        }
+        // The copy itself is complete; the next run looks again.
+        Err(error) => {
+            console.line(&format!(
+                "skyferry: warning: uploads that a crash may have left behind could not be looked for: {error}"
+            ));
+            return Ok(());
+        }
     }
-    let at = Location::new(origin.bucket.as_str(), rest);
-    match patience.ask(true, || agent.source().head(&at, &Pin::Newest)).await {
-        Ok(Some(_)) if !rest.ends_with('/') => Ok(false),
-        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and no object has this key")),
-        Err(error) => Err(error.into()),
+    Ok(queue.feed(Vec::new(), vec![(state::BEGAN, None)]).await?)
+}
+
+/// Tells the person who pressed Ctrl-C that it was heard.
+async fn announce(console: Console, shutdown: Shutdown) {
+    shutdown.stop.cancelled().await;
+    if shutdown.reason().is_some() {
+        console.line("skyferry: stopping; finishing parts in flight (once more: at once)");
     }
 }
 
 /// The reports that stand for SRC's listing.
 async fn inventory(
-    arguments: &Arguments,
+    manifests: &[OsString],
     source: &StoreSettings,
     agent: &Agent,
     patience: &RetryPolicy,
 ) -> anyhow::Result<Option<Listing>> {
-    if arguments.inventory.is_empty() {
+    if manifests.is_empty() {
         return Ok(None);
     }
     if !matches!(source, StoreSettings::S3(_)) {
         return Err(UsageError("--inventory goes with an SRC of s3://".into()).into());
     }
     let source = Some(agent.source().clone());
-    Ok(Some(Listing::open(&arguments.inventory, source, patience.clone()).await.context("--inventory")?))
+    Ok(Some(Listing::open(manifests, source, patience.clone()).await.context("--inventory")?))
 }
 
 /// Checks that the state is this pair's, and drops what waits in it if other objects are meant now. Back comes when the
@@ -327,7 +299,7 @@ async fn begin(queue: &SqliteQueue, pair: &[u8], chosen: &str, file: &Path, dry:
         return Err(UsageError(error.to_string()).into());
     }
     let began = queue.note(state::BEGAN).await?.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
-    let began = began.unwrap_or_else(now);
+    let began = began.unwrap_or_else(scope::now);
     if dry {
         return Ok(began);
     }
@@ -343,27 +315,4 @@ async fn begin(queue: &SqliteQueue, pair: &[u8], chosen: &str, file: &Path, dry:
     queue.clear_dead_letters().await?;
     queue.feed(Vec::new(), notes).await?;
     Ok(began)
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn sides(agent: &Agent, origin: &CopyOrigin) -> anyhow::Result<(Side, Side)> {
-    let router = agent.router();
-    let route = router.routes().first().context("a route")?;
-    let from = Side {
-        end: ListedStore::Source(agent.source().clone()),
-        bucket: origin.bucket.clone(),
-        prefix: route.source_prefix.clone(),
-        versions: false,
-    };
-    let to = Side {
-        end: ListedStore::Sink(agent.sink().clone()),
-        bucket: route.bucket.to_string(),
-        prefix: route.prefix.clone(),
-        versions: false,
-    };
-    Ok((from, to))
 }

@@ -14,7 +14,7 @@ use skyferry_agent::wiring::dead_letters;
 use skyferry_core::queue::{DeadLetter, DeadLetters};
 
 use crate::cli::{self, Cli, DONE, FAILED};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::usage::UsageError;
 pub use arguments::Arguments;
 use arguments::{DeadLettersCommand, DropLetters, LetterFilter, ListLetters, RedriveLetters};
@@ -36,7 +36,7 @@ impl cli::Command for Arguments {
             return Err(UsageError("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
         }
         let settings = place.config.load()?;
-        cli.interruptible(async {
+        cli.stoppable(async {
             let mut all = dead_letters(&settings).await?;
             all.retain(|letters| place.queue.as_ref().is_none_or(|name| *name == *letters.queue()));
             if all.is_empty() {
@@ -161,12 +161,12 @@ impl Desk<'_> {
                 Ok(meant.into_iter().map(|letter| letter.id).collect())
             });
             let met = met.await.with_context(|| format!("of {}, the rest is kept", letters.name()));
-            let met = met.with_context(|| format!("{settled} messages were {done}"))?;
+            let met = met.with_context(|| format!("{} {done} before", counted(settled, "message")))?;
             left += met.left;
             elsewhere += self.report_elsewhere(&**letters, met);
         }
         let would = if dry_run { "would be " } else { "" };
-        self.output.line(&format!("{settled} messages {would}{done}, {left} kept"))?;
+        self.output.line(&format!("{} {would}{done}, {left} kept", counted(settled, "message")))?;
         let name = if again { "redriven" } else { "dropped" };
         self.end(json!({ "dry_run": dry_run, name: settled, "left": left, "elsewhere": elsewhere }))
     }
@@ -175,8 +175,8 @@ impl Desk<'_> {
     fn report_elsewhere(&self, letters: &dyn DeadLetters, met: SessionCounts) -> u64 {
         if met.elsewhere > 0 {
             eprintln!(
-                "skyferry: about {} messages of {} are held by another reader and not listed: repeat in a minute",
-                met.elsewhere,
+                "skyferry: about {} of {} held by another reader and not listed: repeat in a minute",
+                counted(met.elsewhere, "message"),
                 letters.name()
             );
         }

@@ -50,7 +50,7 @@ pub struct Arguments {
 impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let directory = tempfile::Builder::new().prefix("skyferry-demo-").tempdir().context("a temporary directory")?;
-        let ended = cli.interruptible(async {
+        let ended = cli.stoppable(async {
             tokio::select! {
                 facts = perform(self, directory.path(), &cli.output) => facts.map(Some),
                 () = cli.shutdown.stop.cancelled() => Ok(None),

@@ -45,7 +45,7 @@ use crate::cli::{self, Cli, DONE, FAILED};
 use crate::console::Console;
 use crate::estimate::{CostEstimate, Estimate};
 use crate::jobs::JobSender;
-use crate::output::{Output, seconds};
+use crate::output::{Output, counted, seconds};
 use crate::retry::RetryPolicy;
 use crate::usage::OrUsage as _;
 pub use arguments::Arguments;
@@ -73,7 +73,7 @@ impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let settings = self.config.load()?;
         let wanted = Wanted::of(self, &settings).or_usage()?;
-        cli.interruptible(perform(self, &settings, wanted, cli))
+        cli.stoppable(perform(self, &settings, wanted, cli))
     }
 }
 
@@ -126,8 +126,10 @@ async fn perform(arguments: &Arguments, settings: &Settings, wanted: Wanted, cli
     };
     let before = sending.state.mark.counts;
     if before.rows > 0 {
-        console
-            .line(&format!("skyferry: going on after {} rows of an earlier run (--restart begins anew)", before.rows));
+        console.line(&format!(
+            "skyferry: continuing after {} of an earlier run (--restart starts over)",
+            counted(before.rows, "row")
+        ));
     }
     let progress = Arc::new(InventoryProgress::default());
     progress.at(sending.state.mark.files, &before);

@@ -18,6 +18,8 @@ mod filter;
 mod inventory;
 mod jobs;
 mod key_encoding;
+mod list;
+mod manual;
 mod output;
 mod pages;
 mod pause;
@@ -27,12 +29,16 @@ mod retry;
 mod scan;
 mod scope;
 mod settings;
+mod state;
 mod state_file;
 mod status;
+mod sync;
 mod table;
+mod time;
 mod trigger;
 mod usage;
 mod verify;
+mod version;
 
 pub use scan::resumable;
 
@@ -77,13 +83,19 @@ verbs! {
     #[cfg(feature = "demo")]
     Demo: demo::Arguments,
     Inventory: inventory::Arguments,
+    Ls: list::LsArguments,
+    Man: manual::Arguments,
     Pause: pause::PauseArguments,
     Resume: pause::ResumeArguments,
     Scan: scan::Arguments,
+    Size: list::SizeArguments,
+    State: state::Arguments,
     Status: status::Arguments,
+    Sync: sync::Arguments,
     Table: table::Arguments,
     Trigger: trigger::Arguments,
     Verify: verify::Arguments,
+    Version: version::Arguments,
 }
 
 /// The program.

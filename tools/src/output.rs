@@ -3,7 +3,16 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use indicatif::HumanCount;
 use serde::Serialize;
+
+/// As terminals number them.
+#[derive(Clone, Copy)]
+pub enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
 
 pub struct Output {
     /// Stdout is for the JSON alone.
@@ -20,6 +29,16 @@ impl Output {
     /// Whether the result is wanted as JSON.
     pub fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// The word in a colour, on a terminal whose user wants any (no-color.org).
+    pub fn coloured(&self, word: &str, colour: Colour) -> String {
+        let terminal = if self.json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        match terminal && wanted {
+            true => format!("\x1b[{}m{word}\x1b[0m", colour as u8),
+            false => word.to_owned(),
+        }
     }
 
     /// A text for people.
@@ -40,6 +59,16 @@ impl Output {
 /// As results tell a time: in seconds, to the millisecond.
 pub fn seconds(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// `1 object`, `1,234 objects`.
+pub fn objects(count: u64) -> String {
+    counted(count, "object")
+}
+
+/// A number of things whose plural has an s.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
 /// Stdout itself, for more than lines.

@@ -22,9 +22,8 @@ use crate::usage::UsageError;
 /// over or after `skyferry resume`. A second pause replaces the first. Messages stay in the queue, whose retention continues
 /// to run.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: skyferry pause --config /etc/skyferry/agent.toml --for 2h --reason 'the bucket moves'"
-)]
+#[command(after_help = "Example: skyferry pause --config /etc/skyferry/agent.toml --for 2h \\
+    --reason 'the bucket moves'")]
 pub struct PauseArguments {
     #[command(flatten)]
     config: ConfigArgument,

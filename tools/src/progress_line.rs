@@ -9,7 +9,7 @@ use crate::console::Console;
 
 pub const TICK: Duration = Duration::from_millis(200);
 /// Between two lines where there is no terminal.
-const LINES: Duration = Duration::from_secs(10);
+const LINES: Duration = Duration::from_secs(30);
 
 /// The bar of a terminal.
 pub fn bar() -> ProgressBar {
@@ -23,11 +23,12 @@ pub fn bar() -> ProgressBar {
 pub struct ProgressLine {
     console: Console,
     printed: Instant,
+    last: String,
 }
 
 impl ProgressLine {
     pub fn new(console: Console) -> ProgressLine {
-        ProgressLine { console, printed: Instant::now() }
+        ProgressLine { console, printed: Instant::now(), last: String::new() }
     }
 
     pub fn update(&mut self, text: String) {
@@ -38,7 +39,10 @@ impl ProgressLine {
             }
             None if self.printed.elapsed() >= LINES => {
                 self.printed = Instant::now();
-                self.console.line(&text);
+                if text != self.last {
+                    self.console.line(&text);
+                    self.last = text;
+                }
             }
             None => {}
         }

@@ -78,7 +78,7 @@ impl RetryPolicy {
                         Some(last) => format!("the last failure: {last}"),
                         None => "what keeps changing while it is read cannot be copied".to_owned(),
                     };
-                    return anyhow::anyhow!("{left} objects are left, tried many times; {why}");
+                    return anyhow::anyhow!("{} left, tried many times; {why}", crate::output::objects(left));
                 }
                 Err(error) => return error.into(),
             }

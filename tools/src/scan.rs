@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::HumanCount;
 use serde::Serialize;
 use skyferry_agent::leader::Leader;
 use skyferry_config as config;
@@ -21,7 +20,7 @@ use crate::cli::{self, Cli, DONE};
 use crate::compare::{ComparedSides, Comparison, Difference, ListedPair, Tally, side_by_side};
 use crate::estimate::{CostEstimate, Estimate, FleetArguments};
 use crate::jobs::JobSender;
-use crate::output::{Output, seconds};
+use crate::output::{Output, counted, seconds};
 use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
 use crate::usage::UsageError;
 
@@ -86,7 +85,7 @@ impl cli::Command for Arguments {
             return Err(UsageError(text.into()).into());
         }
         let estimate = Estimate::new(&settings, self.prices.as_deref())?;
-        cli.interruptible(async {
+        cli.stoppable(async {
             let opened = tokio::select! {
                 opened = self.scope.open(settings, self.head, &cli.console) => opened,
                 () = cli.shutdown.stop.cancelled() => return Ok(cli.stopped()),
@@ -224,9 +223,9 @@ impl<'a> Scan<'a> {
             None => {
                 let seconds = self.began.elapsed().as_secs_f64();
                 output.line(&format!(
-                    "{} jobs sent; {} keys in {seconds:.1} s",
-                    HumanCount(sent),
-                    HumanCount(tally.total_keys())
+                    "{} sent; {} in {seconds:.1} s",
+                    counted(sent, "job"),
+                    counted(tally.total_keys(), "key")
                 ))?;
             }
         }

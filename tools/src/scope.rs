@@ -14,11 +14,14 @@ use skyferry_core::route::Route;
 
 use crate::compare::{AT_ONCE, Classifier, ComparedSides, HeadCheck};
 use crate::console::Console;
+use crate::copy::arguments::{Connection, Transfer};
+use crate::copy::{Opened, Pair};
 use crate::filter::{FilterArguments, ObjectFilter};
 use crate::pages::{ListedStore, ListingTarget};
 use crate::prefixes;
 use crate::retry::RetryPolicy;
 use crate::settings::ConfigArgument;
+use crate::usage::{OrUsage as _, UsageError};
 
 #[derive(clap::Args)]
 pub struct ScopeArguments {
@@ -56,6 +59,7 @@ pub struct ScopedRun {
     pub began: i64,
     /// Somebody typed the prefixes.
     pub typed: bool,
+    _scratch: Option<tempfile::TempDir>,
 }
 
 impl ScopeArguments {
@@ -81,22 +85,59 @@ impl ScopeArguments {
         let sides = sides(&agent, &prefixes)?;
         let patience = RetryPolicy::new(self.patience, console.clone());
         let began = now();
-        let classifier = Classifier {
-            router: agent.router(),
-            filter,
-            ledger: agent.ledger().clone(),
-            look: HeadCheck {
-                source: agent.source().clone(),
-                sink: agent.sink().clone(),
-                patience: patience.clone(),
-                began,
-                headers: settings.transfer.metadata && agent.sink().capabilities().metadata,
-            },
-            head,
-            confirm: false,
-        };
+        let classifier = classifier(&agent, &settings, filter, &patience, began).with_head(head);
         let at_once = self.listers.unwrap_or(if settings.source.lists_in_order() { AT_ONCE } else { 1 });
-        Ok(ScopedRun { settings, agent, sides, classifier, at_once, patience, began, typed: !prefixes.is_empty() })
+        let typed = !prefixes.is_empty();
+        Ok(ScopedRun { settings, agent, sides, classifier, at_once, patience, began, typed, _scratch: None })
+    }
+
+    /// The same for SRC and DST.
+    pub async fn open_pair(&self, connection: &Connection, head: bool, console: &Console) -> anyhow::Result<ScopedRun> {
+        if self.pairs.is_some() || !self.prefix.is_empty() || self.prefix_file.is_some() {
+            return Err(UsageError("--pairs, --prefix and --prefix-file do not go with SRC and DST".into()).into());
+        }
+        let filter = ObjectFilter::new(&self.selection).or_usage()?;
+        let patience = RetryPolicy::new(self.patience, console.clone());
+        let transfer = Transfer::default();
+        let pair = Pair { connection, transfer: &transfer, state: None, read_only: true, restart: false, look: true };
+        let Opened { agent, settings, origin, from, to, renamed, scratch, .. } = pair.open(&patience, console).await?;
+        if renamed.is_some() {
+            return Err(UsageError("SRC is one object: name the directory as DST".into()).into());
+        }
+        let prefix = from.prefix.as_bytes().len();
+        let filter = match &origin.single {
+            Some(key) => filter.only(key.as_bytes().get(prefix..).unwrap_or_default()),
+            None => filter,
+        };
+        let began = now();
+        let classifier = classifier(&agent, &settings, filter, &patience, began).with_head(head);
+        let at_once = self.listers.unwrap_or(if settings.source.lists_in_order() { AT_ONCE } else { 1 });
+        let sides = vec![ComparedSides { from, to, pair: false }];
+        Ok(ScopedRun { settings, agent, sides, classifier, at_once, patience, began, typed: true, _scratch: scratch })
+    }
+}
+
+/// Compares what this agent copies. `began`: see [`HeadCheck`].
+pub fn classifier(
+    agent: &Agent,
+    settings: &Settings,
+    filter: ObjectFilter,
+    patience: &RetryPolicy,
+    began: i64,
+) -> Classifier {
+    Classifier {
+        router: agent.router(),
+        filter,
+        ledger: agent.ledger().clone(),
+        look: HeadCheck {
+            source: agent.source().clone(),
+            sink: agent.sink().clone(),
+            patience: patience.clone(),
+            began,
+            headers: settings.transfer.metadata && agent.sink().capabilities().metadata,
+        },
+        head: false,
+        confirm: false,
     }
 }
 
@@ -176,7 +217,7 @@ fn side(agent: &Agent, route: &Route, pair: bool, prefix: Key) -> Option<Compare
     Some(ComparedSides { from, to, pair })
 }
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -29,9 +29,8 @@ const LOOKS: usize = 15;
 /// that does not answer is shown as such. Rates are measured over two seconds, or with --watch over the last half minute. SQS
 /// does not report the age of its oldest message: the lag is the age of the message that an agent finished last.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: skyferry status --config /etc/skyferry/agent.toml --agent http://10.0.0.7:9180 --watch"
-)]
+#[command(after_help = "Example: skyferry status --config /etc/skyferry/agent.toml \\
+    --agent http://10.0.0.7:9180 --watch")]
 pub struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,

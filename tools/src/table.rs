@@ -12,7 +12,7 @@ use skyferry_config::Settings;
 
 use crate::cells::cell;
 use crate::cli::{self, Cli, DONE};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::settings::ConfigArgument;
 use crate::usage::UsageError;
 
@@ -35,7 +35,8 @@ enum Verb {
     },
     /// Writes every record as a line of CSV: the columns of the earlier programs, and the outcome. Reads the whole table,
     /// page by page.
-    #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml --output objects.csv")]
+    #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml \\
+    --output objects.csv")]
     Dump {
         #[command(flatten)]
         config: ConfigArgument,
@@ -96,7 +97,7 @@ async fn dump_into(settings: &Settings, path: &Path, output: &Output) -> anyhow:
     let file = File::create_new(path).with_context(|| path.display().to_string())?;
     let reported = dump(settings, &mut csv::Writer::from_writer(file)).await;
     let (table, records) = reported.inspect_err(|_| drop(std::fs::remove_file(path)))?;
-    output.line(&format!("{records} records of {table} in {}", path.display()))?;
+    output.line(&format!("{} of {table} in {}", counted(records, "record"), path.display()))?;
     output.json(json!({ "table": table, "records": records, "output": path.display().to_string() }))?;
     Ok(DONE)
 }

@@ -57,7 +57,7 @@ async fn list(arguments: &ListEntries, output: &Output) -> anyhow::Result<u8> {
     for other in configuration.other_elements() {
         output.line(&format!("  {other}"))?;
     }
-    output.line(&format!("{bucket}: {} entries of 100, {ours} of them Skyferry's", entries.len()))?;
+    output.line(&format!("{bucket}: {} of 100 entries used, {ours} by Skyferry", entries.len()))?;
     let others = configuration.other_elements();
     output.json(json!({ "bucket": bucket, "region": region, "ours": ours, "entries": entries, "others": others }))?;
     Ok(DONE)

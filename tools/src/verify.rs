@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use crate::cli::{self, Cli, DONE, FAILED};
 use crate::compare::{ComparedSides, Comparison, Difference, Finding, ListedPair, Tally, side_by_side};
+use crate::copy::arguments::Connection;
 use crate::jobs::JobSender;
-use crate::output::{Output, seconds};
+use crate::output::{Output, counted, seconds};
 use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
 use reading::{ContentCheck, ReadShare};
 use report::DifferenceReport;
@@ -26,16 +27,23 @@ const NAMED: usize = 20;
 
 /// Verifies that source and destination are equal, and reports every difference.
 ///
+/// With SRC and DST, in the forms of `skyferry copy` and with its flags, these are compared; else the routes of the agent's
+/// settings.
+///
 /// Compares as `scan` does, and checks each apparent difference a second time. --head compares stored checksums, headers and
 /// metadata of every object without reading its data; --read reads a share of the objects, or all. Changes since the start
 /// are left to their events and are not differences. Objects that are only at the destination are reported; they are
 /// differences if transfer.deletes is on. The exit code is 1 if there is any difference.
 #[derive(clap::Args)]
+#[command(override_usage = "skyferry verify [OPTIONS] SRC DST\n       skyferry verify [OPTIONS] --config FILE")]
 #[command(after_help = "Examples:
+  skyferry verify s3://from/photos gs://to/photos --head
   skyferry verify --config agent.toml --head --report differences.csv
   skyferry verify --config agent.toml --prefix photos/2025 --read 1%
   skyferry verify --config agent.toml --repair")]
 pub struct Arguments {
+    #[command(flatten)]
+    pair: Connection,
     #[command(flatten)]
     scope: ScopeArguments,
     /// Compare headers, metadata and stored checksums, with one HEAD per object and side. With transfer.metadata off, only
@@ -45,8 +53,8 @@ pub struct Arguments {
     /// Read this share of the objects and compare their digests with the source: 1%, 0.001, all.
     #[arg(long, value_name = "SHARE")]
     read: Option<ReadShare>,
-    /// Send a job for each object that is missing or different.
-    #[arg(long)]
+    /// Send a job for each object that is missing or different. Not with SRC and DST: `skyferry copy` copies these.
+    #[arg(long, conflicts_with = "source")]
     repair: bool,
     /// With --repair: only count, and send nothing.
     #[arg(long)]
@@ -60,10 +68,16 @@ impl cli::Command for Arguments {
     const WARNINGS: bool = true;
 
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
-        let settings = self.scope.config.load()?;
+        let settings = match self.pair.source {
+            Some(_) => None,
+            None => Some(self.scope.config.load()?),
+        };
         let report = self.report.as_deref().map(DifferenceReport::create).transpose()?;
         cli.block_on(async {
-            let mut scoped = self.scope.open(settings, self.head, &cli.console).await?;
+            let mut scoped = match settings {
+                Some(settings) => self.scope.open(settings, self.head, &cli.console).await?,
+                None => self.scope.open_pair(&self.pair, self.head, &cli.console).await?,
+            };
             scoped.classifier.confirm = true;
             Verify::new(self, &scoped, cli, report).run().await
         })
@@ -172,7 +186,7 @@ impl<'a> Verify<'a> {
         }
         output.line(&tally.table(self.arguments.head))?;
         if self.arguments.repair {
-            output.line(&format!("{} jobs sent", HumanCount(sent)))?;
+            output.line(&format!("{} sent", counted(sent, "job")))?;
         }
         output.line(&match in_sync {
             true => format!("in sync as of {as_of}"),

@@ -29,6 +29,17 @@ fn chapter(page: &mut String, words: &[String]) {
     let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
     let wide: Vec<&&str> = lines.iter().filter(|line| line.chars().count() > 80).collect();
     assert!(wide.is_empty(), "{words:?}: lines of more than 80 columns: {wide:#?}");
+    // An example that the terminal wraps cannot be pasted.
+    let examples = lines.iter().skip_while(|line| !line.starts_with("Example"));
+    let mut before = "";
+    for line in examples {
+        let goes_on = !line.trim_start().starts_with("skyferry") && before.trim_start().starts_with("skyferry");
+        assert!(
+            !goes_on || line.is_empty() || before.ends_with('\\'),
+            "{words:?}: a wrapped example: {before:?} {line:?}"
+        );
+        before = line;
+    }
     let name = [&["skyferry".to_string()], words].concat().join(" ");
     page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n")));
     for command in listed(&help) {

@@ -8,6 +8,7 @@ pub mod bucket_pairs;
 mod endpoint;
 pub mod ini;
 mod legacy_ini;
+mod lines;
 mod merge;
 mod print;
 mod problem;
@@ -78,8 +79,9 @@ impl Settings {
         environment: &BTreeMap<String, String>,
         beside: &[(&str, &str)],
     ) -> Result<Settings, ConfigError> {
-        let tree = merge::SettingsTree::read(file, text, environment, beside)?;
-        resolve::resolve(tree, file.parent().unwrap_or(Path::new("")), environment)
+        merge::SettingsTree::read(file, text, environment, beside)
+            .and_then(|tree| resolve::resolve(tree, file.parent().unwrap_or(Path::new("")), environment))
+            .map_err(|error| lines::with_lines(error, file, text))
     }
 
     /// Whether the environment has the variables by which the predecessors' Lambda functions were set.

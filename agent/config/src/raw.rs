@@ -114,7 +114,7 @@ tables! {
         allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
     }
     Log {
-        format: "json, text, predecessor" = "json", "predecessor: lines as the metric filters of the earlier programs read them.";
+        format: "auto, json, text, predecessor" = "auto", "auto: text on a terminal, JSON elsewhere; predecessor: lines as the metric filters of the earlier programs read them.";
         level: "error, warn, info, debug, trace" = "info", "The least severe level that is logged.";
         metrics: "off, emf" = "off", "emf: a line every minute in CloudWatch's embedded metric format.";
         file: "file" = "", "The log in a file as well as on stderr; opened again after a rotation.";

@@ -72,7 +72,7 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
         listen: status::listen(r, raw.status.listen.clone()),
         backlog,
         log: LogSettings {
-            format: r.keyword("log.format", raw.log.format, LogFormat::Json),
+            format: r.keyword("log.format", raw.log.format, LogFormat::Auto),
             level: r.keyword("log.level", raw.log.level, LogLevel::Info),
             metrics: r.keyword("log.metrics", raw.log.metrics, LogMetrics::Off),
             file: raw.log.file.filter(|file| !file.is_empty()).map(|file| r.base.join(file)),

@@ -160,6 +160,8 @@ pub struct LogSettings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
     Json,
     Text,
     /// The predecessors' lines, for their metric filters.
@@ -192,7 +194,7 @@ impl LogLevel {
 words! {
     Mode: "get" Get, "put" Put;
     LedgerTimeFormat: "sortable" Sortable, "predecessor" Predecessor;
-    LogFormat: "json" Json, "text" Text, "predecessor" Predecessor;
+    LogFormat: "auto" Auto, "json" Json, "text" Text, "predecessor" Predecessor;
     LogMetrics: "off" Off, "emf" Emf;
     LogLevel: "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace;
 }

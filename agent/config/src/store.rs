@@ -17,8 +17,14 @@ const GCS_ENDPOINT: &str = "https://storage.googleapis.com";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
     S3(S3Settings),
-    Gcs { endpoint: Endpoint },
-    Directory { path: PathBuf },
+    Gcs {
+        endpoint: Endpoint,
+    },
+    Directory {
+        path: PathBuf,
+        /// Where metadata is kept, if not in the directory. `copy` sets it; no setting does.
+        metadata: Option<PathBuf>,
+    },
 }
 
 impl StoreSettings {
@@ -50,14 +56,14 @@ impl StoreSettings {
                 (None, None) => format!("{service} in the region of its credentials"),
             },
             StoreSettings::Gcs { endpoint } => format!("{service} at {endpoint}"),
-            StoreSettings::Directory { path } => format!("{service} {}", path.display()),
+            StoreSettings::Directory { path, .. } => format!("{service} {}", path.display()),
         }
     }
 
     /// A name for the space that bucket names are unique in.
     pub fn namespace(&self, region_of_keys: Option<String>) -> String {
         match self {
-            StoreSettings::Directory { path } => path.display().to_string(),
+            StoreSettings::Directory { path, .. } => path.display().to_string(),
             StoreSettings::Gcs { endpoint } => endpoint.as_str().to_ascii_lowercase(),
             StoreSettings::S3(s3) => match &s3.endpoint {
                 Some(own) if !own.host().contains(".amazonaws.com") => own.as_str().to_ascii_lowercase(),
@@ -179,7 +185,7 @@ fn store(r: &mut SettingsReader, side: Side) -> Option<StoreSettings> {
             r.refuse_foreign_fields(at, "directory", &only_s3);
             r.refuse_foreign_fields(at, "directory", &[("endpoint", &side.endpoint)]);
             let path = r.required(&name("path"), side.path, "the directory's name")?;
-            Some(StoreSettings::Directory { path: r.base.join(path) })
+            Some(StoreSettings::Directory { path: r.base.join(path), metadata: None })
         }
         other => {
             r.refuse(&name("kind"), other, "one of s3, gcs, directory");
@@ -229,7 +235,7 @@ pub(super) fn to_table(store: &StoreSettings, source: bool) -> Table {
             table.put("kind", "gcs");
             table.put_endpoint(Some(endpoint));
         }
-        StoreSettings::Directory { path } => {
+        StoreSettings::Directory { path, .. } => {
             table.put("kind", "directory");
             table.put("path", text(path));
         }

@@ -57,7 +57,7 @@ fn the_defaults_are_those_of_the_reference() {
         (VerifyMode::Auto, VersionMode::Latest, false, true, false)
     );
     assert_eq!(s.listen, Some(([127, 0, 0, 1], 9180).into()));
-    assert_eq!((s.log.format, s.log.level, s.log.metrics), (LogFormat::Json, LogLevel::Info, LogMetrics::Off));
+    assert_eq!((s.log.format, s.log.level, s.log.metrics), (LogFormat::Auto, LogLevel::Info, LogMetrics::Off));
     assert_eq!(s.ignore_list, None);
 }
 
@@ -95,7 +95,7 @@ fn all_problems_are_told_at_once_with_name_value_and_place() {
     let text = problems(&text, &[("SKYFERRY__TRANSFER__MAX_OBJECTS", "many")]);
     assert_eq!(text.lines().count(), 6, "{text}");
     assert!(text.contains("transfer.part_size = \"16 bananas\" is not a size like"), "{text}");
-    assert!(text.contains("(/etc/skyferry/agent.toml)"), "{text}");
+    assert!(text.contains("(/etc/skyferry/agent.toml:"), "{text}");
     assert!(
         text.contains("transfer.max_objects = \"many\"")
             && text.contains("(environment variable SKYFERRY__TRANSFER__MAX_OBJECTS)")

@@ -70,7 +70,7 @@ pub(super) fn read(r: &mut SettingsReader, raw: raw::Transfer, in_files: bool) -
         max_objects: Some(r.value("transfer.max_objects", raw.max_objects, 0, count)).filter(|n| *n > 0),
         // An object of up to 1 MiB is held whole, and something else has to move beside it.
         memory_budget: r.size("transfer.memory_budget", raw.memory_budget, 64 * MIB, 2 * MIB, 1 << 40),
-        max_bandwidth: Some(r.size("transfer.max_bandwidth", raw.max_bandwidth, 0, 0, u64::MAX)).filter(|n| *n > 0),
+        max_bandwidth: Some(r.value("transfer.max_bandwidth", raw.max_bandwidth, 0, units::rate)).filter(|n| *n > 0),
         stall_timeout: r.value(
             "transfer.stall_timeout",
             raw.stall_timeout,

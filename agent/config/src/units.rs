@@ -1,8 +1,8 @@
-//! Sizes and durations as people write them: `16MiB`, `16MB`, `15m`; a plain number is bytes, and never a time.
+//! Sizes and durations as people write them: `16MiB`, `16MB`, `16M`, `15m`, `1d12h`; a plain number is bytes, and never a time.
 
 use std::time::Duration;
 
-const SIZES: [(&str, u64); 9] = [
+const SIZES: [(&str, u64); 13] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -12,29 +12,50 @@ const SIZES: [(&str, u64); 9] = [
     ("MB", 1_000_000),
     ("KB", 1_000),
     ("B", 1),
+    ("T", 1 << 40),
+    ("G", 1 << 30),
+    ("M", 1 << 20),
+    ("K", 1 << 10),
 ];
 
-const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("ms", 1), ("s", 1_000)];
+const TIMES: [(&str, u64); 6] =
+    [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("ms", 1), ("s", 1_000)];
 
-/// Bytes. Units in any case; `K`, `M` and `G` alone could mean either and are refused.
+/// Bytes. Units in any case; `K`, `M`, `G` and `T` alone are binary, as in other programs for this work.
 pub fn size(text: &str) -> Result<u64, String> {
-    let wanted = "a size like \"16MiB\", \"16MB\" or a number of bytes";
-    let (number, unit) = split(text);
+    let wanted = "a size like \"16MiB\", \"16MB\", \"16M\" or a number of bytes";
+    let (number, unit) = split(text.trim());
     let number: u64 = number.parse().map_err(|_| wanted.to_string())?;
     let factor = if unit.is_empty() { 1 } else { factor(&SIZES, unit, true).ok_or(wanted)? };
     number.checked_mul(factor).ok_or_else(|| "a size that fits into 64 bits".to_string())
 }
 
+/// Bytes per second, `/s` or not.
+pub fn rate(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    size(text.strip_suffix("/s").unwrap_or(text))
+}
+
+/// One or more numbers with units: `15m`, `1d12h`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = "a duration like \"30s\", \"15m\" or \"2h\"";
-    let (number, unit) = split(text);
-    let number: u64 = number.parse().map_err(|_| wanted.to_string())?;
-    let factor = factor(&TIMES, unit, false).ok_or(wanted)?;
-    number.checked_mul(factor).map(Duration::from_millis).ok_or_else(|| "a shorter duration".to_string())
+    let wanted = || "a duration like \"30s\", \"15m\" or \"1d12h\"".to_string();
+    let (mut rest, mut sum) = (text.trim(), 0u64);
+    loop {
+        let (number, after) = split(rest);
+        let number: u64 = number.parse().map_err(|_| wanted())?;
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let factor = factor(&TIMES, unit, false).ok_or_else(wanted)?;
+        let more = number.checked_mul(factor).and_then(|more| sum.checked_add(more));
+        sum = more.ok_or_else(|| "a shorter duration".to_string())?;
+        rest = after.trim_start();
+        if rest.is_empty() {
+            return Ok(Duration::from_millis(sum));
+        }
+    }
 }
 
 fn split(text: &str) -> (&str, &str) {
-    let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     (number, unit.trim_start())
@@ -67,12 +88,19 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_both_kinds_of_units() {
-        for (text, bytes) in
-            [("16MiB", 16 << 20), ("16mib", 16 << 20), ("16MB", 16_000_000), ("7", 7), ("0", 0), ("1 GiB", 1 << 30)]
-        {
+        for (text, bytes) in [
+            ("16MiB", 16 << 20),
+            ("16mib", 16 << 20),
+            ("16MB", 16_000_000),
+            ("7", 7),
+            ("0", 0),
+            ("1 GiB", 1 << 30),
+            ("2K", 2048),
+            ("1m", 1 << 20),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for bad in ["", "MiB", "16M", "1.5GiB", "-1", "16 MiB x", "99999999TiB"] {
+        for bad in ["", "MiB", "16X", "1.5GiB", "-1", "16 MiB x", "99999999TiB"] {
             assert!(size(bad).is_err(), "{bad}");
         }
     }
@@ -82,8 +110,13 @@ mod tests {
         for (text, seconds) in [("30s", 30), ("2m", 120), ("15m", 900), ("1h", 3600), ("1d", 86_400)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
+        for (text, hours) in [("1d12h", 36), ("1d 12h", 36), ("1w", 168)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(hours * 3600)), "{text}");
+        }
+        assert_eq!(rate("10MB/s"), Ok(10_000_000));
+        assert!(rate("10/m").is_err());
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        for bad in ["", "30", "s", "1.5h", "2M", "99999999999999999999d", "999999999999999d"] {
+        for bad in ["", "30", "s", "1.5h", "2M", "1d12", "1d x", "99999999999999999999d", "999999999999999d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

@@ -179,6 +179,7 @@ pub struct Metrics {
     objects: [AtomicU64; Outcome::ALL.len()],
     bytes: AtomicU64,
     passed: AtomicU64,
+    spared: AtomicU64,
     /// Copies by how much was proven of them.
     grades: Mutex<BTreeMap<&'static str, u64>>,
     retries: [AtomicU64; RetryCause::ALL.len()],
@@ -214,12 +215,22 @@ impl Metrics {
         self.bytes.fetch_add(count, Relaxed);
     }
 
-    /// Bytes on their way from source to destination: these move while a large object does. What is tried again counts again.
+    /// Bytes that the destination has acknowledged, part by part.
     pub fn count_bytes_passed(&self, count: u64) {
         self.passed.fetch_add(count, Relaxed);
     }
 
-    /// All that [`Metrics::count_bytes_passed`] was told: for a progress bar.
+    /// Bytes that need not be sent: parts of an earlier run, and objects that turned out to be equal or gone.
+    pub fn spared(&self, count: u64) {
+        self.spared.fetch_add(count, Relaxed);
+    }
+
+    /// The sum of [`Metrics::spared`].
+    pub fn bytes_spared(&self) -> u64 {
+        self.spared.load(Relaxed)
+    }
+
+    /// The sum of [`Metrics::count_bytes_passed`].
     pub fn bytes_passed(&self) -> u64 {
         self.passed.load(Relaxed)
     }

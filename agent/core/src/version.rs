@@ -4,6 +4,7 @@
 use std::env::consts::{ARCH, OS};
 use std::sync::LazyLock;
 
+/// Of every crate of the workspace: `0.2.0`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Empty where nobody named it.
 pub const COMMIT: &str = match option_env!("SKYFERRY_COMMIT") {

@@ -27,7 +27,7 @@ pub fn start(settings: &config::LogSettings) {
     let layer = lines::layer().with_writer(std::io::stderr).with_ansi(false);
     let layer = match settings.format {
         LogFormat::Predecessor => layer.event_format(Lines).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Json | LogFormat::Auto => layer.json().flatten_event(true).boxed(),
         LogFormat::Text => layer.boxed(),
     };
     tracing_subscriber::registry().with(filter).with(layer).init();

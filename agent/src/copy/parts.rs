@@ -97,6 +97,7 @@ impl CopyRoute {
         if self.reads_in_order(&upload.object) {
             return self.send_in_order(upload, recorder).await;
         }
+        self.metrics.spared(upload.record.parts.iter().map(|part| part.digests.length).sum());
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
         let turn = self.limiter.streams().turn(upload.parts.size);
@@ -255,6 +256,7 @@ impl CopyRoute {
             () = self.is_too_late(&stream) => return Err(self.cancelled()),
         };
         stream.arrived();
+        self.metrics.count_bytes_passed(length);
         let digests = finish_digests(&hasher);
         if !self.sink.capabilities().checksums && digests.md5.is_some_and(|md5| hex::encode(md5) == *etag) {
             stored.md5_etag(&etag);

@@ -58,6 +58,8 @@ pub struct Driver<'a> {
     /// What this job sent last: under which token, and what its bytes were.
     sent: Option<(Token, Digests)>,
     grade: Option<Grade>,
+    /// Bytes of the copy that was published.
+    published: u64,
     trouble: Option<CopyError>,
     /// The upload that was aborted last, and how often.
     aborted: Option<(UploadId, u32)>,
@@ -112,6 +114,7 @@ impl<'a> Driver<'a> {
             upload: None,
             sent: None,
             grade: None,
+            published: 0,
             trouble: None,
             aborted: None,
             conflict: None,
@@ -151,6 +154,11 @@ impl<'a> Driver<'a> {
             };
             effect = protocol.step(answer);
         }
+    }
+
+    /// The bytes of the copy that was published, and what was proven of it.
+    pub fn sent(&self) -> (u64, Option<&'static str>) {
+        (self.published, self.grade.map(Grade::name))
     }
 
     /// Why it was parked.

@@ -13,7 +13,7 @@ pub(super) fn refuse_copy_loops(
 ) -> Result<(), WiringError> {
     let region = |keys: &Option<RoleCredentials>| keys.as_ref().and_then(|keys| keys.region.clone());
     let [from, to] = [(&settings.source, keys[0]), (&settings.destination, keys[1])];
-    if let (StoreSettings::Directory { path: from }, StoreSettings::Directory { path: to }) = (from.0, to.0) {
+    if let (StoreSettings::Directory { path: from, .. }, StoreSettings::Directory { path: to, .. }) = (from.0, to.0) {
         let (from, to) = (real(from), real(to));
         let nested = from.starts_with(&to) || to.starts_with(&from);
         return if nested { Err(WiringError::NestedDirectories) } else { Ok(()) };

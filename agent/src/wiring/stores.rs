@@ -62,23 +62,24 @@ pub(super) fn open(
     Ok(match store {
         StoreSettings::S3(store) => OpenedStore::S3(Arc::new(s3(store, keys, side, transport)?)),
         StoreSettings::Gcs { endpoint } => OpenedStore::Gcs(Arc::new(gcs(endpoint, keys, side, transport)?)),
-        StoreSettings::Directory { path } => {
+        StoreSettings::Directory { path, metadata } => {
             let route = settings.routes.first();
             let bucket = match side {
                 Side::Source => route.and_then(|route| route.source_bucket.as_deref()),
                 _ => route.map(|route| route.bucket.as_str()),
             };
-            OpenedStore::Directory(Arc::new(directory(path, bucket, side)?))
+            OpenedStore::Directory(Arc::new(directory(path, metadata.as_deref(), bucket, side)?))
         }
     })
 }
 
 /// A directory has one bucket's worth of keys, called as the (first) route calls it. A sink makes its root.
-fn directory(path: &Path, bucket: Option<&str>, side: Side) -> Result<Directory, WiringError> {
+fn directory(path: &Path, metadata: Option<&Path>, bucket: Option<&str>, side: Side) -> Result<Directory, WiringError> {
     let options = DirectoryOptions {
         root: path.to_owned(),
         bucket: bucket.unwrap_or("directory").into(),
         create: side == Side::Destination,
+        metadata: metadata.map(Path::to_owned),
     };
     Directory::open(options).map_err(|error| WiringError::Section { section: section(side), reason: error.to_string() })
 }

@@ -8,7 +8,8 @@
 //!   link or is refused, and never goes through it. The root itself may be a link.
 //! - A file's ETag and revision are its inode, time of change and size. A read that meets a change ends in
 //!   `SourceChanged` before its last chunk. That a program writes *while keeping all three* cannot be seen.
-//! - Writes are synced before they answer. What is ours lies in `.skyferry` in the root: on the same file system.
+//! - Writes are synced before they answer. What is ours lies in `.skyferry` in the root, on the same file system; headers and
+//!   metadata may be kept elsewhere, and then nothing of it is left when a sink is closed.
 
 mod names;
 mod parts;
@@ -47,6 +48,8 @@ pub struct DirectoryOptions {
     pub bucket: Arc<str>,
     /// Make the root if it is not there: for a sink.
     pub create: bool,
+    /// Where headers, metadata and locks are kept instead of in the root's `.skyferry`.
+    pub metadata: Option<PathBuf>,
 }
 
 /// A directory as `SourceReport` and as `Sink`.
@@ -86,10 +89,19 @@ async fn blocking<T: Send + 'static>(call: &Call, work: impl FnOnce() -> DiskRes
     }
 }
 
+/// What is empty goes: an upload that is open, or a file that is being written, stays.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.place.metadata.is_some() {
+            self.place.tidy();
+        }
+    }
+}
+
 impl Directory {
     /// Makes the root if asked to, and removes what dead processes left in it. Blocks for a moment.
     pub fn open(options: DirectoryOptions) -> Result<Directory> {
-        let place = DirectoryRoot { root: options.root };
+        let place = DirectoryRoot { root: options.root, metadata: options.metadata };
         if options.create {
             let at = Location::new(options.bucket.clone(), "");
             std::fs::create_dir_all(place.root())

@@ -7,7 +7,7 @@ use skyferry_core::ledger::LedgerError;
 use skyferry_core::queue::QueueError;
 use skyferry_providers::ProviderError;
 
-use crate::output::Output;
+use crate::output::{Colour, Output};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -15,6 +15,16 @@ pub enum CheckStatus {
     Ok,
     Warning,
     Failed,
+}
+
+impl CheckStatus {
+    fn colour(self) -> Colour {
+        match self {
+            CheckStatus::Ok => Colour::Green,
+            CheckStatus::Warning => Colour::Yellow,
+            CheckStatus::Failed => Colour::Red,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -78,7 +88,8 @@ impl<'a> Findings<'a> {
         if self.facts.last().is_none_or(|last| last.about != self.about) {
             text = format!("{}\n", self.about);
         }
-        text.push_str(&format!("  {word:<8} {what:<21} {found}"));
+        let word = self.output.coloured(&format!("{word:<8}"), verdict.colour());
+        text.push_str(&format!("  {word} {what:<21} {found}"));
         if !advice.is_empty() {
             text.push_str(&format!("\n{:33}{advice}", ""));
         }

@@ -127,7 +127,7 @@ fn dead_letters(named: Option<&DeadLetterTarget>, retention: Duration, findings:
     let (kept, waiting) = match found {
         Ok(found) => *found,
         Err(error) => {
-            let found = format!("{name} cannot be looked at: {error}");
+            let found = format!("{name} cannot be read: {error}");
             return findings.fail(
                 what,
                 (found, "make that queue, or let these keys look (sqs:GetQueueAttributes)"),
@@ -154,16 +154,19 @@ fn dead_letters(named: Option<&DeadLetterTarget>, retention: Duration, findings:
 fn policy(policy: Option<&str>, findings: &mut Findings<'_>) {
     let advice = "let s3.amazonaws.com send, with aws:SourceArn and aws:SourceAccount; `skyferry trigger` does";
     let Some(policy) = policy else {
-        return findings.warn("policy", ("none: S3 cannot send its events to it", advice), &[]);
+        return findings.fail("policy", ("none: S3 cannot send its events to it", advice), &[]);
     };
     let Ok(policy) = serde_json::from_str::<Value>(policy) else {
-        return findings.warn("policy", ("it is not JSON", advice), &[]);
+        return findings.fail("policy", ("it is not JSON", advice), &[]);
     };
     let statements = policy["Statement"].as_array().cloned().unwrap_or_else(|| vec![policy["Statement"].clone()]);
     let of_s3 = statements.iter().filter(|statement| {
         statement["Effect"] == "Allow" && statement["Principal"].to_string().contains("s3.amazonaws.com")
     });
     let of_s3: Vec<&Value> = of_s3.collect();
+    if !statements.iter().any(|statement| statement["Effect"] == "Allow") {
+        return findings.fail("policy", ("it lets nobody in, so that S3 cannot send its events", advice), &[]);
+    }
     if of_s3.is_empty() {
         return findings.warn("policy", ("it does not name S3, which cannot send its events then", advice), &[]);
     }

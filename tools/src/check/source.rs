@@ -16,13 +16,13 @@ const PART: u64 = 1000;
 pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, findings: &mut Findings<'_>) {
     let Some(bucket) = &route.source_bucket else {
         findings.about("source");
-        let advice = "name it in [[routes]]: then it can be looked at, and nothing else is touched";
+        let advice = "name it in [[routes]]: then it is checked, and no other bucket is read";
         return findings.warn("bucket", ("any whose events reach the queue", advice), &[]);
     };
     findings.about(format!("source {bucket}/{}", route.source_prefix));
     let listed = match source.list(bucket, &route.source_prefix, ListFrom::Start).await {
         Ok(page) => {
-            findings.pass("list", format!("{} objects on the first page", page.objects.len()));
+            findings.pass("list", format!("{} on the first page", crate::output::objects(page.objects.len() as u64)));
             page.objects
         }
         Err(error) if error.kind == ErrorKind::BucketMissing => return findings.fail("list", &error, &[]),

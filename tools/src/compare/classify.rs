@@ -35,6 +35,10 @@ pub struct Classified {
 }
 
 impl Classifier {
+    pub fn with_head(self, head: bool) -> Classifier {
+        Classifier { head, ..self }
+    }
+
     pub async fn classify(&self, sides: &ComparedSides, pairs: Vec<ListedPair>) -> anyhow::Result<Classified> {
         let mut judged = Classified::default();
         for pair in pairs {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use skyferry_config::ProviderSettings;
 
-use super::arguments::Arguments;
+use super::arguments::Connection;
 use super::endpoint_arg::{EndpointArgument, Scheme};
 
 /// One link.
@@ -18,7 +18,7 @@ pub struct DefaultCredentials {
 
 /// The remote sides whose keys no flag names.
 pub fn sides(
-    arguments: &Arguments,
+    arguments: &Connection,
     [source, destination]: [&EndpointArgument; 2],
 ) -> Vec<(&'static str, DefaultCredentials)> {
     let sides = [

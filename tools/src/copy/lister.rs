@@ -4,6 +4,7 @@
 //! A listing is a circle. Where it stands is written with the messages, in one transaction; a run that was killed begins
 //! there, with what is new, and then goes once all the way round, for what it has listed may have changed since.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use skyferry_core::ledger::{Ledger, Subject};
 use skyferry_core::metrics::{Metrics, Outcome};
 use skyferry_core::model::{Key, Location};
 use skyferry_core::queue::Queue as _;
-use skyferry_core::store::{Listed, Object};
+use skyferry_core::route::Router;
+use skyferry_core::store::{Listed, Object, Pin};
 use skyferry_sqlite::queue::{ListedMessage, SqliteQueue};
 
 use super::destination_listing::{DestinationListing, DestinationRow};
@@ -30,6 +32,8 @@ use crate::retry::RetryPolicy;
 const ROOM: u64 = 4000;
 /// Between two looks whether there is room.
 const LOOK: Duration = Duration::from_millis(50);
+/// Objects of a list that are looked at together.
+const LOOKS: usize = 64;
 /// What SQLite hangs on its file's name.
 const SQLITE: [&[u8]; 4] = [b"", b"-wal", b"-shm", b"-journal"];
 
@@ -61,9 +65,12 @@ pub struct Lister {
     pub to: ListingTarget,
     /// The one key, where SRC names one.
     pub single: Option<Key>,
+    /// Its name at the destination, where that is another.
+    pub renamed: Option<Key>,
     /// A report that stands for the source's listing.
     pub inventory: Option<Listing>,
     pub filter: ObjectFilter,
+    pub router: Arc<Router>,
     pub queue: Arc<SqliteQueue>,
     pub ledger: Arc<dyn Ledger>,
     pub metrics: Arc<Metrics>,
@@ -82,6 +89,8 @@ impl Lister {
     pub async fn run(&self) -> anyhow::Result<()> {
         if let Some(key) = &self.single {
             self.one(key).await?;
+        } else if let Some(names) = self.filter.names() {
+            self.named(names).await?;
         } else if let Some(inventory) = &self.inventory {
             let position = self.queue.note(POSITION).await?.map(|bytes| ListingPosition::from_bytes(&bytes));
             let ListingTarget { bucket, prefix, .. } = &self.from;
@@ -133,16 +142,47 @@ impl Lister {
     }
 
     async fn one(&self, key: &Key) -> anyhow::Result<()> {
-        let ListedStore::Source(source) = &self.from.end else { return Ok(()) };
+        let row = self.look(key.clone()).await?;
         let at = Location::new(self.from.bucket.as_str(), key.clone());
-        let pin = skyferry_core::store::Pin::Newest;
-        let object = self.patience.ask(false, || source.head(&at, &pin)).await?;
-        let object = object.ok_or_else(|| anyhow::anyhow!("SRC {at} is not there any more"))?;
-        let row = row(key.clone(), &object);
+        let row = row.ok_or_else(|| anyhow::anyhow!("SRC {at} is not there any more"))?;
         if self.is_selected(&row) {
             self.send(vec![(row, DestinationRow::Unknown)], None).await?;
         }
         Ok(())
+    }
+
+    /// The objects of a list. What is not there is reported one by one, and as an error at the end.
+    async fn named(&self, names: &BTreeSet<Vec<u8>>) -> anyhow::Result<()> {
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let mut missing = 0;
+        for names in names.chunks(LOOKS) {
+            let keys = names.iter().map(|name| Key::new([self.from.prefix.as_bytes(), name].concat()));
+            let looked = join_all(keys.map(|key| async { (key.clone(), self.look(key).await) })).await;
+            let mut rows = Vec::new();
+            for (key, row) in looked {
+                match row? {
+                    Some(row) if self.is_selected(&row) => rows.push((row, DestinationRow::Unknown)),
+                    Some(_) => {}
+                    None => {
+                        missing += 1;
+                        let at = Location::new(self.from.bucket.as_str(), key);
+                        self.console.line(&format!("skyferry: not found: {at}"));
+                    }
+                }
+            }
+            self.send(rows, None).await?;
+        }
+        match missing {
+            0 => Ok(()),
+            _ => anyhow::bail!("{missing} of {} names of --files-from are not at SRC", names.len()),
+        }
+    }
+
+    async fn look(&self, key: Key) -> anyhow::Result<Option<Listed>> {
+        let ListedStore::Source(source) = &self.from.end else { return Ok(None) };
+        let at = Location::new(self.from.bucket.as_str(), key.clone());
+        let object = self.patience.ask(false, || source.head(&at, &Pin::Newest)).await?;
+        Ok(object.map(|object| row(key, &object)))
     }
 
     fn is_selected(&self, row: &Listed) -> bool {
@@ -197,11 +237,9 @@ impl Lister {
     /// Equal is what the ledger recorded and both listings still show. Where the ledger has nothing, a dry run takes equal
     /// ETags for equal bytes; a job looks closer.
     async fn compare(&self, row: &Listed, seen: &DestinationRow) -> anyhow::Result<Known> {
-        let subject = Subject {
-            source: Location::new(self.from.bucket.as_str(), row.key.clone()),
-            destination: Location::new(self.to.bucket.as_str(), self.to_key(self.rest(&row.key))),
-            primary: true,
-        };
+        let source = Location::new(self.from.bucket.as_str(), row.key.clone());
+        let key = self.renamed.clone().unwrap_or_else(|| self.to_key(self.rest(&row.key)));
+        let subject = Subject::of(&self.router, source, Location::new(self.to.bucket.as_str(), key));
         let record = self.ledger.lookup(&subject).await?;
         let published = record.as_ref().filter(|record| record.ended && record.published.is_some());
         let equal = match (seen, published) {
@@ -227,7 +265,7 @@ impl Lister {
             size_hint: Some(row.size),
             version: None,
             sequencer: None,
-            destination: None,
+            destination: self.renamed.clone().map(|key| Location::new(self.to.bucket.as_str(), key)),
         };
         record.to_message()
     }

@@ -10,9 +10,10 @@ use anyhow::{Context as _, anyhow, bail};
 use skyferry_config::{ConfigError, ProviderSettings, Settings, StoreSettings};
 use skyferry_core::model::Key;
 
-use super::arguments::Arguments;
+use super::arguments::{Connection, Transfer};
 use super::default_credentials;
 use super::endpoint_arg::{EndpointArgument, Scheme};
+use crate::state_file;
 
 /// What is copied: all that is under a prefix, or one object.
 #[derive(Clone, Debug)]
@@ -85,7 +86,8 @@ struct Side<'a> {
 }
 
 pub fn settings(
-    arguments: &Arguments,
+    arguments: &Connection,
+    transfer: &Transfer,
     origin: &CopyOrigin,
     [source, destination]: [&EndpointArgument; 2],
     state: &Path,
@@ -106,7 +108,7 @@ pub fn settings(
         region: arguments.destination_region.as_deref(),
         profile: arguments.destination_profile.as_deref(),
     };
-    let text = toml(arguments, origin, &from, &to)?;
+    let text = toml(arguments, transfer, origin, &from, &to)?;
     let environment = std::env::vars().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL")).collect();
     let here = std::env::current_dir().context("the current directory")?;
     let parsed = Settings::parse(&here.join("command line"), &text, &environment);
@@ -116,17 +118,24 @@ pub fn settings(
     settings.queues = vec![skyferry_config::QueueSettings::Embedded { path: state.clone(), events: None }];
     settings.ledger = skyferry_config::LedgerSettings::Embedded { path: state };
     if let Some(path) = &origin.directory {
-        settings.source = StoreSettings::Directory { path: path.clone() };
+        settings.source = StoreSettings::Directory { path: path.clone(), metadata: kept_elsewhere(path) };
     }
     if let EndpointArgument::Local(path) = destination {
-        settings.destination = StoreSettings::Directory { path: std::path::absolute(path)? };
+        let path = std::path::absolute(path)?;
+        settings.destination = StoreSettings::Directory { metadata: kept_elsewhere(&path), path };
     }
     settings.credentials.source = provider(&from, &here)?;
     settings.credentials.destination = provider(&to, &here)?;
     Ok(settings)
 }
 
-fn toml(arguments: &Arguments, origin: &CopyOrigin, from: &Side<'_>, to: &Side<'_>) -> anyhow::Result<String> {
+fn toml(
+    arguments: &Connection,
+    transfer: &Transfer,
+    origin: &CopyOrigin,
+    from: &Side<'_>,
+    to: &Side<'_>,
+) -> anyhow::Result<String> {
     let mut text = String::from(
         "[queue]\nkind = \"embedded\"\npath = \"state\"\n[ledger]\nkind = \"embedded\"\npath = \"state\"\n\
          [status]\nlisten = \"off\"\n",
@@ -165,7 +174,7 @@ fn toml(arguments: &Arguments, origin: &CopyOrigin, from: &Side<'_>, to: &Side<'
         EndpointArgument::Remote { bucket, rest, .. } => (bucket.as_str(), rest.as_str()),
         EndpointArgument::Local(_) => ("directory", ""),
     };
-    let class = arguments.storage_class.as_deref().unwrap_or("");
+    let class = transfer.storage_class.as_deref().unwrap_or("");
     store(to, &oss[1], &[("bucket", Some(bucket)), ("prefix", Some(prefix)), ("storage_class", Some(class))]);
     let route = [
         ("source_bucket", Some(origin.bucket.as_str())),
@@ -173,14 +182,14 @@ fn toml(arguments: &Arguments, origin: &CopyOrigin, from: &Side<'_>, to: &Side<'
         ("strip_prefix", Some("true")),
     ];
     fields("[[routes]]", &route);
-    let transfers = arguments.transfers.map(|objects| objects.to_string());
-    let transfer = [
-        ("multipart_threshold", Some(arguments.multipart_threshold.as_str())),
-        ("part_size", Some(&arguments.part_size)),
-        ("max_bandwidth", Some(&arguments.max_bandwidth)),
+    let transfers = transfer.transfers.map(|objects| objects.to_string());
+    let rows = [
+        ("multipart_threshold", Some(transfer.multipart_threshold.as_str())),
+        ("part_size", Some(&transfer.part_size)),
+        ("max_bandwidth", Some(&transfer.max_bandwidth)),
         ("max_objects", transfers.as_deref()),
     ];
-    fields("[transfer]", &transfer);
+    fields("[transfer]", &rows);
     Ok(text)
 }
 
@@ -213,6 +222,19 @@ impl Side<'_> {
         let found = self.endpoint.clone().or(own);
         Ok(Some(found.with_context(|| format!("oss:// needs --{name}-region (cn-hangzhou) or --{name}-endpoint"))?))
     }
+}
+
+/// Where the metadata of a directory's files is kept: with the states, so that the user's folder has the files alone. What is
+/// kept in the folder itself (by an agent, or an earlier version) stays in use there.
+fn kept_elsewhere(path: &Path) -> Option<PathBuf> {
+    if path.join(".skyferry/meta").is_dir() {
+        return None;
+    }
+    // Its name is the same before and after it is made.
+    let parent = || Some(std::fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
+    let real = std::fs::canonicalize(path).ok().or_else(parent).unwrap_or_else(|| path.to_owned());
+    let name = format!("directory-{:032x}", state_file::fnv(real.as_os_str().as_encoded_bytes()));
+    state_file::directory().ok().map(|directory| directory.join(name))
 }
 
 fn provider(side: &Side<'_>, here: &Path) -> anyhow::Result<Option<ProviderSettings>> {

@@ -126,6 +126,8 @@ impl Ini {
         let (from, to, flags) = if self.get("Basic", "JobType").is_empty() {
             let side = Side::new("source", self.needed("Basic", "SrcBucket")?, self.get("Basic", "EndPointURL"));
             let to = within(&within(self.needed("Basic", "DesDir")?.trim_end_matches('/'), Some(prefix)), folder);
+            // Of one object, too, it is a directory.
+            let to = if index.is_some() { format!("{to}/") } else { to };
             (remote(&side), to, side.flags(&self.profile("Basic", "SrcProfileName")))
         } else {
             let to = Side::new("destination", self.needed("Basic", "DesBucket")?, self.get("Basic", "DesEndpointURL"));
@@ -260,7 +262,7 @@ mod tests {
         let text = "[Basic]\nSrcProfileName = mine\nEndPointURL = AWS\nSrcBucket = b\nS3Prefix = p\nSrcFileIndex = *\nDesDir = /data/\n";
         assert_eq!(command(text), "s3://b/p /data/p --source-credentials profile:mine");
         let one = text.replace("= *", "= a/b").replace("AWS", "https://storage.googleapis.com");
-        assert_eq!(command(&one), "gs://b/p/a/b /data/p/a --source-credentials profile:mine");
+        assert_eq!(command(&one), "gs://b/p/a/b /data/p/a/ --source-credentials profile:mine");
         let other = text.replace("AWS", "https://minio.example.com:9000").replace("= p\n", "= /\n");
         assert_eq!(
             command(&other),
@@ -273,8 +275,9 @@ mod tests {
         let meant = Ini::parse(UPLOAD).and_then(|ini| ini.copy_command("/f")).expect("a command");
         let typed = ["skyferry", "copy", "--config", "f", "--dry-run", "--part-size", "8MiB"].map(OsString::from);
         let arguments = meant.arguments(typed).unwrap_or_else(|error| panic!("{error}"));
-        assert!(arguments.dry_run && arguments.config.is_none());
-        assert_eq!((arguments.part_size.as_str(), arguments.storage_class.as_deref()), ("8MiB", Some("STANDARD_IA")));
+        assert!(arguments.job.dry_run && arguments.config.is_none());
+        let transfer = arguments.job.transfer;
+        assert_eq!((transfer.part_size.as_str(), transfer.storage_class.as_deref()), ("8MiB", Some("STANDARD_IA")));
         assert!(meant.describe(Path::new("f")).contains("without effect: MaxRetry, ifVerifyMD5"));
         let without = UPLOAD.replace("DesBucket = my-bucket\n", "");
         let error = Ini::parse(&without).and_then(|ini| ini.copy_command("/f")).expect_err("refused").to_string();

@@ -1,5 +1,6 @@
 //! How a copy ends: what it did, what it could not do, and the exit code.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use skyferry_core::model::Location;
 use skyferry_sqlite::queue::ParkedMessage;
 
 use super::lister::ListingCounts;
-use crate::output::{Output, seconds};
+use crate::output::{Output, objects, seconds};
 
 /// Parked objects told one by one.
 pub const TOLD: usize = 20;
@@ -54,6 +55,8 @@ pub struct CopySummary {
     /// Why it could not go on, if so.
     pub trouble: Option<anyhow::Error>,
     pub parked: Vec<ParkedMessage>,
+    /// After a signal: bytes of objects that are not complete, which need not be sent again.
+    pub kept: Option<u64>,
 }
 
 impl CopySummary {
@@ -69,6 +72,14 @@ impl CopySummary {
             eprintln!("skyferry: {error:#}\nskyferry: stopped; the same command continues from here");
         }
         output.line(&table(summary, self.elapsed))?;
+        match self.kept {
+            None => {}
+            Some(0) => eprintln!("skyferry: stopped; the same command continues from here"),
+            Some(kept) => eprintln!(
+                "skyferry: stopped; {} of objects that are not complete are kept, and the same command continues from here",
+                BinaryBytes(kept)
+            ),
+        }
         output.json(Line { dry_run: None, summary, seconds: seconds(self.elapsed) })
     }
 }
@@ -85,10 +96,11 @@ fn describe(letter: &ParkedMessage) -> String {
 }
 
 fn table(summary: Summary, elapsed: Duration) -> String {
-    let Summary { copied, unchanged, skipped, gone, parked, bytes, retries, .. } = summary;
+    let Summary { copied, deleted, unchanged, skipped, gone, parked, bytes, retries } = summary;
     let seconds = elapsed.as_secs_f64();
     let rows = [
         ("copied", copied),
+        ("deleted", deleted),
         ("unchanged", unchanged),
         ("left out", skipped),
         ("gone meanwhile", gone),
@@ -103,23 +115,27 @@ fn table(summary: Summary, elapsed: Duration) -> String {
     text
 }
 
-/// Of a dry run: `copied` and `bytes` are what would be.
-pub fn print_dry_run(
-    output: &Output,
-    counts: &ListingCounts,
-    summary: Summary,
-    elapsed: Duration,
-) -> std::io::Result<()> {
-    let (sent, bytes) = (counts.sent.load(Relaxed), counts.bytes.load(Relaxed));
-    let Summary { unchanged, skipped, .. } = summary;
-    output.line(&format!(
-        "would copy {} objects, {} ({} unchanged, {} left out, {} listed)",
-        HumanCount(sent),
-        BinaryBytes(bytes),
-        HumanCount(unchanged),
-        HumanCount(skipped),
-        HumanCount(counts.listed.load(Relaxed)),
-    ))?;
-    let summary = Summary { copied: sent, bytes, ..summary };
-    output.json(Line { dry_run: Some(true), summary, seconds: seconds(elapsed) })
+/// What a dry run found.
+pub struct Plan {
+    pub counts: Arc<ListingCounts>,
+    pub summary: Summary,
+}
+
+impl Plan {
+    /// `copied` and `bytes` are what would be.
+    pub fn tell(&self, output: &Output, elapsed: Duration) -> std::io::Result<()> {
+        let (sent, bytes) = (self.counts.sent.load(Relaxed), self.counts.bytes.load(Relaxed));
+        let Summary { unchanged, skipped, deleted, .. } = self.summary;
+        let delete = if deleted > 0 { format!(" and delete {}", objects(deleted)) } else { String::new() };
+        output.line(&format!(
+            "would copy {}, {}{delete} ({} unchanged, {} left out, {} listed)",
+            objects(sent),
+            BinaryBytes(bytes),
+            HumanCount(unchanged),
+            HumanCount(skipped),
+            HumanCount(self.counts.listed.load(Relaxed)),
+        ))?;
+        let summary = Summary { copied: sent, bytes, ..self.summary };
+        output.json(Line { dry_run: Some(true), summary, seconds: seconds(elapsed) })
+    }
 }

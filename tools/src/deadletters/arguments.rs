@@ -12,7 +12,8 @@ use crate::settings::ConfigArgument;
 #[command(after_help = "Examples:
   skyferry deadletters list --config agent.toml
   skyferry deadletters show photos/2026/a.jpg --config agent.toml
-  skyferry deadletters redrive --config agent.toml --reason '*access denied*' --rate 50/s
+  skyferry deadletters redrive --config agent.toml \\
+    --reason '*access denied*' --rate 50/s
   skyferry deadletters drop --config agent.toml --key 'photos/tmp/*' --yes")]
 pub struct Arguments {
     #[command(subcommand)]
@@ -50,9 +51,8 @@ pub struct ShowLetter {
 
 /// Sends messages back to their queue, then deletes them here. An interruption can duplicate a message, but loses none.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: skyferry deadletters redrive --config agent.toml --reason '*access denied*' --rate 50/s"
-)]
+#[command(after_help = "Example: skyferry deadletters redrive --config agent.toml \\
+    --reason '*access denied*' --rate 50/s")]
 pub struct RedriveLetters {
     #[command(flatten)]
     pub which: LetterFilter,
@@ -68,7 +68,8 @@ pub struct RedriveLetters {
 
 /// Deletes messages permanently. The ledger is not changed.
 #[derive(clap::Args)]
-#[command(after_help = "Example: skyferry deadletters drop --config agent.toml --key 'photos/tmp/*' --dry-run")]
+#[command(after_help = "Example: skyferry deadletters drop --config agent.toml --key 'photos/tmp/*' \\
+    --dry-run")]
 pub struct DropLetters {
     #[command(flatten)]
     pub which: LetterFilter,

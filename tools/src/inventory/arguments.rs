@@ -16,9 +16,12 @@ use crate::settings::ConfigArgument;
 /// interruption the same command continues.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  skyferry inventory s3://reports/photos/all/2026-11-21T01-00Z/manifest.json --config agent.toml --dry-run
-  skyferry inventory 2026-11-21T01-00Z/manifest.json --config agent.toml --against copies/manifest.json
-  skyferry inventory photos.csv.gz --columns Bucket,Key,Size --config agent.toml --to-file jobs.txt")]
+  skyferry inventory s3://reports/photos/all/2026-11-21T01-00Z/manifest.json \\
+    --config agent.toml --dry-run
+  skyferry inventory 2026-11-21T01-00Z/manifest.json --config agent.toml \\
+    --against copies/manifest.json
+  skyferry inventory photos.csv.gz --columns Bucket,Key,Size \\
+    --config agent.toml --to-file jobs.txt")]
 pub struct Arguments {
     #[arg(value_name = "MANIFEST", required = true)]
     pub manifests: Vec<OsString>,

@@ -67,7 +67,7 @@ async fn report(place: &FileLocation, files: &ReportFiles) -> anyhow::Result<Vec
     let declared = String::from_utf8_lossy(&declared).trim().to_ascii_lowercase();
     if declared != sum {
         bail!(
-            "its MD5 is {sum}, and {beside} says {declared:.64}: it is damaged or another report's; fetch both again"
+            "its MD5 is {sum}, while {beside} has {declared:.64}: it is damaged or belongs to another report; fetch both again"
         );
     }
     let bucket: Arc<str> = manifest.bucket.into();
@@ -100,7 +100,7 @@ impl ReportFile {
         match &self.md5 {
             Some(declared) if *declared == md5 => Ok(file),
             Some(declared) => bail!(
-                "{}: its MD5 is {md5}, and the manifest says {declared}: nothing of it was sent; fetch the report again",
+                "{}: its MD5 is {md5}, while the manifest has {declared}: nothing of it was sent; fetch the report again",
                 self.place
             ),
             None => {

@@ -228,7 +228,7 @@ impl Note {
     async fn write(&mut self, position: Option<Position>) -> anyhow::Result<()> {
         let bytes = position.as_ref().map(serde_json::to_vec).transpose()?;
         if bytes != self.bytes && !self.ledger.set_note(NOTE, self.bytes.as_deref(), bytes.as_deref()).await? {
-            bail!("another scan works with the ledger {}: it goes on, this one stops", self.ledger.name());
+            bail!("another scan works with the ledger {}: it continues, this one stops", self.ledger.name());
         }
         (self.bytes, self.position, self.written) = (bytes, position, Instant::now());
         Ok(())

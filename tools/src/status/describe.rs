@@ -52,7 +52,7 @@ fn totals(fleet: &FleetStatus) -> Vec<String> {
     let bytes = BinaryBytes(rate.bytes_per_second as u64);
     let mut lines = vec![
         row(
-            "under way",
+            "in flight",
             &format!(
                 "{} objects, {} in memory",
                 HumanCount(totals.inflight_objects),

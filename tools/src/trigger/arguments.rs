@@ -10,8 +10,11 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skyferry trigger list --bucket photos
-  skyferry trigger add --bucket photos --queue arn:aws:sqs:us-west-2:123456789012:s3_migration_file_list --prefix-file prefixes.txt
-  skyferry trigger add --config /etc/skyferry/agent.toml --bucket photos --prefix 2026/ --backup before.xml
+  skyferry trigger add --bucket photos \\
+    --queue arn:aws:sqs:us-west-2:123456789012:s3_migration_file_list \\
+    --prefix-file prefixes.txt
+  skyferry trigger add --config /etc/skyferry/agent.toml --bucket photos \\
+    --prefix 2026/ --backup before.xml
   skyferry trigger remove --bucket photos --prefix 2026/ --dry-run
   skyferry trigger apply triggers.toml --prune --yes
   skyferry trigger restore before.xml --bucket photos")]
@@ -45,9 +48,8 @@ pub struct ListEntries {
 
 /// Sends a bucket's events to a queue, for all keys or some, and admits the bucket in the queue's policy.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: skyferry trigger add --bucket photos --queue arn:aws:sqs:us-west-2:123456789012:list --prefix 2026/"
-)]
+#[command(after_help = "Example: skyferry trigger add --bucket photos \\
+    --queue arn:aws:sqs:us-west-2:123456789012:list --prefix 2026/")]
 pub struct AddEntries {
     #[command(flatten)]
     pub which: EntryFilter,

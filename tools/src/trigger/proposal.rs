@@ -1,6 +1,6 @@
 //! A change of buckets' configurations: shown, agreed on, made in an order that leaves nothing half done, and proven.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::arguments::WriteArguments;
 use super::configuration::Configuration;
 use super::connect::TriggerClient;
 use super::policy::SendPermission;
-use crate::cli::{DONE, FAILED};
+use crate::cli::{self, DONE, FAILED};
 use crate::output::Output;
 use crate::usage::UsageError;
 
@@ -158,7 +158,7 @@ pub async fn settle(
     open.iter().for_each(Proposal::show);
     let (nothing, dry_run) = (open.is_empty(), writing.dry_run);
     if !nothing && !dry_run {
-        if !agreed(writing.yes)? {
+        if !agreed(writing.yes).await? {
             eprintln!("nothing is changed");
             return Ok(FAILED);
         }
@@ -183,16 +183,12 @@ pub fn back_up(file: &Path, document: &str) -> Result<(), UsageError> {
     written.map_err(|error| UsageError(format!("--backup {}: {error}; nothing is changed", file.display())))
 }
 
-fn agreed(yes: bool) -> anyhow::Result<bool> {
+async fn agreed(yes: bool) -> anyhow::Result<bool> {
     if yes {
         return Ok(true);
     }
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !cli::can_ask() {
         return Err(UsageError("nothing is changed: without a terminal, --yes is required".into()).into());
     }
-    eprint!("Write this? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    Ok(cli::ask("Write this?").await?)
 }

@@ -18,7 +18,7 @@ pub enum DifferenceReport {
 }
 
 #[derive(Serialize)]
-struct InventoryRow {
+struct Row {
     difference: &'static str,
     source: String,
     destination: String,
@@ -49,7 +49,7 @@ impl DifferenceReport {
             time.and_then(Result::ok).map(|time| time.to_string())
         };
         let Finding { source, destination, here, there, .. } = finding;
-        let row = InventoryRow {
+        let row = Row {
             difference: why.name(),
             source: cell(&source.to_string()).into_owned(),
             destination: cell(&destination.to_string()).into_owned(),

@@ -55,6 +55,13 @@ impl Fixture {
         ended(self.start(arguments)).await
     }
 
+    /// Any command, without --json.
+    pub async fn run(&self, arguments: &[&str]) -> ProgramOutput {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry"));
+        self.prepare(&mut command);
+        ended(command.args(arguments).spawn().expect("started")).await
+    }
+
     /// A file below the folder.
     pub fn write(&self, name: &str, bytes: &[u8]) {
         write(&self.path(name), bytes);

@@ -98,10 +98,10 @@ async fn a_prefix_is_a_folder_and_an_object_can_be_named() {
     let names: Vec<_> = tree(&fixture.path("folder")).into_iter().collect();
     assert_eq!(names, [(b"a".to_vec(), b"sp/a".to_vec()), (b"b/c".to_vec(), b"sp/b/c".to_vec())]);
 
-    let output = fixture.copy(&all(&["s3://photos/x/y/one", "single"], &[&from])).await;
+    let output = fixture.copy(&all(&["s3://photos/x/y/one", "single/"], &[&from])).await;
     assert_eq!((output.code, output.count("copied")), (Some(0), 1), "{output:?}");
     assert_eq!(std::fs::read(fixture.path("single/one")).expect("there"), b"x/y/one");
-    let output = fixture.copy(&all(&["s3://photos/x/y/one", "single"], &[&from])).await;
+    let output = fixture.copy(&all(&["s3://photos/x/y/one", "single/"], &[&from])).await;
     assert_eq!((output.code, output.count("copied"), output.count("unchanged")), (Some(0), 0, 1), "{output:?}");
 
     fixture.write("alone.txt", b"alone");

@@ -2,10 +2,12 @@
 
 mod answers;
 mod chaos;
+mod choosing;
 mod failures;
 mod fixture;
 mod journeys;
 mod keys;
+mod pairs;
 mod regressions;
 mod restarted;
 mod resuming;

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use sandbox::{Access, Fault, GcsOptions, Ministack, Operation, Rule, S3Options, S3Peer, SeaweedFs};
+use sandbox::{Access, Fault, GcsOptions, Operation, Rule, S3Options, S3Peer, SeaweedFs};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, LIST, SINK, SOURCE, errors, last_line, skyferry};
@@ -48,26 +48,11 @@ fn nothing_but_probes(fixture: &Fixture) {
     assert_eq!(left(fixture), [""; 0]);
 }
 
-/// As `skyferry trigger` sets it.
-async fn let_s3_in(fixture: &Fixture) {
-    let policy = json!({ "Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "sqs:SendMessage",
-        "Resource": Ministack::queue_arn(LIST),
-        "Condition": { "ArnLike": { "aws:SourceArn": format!("arn:aws:s3:::{SOURCE}") } },
-    }]});
-    set(fixture, LIST, json!({ "Policy": policy.to_string(), "MessageRetentionPeriod": "1209600" })).await;
-    set(fixture, "list-dead", json!({ "MessageRetentionPeriod": "1209600" })).await;
-}
-
-async fn set(fixture: &Fixture, queue: &str, attributes: Value) {
-    let asked = json!({ "QueueUrl": fixture.cloud.queue_url(queue), "Attributes": attributes });
-    fixture.cloud.call("AmazonSQS.SetQueueAttributes", asked).await.expect("set");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_left() {
     let fixture = Fixture::new().await;
-    let_s3_in(&fixture).await;
+    fixture.set(LIST, json!({ "MessageRetentionPeriod": "1209600" })).await;
+    fixture.set("list-dead", json!({ "MessageRetentionPeriod": "1209600" })).await;
     fixture.cloud.put_object(&format!("/{SOURCE}/a"), "a").await.expect("put");
     let (output, reported) = check(&fixture, &[]);
     assert_eq!((failed(&reported), output.status.code()), (Vec::new(), Some(0)), "{}", errors(&output));
@@ -186,6 +171,8 @@ async fn no_write_writes_nothing_and_says_so() {
     let (output, reported) = check(&fixture, &["--no-write"]);
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
     assert_eq!(verdict(&reported, "destination", "write"), "warning");
+    let tried = |number: usize| reported["promises"][number - 1]["not_tried"].is_null();
+    assert!(!tried(2) && !tried(11) && tried(1), "what was not looked at is not kept: {}", reported["promises"]);
     assert!(fixture.gcs.publications().is_empty());
     assert!(fixture.cloud.item(LIST, "/note/check").await.expect("asked").is_none());
 }
@@ -227,8 +214,12 @@ async fn a_queue_without_dead_letters_of_short_patience_is_warned_of() {
     fixture.cloud.create_queue("bare", &attributes).await.expect("a queue");
     fixture.settings("queue.name = \"bare\"");
     let (output, reported) = check(&fixture, &[]);
-    assert_eq!(output.status.code(), Some(0), "warnings fail nothing: {}", errors(&output));
-    for what in ["visibility", "retention", "dead letters", "policy"] {
+    assert_eq!(
+        (failed(&reported), output.status.code()),
+        (vec!["queue bare, policy".into()], Some(1)),
+        "nobody may send"
+    );
+    for what in ["visibility", "retention", "dead letters"] {
         assert_eq!(verdict(&reported, "queue bare", what), "warning", "{what}");
     }
     assert_eq!(weaker(&reported), [1, 9]);

@@ -52,7 +52,7 @@ async fn a_table_that_is_not_there_leaves_no_file() {
     let fixture = Fixture::new().await;
     fixture.settings("ledger.table = \"lost\"");
     let output = fixture.run(&["table", "dump", "--output", "dump.csv"]);
-    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
     assert!(errors(&output).contains("ledger lost: no such table"), "{}", errors(&output));
     assert!(!fixture.folder.path("dump.csv").exists());
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fixture::{AgentFolder, AgentSettings, RunningAgent};
 pub use fixture::{SINK, SOURCE};
 use sandbox::{GcsOptions, GcsPeer, Ministack};
+use serde_json::{Value, json};
 use skyferry_agent::status::Recent;
 use skyferry_agent::wiring::create_table;
 use skyferry_config::Settings;
@@ -33,10 +34,21 @@ impl Fixture {
         Fixture::with(GcsOptions::default()).await
     }
 
+    pub async fn set(&self, queue: &str, attributes: Value) {
+        set(&self.cloud, queue, attributes).await;
+    }
+
     pub async fn with(gcs: GcsOptions) -> Fixture {
         let cloud = Ministack::start().await.expect("ministack");
         cloud.create_queue_with_dead_letters(LIST, 30, 12).await.expect("a queue");
         cloud.create_bucket_with_events(SOURCE, LIST).await.expect("a bucket");
+        // As `skyferry trigger` sets it.
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "sqs:SendMessage",
+            "Resource": Ministack::queue_arn(LIST),
+            "Condition": { "ArnLike": { "aws:SourceArn": format!("arn:aws:s3:::{SOURCE}") } },
+        }]});
+        set(&cloud, LIST, json!({ "Policy": policy.to_string() })).await;
         let gcs = GcsPeer::start(GcsOptions { buckets: vec![SINK.into()], ..gcs }).expect("a GCS peer");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("bound").port();
         let fixture = Fixture { cloud, gcs, folder: AgentFolder::default(), port };
@@ -128,4 +140,9 @@ pub fn errors(output: &Output) -> String {
 /// Until it holds, looked at now and again, a minute at most.
 pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
     fixture::eventually(what, Duration::from_secs(60), holds).await;
+}
+
+async fn set(cloud: &Ministack, queue: &str, attributes: Value) {
+    let asked = json!({ "QueueUrl": cloud.queue_url(queue), "Attributes": attributes });
+    cloud.call("AmazonSQS.SetQueueAttributes", asked).await.expect("set");
 }

@@ -79,6 +79,7 @@ impl Driver<'_> {
                 self.grade = Some(grade);
                 self.context.metrics.count_grade(grade.name());
                 self.context.metrics.count_bytes(size);
+                self.published = size;
                 Answer::Published(copied.revision)
             }
             Err(why) => {

@@ -177,6 +177,8 @@ pub(super) fn sync_dir(dir: &OwnedFd) -> DiskResult<()> {
 pub(super) struct DirectoryRoot {
     /// Without links.
     pub root: PathBuf,
+    /// Where what is kept beside the files lies instead.
+    pub metadata: Option<PathBuf>,
 }
 
 impl DirectoryRoot {
@@ -212,6 +214,28 @@ impl DirectoryRoot {
     /// One of our own directories, made if need be.
     pub(super) fn own_directory(&self, name: &str) -> DiskResult<OwnedFd> {
         make_dir(&make_dir(&self.open()?, OsStr::new(OWN))?, OsStr::new(name))
+    }
+
+    /// The same for what need not be on the files' own file system.
+    pub(super) fn aside(&self, name: &str) -> DiskResult<OwnedFd> {
+        let Some(path) = &self.metadata else { return self.own_directory(name) };
+        let path = path.join(name);
+        std::fs::create_dir_all(&path)?;
+        let file = File::options().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(&path)?;
+        Ok(file.into())
+    }
+
+    pub(super) fn aside_path(&self, name: &str) -> PathBuf {
+        self.metadata.as_ref().map_or_else(|| self.own_path(name), |path| path.join(name))
+    }
+
+    /// Removes our own directories where they are empty.
+    pub(super) fn tidy(&self) {
+        let own = self.own_path("");
+        for entry in std::fs::read_dir(&own).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(entry.path());
+        }
+        let _ = std::fs::remove_dir(own);
     }
 
     /// Whether a file can stand at these names, as far as can be seen now.

@@ -59,7 +59,7 @@ impl Sidecar {
     pub(super) fn write(&self, place: &DirectoryRoot, state: &State) -> DiskResult<()> {
         let text = serde_json::to_vec(self).map_err(|error| DiskError::new(ErrorKind::Local, error.to_string()))?;
         let (shard, name) = state.sidecar_path();
-        let dir = make_dir(&place.own_directory(META)?, OsStr::new(&shard))?;
+        let dir = make_dir(&place.aside(META)?, OsStr::new(&shard))?;
         let mut file = open_file(&dir, OsStr::new(&name), OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?;
         file.write_all(&text)?;
         Ok(())
@@ -69,7 +69,7 @@ impl Sidecar {
     fn read(place: &DirectoryRoot, state: &State) -> Sidecar {
         let (shard, name) = state.sidecar_path();
         let mut text = Vec::new();
-        let read = std::fs::File::open(place.own_path(META).join(shard).join(name))
+        let read = std::fs::File::open(place.aside_path(META).join(shard).join(name))
             .and_then(|mut file| file.read_to_end(&mut text));
         match read {
             Ok(_) => serde_json::from_slice(&text).unwrap_or_default(),
@@ -80,7 +80,7 @@ impl Sidecar {
     /// The state is no more.
     pub(super) fn remove(place: &DirectoryRoot, state: &State) -> DiskResult<()> {
         let (shard, name) = state.sidecar_path();
-        let dir = make_dir(&place.own_directory(META)?, OsStr::new(&shard))?;
+        let dir = make_dir(&place.aside(META)?, OsStr::new(&shard))?;
         match unlinkat(&dir, OsStr::new(&name), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(errno.into()),

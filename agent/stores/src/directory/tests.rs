@@ -18,7 +18,8 @@ struct Tree {
 }
 
 fn open(root: &Path) -> Directory {
-    Directory::open(DirectoryOptions { root: root.to_path_buf(), bucket: "b".into(), create: true }).expect("opened")
+    Directory::open(DirectoryOptions { root: root.to_path_buf(), bucket: "b".into(), create: true, metadata: None })
+        .expect("opened")
 }
 
 fn tree() -> Tree {
@@ -159,7 +160,8 @@ async fn another_buckets_name_is_refused() {
 #[tokio::test]
 async fn a_root_that_is_not_there_is_a_missing_bucket() {
     let root = tempfile::tempdir().expect("a directory");
-    let options = DirectoryOptions { root: root.path().join("none"), bucket: "b".into(), create: false };
+    let options =
+        DirectoryOptions { root: root.path().join("none"), bucket: "b".into(), create: false, metadata: None };
     let directory = Directory::open(options).expect("opened");
     let error = Source::list(&directory, "b", &Key::default(), ListFrom::Start).await.expect_err("missing");
     assert_eq!(error.kind, ErrorKind::BucketMissing);

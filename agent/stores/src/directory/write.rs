@@ -288,7 +288,7 @@ pub(super) fn delete(place: &DirectoryRoot, key: &Key, expected: &Expected) -> D
 /// 64 locks by the key's hash. Where the file system has no locks, a write between the look and the rename goes unseen.
 fn lock(place: &DirectoryRoot, names: &[OsString]) -> DiskResult<File> {
     let hash = names.iter().fold(0, |crc, name| crc32c::crc32c_append(crc, name.as_encoded_bytes()));
-    let dir = place.own_directory(LOCKS)?;
+    let dir = place.aside(LOCKS)?;
     let name: OsString = format!("{:02x}", hash % 64).into();
     let file = open_file(&dir, &name, OFlag::O_RDWR | OFlag::O_CREAT)?;
     match file.lock() {
