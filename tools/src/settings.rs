@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use skyferry_config::Settings;
 
-use crate::usage::Usage;
+use crate::usage::UsageError;
 
 /// `--config`.
 #[derive(clap::Args)]
@@ -24,6 +24,6 @@ pub struct ConfigArgument {
 impl ConfigArgument {
     /// The settings. What is wrong with them is an error of usage.
     pub fn load(&self) -> anyhow::Result<Settings> {
-        Settings::load(&self.file, std::env::vars_os()).map_err(|error| Usage(error.to_string()).into())
+        Settings::load(&self.file, std::env::vars_os()).map_err(|error| UsageError(error.to_string()).into())
     }
 }
