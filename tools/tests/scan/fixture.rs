@@ -19,6 +19,7 @@ pub struct Fixture {
     pub gcs: GcsPeer,
     pub cloud: Ministack,
     folder: AgentFolder,
+    settings: AgentSettings,
 }
 
 pub fn refusal() -> Fault {
@@ -28,19 +29,27 @@ pub fn refusal() -> Fault {
 impl Fixture {
     /// One route from the source's bucket, with this much more in its table and in the settings.
     pub async fn new(route: &str, more: &str) -> Fixture {
-        let fixture = Fixture {
+        let mut fixture = Fixture {
             s3: fixture::s3(),
             gcs: fixture::gcs(),
             cloud: Ministack::start().await.expect("ministack"),
             folder: AgentFolder::default(),
+            settings: AgentSettings::default(),
         };
         fixture.cloud.create_queue_with_dead_letters(QUEUE, 60, 12).await.expect("a queue");
         let settings = AgentSettings::s3_to_gcs(&fixture.s3, &fixture.gcs).cloud(&fixture.cloud, QUEUE);
-        let settings = settings.with(&format!("routes = [{{ source_bucket = \"{SOURCE}\"{route} }}]\n{more}"));
-        fixture.write("agent.toml", &settings.text());
+        fixture.settings = settings
+            .with(&format!("source.region = \"{}\"", Ministack::REGION))
+            .with(&format!("routes = [{{ source_bucket = \"{SOURCE}\"{route} }}]\n{more}"));
+        fixture.settings("");
         let made = fixture.run(&["table", "create", "--config", "agent.toml"]).await;
         assert_eq!(made.code, Some(0), "{made:?}");
         fixture
+    }
+
+    /// Writes the settings with these merged into them.
+    pub fn settings(&self, more: &str) {
+        self.write("agent.toml", &self.settings.clone().with(more).text());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

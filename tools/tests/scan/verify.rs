@@ -96,12 +96,10 @@ async fn a_comparison_that_breaks_off_proves_nothing() {
 async fn a_server_that_lists_its_directories_is_compared_rightly_all_the_same() {
     let seaweedfs = SeaweedFs::start(&[SINK]).await.expect("SeaweedFS");
     let fixture = Fixture::new("", "").await;
-    let to = format!("kind = \"s3\", endpoint = \"{}\", path_style = true", seaweedfs.endpoint());
-    let settings = std::fs::read_to_string(fixture.path("agent.toml")).expect("settings");
-    let at = settings.find(" destination = {").expect("a destination");
-    let line = settings[at..].lines().next().expect("a line");
-    let settings = settings.replace(line, &format!("destination = {{ bucket = \"{SINK}\", {to} }}"));
-    fixture.write("agent.toml", &settings.replace("field = \"gcs\"", "field = \"weed\""));
+    fixture.settings(&format!(
+        "credentials.destination.field = \"weed\"\ndestination = {{ kind = \"s3\", endpoint = \"{}\", path_style = true }}",
+        seaweedfs.endpoint()
+    ));
     let mut keys: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture.path("keys.json")).expect("keys")).expect("JSON");
     keys["weed"] = serde_json::json!({
@@ -177,10 +175,7 @@ async fn fault_c6_a_bucket_pairs_source_prefix_is_letters_and_no_folder() {
     fixture.s3.create_bucket("other");
     let pair = format!(r#"{{"src_bucket":"{SOURCE}","src_prefix":"2024-","des_bucket":"{SINK}","des_prefix":"p"}}"#);
     fixture.write("pairs.txt", &pair);
-    let settings = std::fs::read_to_string(fixture.path("agent.toml")).expect("settings");
-    let at = settings.find("routes = [").expect("routes");
-    let line = settings[at..].lines().next().expect("a line");
-    fixture.write("agent.toml", &settings.replace(line, "routes = [{ source_bucket = \"other\" }]"));
+    fixture.settings("routes = [{ source_bucket = \"other\" }]");
     let output = fixture.scan(&["--pairs", "pairs.txt", "--dry-run"]).await;
     assert_eq!((output.code, output.count("missing")), (Some(0), 5), "{output:?}");
     let output = fixture.verify(&["--pairs", "pairs.txt"]).await;
