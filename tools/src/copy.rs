@@ -55,7 +55,7 @@ use lister::Lister;
 pub use open::{Opened, Pair};
 use progress::CopyProgress;
 pub use state::PAIR;
-pub use summary::{CopySummary, Plan};
+pub use summary::{CopySummary, DryRunReport};
 
 /// By how many seconds this clock and the destination's may differ.
 const SKEW: i64 = 60;
@@ -174,7 +174,7 @@ impl Copying {
     }
 
     /// The dry run.
-    pub async fn plan(mut self, cli: &Cli) -> anyhow::Result<(Plan, Classifier)> {
+    pub async fn plan(mut self, cli: &Cli) -> anyhow::Result<(DryRunReport, Classifier)> {
         let lines = Output::new(cli.output.is_json(), false);
         let prefix = self.lister.from.prefix.as_bytes().len();
         self.lister.log_object = Some(Box::new(move |row: &Listed| {
@@ -182,7 +182,7 @@ impl Copying {
             lines.line(&format!("{:>12}  {rest}", row.size))
         }));
         self.lister.run().await?;
-        let plan = Plan { counts: self.lister.counts.clone(), summary: self.agent.metrics().summary() };
+        let plan = DryRunReport { counts: self.lister.counts.clone(), summary: self.agent.metrics().summary() };
         Ok((plan, self.classifier))
     }
 

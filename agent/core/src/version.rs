@@ -1,5 +1,5 @@
 //! Which build this is: every program, the status page and the metrics show the same. The commit is the release's, which names
-//! it to the compiler (`release/programs`): a source archive needs no git, and a developer's commit compiles nothing again.
+//! it to the compiler (`tools/release/programs`): a source archive needs no git, and a developer's commit compiles nothing again.
 
 use std::env::consts::{ARCH, OS};
 use std::sync::LazyLock;

@@ -116,12 +116,12 @@ fn table(summary: Summary, elapsed: Duration) -> String {
 }
 
 /// What a dry run found.
-pub struct Plan {
+pub struct DryRunReport {
     pub counts: Arc<ListingCounts>,
     pub summary: Summary,
 }
 
-impl Plan {
+impl DryRunReport {
     /// `copied` and `bytes` are what would be.
     pub fn tell(&self, output: &Output, elapsed: Duration) -> std::io::Result<()> {
         let (sent, bytes) = (self.counts.sent.load(Relaxed), self.counts.bytes.load(Relaxed));

@@ -76,7 +76,7 @@ class Layout:
                 "Labels": {"org.opencontainers.image.title": "skyferry", "org.opencontainers.image.version": version},
             },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(plain).hexdigest()}"]},
-            "history": [{"created": CREATED, "created_by": "release/image.py"}],
+            "history": [{"created": CREATED, "created_by": "tools/release/image.py"}],
         }
         manifest = {
             "schemaVersion": 2,
