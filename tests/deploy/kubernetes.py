@@ -21,7 +21,7 @@ OVERLAYS = ("gke", "eks")
 VERSIONS = ("1.31", "1.37")
 BINARIES = pathlib.Path(os.environ["BINARIES"])
 
-# Fields and types, from KEDA 2.17's and Prometheus operator 0.80's custom resource definitions: those that are of use here. A
+# Fields and types after the custom resource definitions of KEDA (v1alpha1) and Prometheus' operator (v1): those of use here. A
 # name in capitals at its end must be there; a dictionary is an object, a list of one is a list of such, STRINGS any names.
 STRINGS = {"": str}
 TABLES = {
