@@ -6,7 +6,7 @@
 //!
 //! Ten thousand small jobs a second must cost nothing here: one keeper task serves all leases of a queue, a lease is an
 //! entry in an ordered map, and the task sleeps until the oldest one has used a third of its visibility. What is to be
-//! done when is decided by `BreakerState`, which knows no clock and no queue.
+//! done when is decided by `Book`, which knows no clock and no queue.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

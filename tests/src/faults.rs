@@ -87,7 +87,7 @@ pub struct Reply {
     pub body: String,
 }
 
-/// Which requests meet a fault. Made by [`IgnoreRule::on`] or [`IgnoreRule::any`] and refined.
+/// Which requests meet a fault. Made by [`Rule::on`] or [`Rule::any`] and refined.
 #[derive(Clone, Debug)]
 pub struct Rule {
     operation: Option<Operation>,

@@ -1,4 +1,4 @@
-//! The metadata server of a Google machine on loopback, as strict as the real one: without `MetadataEndpoints-Flavor: Google` it
+//! The metadata server of a Google machine on loopback, as strict as the real one: without `Metadata-Flavor: Google` it
 //! answers 403, and so it does to what a proxy has passed on.
 
 use std::{

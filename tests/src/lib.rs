@@ -14,7 +14,7 @@
 //!   [`MonitoringPeer`]: its Cloud Monitoring.
 //!   [`AwsKeysPeer`]: SSM and STS.
 //!
-//! Inside: `server` runs a `S3Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
+//! Inside: `server` runs a `Dialect` (gcs, s3source) over a `store`; `call`, `signature`, `body`, `chunked`, `xml` read what
 //! comes in; `refusal` is the only way out for what is wrong.
 
 mod awskeys;

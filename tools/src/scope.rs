@@ -72,10 +72,10 @@ impl ScopeArguments {
                 None => ListLocation::File(pairs.into()),
             });
         }
-        let filter = ObjectFilter::new(&self.selection)?;
+        let filter = ObjectFilter::new(&self.selection).or_usage()?;
         let mut prefixes = self.prefix.clone();
         if let Some(file) = &self.prefix_file {
-            prefixes.extend(prefixes::read(file)?);
+            prefixes.extend(prefixes::read(file).or_usage()?);
         }
         let agent = Agent::build(&settings).await?;
         if let Some(at) = settings.bucket_pairs.as_ref().filter(|_| agent.router().pairs().is_empty()) {

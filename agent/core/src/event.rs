@@ -9,10 +9,10 @@
 //! | `Shape` | looks like | file |
 //! |---|---|---|
 //! | S3 event notification | `{"Records":[{"eventVersion":"2.1","eventName":…,"s3":{…}}]}` | `s3.rs` |
-//! | S3 test event | `{"XmlService":"Amazon S3Settings","Event":"s3:TestEvent",…}` | here |
+//! | S3 test event | `{"Service":"Amazon S3","Event":"s3:TestEvent",…}` | here |
 //! | jobsender | `{"Src_bucket":…,"Src_key":…,"Des_bucket":…,"Des_key":…,"Size":…,"versionId":…}` | `jobsender.rs` |
 //! | SNS | `{"Type":"Notification","TopicArn":…,"Message":"…"}` around any of these | `envelope.rs` |
-//! | EventBridge | `{"detail-type":"ObjectHash Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
+//! | EventBridge | `{"detail-type":"Object Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
 //! | Pub/Sub push | `{"message":{"attributes":{"eventType":"OBJECT_FINALIZE",…}},"subscription":…}` | `pubsub.rs` |
 
 mod envelope;

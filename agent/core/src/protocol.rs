@@ -1,7 +1,7 @@
 //! The write protocol (docs/write-protocol.md) as a state machine without I/O, clock or randomness.
 //!
-//! `Protocol::start` gives the first [`RequestEffect`]; the driver (`job.rs`) carries it out and hands back one [`HttpResponse`];
-//! `step` gives the next effect, until `RequestEffect::Disposition`. Because nothing else decides, the model checker
+//! `Protocol::start` gives the first [`Effect`]; the driver (`job.rs`) carries it out and hands back one [`Answer`];
+//! `step` gives the next effect, until `Effect::Disposition`. Because nothing else decides, the model checker
 //! (`agent/tests/model`) can try every interleaving of two of these with crashes, lost and late answers.
 //!
 //! What keeps a key from going back:

@@ -1,6 +1,6 @@
 //! What Skyferry asks of an object store: two traits, one for each end of a copy, and the values that pass.
 //!
-//! A `SourceReport` is only read, a `Sink` is written and read back. Both speak for one account and name the bucket in
+//! A `Source` is only read, a `Sink` is written and read back. Both speak for one account and name the bucket in
 //! every call. Neither retries a write by itself: whether a lost write took effect is the protocol's question
 //! (docs/write-protocol.md). Reads and idempotent control requests may be tried again inside, within seconds.
 //!
@@ -163,7 +163,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// The tags of a state, as [`MetadataEndpoints::tags`] has them. Empty where there are none, or the service knows none.
+    /// The tags of a state, as [`Metadata::tags`] has them. Empty where there are none, or the service knows none.
     async fn tags(&self, _at: &Location, _version: Option<&str>) -> Result<String> {
         Ok(String::new())
     }
@@ -285,7 +285,7 @@ pub struct OpenUpload {
 /// have been, now or later; every other error means the far side refused it.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// As at a [`SourceReport`].
+    /// As at a [`Source`].
     fn report_rate(&self, _gauge: Gauge) {}
 
     /// What it takes.

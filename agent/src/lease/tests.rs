@@ -1,4 +1,4 @@
-//! `BreakerState` is tested at chosen instants, the task against the embedded queue, which passes the queues' contract.
+//! `Book` is tested at chosen instants, the task against the embedded queue, which passes the queues' contract.
 
 use super::*;
 use skyferry_core::queue::{Message, QueueTraits};

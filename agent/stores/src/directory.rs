@@ -52,7 +52,7 @@ pub struct DirectoryOptions {
     pub metadata: Option<PathBuf>,
 }
 
-/// A directory as `SourceReport` and as `Sink`.
+/// A directory as `Source` and as `Sink`.
 pub struct Directory {
     place: DirectoryRoot,
     bucket: Arc<str>,

@@ -1,5 +1,5 @@
 //! The XML API that Amazon S3 made a standard, spoken once for every service that has it: S3, its dialects, and Google
-//! Cloud Storage. What is a service's own stands behind [`S3Dialect`] and [`DialectTraits`]; a new service is a row there.
+//! Cloud Storage. What is a service's own stands behind [`Dialect`] and [`DialectTraits`]; a new service is a row there.
 //!
 //! No answer passes for another. A success is one only if its body is the document that was asked for; "not there" needs
 //! the service's own word; everything else is what the one table in `answers` says, on every service and in every verb.

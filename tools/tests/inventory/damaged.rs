@@ -23,7 +23,7 @@ async fn nothing_is_sent_of_what_has_another_checksum() {
     refused(&report, &["part-0.csv.gz: its MD5 is", "nothing of it was sent"]).await;
     let mut report = Report::csv(CURRENT, &some(), 1000);
     report.object("manifest.json").push(b' ');
-    refused(&report, &["manifest.json", "its MD5 is", "manifest.checksum says"]).await;
+    refused(&report, &["manifest.json", "its MD5 is", "manifest.checksum has"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,7 +187,7 @@ async fn prefixes_come_from_files_of_any_editor_and_flags_choose_among_their_obj
         [("--prefix-file", "empty", "no prefix"), ("--prefix-file", "none", "none"), ("--pairs", "none", "none")]
     {
         let wrong = fixture.scan(&[flag, value]).await;
-        assert!(wrong.code == Some(1) && wrong.stderr.contains(word), "{wrong:?}");
+        assert!(wrong.code == Some(2) && wrong.stderr.contains(word), "{wrong:?}");
     }
 }
 

@@ -144,13 +144,13 @@ async fn a_queue_without_dead_letters_is_told_with_what_to_do_on_ministack() {
     let fixture = Fixture::new().await;
     fixture.cloud.create_queue("bare", &[]).await.expect("a queue");
     fixture.write("agent.toml", fixture.settings("bare"));
-    fixture.deadletters(&["list"]).await.refused(1, &["bare", "no dead-letter queue", "RedrivePolicy"]);
+    fixture.deadletters(&["list"]).await.refused(2, &["bare", "no dead-letter queue", "RedrivePolicy"]);
 
     fixture.write("agent.toml", fixture.settings(QUEUE));
     let dead = json!({ "QueueUrl": fixture.cloud.queue_url(DEAD) });
     fixture.cloud.call("AmazonSQS.DeleteQueue", dead).await.expect("deleted");
-    fixture.deadletters(&["list"]).await.refused(1, &[DEAD, "no such queue", "RedrivePolicy"]);
-    fixture.deadletters(&["list", "--queue", "other"]).await.refused(1, &["RedrivePolicy"]);
+    fixture.deadletters(&["list"]).await.refused(2, &[DEAD, "no such queue", "RedrivePolicy"]);
+    fixture.deadletters(&["list", "--queue", "other"]).await.refused(2, &["RedrivePolicy"]);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn the_dead_letters_of_one_machine_are_sent_again_too() {
             .current_dir(folder.path());
         ProgramOutput::from(command.output().expect("it ran"))
     };
-    run(&["list"]).refused(1, &["state.db", "no agent"]);
+    run(&["list"]).refused(2, &["state.db", "no agent"]);
     let file = folder.path().join("state.db");
     let traits = || QueueTraits {
         visibility: Duration::from_secs(60),

@@ -177,7 +177,7 @@ async fn queues_that_cannot_be_meant_are_refused_on_ministack() {
     fixture.cloud.create_queue("list.fifo", &[("FifoQueue", "true".into())]).await.expect("a queue");
     for (queue, code, words) in [
         (sandbox::Ministack::queue_arn("list.fifo"), 2, &["FIFO", "standard"][..]),
-        (sandbox::Ministack::queue_arn("lost"), 1, &["no such queue", "ARN"]),
+        (sandbox::Ministack::queue_arn("lost"), 2, &["no such queue", "ARN"]),
         ("arn:aws:sqs:eu-west-1:000000000000:list".into(), 2, &["eu-west-1", "us-east-1", "its own region"]),
         ("list".into(), 2, &["arn:aws:sqs:us-west-2"]),
     ] {

@@ -136,13 +136,13 @@ pub enum Effect {
     Lookup,
     /// Ledger: add this writer. → `WriterHistory`
     Begin,
-    /// HEAD at the source. → `SourceReport`
+    /// HEAD at the source. → `Source`
     HeadSource,
-    /// GET at the source; the body stays open for `Put`. → `SourceReport`
+    /// GET at the source; the body stays open for `Put`. → `Source`
     OpenSource,
     /// HEAD of the newest state at the source, beside the version that was looked at; an open body stays open. → `Newest`
     HeadNewest,
-    /// HEAD at the destination. → `DemoDestination`
+    /// HEAD at the destination. → `Destination`
     HeadDestination,
     /// Abort an upload. → `Done`, `Lost`
     Abort(UploadId),
@@ -150,7 +150,7 @@ pub enum Effect {
     CheckUpload(UploadId),
     /// Wait before another look, the longer the more there were; an agent that drains does not. → `Done`
     Wait { looks: u32 },
-    /// The opened body as one PUT. → `WriteResult`, `PublishedCorrupt`, `Precondition`, `SourceChanged`, `Lost`
+    /// The opened body as one PUT. → `Published`, `PublishedCorrupt`, `Precondition`, `SourceChanged`, `Lost`
     Put { token: Token, expected: Expected },
     /// Begin a multipart upload. → `Initiated`, `Lost`
     Initiate { token: Token },
@@ -158,12 +158,12 @@ pub enum Effect {
     Checkpoint(UploadId),
     /// Read and send all parts that are missing. → `Done`, `UploadGone`, `SourceChanged`
     Parts(UploadId),
-    /// → `WriteResult`, `PublishedCorrupt`, `Precondition`, `UploadGone`, `Lost`
+    /// → `Published`, `PublishedCorrupt`, `Precondition`, `UploadGone`, `Lost`
     Complete { upload: UploadId, expected: Expected },
     /// Delete at the destination. → `Done`, `Precondition`, `Lost`
     Delete { expected: Expected },
     /// Ledger: end this writer and the `closed` ones; with `in_doubt` this one stays open. A fenced writer's ending is not
-    /// recorded, but it is closed all the same: it says that nothing of its own is under way. → `FinishResult`, `Fenced`, `Lost`
+    /// recorded, but it is closed all the same: it says that nothing of its own is under way. → `Finished`, `Fenced`, `Lost`
     Finish { ending: FinishRequest, closed: Vec<Writer>, in_doubt: bool },
     /// Nothing more to do on this key but to the message.
     End(Disposition),

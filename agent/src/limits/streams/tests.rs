@@ -204,7 +204,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let seen = runtime.block_on(simulate(line, part * MIB, 3000.0, 1500.0, None));
         let could = line.total.min(line.each * MOST as f64);
-        prop_assert!(seen.bytes > 0.8 * could * 1500.0, "{} of {could}", seen.bytes / 1500.0);
+        // A line that five streams fill may be left to four.
+        prop_assert!(seen.bytes > 0.75 * could * 1500.0, "{} of {could}", seen.bytes / 1500.0);
         let alone = (part * MIB) as f64 / line.each.min(line.total / LEAST);
         let (_, most) = seen.open();
         // Where streams are slow by themselves nothing is gained by fewer of them.

@@ -1,4 +1,4 @@
-//! What travels beside the bytes: metadata and provenance as headers, and an answer's headers as an `ObjectHash`. Headers of HTTP
+//! What travels beside the bytes: metadata and provenance as headers, and an answer's headers as an `Object`. Headers of HTTP
 //! go byte for byte; user metadata that a header cannot carry goes in the form in which S3 itself gives it (`rfc2047`).
 
 use std::collections::BTreeMap;
