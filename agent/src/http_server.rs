@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_that_send_nothing_are_closed_and_others_are_then_served() {
+    async fn fault_d7_connections_that_send_nothing_are_closed_and_others_are_then_served() {
         let address = served().await;
         let mut silent = Vec::new();
         for _ in 0..CONNECTIONS + 8 {
