@@ -18,6 +18,19 @@ fn folder(file: &str, text: &str) -> tempfile::TempDir {
     folder
 }
 
+/// Settings of an agent from one directory to another, and both. `queue`: more of `[queue]`; `more`: sections.
+fn between_directories(queue: &str, more: &str) -> tempfile::TempDir {
+    let text = format!(
+        "[source]\nkind = \"directory\"\npath = \"from\"\n[destination]\nkind = \"directory\"\npath = \"to\"\nbucket = \"b\"\n\
+         [queue]\nkind = \"embedded\"\n{queue}\n[ledger]\nkind = \"embedded\"\n[status]\nlisten = \"off\"\n{more}"
+    );
+    let folder = folder("agent.toml", &text);
+    for name in ["from", "to"] {
+        std::fs::create_dir(folder.path().join(name)).expect("a directory");
+    }
+    folder
+}
+
 #[test]
 fn regression_16_a_fatal_error_is_no_success() {
     let local = "[queue]\nkind = \"embedded\"\n[ledger]\nkind = \"embedded\"\n[destination]\nbucket = \"b\"\n";
@@ -54,12 +67,7 @@ fn an_ini_is_printed_as_the_toml_that_it_means() {
 /// One directory to another, with its log as CloudWatch would have it.
 #[test]
 fn a_running_agent_tells_its_metrics_as_cloudwatch_s_embedded_format_wants_them() {
-    let local = "[source]\nkind = \"directory\"\npath = \"from\"\n[destination]\nkind = \"directory\"\npath = \"to\"\nbucket = \"b\"\n\
-        [queue]\nkind = \"embedded\"\n[ledger]\nkind = \"embedded\"\n[status]\nlisten = \"off\"\n[log]\nmetrics = \"emf\"\n";
-    let folder = folder("agent.toml", local);
-    for name in ["from", "to"] {
-        std::fs::create_dir(folder.path().join(name)).expect("a directory");
-    }
+    let folder = between_directories("", "[log]\nmetrics = \"emf\"\n");
     let out = agent(folder.path(), "agent.toml", &["--until-empty"]);
     let reported = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(0), "{reported}");
@@ -109,15 +117,10 @@ impl Drop for Running {
     }
 }
 
-/// The smallest settings file of the README, with one line more: an event by HTTP is enough to have an object copied.
+/// Nothing but an agent and an event by HTTP is needed to have an object copied.
 #[test]
 fn an_event_posted_to_an_agent_with_an_embedded_queue_copies_the_object() {
-    let local = "[source]\nkind = \"directory\"\npath = \"from\"\n[destination]\nkind = \"directory\"\npath = \"to\"\nbucket = \"b\"\n\
-        [queue]\nkind = \"embedded\"\nlisten = \"127.0.0.1:0\"\n[ledger]\nkind = \"embedded\"\n[status]\nlisten = \"off\"\n";
-    let folder = folder("agent.toml", local);
-    for name in ["from", "to"] {
-        std::fs::create_dir(folder.path().join(name)).expect("a directory");
-    }
+    let folder = between_directories("listen = \"127.0.0.1:0\"", "");
     std::fs::write(folder.path().join("from/a b.jpg"), "abc").expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry-agent"));
     command.env_clear().arg("--config").arg(folder.path().join("agent.toml")).stderr(Stdio::piped());

@@ -46,6 +46,17 @@ pub enum ParsedMessage {
     Malformed(String),
 }
 
+impl ParsedMessage {
+    /// A message of one record at most; without one it changes no object.
+    fn of_one(read: Result<Option<EventRecord>, String>) -> ParsedMessage {
+        match read {
+            Ok(Some(record)) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
+            Ok(None) => ParsedMessage::Nothing(NoWorkReason::NoChange),
+            Err(reason) => ParsedMessage::Malformed(reason),
+        }
+    }
+}
+
 /// One record of a message, or the reason why this one cannot be read while its neighbours can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParsedRecord {
@@ -180,10 +191,7 @@ fn read(body: &[u8], wrapped: bool) -> ParsedMessage {
         Shape::PubSub => pubsub::read(&object),
         Shape::TestEvent => ParsedMessage::Nothing(NoWorkReason::TestEvent),
         Shape::S3(records) => s3::read(records),
-        Shape::Jobsender => match jobsender::read(&object) {
-            Ok(record) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
-            Err(reason) => ParsedMessage::Malformed(reason),
-        },
+        Shape::Jobsender => ParsedMessage::of_one(jobsender::read(&object).map(Some)),
         Shape::Unknown => {
             ParsedMessage::Malformed("neither an S3 event (`Records`) nor a jobsender's message (`Src_bucket`)".into())
         }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::s3::{child, plain_location};
-use super::{EventKind, EventRecord, NoWorkReason, ParsedMessage, ParsedRecord, Removal, Sequencer, text, version};
+use super::{EventKind, EventRecord, ParsedMessage, Removal, Sequencer, text, version};
 
 /// Of what SNS sends to a queue only notifications carry an event. A queue's subscription is confirmed by itself.
 pub(super) fn sns(object: &Map<String, Value>) -> Result<&str, String> {
@@ -19,11 +19,7 @@ pub(super) fn sns(object: &Map<String, Value>) -> Result<&str, String> {
 
 /// One object an event. Its key is as it is: not encoded.
 pub(super) fn event_bridge(object: &Map<String, Value>) -> ParsedMessage {
-    match read(object) {
-        Ok(Some(record)) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
-        Ok(None) => ParsedMessage::Nothing(NoWorkReason::NoChange),
-        Err(reason) => ParsedMessage::Malformed(reason),
-    }
+    ParsedMessage::of_one(read(object))
 }
 
 fn read(envelope: &Map<String, Value>) -> Result<Option<EventRecord>, String> {

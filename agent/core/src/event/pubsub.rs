@@ -6,15 +6,11 @@
 use serde_json::{Map, Value};
 
 use super::s3::{child, plain_location};
-use super::{EventKind, EventRecord, NoWorkReason, ParsedMessage, ParsedRecord, Removal, text};
+use super::{EventKind, EventRecord, ParsedMessage, Removal, text};
 
 /// One object a message. Its name is as it is: not encoded.
 pub(super) fn read(push: &Map<String, Value>) -> ParsedMessage {
-    match record(push) {
-        Ok(Some(record)) => ParsedMessage::Records(vec![ParsedRecord::Record(record)]),
-        Ok(None) => ParsedMessage::Nothing(NoWorkReason::NoChange),
-        Err(reason) => ParsedMessage::Malformed(reason),
-    }
+    ParsedMessage::of_one(record(push))
 }
 
 fn record(push: &Map<String, Value>) -> Result<Option<EventRecord>, String> {
