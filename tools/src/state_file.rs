@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use skyferry_sqlite::OpenError;
 
 /// How long a file is kept that nobody uses.
 const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -72,31 +72,21 @@ impl Remembered {
         if !self.is_copy() {
             return "an inventory report".into();
         }
-        let pair = || -> rusqlite::Result<Vec<u8>> {
-            let file = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            file.query_row("SELECT value FROM notes WHERE name = ?1", [crate::copy::PAIR], |row| row.get(0))
-        };
-        match pair() {
-            Ok(pair) => {
+        match skyferry_sqlite::note::read_closed(&self.path, crate::copy::PAIR) {
+            Ok(Some(pair)) => {
                 let names: Vec<_> = pair.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
                 let [source, _, destination, _] = &names[..] else { return "unknown".into() };
                 format!("{source} → {destination}")
             }
-            Err(error) if is_locked(&error) => "in use".into(),
-            Err(_) => "unknown".into(),
+            Err(OpenError::InUse { .. }) => "in use".into(),
+            Ok(None) | Err(_) => "unknown".into(),
         }
     }
 
     /// `false`: another process uses it.
     pub fn forget(&self) -> anyhow::Result<bool> {
-        if self.is_copy() {
-            let file = Connection::open(&self.path).and_then(|file| {
-                file.busy_timeout(Duration::ZERO)?;
-                file.execute_batch("BEGIN EXCLUSIVE")
-            });
-            if file.is_err_and(|error| is_locked(&error)) {
-                return Ok(false);
-            }
+        if self.is_copy() && skyferry_sqlite::is_in_use(&self.path) {
+            return Ok(false);
         }
         remove(&self.path)?;
         Ok(true)
@@ -133,10 +123,6 @@ fn prune(directory: &Path, but: &Path) {
             tracing::debug!(%error, "an old state is left");
         }
     }
-}
-
-fn is_locked(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// FNV-1a: the same on every machine and in every version, which is all that a file's name asks for.

@@ -1,14 +1,12 @@
 //! The ledger on one machine, over the embedded file. A record is keyed by source *and* destination, `primary` or
 //! not: pointing a route at another bucket must not find the old bucket's "already copied".
 
-mod note;
-
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 
-use crate::{DatabaseError, Db, SqliteFile};
+use crate::{DatabaseError, Db, SqliteFile, note};
 use skyferry_core::digest::Grade;
 use skyferry_core::ledger::{
     BeginResult, EarlierWriter, FinishResult, KEPT, LastPublished, Ledger, LedgerError, LedgerRecord, Leftover,

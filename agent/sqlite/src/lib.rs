@@ -15,6 +15,7 @@
 //! ended at open: its deliveries are visible again at once and its writers are `stopped`.
 
 pub mod ledger;
+pub mod note;
 pub mod queue;
 mod worker;
 
@@ -201,17 +202,29 @@ impl WeakSqliteFile {
     }
 }
 
+/// What SQLite's error about this file means.
+fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let (path, answer) = (path.display().to_string(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse { path },
+        Some(ErrorCode::NotADatabase) => OpenError::NotOurs { path },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, answer },
+        _ => OpenError::Unavailable { path, answer },
+    }
+}
+
+/// Whether another process has this file open.
+pub fn is_in_use(path: &Path) -> bool {
+    let exclusive = Connection::open(path).and_then(|file| {
+        file.busy_timeout(Duration::ZERO)?;
+        file.execute_batch("BEGIN EXCLUSIVE")
+    });
+    exclusive.is_err_and(|error| matches!(open_error(path, &error), OpenError::InUse { .. }))
+}
+
 /// Opens, locks, checks and brings up to date.
 fn connect(path: &Path, name: &str) -> Result<Connection, OpenError> {
-    let open_error = |error: rusqlite::Error| {
-        let (path, answer) = (name.to_string(), error.to_string());
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse { path },
-            Some(ErrorCode::NotADatabase) => OpenError::NotOurs { path },
-            Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, answer },
-            _ => OpenError::Unavailable { path, answer },
-        }
-    };
+    let open_error = |error: rusqlite::Error| open_error(path, &error);
     let connection = Connection::open(path).map_err(open_error)?;
     connection.busy_timeout(Duration::ZERO).map_err(open_error)?;
     // Exclusive before WAL: then its index lives in this process's memory, and a second opener is refused.

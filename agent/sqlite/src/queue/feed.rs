@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use super::{SqliteQueue, insert};
+use crate::note;
 use skyferry_core::queue::QueueError;
 
-const WRITE: &str = "INSERT INTO notes (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2";
-const ERASE: &str = "DELETE FROM notes WHERE name = ?1";
-const READ: &str = "SELECT value FROM notes WHERE name = ?1";
 const EMPTY: &str = "DELETE FROM messages WHERE queue = ?1";
 const STUCK: &str = "SELECT count(*), ifnull(min(received), 0), ifnull(sum(leased), 0) FROM messages WHERE queue = ?1";
 const UNBURY: &str = "DELETE FROM dead_letters WHERE queue = ?1";
@@ -33,10 +31,7 @@ impl SqliteQueue {
                 insert(db, queue, body, Duration::ZERO, u32::from(*seen))?;
             }
             for (name, value) in &notes {
-                match value {
-                    Some(value) => db.execute(WRITE, (name, value))?,
-                    None => db.execute(ERASE, (name,))?,
-                };
+                note::replace(db, name, value.as_deref())?;
             }
             Ok(())
         })
@@ -44,7 +39,7 @@ impl SqliteQueue {
     }
 
     pub async fn note(&self, name: &'static str) -> Result<Option<Vec<u8>>, QueueError> {
-        Ok(self.run("ReadNote", move |db| db.rows(READ, (name,), |row| row.get(0))).await?.pop())
+        self.run("ReadNote", move |db| note::read(db, name)).await
     }
 
     /// How many messages wait, if each of them has come back so often and none is being worked on.
