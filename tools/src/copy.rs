@@ -84,7 +84,7 @@ async fn perform(arguments: &Arguments, cli: &Cli) -> anyhow::Result<u8> {
     };
     if arguments.job.dry_run {
         let (plan, _) = prepared.plan(cli).await?;
-        plan.tell(&cli.output, started.elapsed())?;
+        plan.print(&cli.output, started.elapsed())?;
         return Ok(DONE);
     }
     let (ending, code, _) = prepared.copy(cli, started).await?;

@@ -29,6 +29,7 @@ mod retry;
 mod scan;
 mod scope;
 mod settings;
+mod spool;
 mod state;
 mod state_file;
 mod status;
@@ -43,8 +44,14 @@ mod version;
 pub use scan::resumable;
 
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::{Parser, Subcommand};
+
+/// What panicked elsewhere has been reported there.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Keeps a Google Cloud Storage bucket or a China-region S3 bucket in step with an Amazon S3 bucket.
 #[derive(Parser)]

@@ -12,8 +12,8 @@ use skyferry_config as config;
 use skyferry_core::store::Listed;
 
 use crate::cli::{self, Cli, DONE};
+use crate::copy::Pair;
 use crate::copy::arguments::{Connection, Transfer};
-use crate::copy::{Opened, Pair};
 use crate::filter::{FilterArguments, ObjectFilter};
 use crate::output::objects;
 use crate::pages::Pages;
@@ -155,12 +155,9 @@ impl What {
             restart: false,
             look: true,
         };
-        let Opened { from, origin, .. } = &pair.open(&patience, &cli.console).await?;
+        let opened = pair.open(&patience, &cli.console).await?;
+        let (filter, from) = (opened.narrow(filter), &opened.from);
         let prefix = from.prefix.as_bytes().len();
-        let filter = match &origin.single {
-            Some(key) => filter.only(key.as_bytes().get(prefix..).unwrap_or_default()),
-            None => filter,
-        };
         let mut pages = Pages::new(from.clone(), None, patience);
         while let Some(page) = pages.next().await {
             for row in &page? {

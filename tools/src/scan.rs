@@ -5,7 +5,7 @@ mod removals;
 pub mod resumable;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,6 +24,7 @@ use crate::output::{Output, counted, seconds};
 use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
 use crate::usage::UsageError;
 
+use crate::locked;
 use removals::Removals;
 
 /// Lists source and destination and sends a job to the queue for every object that differs.
@@ -264,9 +265,4 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<CostEstimate>,
     seconds: f64,
-}
-
-/// What panicked elsewhere has been told there.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -100,15 +100,12 @@ impl ScopeArguments {
         let patience = RetryPolicy::new(self.patience, console.clone());
         let transfer = Transfer::default();
         let pair = Pair { connection, transfer: &transfer, state: None, read_only: true, restart: false, look: true };
-        let Opened { agent, settings, origin, from, to, renamed, scratch, .. } = pair.open(&patience, console).await?;
-        if renamed.is_some() {
+        let opened = pair.open(&patience, console).await?;
+        if opened.renamed.is_some() {
             return Err(UsageError("SRC is one object: name the directory as DST".into()).into());
         }
-        let prefix = from.prefix.as_bytes().len();
-        let filter = match &origin.single {
-            Some(key) => filter.only(key.as_bytes().get(prefix..).unwrap_or_default()),
-            None => filter,
-        };
+        let filter = opened.narrow(filter);
+        let Opened { agent, settings, from, to, scratch, .. } = opened;
         let began = now();
         let classifier = classifier(&agent, &settings, filter, &patience, began).with_head(head);
         let at_once = self.listers.unwrap_or(if settings.source.lists_in_order() { AT_ONCE } else { 1 });

@@ -2,8 +2,6 @@
 //! their ends after a copy without an error; each key is looked up on both sides once more before it is deleted, on the
 //! condition that it still is what was found there.
 
-mod spool;
-
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,10 +19,11 @@ use crate::compare::{
 };
 use crate::copy::Copying;
 use crate::copy::arguments::Job;
+use crate::locked;
 use crate::output::objects;
 use crate::retry::RetryPolicy;
+use crate::spool::Spool;
 use crate::usage::UsageError;
-use spool::Spool;
 
 /// Deletions at once.
 const AT_ONCE: usize = 32;
@@ -119,9 +118,11 @@ impl Arguments {
             let (mut plan, classifier) = copying.plan(cli).await?;
             let Some(found) = extras.stoppable(extras.find(&classifier)).await? else { return Ok(cli.stopped()) };
             plan.summary.deleted = found.count();
-            found.into_keys()?.try_for_each(|key| cli.output.line(&format!("{:>12}  {}", "delete", key?)))?;
+            found
+                .into_records()?
+                .try_for_each(|key| cli.output.line(&format!("{:>12}  {}", "delete", Key::new(key?))))?;
             self.check(extras.there(), plan.summary.deleted)?;
-            plan.tell(&cli.output, started.elapsed())?;
+            plan.print(&cli.output, started.elapsed())?;
             return Ok(DONE);
         }
         let (mut ending, code, classifier) = copying.copy(cli, started).await?;
@@ -156,8 +157,8 @@ impl Arguments {
         if !self.yes && !self.is_confirmed(extras, count, there).await? {
             return Ok(None);
         }
-        let each = stream::iter(found.into_keys()?).map(async |key| {
-            let key = key?;
+        let each = stream::iter(found.into_records()?).map(async |key| {
+            let key = Key::new(key?);
             match extras.remove(classifier, &key).await {
                 Ok(true) => {
                     deleted.fetch_add(1, Relaxed);
@@ -259,21 +260,13 @@ impl Extras<'_> {
             return Ok(false);
         }
         let Some(there) = self.patience.ask(true, || look.sink.head(&destination)).await? else { return Ok(false) };
-        let expected = match look.sink.capabilities().conditional_delete {
-            true => Expected::Revision(there.revision),
-            false => Expected::Any,
-        };
+        let expected = Expected::Revision(there.revision);
         match self.patience.ask(true, || look.sink.delete(&destination, &expected)).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind == ErrorKind::Precondition => Ok(false),
             Err(error) => Err(error),
         }
     }
-}
-
-/// What panicked elsewhere has been reported there.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

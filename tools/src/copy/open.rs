@@ -14,6 +14,7 @@ use super::endpoint_arg::EndpointArgument;
 use super::settings::{self, CopyOrigin};
 use super::{default_credentials, state};
 use crate::console::Console;
+use crate::filter::ObjectFilter;
 use crate::pages::{ListedStore, ListingTarget as Side};
 use crate::retry::RetryPolicy;
 use crate::usage::{OrUsage as _, UsageError};
@@ -46,6 +47,17 @@ pub struct Opened {
     pub state: PathBuf,
     /// What stands for a state or a destination that is not there.
     pub scratch: Option<tempfile::TempDir>,
+}
+
+impl Opened {
+    /// Only SRC's object, where SRC is one.
+    pub fn narrow(&self, filter: ObjectFilter) -> ObjectFilter {
+        let prefix = self.from.prefix.as_bytes().len();
+        match &self.origin.single {
+            Some(key) => filter.only(key.as_bytes().get(prefix..).unwrap_or_default()),
+            None => filter,
+        }
+    }
 }
 
 impl Pair<'_> {

@@ -123,7 +123,7 @@ pub struct DryRunReport {
 
 impl DryRunReport {
     /// `copied` and `bytes` are what would be.
-    pub fn tell(&self, output: &Output, elapsed: Duration) -> std::io::Result<()> {
+    pub fn print(&self, output: &Output, elapsed: Duration) -> std::io::Result<()> {
         let (sent, bytes) = (self.counts.sent.load(Relaxed), self.counts.bytes.load(Relaxed));
         let Summary { unchanged, skipped, deleted, .. } = self.summary;
         let delete = if deleted > 0 { format!(" and delete {}", objects(deleted)) } else { String::new() };

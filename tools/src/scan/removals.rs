@@ -1,25 +1,19 @@
-//! Jobs for deletions. They wait in a temporary file until the whole comparison has ended well: a listing that breaks off
-//! would make the rest look deleted.
+//! Jobs for deletions. They wait until the whole comparison has ended well: a listing that breaks off would make the rest look
+//! deleted.
 
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
+use std::io;
 
 use skyferry_core::event::{EventKind, EventRecord, Removal};
 use skyferry_core::model::Location;
 
+use crate::spool::Spool;
+
 #[derive(Default)]
-pub struct Removals {
-    file: Option<BufWriter<File>>,
-    count: u64,
-}
+pub struct Removals(Spool);
 
 impl Removals {
     /// Nothing is at `source` any more.
     pub fn add(&mut self, source: &Location) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(BufWriter::new(tempfile::tempfile()?)),
-        };
         let record = EventRecord {
             source: source.clone(),
             event: EventKind::Removed(Removal::Delete),
@@ -28,20 +22,16 @@ impl Removals {
             sequencer: None,
             destination: None,
         };
-        self.count += 1;
-        writeln!(file, "{}", record.to_message())
+        self.0.add(record.to_message().as_bytes())
     }
 
     pub fn count(&self) -> u64 {
-        self.count
+        self.0.count()
     }
 
     /// The messages, in the order in which they came.
     pub fn into_messages(self) -> io::Result<impl Iterator<Item = io::Result<String>>> {
-        let mut file = self.file.map(|file| file.into_inner().map_err(|error| error.into_error())).transpose()?;
-        if let Some(file) = &mut file {
-            file.rewind()?;
-        }
-        Ok(file.into_iter().flat_map(|file| BufReader::new(file).lines()))
+        let text = |record: io::Result<Vec<u8>>| String::from_utf8(record?).map_err(io::Error::other);
+        Ok(self.0.into_records()?.map(text))
     }
 }
