@@ -135,7 +135,8 @@ impl StreamLimit {
         match self.search {
             Search::Enough { goodput } if SAME.contains(&(flow.rate / goodput)) => return,
             Search::Quick { before, depth } if arrived(before, flow).is_some_and(|arrived| arrived < WORTH_MORE) => {
-                self.depth = depth;
+                // Back, but for what did arrive: four streams and eight may have the line that five fill between them.
+                self.depth = (depth as f64 * (flow.rate / before.rate).clamp(1.0, 2.0)) as u64;
                 self.search = Search::Enough { goodput: flow.rate };
                 return;
             }
