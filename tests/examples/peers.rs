@@ -1,10 +1,10 @@
 //! The peers in a process of their own, so that what is measured beside them is the client alone: an S3 to read from, a GCS
 //! and an S3 to write to.
 //!
-//!     peers [--tls] [--discard] [--no-md5] [--delay MS] [--rate BYTES] [--limit N] [--synthetic BUCKET/KEY:20GiB] [--many BUCKET/PREFIX:10000x4KiB]
+//!     peers [--tls] [--discard] [--no-md5] [--unchecked] [--delay MS] [--rate BYTES] [--limit N] [--synthetic BUCKET/KEY:20GiB] [--many BUCKET/PREFIX:10000x4KiB]
 //!
 //! `--delay`: a round trip to each sink takes so long; `--rate`: the line to each carries so many bytes a second; `--limit`: each
-//! takes so many requests a second.
+//! takes so many requests a second; `--unchecked`: no signature's value is looked at on the S3 side.
 //! Prints one line of JSON: endpoints, keys, the certificate authorities' file. Then answers one line of stdin each:
 //! `compare SIDE TO_BUCKET FROM_BUCKET PREFIX` with how many objects, and of what size, are equal at both by size and
 //! CRC32C; `mirror SIDE TO_BUCKET FROM_BUCKET EVERY` puts all objects there but each EVERYth; `forget SIDE BUCKET` empties a
@@ -24,6 +24,7 @@ struct Arguments {
     tls: bool,
     discard: bool,
     no_md5: bool,
+    unchecked: bool,
     delay: Option<Duration>,
     rate: Option<u64>,
     limit: Option<u32>,
@@ -35,8 +36,15 @@ fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let _inside = runtime.enter();
-    let Arguments { tls, discard, no_md5, delay, rate, limit, objects } = arguments;
-    let sink = S3Options { tls, discard, md5: !no_md5, create_buckets: true, ..S3Options::default() };
+    let Arguments { tls, discard, no_md5, unchecked, delay, rate, limit, objects } = arguments;
+    let sink = S3Options {
+        tls,
+        discard,
+        md5: !no_md5,
+        create_buckets: true,
+        check_signatures: !unchecked,
+        ..S3Options::default()
+    };
     let (source, s3) = (S3Peer::start(S3Options { discard: false, ..sink.clone() })?, S3Peer::start(sink)?);
     let gcs = GcsOptions { tls, discard, md5: !no_md5, create_buckets: true, ..GcsOptions::default() };
     let gcs = GcsPeer::start(gcs)?;
@@ -121,6 +129,7 @@ fn arguments() -> anyhow::Result<Arguments> {
             "--tls" => read.tls = true,
             "--discard" => read.discard = true,
             "--no-md5" => read.no_md5 = true,
+            "--unchecked" => read.unchecked = true,
             "--delay" => read.delay = Some(Duration::from_millis(value()?.parse()?)),
             "--rate" => read.rate = Some(value()?.parse()?),
             "--limit" => read.limit = Some(value()?.parse()?),
