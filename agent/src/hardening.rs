@@ -1,13 +1,11 @@
 //! What a process of ours settles before it does anything: no core dumps, small pages, enough files, and how many threads
 //! there are.
 
-use std::fmt::Write as _;
-
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use skyferry_config::{LogFormat, LogLevel, LogSettings};
 use skyferry_core::legacy_log;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Threads for what blocks: files, and the names of hosts. Each keeps some memory for ever, and fewer than a copy has objects
 /// in flight keep a disk busy.
@@ -47,25 +45,38 @@ pub fn max_objects() -> usize {
 }
 
 /// What the settings want in the log, unless `RUST_LOG` is set. `also`: crates beside the agent's own.
-pub fn log_filter(settings: &LogSettings, also: &[&str]) -> EnvFilter {
-    let level = settings.level.name();
-    // Other crates tell their own affairs: warnings are enough.
-    let mut wanted = if settings.level == LogLevel::Error { level.to_owned() } else { logged(level) };
-    let legacy = (settings.format == LogFormat::Predecessor).then_some(legacy_log::TARGET);
-    let also = also.iter().copied().filter(|_| settings.level != LogLevel::Error);
-    for target in also.chain(legacy) {
-        let _ = write!(wanted, ",{target}={level}");
+pub fn log_filter(settings: &LogSettings, also: &[&str]) -> Targets {
+    if let Some(filter) = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok()) {
+        return filter;
     }
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(wanted))
-}
-
-/// What a filter of the log names to have everybody's warnings, and this level of the agent's own crates.
-pub fn logged(level: &str) -> String {
-    let mut filter = "warn".to_owned();
-    for of in ["agent", "core", "stores", "aws", "sqlite", "config"] {
-        let _ = write!(filter, ",skyferry_{of}={level}");
+    let level = level_filter(settings.level);
+    let legacy = (settings.format == LogFormat::Predecessor).then_some(legacy_log::TARGET);
+    // Of other crates warnings are enough.
+    let (mut filter, also) = match settings.level {
+        LogLevel::Error => (Targets::new().with_default(level), &[][..]),
+        _ => (logged(level), also),
+    };
+    for target in also.iter().copied().chain(legacy) {
+        filter = filter.with_target(target, level);
     }
     filter
+}
+
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Everybody's warnings, and this level of the agent's own crates.
+pub fn logged(level: LevelFilter) -> Targets {
+    let own = ["agent", "core", "stores", "aws", "sqlite", "config"];
+    let warnings = Targets::new().with_default(LevelFilter::WARN);
+    warnings.with_targets(own.map(|of| (format!("skyferry_{of}"), level)))
 }
 
 pub fn runtime() -> std::io::Result<Runtime> {

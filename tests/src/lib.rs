@@ -27,6 +27,7 @@ mod dynamodb;
 mod ec2;
 mod event_source;
 mod faults;
+#[cfg(feature = "s3s")]
 mod files;
 mod foreign;
 mod gce;
@@ -64,6 +65,7 @@ pub use dynamodb::{DynamoProxy, Largest};
 pub use ec2::Ec2Peer;
 pub use event_source::{Delivered, EventSource, Function};
 pub use faults::{Fault, Faults, Reply, Rule};
+#[cfg(feature = "s3s")]
 pub use files::S3Files;
 pub use foreign::peers_directory;
 pub use gce::GcePeer;

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use skyferry_agent::hardening;
 use skyferry_core::error::{CopyError, ErrorKind, Side};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The same trouble is told again only after so long.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -57,33 +59,36 @@ impl Console {
     }
 }
 
-/// Crates that have everything to report only to who debugs them.
-const NOISY: &str = "s3s=error,s3s_fs=error";
-
 /// What matters to a person is reported by the command itself: the log has the rest, and without -v only the agent's
 /// warnings, if those are wanted.
 pub fn log(verbose: u8, warnings: bool, console: &Console) {
-    let few = "off,skyferry_stores=warn,skyferry_agent::wiring=warn,skyferry_agent::drain=error";
+    let few = [
+        ("skyferry_stores", LevelFilter::WARN),
+        ("skyferry_agent::wiring", LevelFilter::WARN),
+        ("skyferry_agent::drain", LevelFilter::ERROR),
+    ];
     let filter = match (verbose, warnings) {
-        (0, true) => EnvFilter::new(few),
+        (0, true) => Targets::new().with_targets(few),
         (0, false) => return,
         _ => filter(verbose),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(console.clone()).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(console.clone()).with_ansi(false);
+    let log = tracing_subscriber::registry().with(filter);
     if verbose > 0 {
-        lines.init();
+        log.with(lines).init();
     } else {
-        lines.without_time().with_target(false).init();
+        log.with(lines.without_time().with_target(false)).init();
     }
 }
 
 /// The log in a file.
 pub fn log_to(verbose: u8, file: File) {
-    tracing_subscriber::fmt().with_env_filter(filter(verbose)).with_writer(file).with_ansi(false).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(file).with_ansi(false);
+    tracing_subscriber::registry().with(filter(verbose)).with(lines).init();
 }
 
-fn filter(verbose: u8) -> EnvFilter {
-    EnvFilter::new(format!("{},{NOISY}", hardening::logged(if verbose > 1 { "debug" } else { "info" })))
+fn filter(verbose: u8) -> Targets {
+    hardening::logged(if verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::INFO })
 }
 
 /// For the log.

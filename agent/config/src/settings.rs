@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::provider::ProviderSettings;
 use super::store::StoreSettings;
 use super::transfer::TransferSettings;
-use super::words::{Words as _, words};
+use super::words::words;
 pub use skyferry_core::queue::QueueName;
 
 /// Everything that an operator decides. Nothing in it is secret.
@@ -182,13 +182,6 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
-}
-
-impl LogLevel {
-    /// As settings and filters of the log write it.
-    pub fn name(self) -> &'static str {
-        self.keyword()
-    }
 }
 
 words! {

@@ -23,9 +23,10 @@ const PUTS: usize = 8;
 /// How the source's own objects were uploaded: those of 6 MiB in two parts.
 const CUT: PartSettings = PartSettings { multipart_threshold: 5 * MIB, part_size: 5 * MIB };
 
-/// Names that have broken other programs: each is a file name to the source's server, so there is no `a//b` and no
-/// `folder/` here.
-const ODD: [&str; 18] = [
+/// Names that have broken other programs.
+const ODD: [&str; 20] = [
+    "double//slash.txt",
+    "folder/",
     "with space.txt",
     " leading and trailing ",
     "a+b.txt",

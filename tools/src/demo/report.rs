@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::dataset::Dataset;
 use super::run::DemoRunResult;
 use super::rusage::ResourceUsage;
-use super::servers::{DemoDestination, S3_SERVER};
+use super::servers::DemoDestination;
 use super::verify::Verification;
 
 /// Differences told one by one.
@@ -68,7 +68,7 @@ impl DestinationReport {
         let cpu_seconds = crossed.cost.cpu_seconds.map(|seconds| rounded(seconds, 100.0));
         DestinationReport {
             name: destination.name,
-            server: destination.server(),
+            server: destination.server,
             objects: proof.objects,
             bytes: proof.bytes,
             messages: crossed.messages,
@@ -145,7 +145,7 @@ impl DemoReport {
 pub fn opening(dataset: &Dataset, directory: &Path) -> String {
     format!(
         "Skyferry copies {} objects ({}, one of {}) from S3 to Google Cloud Storage, then to S3.\n\
-         It all runs in this process, on 127.0.0.1 and in {}; S3 is {S3_SERVER}.\n",
+         It all runs in this process, with servers of its own on 127.0.0.1, and in {}.\n",
         dataset.count(),
         size(dataset.bytes()),
         size(dataset.large),

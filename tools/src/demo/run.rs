@@ -97,7 +97,7 @@ impl DemoRun<'_> {
     }
 
     fn settings(&self, file: &Path) -> anyhow::Result<Settings> {
-        let DemoDestination { field, settings, .. } = self.destination;
+        let DemoDestination { field, kind, .. } = self.destination;
         let text = format!(
             r#"mode = "get"
 [credentials]
@@ -112,7 +112,8 @@ path = "{file}"
 [source]
 endpoint = "{source}"
 [destination]
-{settings}
+kind = "{kind}"
+endpoint = "{destination}"
 bucket = "{FERRIED}"
 [[routes]]
 source_bucket = "{BUCKET}"
@@ -122,7 +123,8 @@ multipart_threshold = "5MiB"
 listen = "off"
 "#,
             file = file.file_name().unwrap_or_default().to_string_lossy(),
-            source = self.source.endpoint,
+            source = self.source.peer.endpoint(),
+            destination = self.destination.endpoint(),
         );
         Ok(Settings::parse(&self.directory.join("agent.toml"), &text, &BTreeMap::new())?)
     }
@@ -153,7 +155,7 @@ async fn watch(step: &DemoStep<'_>, destination: &DemoDestination, summary: impl
     loop {
         let now = summary();
         // While an upload completes, its parts go before its object comes.
-        most = most.max(destination.arrived(now.bytes));
+        most = most.max(destination.arrived());
         step.at(now.copied, most);
         tokio::time::sleep(2 * TICK).await;
     }

@@ -46,7 +46,7 @@ pub async fn verify(
     });
     let read: Vec<Option<String>> = reads.buffer_unordered(READS).try_collect().await?;
     differences.extend(read.into_iter().flatten());
-    let uploads = destination.open_uploads()?;
+    let uploads = destination.open_uploads();
     if uploads > 0 {
         differences.push(format!("{uploads} multipart uploads are left open"));
     }
