@@ -37,9 +37,10 @@ fn links(text: &str) -> Vec<&str> {
     markdown.chain(html.filter_map(|rest| rest.split('"').next())).collect()
 }
 
-/// What GitHub and mdBook make of a heading: its anchor.
-fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+/// What GitHub and mdBook make of each heading: its anchor.
+fn anchors(text: &str) -> Vec<String> {
+    let prose = text.split("```").step_by(2).flat_map(str::lines);
+    let headings = prose.filter_map(|line| line.strip_prefix('#'));
     headings
         .map(|heading| {
             let heading = heading.trim_start_matches('#').trim().to_lowercase();
@@ -47,6 +48,18 @@ fn anchors(text: &str) -> BTreeSet<String> {
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
+}
+
+/// A page's links to files of ours, whatever their language: the file, and which of its headings the anchor is.
+fn targets(path: &Path, text: &str) -> Vec<(String, Option<usize>)> {
+    let ours = links(text).into_iter().map(|link| link.split_once('#').unwrap_or((link, "")));
+    ours.map(|(file, anchor)| {
+        let target = if file.is_empty() { path.to_owned() } else { path.parent().expect("a folder").join(file) };
+        let heading = (!anchor.is_empty() && target.exists())
+            .then(|| anchors(&read(&target)).iter().position(|heading| heading == anchor));
+        (file.replace(".zh-CN", ""), heading.flatten())
+    })
+    .collect()
 }
 
 /// The blocks of code, without their comments.
@@ -91,7 +104,9 @@ fn the_documents_list_the_metrics_that_there_are() {
     let metrics = |text: &str| -> BTreeSet<String> {
         let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
         words
-            .filter(|word| word.starts_with("skyferry_") && !["skyferry_agent", "skyferry_providers"].contains(word))
+            .filter(|word| word.starts_with("skyferry_"))
+            // Crates, and the names of packages, where a version follows.
+            .filter(|word| !["skyferry_agent", "skyferry_providers", "skyferry_"].contains(word))
             .map(Into::into)
             .collect()
     };
@@ -106,14 +121,22 @@ fn the_documents_list_the_metrics_that_there_are() {
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
     let mut missing = Vec::new();
-    let others =
-        ["CONTRIBUTING.md", "CHANGELOG.md", "deploy-gce/README.md", "deploy-ec2/README.md", "findings/README.md"];
+    let others = [
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "deploy-gce/README.md",
+        "deploy-ec2/README.md",
+        "deploy-k8s/README.md",
+        "findings/README.md",
+    ];
     let others = others.map(|name| (root().join(name), read(&root().join(name))));
     for (path, text) in pages().into_iter().chain(others) {
         for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { path.clone() } else { path.parent().expect("a folder").join(file) };
-            if !target.exists() || (!anchor.is_empty() && !anchors(&read(&target)).contains(anchor)) {
+            if !target.exists()
+                || (!anchor.is_empty() && !anchors(&read(&target)).iter().any(|heading| heading == anchor))
+            {
                 missing.push(format!("{}: {link}", path.display()));
             }
         }
@@ -188,14 +211,15 @@ fn the_readme_is_short() {
 fn a_translation_has_the_commands_and_links_of_its_original() {
     let translated: Vec<_> =
         pages().into_iter().filter(|(path, _)| path.to_string_lossy().ends_with(".zh-CN.md")).collect();
-    assert!(translated.len() >= 2, "{translated:?}");
+    assert!(translated.len() >= 7, "{translated:?}");
     for (path, chinese) in translated {
         let name = path.to_string_lossy().into_owned();
-        let english = read(Path::new(&name.replace(".zh-CN", "")));
+        let original = PathBuf::from(name.replace(".zh-CN", ""));
+        let english = read(&original);
         assert_eq!(commands(&english), commands(&chinese), "{name}");
+        assert_eq!(anchors(&english).len(), anchors(&chinese).len(), "{name}: headings");
         // Each links to the other, and to translated pages where there are some.
-        let of = |text: &str| -> Vec<String> { links(text).iter().map(|link| link.replace(".zh-CN", "")).collect() };
-        assert_eq!(of(&english), of(&chinese), "{name}");
+        assert_eq!(targets(&original, &english), targets(&path, &chinese), "{name}");
     }
 }
 

@@ -18,7 +18,7 @@ all but the destination's. This page is generated from the code: do not edit it.
 `UPDATE_DOCS=1 cargo test --test structure`.
 
 `skyferry check` tries what agents will do and names the permission that is missing. What stands in capitals is yours; in China
-regions `arn:aws:` is `arn:aws-cn:`. [deploy-ec2](../deploy-ec2/README.md) and [deploy-gce](../deploy-gce/README.md) grant exactly this.
+regions `arn:aws:` is `arn:aws-cn:`. The templates for [EC2](ec2.md) and [Google Compute Engine](gce.md) grant exactly this.
 ";
 
 const ROLES: &[(Role, &str, &str)] = &[
