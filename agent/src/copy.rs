@@ -17,7 +17,7 @@ use crate::limits::{Limiter, STREAM, StreamPermit};
 use skyferry_core::digest::{DigestCheck, DigestSelection, Digests, Grade, Hasher, StoredDigests};
 use skyferry_core::error::{CopyError, ErrorKind, Side};
 use skyferry_core::legacy_log;
-use skyferry_core::metrics::{Metrics, RetryCause};
+use skyferry_core::metrics::{Metrics, RetryCause, TransferKind};
 use skyferry_core::model::{Expected, Location, Revision, Token};
 use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::{
@@ -84,9 +84,12 @@ impl CopyRoute {
         let charge = if opened.length <= WHOLE { opened.length } else { STREAM };
         let _permit = self.limiter.bytes(charge).await;
         let length = opened.length;
+        let kind = if length <= WHOLE { TransferKind::Whole } else { TransferKind::Streamed };
+        let _counted = self.metrics.hold_transfer(kind);
         legacy_log::downloading(length, &self.from, legacy_log::PartOf::WHOLE);
         if opened.length <= WHOLE {
             let bytes = collect(opened.chunks, opened.length).await?;
+            self.metrics.count_bytes_read(length);
             self.limiter.bandwidth(opened.length).await;
             let digests = Digests::of(&bytes, select);
             let source = self.matches_source(&opened.object, &digests)?;
@@ -130,9 +133,10 @@ impl CopyRoute {
     /// The same chunks at the agent's bandwidth; what has passed is in the hasher.
     fn hash_chunks(&self, chunks: Chunks, select: DigestSelection, stream: Option<StreamPermit>) -> (Chunks, Shared) {
         let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
-        let (into, limiter) = (hasher.clone(), self.limiter.clone());
+        let (into, limiter, metrics) = (hasher.clone(), self.limiter.clone(), self.metrics.clone());
         let chunks = chunks.then(move |chunk| {
             let length = chunk.as_ref().map_or(0, Bytes::len) as u64;
+            metrics.count_bytes_read(length);
             if let Ok(chunk) = &chunk {
                 into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
             }

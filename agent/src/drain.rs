@@ -50,6 +50,8 @@ const JOBS: usize = 16;
 const FEWER: Duration = Duration::from_millis(50);
 /// How often the queue's depth is asked for, for the gauges.
 const LOOK: Duration = Duration::from_secs(10);
+/// At every so many of these looks the dead letters are counted.
+const DEAD_LETTERS: u64 = 6;
 
 /// Carries out one message: `job::run` with its context. `cancelled`, then `stop`, as there.
 pub type JobRunner =
@@ -205,7 +207,7 @@ impl Drain {
     /// Leases a message and starts its job.
     fn spawn(&self, message: Message, slot: Option<Slots>) -> JoinHandle<()> {
         let cancelled = CancellationToken::new();
-        let counted = self.metrics.inflight_objects.hold(1);
+        let counted = self.metrics.hold_message(self.queue.name(), message.sent);
         let lease = self.keeper.hold(&message.receipt, Instant::now(), cancelled.clone()).with_room((slot, counted));
         let queue = self.queue.clone();
         let (work, stop, abandon, tally) =
@@ -289,15 +291,23 @@ async fn park_panicked(queue: &dyn Queue, message: &Message, panic: &str) {
     }
 }
 
-/// Keeps the queue's gauges.
+/// Keeps the queue's gauges. Who may work on a queue may not always ask about its dead letters: then nothing is shown of them.
 async fn poll_depth(queue: Arc<dyn Queue>, metrics: Arc<Metrics>) {
-    loop {
+    let name = queue.name();
+    metrics.queue_retention.set(name, queue.traits().retention.as_secs());
+    for look in 0u64.. {
         match queue.depth().await {
             Ok(depth) => {
-                metrics.queue_visible.set(depth.visible);
-                metrics.queue_in_flight.set(depth.in_flight);
+                metrics.queue_visible.set(name, depth.visible);
+                metrics.queue_in_flight.set(name, depth.in_flight);
             }
             Err(error) => tracing::debug!(%error, "the queue's depth is not known"),
+        }
+        if look.is_multiple_of(DEAD_LETTERS) {
+            match queue.dead_letters_waiting().await {
+                Ok(waiting) => metrics.dead_letters.set(name, waiting),
+                Err(error) => tracing::debug!(%error, "it is not known how many dead letters there are"),
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -25,7 +25,7 @@ use skyferry_core::model::Writer;
 use skyferry_core::plan::PartSettings;
 use skyferry_core::protocol::{Disposition, is_last_chance};
 use skyferry_core::queue::{Message, Queue, QueueError};
-use skyferry_core::route::{LiveRoutes, RouteDecision};
+use skyferry_core::route::{LiveRoutes, Route, RouteDecision};
 use skyferry_core::store::{Sink, Source};
 
 /// The object's own failures after which it is parked.
@@ -33,6 +33,8 @@ const ATTEMPTS: u32 = 8;
 /// Why a record was parked that no store refused.
 const MALFORMED: &str = "malformed message";
 const NOT_ROUTED: &str = "no route";
+/// The label of what no route takes.
+const NO_ROUTE: &str = "none";
 
 /// What all jobs of a queue share; those of several queues share all but the queue.
 pub struct JobContext {
@@ -176,6 +178,8 @@ struct Work {
 struct Parked {
     body: String,
     reason: String,
+    /// The label of the route that takes its object.
+    route: String,
     /// The same in words that many have in common.
     why: &'static str,
 }
@@ -186,7 +190,7 @@ async fn work(context: &JobContext, message: &Message, stop: &CancellationToken)
         ParsedMessage::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
         ParsedMessage::Malformed(reason) => {
             error!(message_id = %message.id, %reason, "malformed message, parked");
-            work.parked.push(Parked { body: message.body.to_string(), reason, why: MALFORMED });
+            work.parked.push(Parked { body: message.body.to_string(), reason, route: NO_ROUTE.into(), why: MALFORMED });
         }
         ParsedMessage::Records(entries) => {
             for entry in entries {
@@ -208,15 +212,17 @@ async fn process_record(
         ParsedRecord::Record(record) => record,
         ParsedRecord::Malformed(bad) => {
             error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
-            work.parked.push(Parked { body: bad.body, reason: bad.reason, why: MALFORMED });
+            work.parked.push(Parked { body: bad.body, reason: bad.reason, route: NO_ROUTE.into(), why: MALFORMED });
             return;
         }
     };
+    context.metrics.count_attempt();
+    let route = route_label(context, &record);
     let outcome = match reconcile(context, message, &record, stop).await {
         Fate::Done(outcome) => outcome,
         Fate::Park { why, reason } => {
             error!(object = %record.source, %reason, "parked");
-            work.parked.push(Parked { body: record.to_message(), reason, why });
+            work.parked.push(Parked { body: record.to_message(), reason, route: route.clone(), why });
             Outcome::Parked
         }
         Fate::Again(after) => {
@@ -238,8 +244,15 @@ async fn process_record(
     }
     if outcome != Outcome::Parked {
         context.metrics.count_outcome(outcome);
+        context.metrics.count_on_route(context.queue.name(), &route, outcome);
     }
     context.metrics.observe_message_age(ambient::now().duration_since(message.sent).unwrap_or_default());
+}
+
+/// The label of the route that takes a record's object: what it is counted under.
+fn route_label(context: &JobContext, record: &EventRecord) -> String {
+    let router = context.routes.current();
+    router.route_of(&record.source).map_or_else(|| NO_ROUTE.to_owned(), Route::source_name)
 }
 
 /// Makes the destination equal the source for one record's key.
@@ -348,7 +361,10 @@ async fn conclude(context: &JobContext, message: &Message, work: Work) -> Result
         }
     }
     end_message(context, message, &work).await?;
-    work.parked.iter().for_each(|parked| context.metrics.count_parked(parked.why));
+    for parked in &work.parked {
+        context.metrics.count_parked(parked.why);
+        context.metrics.count_on_route(context.queue.name(), &parked.route, Outcome::Parked);
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::limits::Slots;
-use skyferry_core::metrics::GaugeGuard;
+use skyferry_core::metrics::MessageGuard;
 use skyferry_core::queue::{Queue, QueueError, Receipt};
 
 /// How long one extension may take: `MessageLease::end` waits for it, and a drain has no more than 25 s.
@@ -47,7 +47,7 @@ impl Shared {
 }
 
 /// What a message takes up while somebody works on it: its slot, and its count among those in flight.
-type Room = (Option<Slots>, GaugeGuard);
+type Room = (Option<Slots>, MessageGuard);
 
 /// One message in hand. Dropped, the message is left to its visibility; `end` it before releasing or deleting.
 pub struct MessageLease {
@@ -103,7 +103,9 @@ impl MessageLease {
 
     /// The job did not do what it was asked: how long it took says nothing about how many there should be.
     pub fn failed(&mut self) {
-        if let Some((Some(slot), _)) = &mut self.room {
+        let Some((slot, message)) = &mut self.room else { return };
+        message.failed();
+        if let Some(slot) = slot {
             slot.exclude_from_statistics();
         }
     }

@@ -38,6 +38,8 @@
 //! | | [`event_listener`] | events that come by HTTP, into an embedded queue |
 //! | | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
 //! | | [`backlog`] | the queues' backlog for Google's autoscaler |
+//! | | [`measured`] | queue and ledger with the time of their operations |
+//! | | [`process_usage`] | memory, CPU and descriptors of the process |
 //! | | [`emf`] | the metrics as lines of the log, for CloudWatch |
 //! | | [`legacy_log`] | the log as the predecessors wrote it |
 //! | | [`log_file`] | the log in a file beside stderr |
@@ -60,6 +62,8 @@ pub mod hardening;
 pub mod http_server;
 pub mod legacy_log;
 pub mod log_file;
+pub mod measured;
+pub mod process_usage;
 pub mod shutdown;
 pub mod status;
 

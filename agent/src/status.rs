@@ -1,6 +1,7 @@
 //! What an agent tells over HTTP, on loopback unless the settings say otherwise: `/healthz` (this process lives, nothing
 //! else), `/readyz`, `/metrics`, `/status.json` and a page that shows it to people. Read-only, and holds no secret.
 
+mod metrics_format;
 mod recent;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, StatusCode, header, uri::Authority};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -116,8 +117,11 @@ async fn ready(State(view): State<Arc<StatusView>>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(view): State<Arc<StatusView>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], view.metrics.render())
+/// As the scraper prefers it.
+async fn metrics(State(view): State<Arc<StatusView>>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = metrics_format::preferred(accept.unwrap_or_default());
+    ([(header::CONTENT_TYPE, format.content_type())], view.metrics.render(format))
 }
 
 async fn status(State(view): State<Arc<StatusView>>) -> impl IntoResponse {

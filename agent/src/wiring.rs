@@ -8,6 +8,7 @@ mod copy_loops;
 mod describe;
 mod keys;
 mod lists;
+mod observed;
 mod queues;
 mod stores;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use keys::cached;
 use keys::{AllCredentials, RoleCredentials};
 use lists::RouteLists;
 pub use lists::{ALLOW, DENIED, bucket_pairs};
+use observed::RoleCaches;
 pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
 use queues::{OpenedQueues, queues_and_ledger, steady};
 use skyferry_config as config;
@@ -150,6 +152,7 @@ pub struct Agent {
     watched: NoticeSources,
     backlog: Option<BacklogTarget>,
     emf: bool,
+    caches: RoleCaches,
 }
 
 impl Agent {
@@ -169,7 +172,7 @@ impl Agent {
         let mut description = describe::describe(settings, &router, &keys);
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
-        let missing = keys.missing();
+        let (missing, caches) = (keys.missing(), RoleCaches::of(&keys));
         let OpenedQueues { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
         let queues = queues.into_iter().map(decorate).collect();
         let source = stores::open(settings, Side::Source, keys.source, &transport)?.source();
@@ -188,6 +191,7 @@ impl Agent {
             watched: describe::watched(settings),
             backlog: keys::backlog(settings),
             emf: settings.log.metrics == LogMetrics::Emf,
+            caches,
         })
     }
 }
@@ -270,6 +274,7 @@ impl Agent {
         let started = Instant::now();
         let end = CancellationToken::new();
         let _end = end.clone().drop_guard();
+        observed::observe(self.metrics(), self.breaker().clone(), self.rest.clone(), self.caches.clone());
         if let Some(listen) = self.listen {
             let status = Status::bind(listen).await?;
             tokio::spawn(status.serve(self.view(&shutdown, started), end.clone()));
@@ -279,6 +284,7 @@ impl Agent {
         self.description.iter().for_each(|line| tracing::info!("{line}"));
         let mut beside = JoinSet::new();
         beside.spawn(self.janitor().run(end.clone()));
+        beside.spawn(self.caches.clone().renew());
         beside.spawn(self.lists.clone().run(self.shared().routes.clone(), end.clone()));
         if self.shared().deletes {
             let (fuse, end) = (self.shared().fuse.clone(), end.clone());
@@ -408,6 +414,8 @@ fn contexts(
 ) -> Vec<Arc<JobContext>> {
     let transfer = &settings.transfer;
     let metrics = Arc::new(Metrics::default());
+    let queues: Vec<_> = queues.into_iter().map(|queue| observed::queue(queue, &metrics)).collect();
+    let ledger = observed::ledger(ledger, &metrics);
     let mut limiter = Limiter::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
         .with_objects(hardening::max_objects())
         .counted_by(metrics.inflight_bytes.clone());
@@ -415,8 +423,8 @@ fn contexts(
         limiter = limiter.with_objects(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
     limiter = limiter.limit_shown_by(metrics.objects_limit.clone());
-    source.report_rate(metrics.source_rate.clone());
-    sink.report_rate(metrics.destination_rate.clone());
+    source.measure_with(metrics.requests_to(Side::Source));
+    sink.measure_with(metrics.requests_to(Side::Destination));
     let hold = queues::hold_time(&settings.ledger, &queues);
     let (limiter, breaker, keys) = (Arc::new(limiter), Arc::new(Breaker::default()), job::KeyLocks::default());
     // Nobody keeps a note without a ledger.

@@ -95,6 +95,12 @@ impl Cached {
         self.0.provider.describe()
     }
 
+    /// When the credentials end that are held now; `None`: never, or there are none.
+    pub fn expires(&self) -> Option<SystemTime> {
+        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().and_then(|held| held.credentials.expires)
+    }
+
     pub(crate) fn provider(&self) -> &dyn Provider {
         &*self.0.provider
     }

@@ -164,6 +164,11 @@ impl Queue for Sqs {
     async fn depth(&self) -> Result<Depth, QueueError> {
         self.found.depth().await
     }
+
+    async fn dead_letters_waiting(&self) -> Result<Option<u64>, QueueError> {
+        let Some(url) = &self.dead_letters else { return Ok(None) };
+        Ok(Some(self.found.depth_of(url).await?.visible))
+    }
 }
 
 fn read(message: aws_sdk_sqs::types::Message, asked: SystemTime) -> Option<Message> {

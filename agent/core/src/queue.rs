@@ -116,6 +116,11 @@ pub trait Queue: Send + Sync {
 
     /// Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// How many messages were given up and wait among the dead letters; `None`: there are none to count.
+    async fn dead_letters_waiting(&self) -> Result<Option<u64>, QueueError> {
+        Ok(None)
+    }
 }
 
 /// For how long a dead letter that somebody looks at is hidden from others, unless it is given back before.

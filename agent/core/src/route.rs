@@ -53,6 +53,11 @@ impl Route {
         [self.prefix.as_bytes(), rest].concat()
     }
 
+    /// What it takes: `bucket/prefix`, or `*/` for any bucket.
+    pub fn source_name(&self) -> String {
+        format!("{}/{}", self.source_bucket.as_deref().unwrap_or("*"), self.source_prefix)
+    }
+
     fn maps_to(&self, source: &Location, destination: &Location) -> bool {
         self.covers(source)
             && self.bucket == destination.bucket
@@ -70,8 +75,7 @@ impl Route {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = self.source_bucket.as_deref().unwrap_or("*");
-        write!(f, "{source}/{} → {}/{}", self.source_prefix, self.bucket, self.prefix)
+        write!(f, "{} → {}/{}", self.source_name(), self.bucket, self.prefix)
     }
 }
 
@@ -248,13 +252,17 @@ impl Router {
         }
     }
 
+    /// The route that takes an object by its source alone, the most special one; else the first pair that does.
+    pub fn route_of(&self, source: &Location) -> Option<&Route> {
+        self.routes.iter().chain(self.pairs()).find(|route| route.covers(source))
+    }
+
     /// Whether this is the first destination of its source, whose ledger record has the predecessors' key: the one of its
     /// events; where no route takes the source, the one of the first pair that does. Settings alone decide it, so every
     /// agent and every message agree. Routes come before pairs because pairs are read from elsewhere at run time: an agent
     /// that could not read them, or has older ones, names the same record.
     pub fn is_first(&self, source: &Location, destination: &Location) -> bool {
-        let mut taking = self.routes.iter().chain(self.pairs()).filter(|route| route.covers(source));
-        taking.next().is_some_and(|route| route.maps_to(source, destination))
+        self.route_of(source).is_some_and(|route| route.maps_to(source, destination))
     }
 
     fn ignored(&self, source: &Location, destination: Location) -> Option<RouteDecision> {

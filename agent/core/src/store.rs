@@ -20,7 +20,7 @@ use futures_util::Stream;
 
 use crate::digest::StoredDigests;
 use crate::error::CopyError;
-use crate::metrics::Gauge;
+use crate::metrics::RequestMeter;
 use crate::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use crate::plan::SinkLimits;
 
@@ -140,8 +140,8 @@ pub struct Page {
 /// The end that is read.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Shows in this gauge how many requests a second are sent at most, because the service throttles; 0: no limit.
-    fn report_rate(&self, _gauge: Gauge) {}
+    /// Records its requests there from now on.
+    fn measure_with(&self, _meter: RequestMeter) {}
 
     /// One page of the keys that begin with `prefix`, after `token` (a `Page::next`) or after the key `start_after`.
     async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page>;
@@ -286,7 +286,7 @@ pub struct OpenUpload {
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// As at a [`Source`].
-    fn report_rate(&self, _gauge: Gauge) {}
+    fn measure_with(&self, _meter: RequestMeter) {}
 
     /// What it takes.
     fn limits(&self) -> &SinkLimits;

@@ -38,6 +38,7 @@ const DEPTH: &str = "SELECT count(*), ifnull(sum(visible_at > ?2 AND leased = 1)
 const BURY: &str = "INSERT INTO dead_letters (queue, parked, reason, body) VALUES (?1, ?2, ?3, ?4)";
 const DEAD: &str =
     "SELECT id, parked, reason, body FROM dead_letters WHERE queue = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+const COUNT_DEAD: &str = "SELECT count(*) FROM dead_letters WHERE queue = ?1";
 const EXHUME: &str = "DELETE FROM dead_letters WHERE queue = ?1 AND id = ?2 RETURNING body";
 
 pub use dead_letters::SqliteDeadLetters;
@@ -86,6 +87,12 @@ impl SqliteQueue {
             })
         })
         .await
+    }
+
+    async fn count_dead_letters(&self) -> Result<u64, QueueError> {
+        let queue = self.id;
+        let rows = self.run("GetQueueAttributes", move |db| db.rows(COUNT_DEAD, (queue,), |row| row.get::<_, i64>(0)));
+        Ok(rows.await?.pop().unwrap_or_default() as u64)
     }
 
     /// Makes a dead letter a new message. `false`: it is no longer there.
@@ -219,6 +226,10 @@ impl Queue for SqliteQueue {
             in_flight: in_flight as u64,
             delayed: delayed as u64,
         })
+    }
+
+    async fn dead_letters_waiting(&self) -> Result<Option<u64>, QueueError> {
+        self.count_dead_letters().await.map(Some)
     }
 }
 

@@ -16,6 +16,7 @@ use skyferry_core::backoff::Backoff;
 use skyferry_core::digest::{Checksum, Combiner, DigestCheck, DigestSelection, Digests, Hasher, StoredDigests};
 use skyferry_core::error::{CopyError, ErrorKind, Side, Verdict as Fate};
 use skyferry_core::ledger::{PartRecord, UploadRecord};
+use skyferry_core::metrics::TransferKind;
 use skyferry_core::model::{Expected, Revision, UploadId};
 use skyferry_core::plan::Parts;
 use skyferry_core::store::{CompletedPart, Object, Payload, Pin, StoredPart};
@@ -202,6 +203,10 @@ impl CopyRoute {
                 return Err(error);
             }
             self.metrics.count_retry(cause(&error));
+            self.metrics.count_part_retry();
+            if error.kind == ErrorKind::Corrupt {
+                self.metrics.count_checksum_failure(error.side);
+            }
             if in_a_row > 1 {
                 tracing::warn!(object = %self.from, part = part.at.number, %error, "a part is tried again");
             }
@@ -239,6 +244,7 @@ impl CopyRoute {
         let (at, number, length) = (*at, at.number, range.end - range.start);
         let stream = self.permit_to_stream(*turn, number, length).await?;
         let _permit = self.limiter.bytes(STREAM).await;
+        let _counted = self.metrics.hold_transfer(TransferKind::Part);
         legacy_log::downloading(length, &self.from, at);
         let changed =
             || CopyError::new(Side::Source, ErrorKind::SourceChanged, "GetObject", &self.from, "nothing is there");

@@ -228,6 +228,9 @@ impl<'a> Driver<'a> {
         if error.kind == ErrorKind::Stalled {
             self.context.limiter.stalled();
         }
+        if error.kind == ErrorKind::Corrupt {
+            self.context.metrics.count_checksum_failure(error.side);
+        }
         if error.kind == ErrorKind::Cancelled {
             self.trouble = Some(error);
             return Answer::Failed(EffectFailure::Retry { counted: false });

@@ -33,7 +33,7 @@ mod write;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ use super::http::{HttpBody, Transport};
 use read::Absence;
 use skyferry_core::digest::{Digests, StoredDigests};
 use skyferry_core::error::Side;
-use skyferry_core::metrics::Gauge;
+use skyferry_core::metrics::RequestMeter;
 use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, UploadId};
 use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::{
@@ -146,6 +146,8 @@ pub struct XmlClient {
     /// By bucket; learned from the settings, the credentials or an answer.
     places: RwLock<HashMap<Arc<str>, Arc<Place>>>,
     rate: rate::RateLimiter,
+    /// Of its requests, where somebody measures them.
+    meter: OnceLock<RequestMeter>,
 }
 
 impl XmlClient {
@@ -158,11 +160,18 @@ impl XmlClient {
             transport,
             places: RwLock::default(),
             rate: rate::RateLimiter::default(),
+            meter: OnceLock::new(),
         }
     }
 
     fn traits(&self) -> &DialectTraits {
         self.dialect.traits()
+    }
+
+    /// The first meter stays.
+    fn measure_with(&self, meter: RequestMeter) {
+        self.rate.report_to(meter.rate.clone());
+        let _ = self.meter.set(meter);
     }
 }
 
@@ -185,8 +194,8 @@ macro_rules! ends_of_a_copy {
     ($($store:ty),+) => {$(
         #[async_trait]
         impl Source for $store {
-            fn report_rate(&self, gauge: Gauge) {
-                self.client().rate.report_to(gauge);
+            fn measure_with(&self, meter: RequestMeter) {
+                self.client().measure_with(meter);
             }
 
             async fn list(&self, bucket: &str, prefix: &Key, from: ListFrom<'_>) -> Result<Page> {
@@ -232,8 +241,8 @@ macro_rules! ends_of_a_copy {
 
         #[async_trait]
         impl Sink for $store {
-            fn report_rate(&self, gauge: Gauge) {
-                self.client().rate.report_to(gauge);
+            fn measure_with(&self, meter: RequestMeter) {
+                self.client().measure_with(meter);
             }
 
             fn limits(&self) -> &SinkLimits {

@@ -115,13 +115,18 @@ impl QueueHandle {
     }
 
     pub async fn depth(&self) -> Result<Depth, QueueError> {
+        self.depth_of(&self.url).await
+    }
+
+    /// Of another queue that these keys may ask about.
+    pub async fn depth_of(&self, url: &str) -> Result<Depth, QueueError> {
         use QueueAttributeName::{
             ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
             ApproximateNumberOfMessagesNotVisible as InFlight,
         };
         let wanted = || {
             let names = vec![Visible, InFlight, Delayed];
-            self.client.get_queue_attributes().queue_url(&*self.url).set_attribute_names(Some(names))
+            self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names))
         };
         let asked = self.aws.call(PATIENCE, || wanted().send()).await;
         let reported = asked.map_err(|failure| self.errors.classify("GetQueueAttributes", failure))?;

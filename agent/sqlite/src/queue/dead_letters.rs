@@ -8,8 +8,6 @@ use async_trait::async_trait;
 use super::{EXHUME, SqliteQueue};
 use skyferry_core::queue::{DeadLetter, DeadLetters, Depth, Queue as _, QueueError, Receipt};
 
-const COUNT: &str = "SELECT count(*) FROM dead_letters WHERE queue = ?1";
-
 pub struct SqliteDeadLetters {
     queue: SqliteQueue,
     /// The last one that was taken.
@@ -77,9 +75,6 @@ impl DeadLetters for SqliteDeadLetters {
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
-        let queue = self.queue.id;
-        let rows = self.queue.run("GetQueueAttributes", move |db| db.rows(COUNT, (queue,), |row| row.get::<_, i64>(0)));
-        let visible = rows.await?.pop().unwrap_or_default();
-        Ok(Depth { visible: visible as u64, ..Depth::default() })
+        Ok(Depth { visible: self.queue.count_dead_letters().await?, ..Depth::default() })
     }
 }

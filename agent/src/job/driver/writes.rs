@@ -84,6 +84,7 @@ impl Driver<'_> {
             }
             Err(why) => {
                 warn!(object = %self.subject.source, %why, "published wrong");
+                self.context.metrics.count_checksum_failure(Side::Destination);
                 let at = &self.subject.destination;
                 self.trouble = Some(CopyError::new(Side::Destination, ErrorKind::Corrupt, "verify", at, why));
                 Answer::PublishedCorrupt(copied.revision)

@@ -137,7 +137,12 @@ impl XmlClient {
             self.dialect
                 .sign(&mut request, &credentials, &place.region, trailer)
                 .map_err(|words| call.error(ErrorKind::Credentials, words))?;
-            let answer = transport.send(&call, request, effect).await?;
+            let timer = self.meter.get().map(|meter| meter.start(call.operation));
+            let answer = transport.send(&call, request, effect).await;
+            if let Some(timer) = timer {
+                timer.end(answer.as_ref().ok().map(|answer| answer.status.as_u16()));
+            }
+            let answer = answer?;
             if answer.status.is_success() {
                 self.rate.on_success(call.operation);
                 return Ok(answer);
