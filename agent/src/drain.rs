@@ -51,7 +51,7 @@ const FEWER: Duration = Duration::from_millis(50);
 /// How often the queue's depth is asked for, for the gauges.
 const LOOK: Duration = Duration::from_secs(10);
 /// At every so many of these looks the dead letters are counted.
-const DEAD_LETTERS: u64 = 6;
+const DEAD_LETTERS: u64 = 3;
 
 /// Carries out one message: `job::run` with its context. `cancelled`, then `stop`, as there.
 pub type JobRunner =

@@ -41,6 +41,10 @@ TABLES = {
         "jobLabel": str, "selector!": {"matchLabels": STRINGS}, "namespaceSelector": {"any": bool, "matchNames": [str]},
         "endpoints!": [{"port": str, "path": str, "scheme": str, "interval": str, "scrapeTimeout": str, "honorLabels": bool}],
     },
+    ("monitoring.coreos.com/v1", "PrometheusRule"): {
+        "groups": [{"name!": str, "interval": str, "rules": [{"alert": str, "record": str, "expr!": str, "for": str, "labels": STRINGS,
+                                                              "annotations": STRINGS}]}],
+    },
 }  # fmt: skip
 # Of KEDA's scaler for SQS.
 SQS = {"queueURL", "awsRegion", "queueLength", "activationQueueLength", "scaleOnInFlight", "scaleOnDelayed", "awsEndpoint", "identityOwner"}

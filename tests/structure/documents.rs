@@ -125,6 +125,7 @@ fn every_link_of_the_documents_leads_somewhere() {
         "deploy-gce/README.md",
         "deploy-ec2/README.md",
         "deploy-k8s/README.md",
+        "deploy-monitoring/README.md",
         "findings/README.md",
     ];
     let others = others.map(|name| (root().join(name), read(&root().join(name))));

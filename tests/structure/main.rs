@@ -5,6 +5,7 @@ mod changes;
 mod crates;
 mod documents;
 mod files;
+mod monitoring;
 mod names;
 mod permissions;
 

@@ -10,7 +10,7 @@ use crate::ambient;
 
 /// A message that is given back is remembered for so long: in an outage one is looked at now and then, for less time than
 /// passes between two scrapes.
-const REMEMBERED: Duration = Duration::from_secs(120);
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// When the messages were sent that are worked on.
 #[derive(Debug, Default)]
@@ -36,7 +36,10 @@ impl OldestMessages {
     pub(super) fn hold(&self, queue: &str, sent: SystemTime, counted: GaugeGuard) -> MessageGuard {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.get_key_value(queue).map_or_else(|| queue.into(), |(known, _)| known.clone());
-        *queues.entry(queue.clone()).or_default().held.entry(sent).or_default() += 1;
+        let entry = queues.entry(queue.clone()).or_default();
+        *entry.held.entry(sent).or_default() += 1;
+        // It is back: how it ends now counts.
+        entry.left = entry.left.filter(|(left, _)| *left != sent);
         MessageGuard { messages: self.clone(), queue, sent, failed: false, _counted: counted }
     }
 

@@ -132,7 +132,8 @@ fn the_oldest_message_counts_while_it_is_worked_on_and_when_it_is_given_back() {
         let line = page.lines().find(|line| line.starts_with("skyferry_oldest_message_age_seconds{")).unwrap();
         line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap() / 100
     };
-    let mut old = metrics.hold_message("events", sent(1_010));
+    let at = sent(1_010);
+    let mut old = metrics.hold_message("events", at);
     let young = metrics.hold_message("events", sent(210));
     assert_eq!((oldest(), metrics.inflight_objects.get()), (10, 2));
     old.failed();
@@ -141,6 +142,8 @@ fn the_oldest_message_counts_while_it_is_worked_on_and_when_it_is_given_back() {
     drop(metrics.hold_message("events", sent(2_010)));
     drop(young);
     assert_eq!((oldest(), metrics.inflight_objects.get()), (10, 0));
+    drop(metrics.hold_message("events", at));
+    assert_eq!(oldest(), 0);
 }
 
 #[test]
