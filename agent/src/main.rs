@@ -86,8 +86,10 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
     let recent = log(&settings.log)?;
     let runtime = hardening::runtime()?;
     let code = runtime.block_on(async {
-        let agent = Agent::build(&settings).await?.with_recent(recent);
-        if arguments.validate { validate(&agent).await } else { run(agent, arguments).await }
+        match arguments.validate {
+            true => validate(&Agent::build_beside(&settings).await?).await,
+            false => run(Agent::build(&settings).await?.with_recent(recent).with_socket(), arguments).await,
+        }
     });
     // A name that is being resolved cannot be cancelled.
     runtime.shutdown_timeout(Duration::from_secs(1));

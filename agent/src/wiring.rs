@@ -6,6 +6,7 @@ mod batch;
 mod components;
 mod copy_loops;
 mod describe;
+mod dump;
 mod keys;
 mod lists;
 mod observed;
@@ -40,13 +41,14 @@ use crate::shutdown::{NoticeSources, Shutdown};
 use crate::status::{Recent, Status, StatusView};
 pub use admin::{dead_letters, queue_policy, source_s3};
 pub use components::{Components, LedgerComponent, QueueComponent, RoleIdentity, open_queues};
+pub use dump::dump_table;
 pub use keys::cached;
 use keys::{AllCredentials, RoleCredentials};
 use lists::RouteLists;
 pub use lists::{ALLOW, DENIED, bucket_pairs};
 use observed::RoleCaches;
-pub use queues::{EMBEDDED_QUEUE, create_table, dump_table, open_ledger};
-use queues::{OpenedQueues, queues_and_ledger, steady};
+pub use queues::{EMBEDDED_QUEUE, create_table, open_ledger};
+use queues::{OpenedQueues, SqliteFiles, queues_and_ledger, steady};
 use skyferry_config as config;
 use skyferry_config::{LogMetrics, Settings, VerifyMode, VersionMode};
 use skyferry_core::error::Side;
@@ -143,6 +145,9 @@ pub struct Agent {
     /// Where events come over HTTP, and the place of their queue.
     listeners: Vec<(config::EventListenerSettings, usize)>,
     embedded: Option<Arc<SqliteQueue>>,
+    files: SqliteFiles,
+    /// Others may ask for its embedded files.
+    answers: bool,
     steady: Duration,
     recent: Recent,
     rest: PauseWatch,
@@ -161,9 +166,22 @@ impl Agent {
         Agent::build_behind(settings, |queue| queue).await
     }
 
+    /// One that is looked at and never run: an embedded file that a running agent has open is asked over its socket.
+    pub async fn build_beside(settings: &Settings) -> Result<Agent, WiringError> {
+        Agent::build_from(settings, SqliteFiles::shared(), |queue| queue).await
+    }
+
     /// The same; its jobs see each queue as what `decorate` makes of it.
     pub async fn build_behind(
         settings: &Settings,
+        decorate: impl FnMut(Arc<dyn Queue>) -> Arc<dyn Queue>,
+    ) -> Result<Agent, WiringError> {
+        Agent::build_from(settings, SqliteFiles::owned(), decorate).await
+    }
+
+    async fn build_from(
+        settings: &Settings,
+        files: SqliteFiles,
         decorate: impl FnMut(Arc<dyn Queue>) -> Arc<dyn Queue>,
     ) -> Result<Agent, WiringError> {
         let keys = AllCredentials::open(settings).await?;
@@ -173,7 +191,7 @@ impl Agent {
         description.extend(settings.notes.iter().cloned());
         let transport = transport(settings)?;
         let (missing, caches) = (keys.missing(), RoleCaches::of(&keys));
-        let OpenedQueues { queues, embedded, ledger } = queues_and_ledger(settings, &keys).await?;
+        let OpenedQueues { files, queues, embedded, ledger } = queues_and_ledger(settings, &keys, files).await?;
         let queues = queues.into_iter().map(decorate).collect();
         let source = stores::open(settings, Side::Source, keys.source, &transport)?.source();
         let sink = stores::open(settings, Side::Destination, keys.destination, &transport)?.sink();
@@ -183,6 +201,8 @@ impl Agent {
             listen: settings.listen,
             listeners: queues::listeners(settings),
             embedded,
+            files,
+            answers: false,
             steady: steady(&settings.queues),
             recent: Recent::default(),
             rest: PauseWatch::default(),
@@ -201,6 +221,13 @@ impl Agent {
     #[must_use]
     pub fn with_recent(mut self, recent: Recent) -> Agent {
         self.recent = recent;
+        self
+    }
+
+    /// While it runs, its embedded files can be asked for over sockets beside them.
+    #[must_use]
+    pub fn with_socket(mut self) -> Agent {
+        self.answers = true;
         self
     }
 
@@ -285,6 +312,9 @@ impl Agent {
         let mut beside = JoinSet::new();
         beside.spawn(self.janitor().run(end.clone()));
         beside.spawn(self.caches.clone().renew());
+        if self.answers {
+            self.files.listen().into_iter().for_each(|socket| drop(beside.spawn(socket.serve())));
+        }
         beside.spawn(self.lists.clone().run(self.shared().routes.clone(), end.clone()));
         if self.shared().deletes {
             let (fuse, end) = (self.shared().fuse.clone(), end.clone());

@@ -187,15 +187,18 @@ mod stores {
 
 mod queues {
     a_queue!(embedded, crate::embedded::queue);
+    a_queue!(embedded_by_socket, crate::embedded::remote_queue);
     a_queue!(sqs_on_ministack, crate::ministack::queue);
 }
 
 mod dead_letters {
     dead_letters!(embedded, crate::embedded::letters);
+    dead_letters!(embedded_by_socket, crate::embedded::remote_letters);
     dead_letters!(sqs_on_ministack, crate::ministack::letters);
 }
 
 mod ledgers {
     a_ledger!(embedded, crate::embedded::ledger);
+    a_ledger!(embedded_by_socket, crate::embedded::remote_ledger);
     a_ledger!(dynamodb_on_ministack, crate::ministack::ledger);
 }

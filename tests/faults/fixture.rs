@@ -15,6 +15,7 @@ use skyferry_agent::wiring::{Agent, RunUntil};
 use skyferry_core::ledger::{Leftover, Subject, WriterEnd};
 use skyferry_core::metrics::Summary;
 use skyferry_core::model::{Location, Writer};
+use skyferry_sqlite::queue::DeadLetterTable as _;
 
 /// An object of this size goes in two parts.
 pub const LARGE: usize = 6 << 20;

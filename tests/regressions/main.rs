@@ -37,6 +37,9 @@
 //! 17. Abandoned multipart uploads were never cleaned:
 //!     `regression_17_uploads_that_nobody_knows_are_ended_and_somebody_elses_are_not`.
 
+// The future of a whole drain, with all that wraps it, is nested deeper than rustc looks by itself.
+#![recursion_limit = "256"]
+
 mod counted;
 mod partial;
 mod queued;

@@ -41,7 +41,7 @@ impl cli::Command for Arguments {
         }
         let done = if self.dry_run { "would be ended" } else { "ended" };
         cli.block_on(async {
-            let mut janitor = Agent::build(&settings).await?.janitor();
+            let mut janitor = Agent::build_beside(&settings).await?.janitor();
             janitor.dry = self.dry_run;
             janitor.tell = Some(Box::new(move |at, upload| eprintln!("{done}: {at} (upload {upload})")));
             let SweepReport { aborted, live, foreign } = janitor.sweep(SweepScope::OlderThan(self.older_than)).await?;

@@ -35,7 +35,7 @@ use skyferry_config::StoreSettings;
 use skyferry_core::error::ErrorKind;
 use skyferry_core::model::{Key, Location};
 use skyferry_core::store::Listed;
-use skyferry_sqlite::queue::SqliteQueue;
+use skyferry_sqlite::queue::{DeadLetterTable as _, SqliteQueue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;

@@ -114,7 +114,7 @@ impl Wanted {
 async fn perform(arguments: &Arguments, settings: &Settings, wanted: Wanted, cli: &Cli) -> anyhow::Result<u8> {
     let (console, shutdown) = (&cli.console, &cli.shutdown);
     let begun = Instant::now();
-    let agent = Agent::build(settings).await?;
+    let agent = Agent::build_beside(settings).await?;
     let source = matches!(settings.source, StoreSettings::S3(_)).then(|| agent.source().clone());
     let files = ReportFiles::new(source, RetryPolicy::new(PATIENCE, console.clone()));
     let exact = settings.transfer.versions == VersionMode::Exact;

@@ -1,16 +1,14 @@
 //! `skyferry pause` and `skyferry resume`: a whole fleet rests and goes on, by a note in the ledger that every agent reads.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use serde_json::json;
 use skyferry_agent::fuse::DeletionCounts;
 use skyferry_agent::pause::Pause;
-use skyferry_agent::wiring::{WiringError, open_ledger};
+use skyferry_agent::wiring::open_ledger;
 use skyferry_config as config;
 use skyferry_config::Settings;
-use skyferry_core::ledger::Ledger;
 
 use crate::cli::{self, Cli, DONE};
 use crate::settings::ConfigArgument;
@@ -76,7 +74,7 @@ impl cli::Command for ResumeArguments {
 fn allow_deletions(cli: &Cli, config: &ConfigArgument, dry_run: bool) -> anyhow::Result<u8> {
     let settings = settings_with_notes(config)?;
     cli.block_on(async {
-        let ledger = open(&settings).await?;
+        let ledger = open_ledger(&settings).await?;
         let held = match dry_run {
             true => Some(DeletionCounts::read(&*ledger).await?),
             false => DeletionCounts::allow_all(&*ledger).await?,
@@ -107,7 +105,7 @@ fn settings_with_notes(config: &ConfigArgument) -> anyhow::Result<Settings> {
 fn change(cli: &Cli, config: &ConfigArgument, to: Option<&Pause>, dry_run: bool) -> anyhow::Result<u8> {
     let settings = settings_with_notes(config)?;
     cli.block_on(async {
-        let ledger = open(&settings).await?;
+        let ledger = open_ledger(&settings).await?;
         let before = if dry_run { Pause::read(&*ledger).await } else { Pause::write(&*ledger, to).await }?;
         cli.output.line(&describe(to, before.as_ref(), dry_run))?;
         cli.output.json(json!({ "dry_run": dry_run, "paused": to, "before": before }))?;
@@ -123,16 +121,4 @@ fn describe(to: Option<&Pause>, before: Option<&Pause>, dry_run: bool) -> String
         (None, None) => "nothing was paused".into(),
     };
     if dry_run { format!("would be written: {now}") } else { now }
-}
-
-/// An embedded ledger belongs to the one process that has it open.
-async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Ledger>> {
-    match open_ledger(settings).await {
-        Err(error @ WiringError::Embedded(_)) => {
-            bail!(
-                "{error}\nAn agent with an embedded ledger is a fleet of one: stop it instead of pausing it, and while its deletions are resumed."
-            )
-        }
-        opened => Ok(opened?),
-    }
 }

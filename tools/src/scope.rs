@@ -77,7 +77,7 @@ impl ScopeArguments {
         if let Some(file) = &self.prefix_file {
             prefixes.extend(prefixes::read(file).or_usage()?);
         }
-        let agent = Agent::build(&settings).await?;
+        let agent = Agent::build_beside(&settings).await?;
         if let Some(at) = settings.bucket_pairs.as_ref().filter(|_| agent.router().pairs().is_empty()) {
             // The agent can do without them, a listing cannot: why there are none is an error here.
             bucket_pairs(at, &settings.metadata).await?;

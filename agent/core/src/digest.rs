@@ -14,6 +14,7 @@ use std::fmt;
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use md5::{Digest as _, Md5};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 pub use combine::{Combiner, Overlap};
@@ -98,7 +99,7 @@ impl DigestSelection {
 }
 
 /// The digests of a run of bytes: a part's, or a whole object's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// Bytes.
     pub length: u64,

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digests, Grade};
 use crate::metrics::Outcome;
@@ -25,7 +26,7 @@ use crate::route::Router;
 pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a record is about: one source object to one destination.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
     /// What is read.
     pub source: Location,
@@ -52,7 +53,7 @@ impl Subject {
 }
 
 /// The last state that Skyferry published under a key, or found to be equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastPublished {
     /// The source state that it is a copy of.
     pub identity: SourceIdentity,
@@ -61,7 +62,7 @@ pub struct LastPublished {
 }
 
 /// A multipart upload as its writer recorded it: all that a successor needs to go on, or to refuse to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadRecord {
     /// As the service named it.
     pub id: UploadId,
@@ -86,18 +87,19 @@ impl UploadRecord {
 }
 
 /// A part that the sink acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
     /// From 1.
     pub number: u32,
     /// As the service answered it.
+    #[serde(with = "crate::serial::text")]
     pub etag: Arc<str>,
     /// Of what was sent.
     pub digests: Digests,
 }
 
 /// A writer that began earlier and has not ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierWriter {
     /// Its id.
     pub writer: Writer,
@@ -110,7 +112,7 @@ pub struct EarlierWriter {
 }
 
 /// What `begin` answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeginResult {
     /// A record was there.
     pub known: bool,
@@ -126,7 +128,7 @@ pub struct BeginResult {
 
 /// How a writer ends.
 #[allow(missing_docs)] // what a field is, its variant says
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WriterEnd {
     /// The record's outcome stands. `published` is what is now at the destination, where something is. `digests` and
     /// `grade` that are not told again stay, as long as `published` is the same.
@@ -138,7 +140,7 @@ pub enum WriterEnd {
 }
 
 /// What a writer that ends leaves behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Leftover {
     /// Nothing of its own is under way: it is closed.
     Nothing,
@@ -149,14 +151,14 @@ pub enum Leftover {
 }
 
 /// What `finish` answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishResult {
     /// Writers are still open, this one included if it is in doubt: the message may not be deleted yet.
     pub others_open: bool,
 }
 
 /// A record as `lookup` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerRecord {
     /// How it ended last.
     pub outcome: Option<Outcome>,

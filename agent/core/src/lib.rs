@@ -7,6 +7,7 @@
 
 pub mod ambient;
 pub mod model;
+mod serial;
 
 pub mod backoff;
 pub mod ca_roots;

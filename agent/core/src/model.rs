@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// An object's key: the bytes as the service has them, never normalised. S3 and GCS say UTF-8, files do not.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -64,9 +65,10 @@ impl fmt::Debug for Key {
 }
 
 /// A bucket and a key in it: where an object is, at one side.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Location {
     /// The bucket's name.
+    #[serde(with = "crate::serial::text")]
     pub bucket: Arc<str>,
     /// The key in it.
     pub key: Key,
@@ -91,22 +93,24 @@ impl fmt::Display for Location {
 }
 
 /// One state of one source object. Two reads with equal identities read the same bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceIdentity {
     /// Without quotes. Opaque: an MD5 only for single PUTs without SSE-KMS or SSE-C.
+    #[serde(with = "crate::serial::text")]
     pub etag: Arc<str>,
     /// Bytes.
     pub size: u64,
     /// Seconds since the epoch: services give no finer time in their headers.
     pub last_modified: i64,
     /// `None` where the bucket is not versioned or the version is `null`.
+    #[serde(with = "crate::serial::optional_text")]
     pub version: Option<Arc<str>>,
 }
 
 /// The destination's own name for one state of one object: a GCS generation, an S3 ETag, a file's stamp.
 /// Opaque outside the sink that made it; what conditional writes compare.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Revision(pub Arc<str>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Revision(#[serde(with = "crate::serial::text")] pub Arc<str>);
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,8 +159,8 @@ random_id! {
 }
 
 /// A multipart upload's id, as the sink gave it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UploadId(pub Arc<str>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UploadId(#[serde(with = "crate::serial::text")] pub Arc<str>);
 
 impl fmt::Display for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 /// One delivery of one message. Its body has not been read yet: `event::parse` does that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Message {
     /// As the service named it, for logs.
+    #[serde(with = "crate::serial::text")]
     pub id: Arc<str>,
     /// Names this delivery; an older delivery's receipt may fail.
     pub receipt: Receipt,
     /// What was sent.
+    #[serde(with = "crate::serial::text")]
     pub body: Arc<str>,
     /// How often it has been delivered, this time included: from 1. Counts crashes and weather too.
     pub received: u32,
@@ -23,8 +26,8 @@ pub struct Message {
 }
 
 /// What extends, releases and deletes one delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Receipt(pub Arc<str>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Receipt(#[serde(with = "crate::serial::text")] pub Arc<str>);
 
 /// Which queue of SQS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub enum QueueName {
 }
 
 /// About how many messages there are; approximate on SQS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depth {
     /// Waiting.
     pub visible: u64,
@@ -54,7 +57,7 @@ impl Depth {
 }
 
 /// What the queue's own settings say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueTraits {
     /// How long a delivery stays invisible unless extended.
     pub visibility: Duration,

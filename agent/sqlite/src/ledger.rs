@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
 
 use crate::{DatabaseError, Db, SqliteFile, note};
 use skyferry_core::digest::Grade;
@@ -51,6 +52,9 @@ const OLD: &str = "SELECT source, destination, ended > 0 AND ended < ?3 FROM rec
 const REAP: &str = "DELETE FROM records WHERE source = ?1 AND destination = ?2 AND ended > 0 AND ended < ?3 AND NOT EXISTS \
      (SELECT 1 FROM writers WHERE writers.source = records.source AND writers.destination = records.destination)";
 
+const RECORDS: &str = "SELECT etag, size, modified, version, revision, failures, ended, outcome, reason, digests, \
+     grade, source, destination FROM records WHERE (source, destination) > (?1, ?2) ORDER BY source, destination LIMIT ?3";
+
 /// When records were forgotten last, in ms since the epoch.
 const FORGOT: &str = "forgot";
 const DAY: i64 = 24 * 3600 * 1000;
@@ -65,6 +69,25 @@ pub struct SqliteLedger {
 impl SqliteFile {
     pub fn ledger(&self) -> SqliteLedger {
         SqliteLedger { file: self.clone() }
+    }
+}
+
+/// A record as it is stored, for who reads them all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRecord {
+    /// `bucket/key`.
+    pub source: Vec<u8>,
+    pub destination: Vec<u8>,
+    /// Without its open writers.
+    pub record: LedgerRecord,
+}
+
+/// Source and destination of a record that was read.
+pub type RecordPlace = (Vec<u8>, Vec<u8>);
+
+impl StoredRecord {
+    pub fn place(&self) -> RecordPlace {
+        (self.source.clone(), self.destination.clone())
     }
 }
 
@@ -110,6 +133,18 @@ impl SqliteLedger {
                 None => return Ok(reaped),
             }
         }
+    }
+
+    /// The records after this place, in the order of their sources.
+    pub async fn records(&self, after: Option<&RecordPlace>, max: usize) -> Result<Vec<StoredRecord>, LedgerError> {
+        let (source, destination) = after.cloned().unwrap_or_default();
+        self.run("Scan", move |db| {
+            let now = db.now;
+            db.rows(RECORDS, (&source, &destination, max as i64), |row| {
+                Ok(StoredRecord { source: row.get(11)?, destination: row.get(12)?, record: read_record(row, now)? })
+            })
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(

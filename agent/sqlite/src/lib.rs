@@ -11,12 +11,14 @@
 //! **Why it is cheap.** Requests wait in a channel; the thread takes all that wait, runs them in one transaction with
 //! prepared statements and answers after the commit. The busier the agent, the larger the group.
 //!
-//! The process is alone: the file is locked for as long as it is open. So whatever an earlier process had in hand is
+//! The process is alone: the file is locked for as long as it is open, and others ask it over a socket (`remote`). So whatever an earlier process had in hand is
 //! ended at open: its deliveries are visible again at once and its writers are `stopped`.
 
 pub mod ledger;
 pub mod note;
 pub mod queue;
+pub mod remote;
+pub mod shared;
 mod worker;
 
 use std::path::Path;
@@ -70,6 +72,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(12 * 3600);
 pub enum OpenError {
     #[error("{path} is in use by another process; stop that one, or give this one a file of its own")]
     InUse { path: String },
+    #[error(
+        "{path} is in use by another process that takes no requests ({answer}); wait until that one has ended, or stop it"
+    )]
+    Silent { path: String, answer: String },
     #[error(
         "{path} was written by a newer Skyferry (schema {found}, this one knows {SCHEMA_VERSION}); upgrade this one"
     )]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{DatabaseError, Db, SqliteFile, WeakSqliteFile};
 use skyferry_core::queue::{Depth, Message, Queue, QueueError, QueueTraits, Receipt};
@@ -38,10 +39,9 @@ const DEPTH: &str = "SELECT count(*), ifnull(sum(visible_at > ?2 AND leased = 1)
 const BURY: &str = "INSERT INTO dead_letters (queue, parked, reason, body) VALUES (?1, ?2, ?3, ?4)";
 const DEAD: &str =
     "SELECT id, parked, reason, body FROM dead_letters WHERE queue = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-const COUNT_DEAD: &str = "SELECT count(*) FROM dead_letters WHERE queue = ?1";
 const EXHUME: &str = "DELETE FROM dead_letters WHERE queue = ?1 AND id = ?2 RETURNING body";
 
-pub use dead_letters::SqliteDeadLetters;
+pub use dead_letters::{DeadLetterTable, SqliteDeadLetters};
 pub use feed::{ListedMessage, NoteUpdate};
 
 /// One named queue of an embedded file.
@@ -53,7 +53,7 @@ pub struct SqliteQueue {
 }
 
 /// A message that was given up, with the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedMessage {
     pub id: i64,
     pub parked: SystemTime,
@@ -78,36 +78,6 @@ impl SqliteFile {
 }
 
 impl SqliteQueue {
-    /// The dead letters after the one with this id (0: from the first), oldest first.
-    pub async fn dead_letters(&self, after: i64, max: usize) -> Result<Vec<ParkedMessage>, QueueError> {
-        let queue = self.id;
-        self.run("ListDeadLetters", move |db| {
-            db.rows(DEAD, (queue, after, max as i64), |row| {
-                Ok(ParkedMessage { id: row.get(0)?, parked: time(row.get(1)?), reason: row.get(2)?, body: row.get(3)? })
-            })
-        })
-        .await
-    }
-
-    async fn count_dead_letters(&self) -> Result<u64, QueueError> {
-        let queue = self.id;
-        let rows = self.run("GetQueueAttributes", move |db| db.rows(COUNT_DEAD, (queue,), |row| row.get::<_, i64>(0)));
-        Ok(rows.await?.pop().unwrap_or_default() as u64)
-    }
-
-    /// Makes a dead letter a new message. `false`: it is no longer there.
-    pub async fn redrive(&self, dead_letter: i64) -> Result<bool, QueueError> {
-        let queue = self.id;
-        self.run("Redrive", move |db| {
-            let bodies: Vec<String> = db.rows(EXHUME, (queue, dead_letter), |row| row.get(0))?;
-            for body in &bodies {
-                insert(db, queue, body, Duration::ZERO, 0)?;
-            }
-            Ok(!bodies.is_empty())
-        })
-        .await
-    }
-
     async fn run<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -115,6 +85,27 @@ impl SqliteQueue {
     ) -> Result<T, QueueError> {
         let done = self.file.call(move |db| work(db).map(Some)).await;
         done.map_err(|failure| classify(&self.name, operation, failure))
+    }
+
+    /// As `receive`; what nobody keeps is taken back.
+    pub(crate) async fn take(&self, max: usize, wait: Duration) -> Result<Delivered, QueueError> {
+        let (queue, visibility) = (self.id, self.traits.visibility);
+        // Beyond this many deliveries a message is dead, but only where there is a place for the dead.
+        let limit = self.traits.dead_letters.as_ref().and(self.traits.max_receives).unwrap_or(u32::MAX);
+        let max = max.clamp(1, 10);
+        let file = self.file.downgrade();
+        let mut until = None;
+        let delivered = self.file.call(move |db| {
+            let until = *until.get_or_insert_with(|| add_duration(db.now, wait));
+            let messages = deliver(db, queue, max, add_duration(db.now, visibility), limit)?;
+            if !messages.is_empty() || db.now >= until {
+                return Ok(Some(Delivered { messages, file: WeakSqliteFile::clone(&file) }));
+            }
+            let next = db.rows(NEXT_VISIBLE, (queue,), |row| row.get::<_, Option<i64>>(0))?.pop().flatten();
+            db.retry_at(next.map_or(until, |next| next.min(until)));
+            Ok(None)
+        });
+        delivered.await.map_err(|failure| classify(&self.name, "ReceiveMessage", failure))
     }
 
     /// Runs `sql` for one delivery; whether it was still in hand.
@@ -147,24 +138,7 @@ impl Queue for SqliteQueue {
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
-        let (queue, visibility) = (self.id, self.traits.visibility);
-        // Beyond this many deliveries a message is dead, but only where there is a place for the dead.
-        let limit = self.traits.dead_letters.as_ref().and(self.traits.max_receives).unwrap_or(u32::MAX);
-        let max = max.clamp(1, 10);
-        let file = self.file.downgrade();
-        let mut until = None;
-        let delivered = self.file.call(move |db| {
-            let until = *until.get_or_insert_with(|| add_duration(db.now, wait));
-            let messages = deliver(db, queue, max, add_duration(db.now, visibility), limit)?;
-            if !messages.is_empty() || db.now >= until {
-                return Ok(Some(Delivered { messages, file: WeakSqliteFile::clone(&file) }));
-            }
-            let next = db.rows(NEXT_VISIBLE, (queue,), |row| row.get::<_, Option<i64>>(0))?.pop().flatten();
-            db.retry_at(next.map_or(until, |next| next.min(until)));
-            Ok(None)
-        });
-        let mut delivered = delivered.await.map_err(|failure| classify(&self.name, "ReceiveMessage", failure))?;
-        Ok(std::mem::take(&mut delivered.messages))
+        self.take(max, wait).await.map(Delivered::keep)
     }
 
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), QueueError> {
@@ -229,15 +203,22 @@ impl Queue for SqliteQueue {
     }
 
     async fn dead_letters_waiting(&self) -> Result<Option<u64>, QueueError> {
-        self.count_dead_letters().await.map(Some)
+        self.count_letters().await.map(Some)
     }
 }
 
 /// Deliveries on their way to the caller of `receive`. If that caller has gone away, before or after the answer was
 /// sent, they are taken back at once and uncounted: a cancelled receive hides nothing.
-struct Delivered {
-    messages: Vec<Message>,
+pub(crate) struct Delivered {
+    pub(crate) messages: Vec<Message>,
     file: WeakSqliteFile,
+}
+
+impl Delivered {
+    /// They have reached who asked for them.
+    pub(crate) fn keep(mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
 }
 
 impl Drop for Delivered {

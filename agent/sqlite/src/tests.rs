@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::queue::DeadLetterTable as _;
 use crate::queue::SqliteQueue;
 use skyferry_core::ledger::{Ledger, Subject, WriterEnd};
 use skyferry_core::model::{Location, Writer};

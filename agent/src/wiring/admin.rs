@@ -14,8 +14,8 @@ use skyferry_config as config;
 use skyferry_config::{ProviderSettings, Settings, StoreSettings};
 use skyferry_core::error::Side;
 use skyferry_core::queue::{DeadLetters, QueueName};
-use skyferry_sqlite::SqliteFile;
 use skyferry_sqlite::queue::SqliteDeadLetters;
+use skyferry_sqlite::shared::SharedFile;
 use skyferry_stores::s3::S3;
 
 /// The source, to read and to set what its buckets tell whom.
@@ -62,7 +62,7 @@ pub async fn dead_letters(settings: &Settings) -> Result<Vec<Box<dyn DeadLetters
                 return Err(WiringError::Section { section: "[queue]", reason });
             }
             config::QueueSettings::Embedded { path, .. } => {
-                let queue = SqliteFile::open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?;
+                let queue = SharedFile::open(path).await?.queue(EMBEDDED_QUEUE, embedded_traits()).await?;
                 Box::new(SqliteDeadLetters::new(queue))
             }
         });

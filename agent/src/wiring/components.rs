@@ -18,6 +18,7 @@ use skyferry_core::ledger::none::NoLedger;
 use skyferry_core::queue::Queue;
 use skyferry_core::route::Router;
 use skyferry_core::store::{Sink, Source};
+use skyferry_sqlite::queue::DeadLetterTable;
 
 pub struct Components {
     pub identities: Vec<RoleIdentity>,
@@ -44,6 +45,8 @@ pub struct QueueComponent {
     pub queue: Arc<dyn Queue>,
     /// The same, where it is one of SQS: it has settings of its own.
     pub sqs: Option<Arc<Sqs>>,
+    /// The same, where it is embedded: it holds its own dead letters.
+    pub embedded: Option<Arc<dyn DeadLetterTable>>,
 }
 
 pub struct LedgerComponent {
@@ -83,7 +86,7 @@ impl Components {
             let [from, to] = [&source, &destination].map(|keys| keys.as_ref().ok().cloned().flatten());
             copy_loops::refuse_copy_loops(settings, &router, [&from, &to]).map(|()| router)
         });
-        let mut files = queues::SqliteFiles::default();
+        let mut files = queues::SqliteFiles::shared();
         let opened = each_queue(settings, &queue, &mut files).await;
         let open = |side, keys| stores::open(settings, side, keys, &transport);
         Ok(Components {
@@ -105,7 +108,7 @@ impl Components {
 pub async fn open_queues(settings: &Settings) -> Vec<(String, Result<QueueComponent, WiringError>)> {
     let mut made = ProviderCache { metadata: &settings.metadata, keys: Vec::new() };
     let keys = made.keys("queue", settings.credentials.queue.as_ref()).await;
-    each_queue(settings, &keys, &mut queues::SqliteFiles::default()).await
+    each_queue(settings, &keys, &mut queues::SqliteFiles::shared()).await
 }
 
 async fn each_queue(
@@ -184,13 +187,13 @@ async fn open_queue(
 ) -> Result<QueueComponent, WiringError> {
     match queue {
         config::QueueSettings::Embedded { path, .. } => {
-            let queue = files.open(path)?.queue(EMBEDDED_QUEUE, queues::embedded_traits()).await?;
-            Ok(QueueComponent { queue: Arc::new(queue), sqs: None })
+            let queue = files.open(path).await?.queue(EMBEDDED_QUEUE, queues::embedded_traits()).await?;
+            Ok(QueueComponent { queue: queue.clone(), sqs: None, embedded: Some(queue) })
         }
         config::QueueSettings::Sqs { queue, region, endpoint } => {
             let keys = keys.as_ref().map_err(clone_error)?;
             let sqs = Arc::new(queues::sqs(queue, region, endpoint, keys).await?);
-            Ok(QueueComponent { queue: sqs.clone(), sqs: Some(sqs) })
+            Ok(QueueComponent { queue: sqs.clone(), sqs: Some(sqs), embedded: None })
         }
     }
 }
@@ -202,7 +205,7 @@ async fn open_ledger(
 ) -> Result<LedgerComponent, WiringError> {
     match &settings.ledger {
         config::LedgerSettings::Embedded { path } => {
-            Ok(LedgerComponent { ledger: Arc::new(files.open(path)?.ledger()), table: None })
+            Ok(LedgerComponent { ledger: files.open(path).await?.ledger(), table: None })
         }
         config::LedgerSettings::DynamoDb { table, region, endpoint } => {
             let ledger = queues::dynamodb(table, region, endpoint, &keys?).await?;

@@ -9,7 +9,7 @@ use skyferry_providers::Cached;
 
 use super::WiringError;
 use super::keys::{AllCredentials, RoleCredentials};
-use skyferry_aws::dynamodb::{self, DumpRow, DynamoLedger, DynamoOptions, TimeFormat};
+use skyferry_aws::dynamodb::{self, DynamoLedger, DynamoOptions, TimeFormat};
 use skyferry_aws::sqs::{Sqs, SqsOptions};
 use skyferry_config as config;
 use skyferry_config::{CredentialSettings, Endpoint, LedgerTimeFormat, ProviderSettings, Settings};
@@ -18,6 +18,8 @@ use skyferry_core::ledger::none::NoLedger;
 use skyferry_core::queue::{Queue, QueueName, QueueTraits};
 use skyferry_sqlite::SqliteFile;
 use skyferry_sqlite::queue::SqliteQueue;
+use skyferry_sqlite::remote::SocketServer;
+use skyferry_sqlite::shared::SharedFile;
 
 /// The queue's name in an embedded file.
 pub const EMBEDDED_QUEUE: &str = "events";
@@ -37,6 +39,8 @@ const STEADY_AWS: Duration = Duration::from_secs(60);
 
 /// What the settings name, opened.
 pub(super) struct OpenedQueues {
+    /// The embedded files of this process; a file that another process has open is not among them.
+    pub files: SqliteFiles,
     /// In the settings' order.
     pub queues: Vec<Arc<dyn Queue>>,
     /// The first of them, where it is embedded: it can be fed.
@@ -45,8 +49,11 @@ pub(super) struct OpenedQueues {
     pub ledger: Arc<dyn Ledger>,
 }
 
-pub(super) async fn queues_and_ledger(settings: &Settings, keys: &AllCredentials) -> Result<OpenedQueues, WiringError> {
-    let mut files = SqliteFiles::default();
+pub(super) async fn queues_and_ledger(
+    settings: &Settings,
+    keys: &AllCredentials,
+    mut files: SqliteFiles,
+) -> Result<OpenedQueues, WiringError> {
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
     let mut embedded = None;
     for (place, queue) in settings.queues.iter().enumerate() {
@@ -55,17 +62,21 @@ pub(super) async fn queues_and_ledger(settings: &Settings, keys: &AllCredentials
             return Err(WiringError::Section { section: "[[queues]]", reason });
         }
         queues.push(match queue {
-            config::QueueSettings::Embedded { path, .. } => {
-                let queue = Arc::new(files.open(path)?.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
-                embedded = embedded.or_else(|| (place == 0).then(|| queue.clone()));
-                queue
-            }
+            config::QueueSettings::Embedded { path, .. } => match files.open(path).await? {
+                SharedFile::Here(file) => {
+                    let queue = Arc::new(file.queue(EMBEDDED_QUEUE, embedded_traits()).await?);
+                    embedded = embedded.or_else(|| (place == 0).then(|| queue.clone()));
+                    queue
+                }
+                SharedFile::Elsewhere(file) => Arc::new(file.queue(EMBEDDED_QUEUE, embedded_traits())),
+            },
             config::QueueSettings::Sqs { queue, region, endpoint } => {
                 Arc::new(sqs(queue, region, endpoint, &keys.queue).await?)
             }
         });
     }
-    Ok(OpenedQueues { queues, embedded, ledger: ledger(settings, &keys.ledger, &mut files).await? })
+    let ledger = ledger(settings, &keys.ledger, &mut files).await?;
+    Ok(OpenedQueues { files, queues, embedded, ledger })
 }
 
 /// Where events come over HTTP, each with the place of its queue.
@@ -80,7 +91,7 @@ pub(super) fn listeners(settings: &Settings) -> Vec<(config::EventListenerSettin
 /// The ledger alone, for who has a word for the fleet. Needs a runtime.
 pub async fn open_ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, WiringError> {
     let keys = AllCredentials::of_ledger(settings).await?;
-    ledger(settings, &keys, &mut SqliteFiles::default()).await
+    ledger(settings, &keys, &mut SqliteFiles::shared()).await
 }
 
 pub(super) fn sqs_options(queue: &QueueName, region: &Option<String>, endpoint: &Option<Endpoint>) -> SqsOptions {
@@ -109,7 +120,7 @@ async fn ledger(
                     "[ledger] is a file of this machine: no other agent may work on this SQS queue; several need dynamodb"
                 );
             }
-            Arc::new(files.open(path)?.ledger())
+            files.open(path).await?.ledger()
         }
         config::LedgerSettings::DynamoDb { table, region, endpoint } => {
             let times = match settings.ledger_times {
@@ -164,16 +175,7 @@ pub async fn create_table(settings: &Settings) -> Result<(String, Option<String>
     Ok((table, no_expiry))
 }
 
-/// Hands on every record of the ledger's table, page by page, until `take` has enough; gives the table's name. Needs a
-/// runtime.
-pub async fn dump_table(settings: &Settings, take: impl FnMut(Vec<DumpRow>) -> bool) -> Result<String, WiringError> {
-    let (options, keys) = table(settings)?;
-    let table = options.table.clone();
-    dynamodb::dump(options, keys, take).await?;
-    Ok(table)
-}
-
-fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringError> {
+pub(super) fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringError> {
     let wrong = |reason: &str| WiringError::Section { section: "[ledger]", reason: reason.into() };
     let config::LedgerSettings::DynamoDb { table, region, endpoint } = &settings.ledger else {
         return Err(wrong("only kind = \"dynamodb\" has a table"));
@@ -184,17 +186,48 @@ fn table(settings: &Settings) -> Result<(DynamoOptions, Arc<Cached>), WiringErro
 }
 
 /// Each embedded file is opened once, for it is locked.
-#[derive(Default)]
-pub(super) struct SqliteFiles(HashMap<PathBuf, SqliteFile>);
+pub(super) struct SqliteFiles {
+    open: HashMap<PathBuf, SharedFile>,
+    /// One that another process has open is asked over its socket.
+    shared: bool,
+}
 
 impl SqliteFiles {
-    pub(super) fn open(&mut self, path: &Path) -> Result<SqliteFile, WiringError> {
-        if let Some(open) = self.0.get(path) {
+    /// For who works: the files are this process's alone.
+    pub(super) fn owned() -> SqliteFiles {
+        SqliteFiles { open: HashMap::new(), shared: false }
+    }
+
+    /// For who asks.
+    pub(super) fn shared() -> SqliteFiles {
+        SqliteFiles { open: HashMap::new(), shared: true }
+    }
+
+    pub(super) async fn open(&mut self, path: &Path) -> Result<SharedFile, WiringError> {
+        if let Some(open) = self.open.get(path) {
             return Ok(open.clone());
         }
-        let file = SqliteFile::open(path)?;
-        self.0.insert(path.to_owned(), file.clone());
+        let file = match self.shared {
+            true => SharedFile::open(path).await?,
+            false => SharedFile::Here(SqliteFile::open(path)?),
+        };
+        self.open.insert(path.to_owned(), file.clone());
         Ok(file)
+    }
+
+    /// Lets others ask for these files, for as long as what comes back runs. One without a socket works as well.
+    pub(super) fn listen(&self) -> Vec<SocketServer> {
+        let own = self.open.iter().filter_map(|(path, file)| match file {
+            SharedFile::Here(file) => Some((path, file)),
+            SharedFile::Elsewhere(_) => None,
+        });
+        let listening = own.filter_map(|(path, file)| {
+            let refused = |error: &std::io::Error| {
+                tracing::warn!(%error, file = %path.display(), "no socket beside the embedded file: commands cannot ask this agent");
+            };
+            file.listen(path).inspect_err(refused).ok()
+        });
+        listening.collect()
     }
 }
 

@@ -13,7 +13,7 @@ use skyferry_agent::wiring::{Agent, EMBEDDED_QUEUE, RunUntil};
 use skyferry_config::Settings;
 use skyferry_core::metrics::Summary;
 use skyferry_core::queue::{Message, Queue};
-use skyferry_sqlite::queue::ParkedMessage;
+use skyferry_sqlite::queue::{DeadLetterTable as _, ParkedMessage};
 use skyferry_sqlite::{OpenError, SqliteFile};
 
 use super::dataset::{Dataset, DemoObject};

@@ -1,6 +1,7 @@
 //! One look at a fleet: queues, ledger and agents, and what follows from two looks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,11 @@ use skyferry_agent::wiring::{QueueComponent, open_ledger, open_queues};
 use skyferry_config as config;
 use skyferry_config::Settings;
 use skyferry_core::ledger::Ledger;
+use skyferry_sqlite::remote::RemoteFile;
 
 use super::agents::AgentReply;
+
+const NOT_OPEN: &str = "no agent has this file open";
 
 /// What is asked beside the agents.
 pub struct StatusSources {
@@ -87,19 +91,20 @@ pub struct FleetStatus {
 }
 
 impl StatusSources {
-    /// An embedded file is not opened: it would be kept from its agent, which tells all there is to tell.
+    /// An embedded file that no agent has open is not opened either: it would be kept from an agent that starts.
     pub async fn open(settings: &Settings) -> StatusSources {
         let queues = match &settings.queues[..] {
-            [config::QueueSettings::Embedded { path, .. }, ..] => {
-                vec![(path.display().to_string(), Err("only the agent that has it open can tell".to_owned()))]
+            [config::QueueSettings::Embedded { path, .. }, ..] if !is_served(path).await => {
+                vec![(path.display().to_string(), Err(NOT_OPEN.to_owned()))]
             }
             _ => {
                 let opened = open_queues(settings).await.into_iter();
                 opened.map(|(name, opened)| (name, opened.map_err(|error| error.to_string()))).collect()
             }
         };
-        let ledger = match settings.ledger {
+        let ledger = match &settings.ledger {
             config::LedgerSettings::DynamoDb { .. } => open_ledger(settings).await.ok(),
+            config::LedgerSettings::Embedded { path } if is_served(path).await => open_ledger(settings).await.ok(),
             config::LedgerSettings::Embedded { .. } | config::LedgerSettings::None => None,
         };
         StatusSources { queues, ledger }
@@ -117,6 +122,11 @@ impl StatusSources {
     }
 }
 
+/// An agent has the file open and answers for it.
+async fn is_served(path: &Path) -> bool {
+    RemoteFile::connect(path).await.is_ok()
+}
+
 async fn queue(name: &str, opened: &Result<QueueComponent, String>) -> QueueStatus {
     let mut seen =
         QueueStatus { name: name.to_owned(), visible: 0, in_flight: 0, delayed: 0, dead_letters: None, error: None };
@@ -127,6 +137,10 @@ async fn queue(name: &str, opened: &Result<QueueComponent, String>) -> QueueStat
     match opened.queue.depth().await {
         Ok(depth) => (seen.visible, seen.in_flight, seen.delayed) = (depth.visible, depth.in_flight, depth.delayed),
         Err(error) => return QueueStatus { error: Some(error.to_string()), ..seen },
+    }
+    if let Some(embedded) = &opened.embedded {
+        let waiting = embedded.count_letters().await.ok();
+        seen.dead_letters = Some(DeadLetterStatus { name: name.to_owned(), waiting });
     }
     if let Some(sqs) = &opened.sqs
         && let Ok(settings) = sqs.settings().await

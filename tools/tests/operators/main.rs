@@ -3,6 +3,7 @@
 mod check;
 mod dump;
 mod fixture;
+mod journey;
 mod newcomer;
 mod pause;
 mod permissions;

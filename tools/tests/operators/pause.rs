@@ -85,8 +85,8 @@ fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
     assert!(errors(&none).contains("keeps no note"), "{}", errors(&none));
     let _open = skyferry_sqlite::SqliteFile::open(&folder.path().join("l.db")).expect("a file");
     let held = settings("kind = \"embedded\"\npath = \"l.db\"");
-    assert_eq!(held.status.code(), Some(1), "{}", errors(&held));
-    assert!(errors(&held).contains("stop it instead"), "{}", errors(&held));
+    assert_eq!(held.status.code(), Some(2), "{}", errors(&held));
+    assert!(errors(&held).contains("in use by another process that takes no requests"), "{}", errors(&held));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use skyferry_aws::sqs::{QueueName, Sqs, SqsOptions};
 use skyferry_core::queue::{Queue, QueueTraits};
 use skyferry_providers::{Cached, File};
 use skyferry_sqlite::SqliteFile;
+use skyferry_sqlite::queue::DeadLetterTable as _;
 
 use crate::fixture::{Fixture, ProgramOutput, QUEUE, ended};
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use md5::{Digest as _, Md5};
+use serde::{Deserialize, Serialize};
 
 use super::text::{BadDigest, decode, hex_bytes};
 use super::{Algorithm, Digests, base64_crc32, base64_crc64};
@@ -284,7 +285,7 @@ impl DigestCheck {
 }
 
 /// How far the chain of checksums reached, recorded per object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Grade {
     /// From the checksum that the source stores to the one that the destination stores.
     EndToEnd,
