@@ -258,8 +258,8 @@ fn route_label(context: &JobContext, record: &EventRecord) -> String {
 /// Makes the destination equal the source for one record's key.
 async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord, stop: &CancellationToken) -> Fate {
     let router = context.routes.current();
-    let (destination, storage_class) = match router.decide(&record.source, record.destination.as_ref()) {
-        RouteDecision::Copy { destination, storage_class } => (destination, storage_class),
+    let (destination, options) = match router.decide(&record.source, record.destination.as_ref()) {
+        RouteDecision::Copy { destination, options } => (destination, options),
         RouteDecision::Ignored { rule, destination } => {
             debug!(object = %record.source, %rule, "skipped by the ignore list");
             let subject = Subject::of(&router, record.source.clone(), destination);
@@ -280,7 +280,7 @@ async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord
     }
     let _alone = context.keys.lock(&subject).await;
     let began = ambient::now();
-    let mut driver = Driver::new(context, &subject, record, storage_class.as_deref(), stop);
+    let mut driver = Driver::new(context, &subject, record, options, stop);
     let end = driver.run(message.received > 1).await;
     if end == Disposition::Parked && context.restore {
         driver.ask_for_restore().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skyferry_core::store::{Capabilities, Sink, Source};
 use skyferry_stores::directory::{Directory, DirectoryOptions};
 
-use crate::store::{Can, Subject};
+use crate::store::{AtRest, Can, Subject};
 
 pub async fn store() -> Subject {
     let root = tempfile::tempdir().expect("a directory");
@@ -27,6 +27,7 @@ pub async fn store() -> Subject {
             refused_keys: &[],
             checks_whole: true,
             all_headers: true,
+            at_rest: AtRest::Nothing,
             part: 600_000,
         },
         _keep: Box::new(root),

@@ -120,6 +120,10 @@ macro_rules! store_facts {
                 a_pinned_read_gives_that_state_or_says_that_it_changed
                 what_is_opened_tells_the_same_as_a_look
             }
+            options {
+                objects_are_encrypted_by_the_service_s_own_keys_where_that_is_asked_for
+                under_a_key_of_kms_an_etag_is_never_taken_for_an_md5
+            }
             conditions {
                 the_capabilities_are_those_of_the_table
                 a_write_that_expects_nothing_replaces_nothing

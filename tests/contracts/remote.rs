@@ -12,7 +12,7 @@ use skyferry_stores::gcs::{Gcs, GcsOptions};
 use skyferry_stores::http::{Transport, TransportOptions};
 use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
-use crate::store::{Can, Subject};
+use crate::store::{AtRest, Can, Subject};
 
 /// What S3 and GCS demand of every part but the last.
 const PART: usize = 5 << 20;
@@ -50,6 +50,7 @@ pub async fn gcs() -> Subject {
             refused_keys: &[],
             checks_whole: false,
             all_headers: true,
+            at_rest: AtRest::Google,
             part: PART,
         },
         _keep: Box::new(peer),
@@ -78,6 +79,7 @@ pub const S3_CAN: Can = Can {
     refused_keys: &[],
     checks_whole: true,
     all_headers: true,
+    at_rest: AtRest::Amazon,
     part: PART,
 };
 

@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod listing;
 pub mod multipart;
 pub mod objects;
+pub mod options;
 
 use std::sync::Arc;
 
@@ -29,8 +30,18 @@ pub struct Can {
     pub checks_whole: bool,
     /// All metadata of `headers()` comes back; else only content type and user metadata.
     pub all_headers: bool,
+    /// Whose ways of encryption it has.
+    pub at_rest: AtRest,
     /// Least size of a part but the last.
     pub part: usize,
+}
+
+/// Whose words for encryption, access and retention a server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtRest {
+    Nothing,
+    Amazon,
+    Google,
 }
 
 /// A store under test, with an empty bucket.
@@ -107,6 +118,7 @@ pub fn attributes(size: usize) -> WriteAttributes {
         metadata: Metadata { content_type: Some("text/plain; charset=utf-8".into()), ..Metadata::default() },
         provenance: Provenance { source, identity, token: Token::random(), crc32c: None, headers: None },
         size: size as u64,
+        options: Default::default(),
     }
 }
 

@@ -149,7 +149,7 @@ async fn store(address: SocketAddr) -> anyhow::Result<()> {
             let Object { identity, metadata, .. } = opened.object;
             let provenance =
                 Provenance { source: from.clone(), identity, token: Token::random(), crc32c: None, headers: None };
-            let with = WriteAttributes { metadata, provenance, size: SIZE as u64 };
+            let with = WriteAttributes { metadata, provenance, size: SIZE as u64, options: Default::default() };
             let to = Location::new("destination", from.key);
             sink.put(&to, Payload::Whole(body), &with, &Expected::Absent).await?;
             anyhow::Ok(())

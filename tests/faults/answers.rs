@@ -68,6 +68,7 @@ fn attributes(metadata: Metadata) -> WriteAttributes {
         metadata,
         provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
         size: 3,
+        options: Default::default(),
     }
 }
 

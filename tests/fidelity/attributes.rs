@@ -21,7 +21,12 @@ async fn content_headers_and_user_metadata_beyond_ascii_arrive() {
     // As S3 gives a value beyond ASCII: RFC 2047.
     let sent =
         pairs([("plain", "two words"), ("umlaut", "=?UTF-8?B?w7xiZXI=?="), ("quoted", "=?UTF-8?Q?=E4=BD=A0_a?=")]);
-    let with = Attributes { metadata: sent, content: content.clone(), storage_class: "STANDARD".into() };
+    let with = Attributes {
+        metadata: sent,
+        content: content.clone(),
+        storage_class: "STANDARD".into(),
+        ..Attributes::default()
+    };
     fixture.s3.set_object_with(SOURCE, "k", b"x", with).expect("an object");
     assert_eq!(fixture.drain(&[created("k")]).await.copied, 1);
     let there = fixture.gcs.object(SINK, "k").expect("a copy");
@@ -48,6 +53,7 @@ async fn gzip_encoded_empty_and_folder_objects_arrive_byte_for_byte() {
         metadata: pairs([]),
         content: pairs([("content-encoding", "gzip"), ("content-type", "text/plain")]),
         storage_class: "STANDARD".into(),
+        ..Attributes::default()
     };
     fixture.s3.set_object_with(SOURCE, "zipped", gzip, with).expect("an object");
     fixture.put("empty", b"");
@@ -69,6 +75,7 @@ async fn metadata_that_the_destination_cannot_hold_parks_its_object_alone() {
         metadata: pairs([("long", &"x".repeat(9 << 10))]),
         content: pairs([]),
         storage_class: "STANDARD".into(),
+        ..Attributes::default()
     };
     fixture.s3.set_object_with(SOURCE, "too much", b"x", with).expect("an object");
     fixture.put("fine", b"y");
@@ -81,7 +88,12 @@ async fn metadata_that_the_destination_cannot_hold_parks_its_object_alone() {
 async fn an_archived_object_is_parked_and_taken_up_when_it_is_restored() {
     for (settings, asked) in [("", 0), ("[transfer]\nrestore = true", 1)] {
         let fixture = Fixture::with(settings).await;
-        let archived = Attributes { metadata: pairs([]), content: pairs([]), storage_class: "GLACIER".into() };
+        let archived = Attributes {
+            metadata: pairs([]),
+            content: pairs([]),
+            storage_class: "GLACIER".into(),
+            ..Attributes::default()
+        };
         fixture.s3.set_object_with(SOURCE, "k", b"from the archive", archived).expect("an object");
         let summary = fixture.drain(&[created("k")]).await;
         assert_eq!((summary.parked, summary.copied), (1, 0));

@@ -245,7 +245,12 @@ async fn every_bit_that_flips_in_memory_between_hashing_and_sending_is_caught() 
             crc32c: None,
             headers: None,
         };
-        let with = WriteAttributes { metadata: Metadata::default(), provenance, size: size as u64 };
+        let with = WriteAttributes {
+            metadata: Metadata::default(),
+            provenance,
+            size: size as u64,
+            options: Default::default(),
+        };
         let copied = route.put(opened, None, with, &Expected::Any, &mut None).await;
         assert!(copied.is_err(), "byte {at} of {size}: {copied:?}");
         assert!(

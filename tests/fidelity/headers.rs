@@ -77,7 +77,12 @@ fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
 }
 
 fn with(content: &BTreeMap<String, String>, metadata: &BTreeMap<String, String>) -> Attributes {
-    Attributes { content: content.clone(), metadata: metadata.clone(), storage_class: "STANDARD".into() }
+    Attributes {
+        content: content.clone(),
+        metadata: metadata.clone(),
+        storage_class: "STANDARD".into(),
+        ..Attributes::default()
+    }
 }
 
 /// Each header that travels, and metadata.

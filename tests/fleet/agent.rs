@@ -58,7 +58,7 @@ pub fn router() -> Router {
         bucket: store::BUCKET.into(),
         prefix: Key::from(store::PREFIX),
         strip_prefix: false,
-        storage_class: None,
+        options: Default::default(),
     };
     Router::new(vec![route], IgnoreList::default()).expect("one route")
 }

@@ -232,7 +232,12 @@ impl Fixture {
             crc32c: None,
             headers: None,
         };
-        let with = WriteAttributes { metadata: Metadata::default(), provenance, size: identity.size };
+        let with = WriteAttributes {
+            metadata: Metadata::default(),
+            provenance,
+            size: identity.size,
+            options: Default::default(),
+        };
         let id = self.sink.begin(&subject.destination, &with).await.expect("begun");
         let digests = Digests::of(
             &first,
@@ -261,7 +266,7 @@ fn router() -> Router {
         bucket: TO.into(),
         prefix: Key::default(),
         strip_prefix: false,
-        storage_class: None,
+        options: Default::default(),
     };
     Router::new(vec![route], IgnoreList::default()).expect("one route")
 }

@@ -86,7 +86,7 @@ fn router(source_prefix: &str) -> Router {
         bucket: "copies".into(),
         prefix: "backup".into(),
         strip_prefix: false,
-        storage_class: None,
+        options: Default::default(),
     };
     Router::new(vec![route], IgnoreList::default()).expect("one route overlaps with none")
 }

@@ -71,6 +71,7 @@ fn attributes(size: usize) -> WriteAttributes {
         metadata,
         provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
         size,
+        options: Default::default(),
     }
 }
 

@@ -55,7 +55,7 @@ fn attributes(size: u64) -> WriteAttributes {
         Provenance {
             source: Location::new("photos", "照片"), identity, token: Token(7), crc32c: None, headers: None
         };
-    WriteAttributes { metadata, provenance, size }
+    WriteAttributes { metadata, provenance, size, options: Default::default() }
 }
 
 fn chunks(parts: &[&'static str]) -> Chunks {

@@ -55,6 +55,7 @@ mod server;
 mod signature;
 mod store;
 mod store_peer;
+mod stored_options;
 mod tls;
 mod xml;
 

@@ -23,8 +23,8 @@ const CONTENT_HEADERS: [&str; 6] =
     ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
 
 /// The attributes that a request's headers give an object. `families` are the prefixes of its own headers, `x-goog-` or
-/// `x-amz-`.
-pub(crate) fn attributes(call: &Call, families: &[&str]) -> Attributes {
+/// `x-amz-`, `options` those that say how it is stored.
+pub(crate) fn attributes(call: &Call, families: &[&str], options: &[&str]) -> Attributes {
     let mut attributes = Attributes::default();
     for (name, value) in &call.headers {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -35,6 +35,7 @@ pub(crate) fn attributes(call: &Call, families: &[&str]) -> Attributes {
         let own = families.iter().find_map(|family| name.as_str().strip_prefix(family));
         match own {
             Some("storage-class") => attributes.storage_class = value,
+            Some(own) if options.contains(&own) => drop(attributes.options.insert(own.to_owned(), value)),
             Some(own) => {
                 if let Some(meta) = own.strip_prefix("meta-") {
                     let kept = attributes.metadata.entry(meta.to_owned()).or_default();

@@ -45,6 +45,8 @@ pub struct S3Options {
     pub default_checksum: bool,
     /// The account that owns the buckets: `x-amz-expected-bucket-owner` with another is 403.
     pub owner: String,
+    /// The header that the bucket's policy demands on every write, as `name: value`.
+    pub demands: Option<String>,
     /// Seconds that the peer's clock is ahead.
     pub clock_ahead: i64,
 }
@@ -61,6 +63,7 @@ impl Default for S3Options {
             md5: true,
             default_checksum: true,
             owner: "111122223333".to_owned(),
+            demands: None,
             clock_ahead: 0,
         }
     }

@@ -105,6 +105,8 @@ fn spawn(binary: &Path, directory: &Path, log: &Path) -> io::Result<(Child, u16)
         .arg(format!("-s3.config={}", config.display()))
         // One volume a bucket is enough; else a few buckets take all the room that there is for volumes.
         .env("WEED_MASTER_VOLUME_GROWTH_COPY_1", "1")
+        // Without a key of its own it refuses SSE-S3.
+        .env("WEED_S3_SSE_KEK", "0123456789abcdef".repeat(4))
         .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)

@@ -35,6 +35,9 @@ pub struct Attributes {
     pub content: BTreeMap<String, String>,
     /// The storage class, `STANDARD` unless the writer or the bucket says otherwise.
     pub storage_class: String,
+    /// How it is stored, by the names of the service's own headers without `x-amz-` or `x-goog-`: encryption, access,
+    /// retention, custom time.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A checksum as S3 keeps and shows it.

@@ -104,7 +104,7 @@ pub fn attributes(size: u64) -> WriteAttributes {
         crc32c: None,
         headers: None,
     };
-    WriteAttributes { metadata: Metadata::default(), provenance, size }
+    WriteAttributes { metadata: Metadata::default(), provenance, size, options: Default::default() }
 }
 
 pub fn whole(bytes: &'static [u8]) -> Payload {

@@ -125,6 +125,7 @@ async fn metadata_provenance_and_class_arrive_and_come_back() {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         storage_class: Some("GLACIER_IR".into()),
+        encryption: None,
         tags: None,
     };
     let with = WriteAttributes { metadata, ..attributes(3) };

@@ -166,12 +166,12 @@ async fn routes_of(components: &Components, settings: &Settings, findings: &mut 
     }
 }
 
-/// A folder for each place that routes write to, with the storage class that they write.
+/// A folder for each place that routes write to, and each way in which they store there.
 fn folders<'a>(components: &Components, routes: &[&'a Route], prefix: &str) -> Vec<(ProbeFolder, &'a Route)> {
     let Ok(sink) = &components.sink else { return Vec::new() };
     let mut places: Vec<&Route> = routes.to_vec();
     places.sort_by_key(|route| (route.bucket.clone(), route.prefix.clone()));
-    places.dedup_by_key(|route| (route.bucket.clone(), route.prefix.clone()));
+    places.dedup_by_key(|route| (route.bucket.clone(), route.prefix.clone(), route.options.clone()));
     let folder = |route: &Route| ProbeFolder::new(sink.clone(), route.bucket.clone(), &route.prefix, prefix);
     places.into_iter().map(|route| (folder(route), route)).collect()
 }
@@ -198,11 +198,11 @@ async fn destination(
             findings.warn("write", ("not tried (--no-write)", "leave it out, and all of it is tried"), &[]);
             continue;
         }
-        let class = route.storage_class.as_deref();
-        let place = ProbeTarget { sink, folder, storage_class: class, remedy: remedy(&settings.destination) };
+        let options = &route.options;
+        let place = ProbeTarget { sink, folder, options, remedy: remedy(&settings.destination) };
         if single::probe(&place, findings).await {
             if far {
-                single::wrong_bytes(&**sink, folder, class, findings).await;
+                single::wrong_bytes(&**sink, folder, options, findings).await;
             }
             large::probe(&place, findings).await;
             parts::probe(&place, findings).await;

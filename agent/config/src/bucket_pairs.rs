@@ -50,7 +50,7 @@ impl Pair {
             bucket: self.des_bucket,
             prefix: folder(self.des_prefix),
             strip_prefix: false,
-            storage_class: None,
+            options: Default::default(),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! (`ini.rs`, `legacy_ini.rs`), and their bucket pairs become routes (`bucket_pairs.rs`).
 
 pub mod bucket_pairs;
+mod copy_options;
 mod endpoint;
 pub mod ini;
 mod legacy_ini;

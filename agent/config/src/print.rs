@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::put::{Put as _, text};
 use super::settings::*;
 use super::words::Words as _;
-use super::{provider, raw, store, transfer, units};
+use super::{copy_options, provider, raw, store, transfer, units};
 
 pub(super) fn print(settings: &Settings) -> String {
     let mut root = Table::new();
@@ -32,7 +32,7 @@ pub(super) fn print(settings: &Settings) -> String {
         [any] if any.source_bucket.is_none() => {
             destination.put("bucket", any.bucket.as_str());
             destination.put("prefix", any.prefix.as_str());
-            destination.put("storage_class", any.storage_class.as_deref().unwrap_or_default());
+            copy_options::put(&any.options, &mut destination);
         }
         routes => root.put("routes", routes.iter().map(|r| Value::Table(route(r))).collect::<Vec<_>>()),
     }
@@ -149,6 +149,6 @@ fn route(route: &RouteSettings) -> Table {
     table.put("bucket", route.bucket.as_str());
     table.put("prefix", route.prefix.as_str());
     table.put("strip_prefix", route.strip_prefix);
-    table.put("storage_class", route.storage_class.as_deref().unwrap_or_default());
+    copy_options::put(&route.options, &mut table);
     table
 }

@@ -71,6 +71,9 @@ tables! {
         bucket: "name" = "", "The bucket, where a route names none.";
         prefix: "prefix" = "", "What comes before each source key.";
         storage_class: "class" = "STANDARD", "The storage class of copies; \"\": the bucket's default.";
+        encryption: "sse-s3, sse-kms, cmek" = "", "How copies are encrypted at rest: sse-s3 and sse-kms on S3, cmek on Google Cloud Storage. By default as the bucket does.";
+        kms_key: "key" = "", "sse-kms: the key's ARN, id or alias; by default AWS's own key for S3. cmek: projects/P/locations/L/keyRings/R/cryptoKeys/K.";
+        bucket_key: "true, false" = "", "sse-kms: one data key for many objects, so fewer requests to KMS; by default as the bucket has it.";
         region: "region" = "", "s3: by default the region of the credentials.";
         endpoint: "URL" = "", "s3, gcs: by default the service's own.";
         allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
@@ -86,6 +89,9 @@ tables! {
         prefix: "prefix" = "", "By default the prefix of `[destination]`.";
         strip_prefix: "true, false" = "false", "The source prefix is left out at the destination.";
         storage_class: "class" = "", "By default the class of `[destination]`.";
+        encryption: "sse-s3, sse-kms, cmek" = "", "By default the encryption, the key and the bucket key of `[destination]`.";
+        kms_key: "key" = "", "Of this route's `encryption`.";
+        bucket_key: "true, false" = "", "Of this route's `encryption`.";
     }
     Transfer {
         multipart_threshold: "size" = "50MiB", "Larger objects are sent in parts.";

@@ -58,9 +58,10 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
     };
     let credentials = credentials(r, mode, raw.credentials, keys_for);
     let backlog = status::backlog(r, raw.status.clone(), &ledger);
+    let kind = raw.destination.kind.clone().unwrap_or_else(|| "gcs".into());
     let in_files = matches!(destination, Some(StoreSettings::Directory { .. }));
     let paired = raw.bucket_pairs.as_ref().is_some_and(|list| !list.is_empty());
-    let routes = routes::read(r, raw.routes, raw.destination, in_files, paired);
+    let routes = routes::read(r, raw.routes, raw.destination, &kind, paired);
     Some(Settings {
         mode,
         transfer: transfer::read(r, raw.transfer, in_files),

@@ -1,6 +1,11 @@
 //! `[[routes]]`: which source buckets are read, and where their objects go.
 
-use super::raw::{self, RawValue};
+use std::sync::Arc;
+
+use skyferry_core::store::CopyOptions;
+
+use super::copy_options;
+use super::raw;
 use super::reader::SettingsReader;
 use super::settings::RouteSettings;
 
@@ -9,15 +14,15 @@ pub(super) fn read(
     r: &mut SettingsReader,
     raw: Vec<raw::Route>,
     to: raw::Destination,
-    in_files: bool,
+    kind: &str,
     paired: bool,
 ) -> Vec<RouteSettings> {
     // A directory's bucket is only a word in names.
+    let in_files = kind == "directory";
+    let default = CopyOptions { storage_class: (!in_files).then(|| "STANDARD".into()), ..CopyOptions::default() };
+    let options = Arc::new(copy_options::read(r, "destination", &to, kind, &default));
     let bucket = to.bucket.filter(|b| !b.is_empty()).or_else(|| in_files.then(|| "directory".into()));
     let prefix = to.prefix.unwrap_or_default();
-    // Written as "": no word at all, so the bucket's own default.
-    let given = |class: RawValue, default: RawValue| class.or(default).filter(|class| !class.is_empty());
-    let class = given(to.storage_class, (!in_files).then(|| "STANDARD".into()));
     if raw.is_empty() {
         if bucket.is_none() && paired {
             return Vec::new();
@@ -30,7 +35,7 @@ pub(super) fn read(
                 bucket,
                 prefix,
                 strip_prefix: false,
-                storage_class: class,
+                options,
             })
             .into_iter()
             .collect();
@@ -38,6 +43,7 @@ pub(super) fn read(
     let mut routes = Vec::new();
     for (index, route) in raw.into_iter().enumerate() {
         let name = |field: &str| format!("routes[{index}].{field}");
+        let own = copy_options::read(r, &format!("routes[{index}]"), &route, kind, &options);
         let source_bucket =
             r.required(&name("source_bucket"), route.source_bucket, "the bucket that this route allows");
         let bucket = route.bucket.or_else(|| bucket.clone());
@@ -50,7 +56,7 @@ pub(super) fn read(
             bucket,
             prefix: route.prefix.unwrap_or_else(|| prefix.clone()),
             strip_prefix,
-            storage_class: given(route.storage_class, class.clone()),
+            options: Arc::new(own),
         });
     }
     routes

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
@@ -10,6 +11,7 @@ use super::store::StoreSettings;
 use super::transfer::TransferSettings;
 use super::words::words;
 pub use skyferry_core::queue::QueueName;
+use skyferry_core::store::CopyOptions;
 
 /// Everything that an operator decides. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +138,7 @@ pub struct RouteSettings {
     pub bucket: String,
     pub prefix: String,
     pub strip_prefix: bool,
-    pub storage_class: Option<String>,
+    pub options: Arc<CopyOptions>,
 }
 
 /// The queues' backlog as a metric of Cloud Monitoring.

@@ -1,4 +1,5 @@
 mod backlog;
+mod copy_options;
 mod drop_in;
 mod variables;
 
@@ -48,7 +49,10 @@ fn the_defaults_are_those_of_the_reference() {
     );
     assert!(matches!(&s.source, StoreSettings::S3(s3) if s3.profile == S3Dialect::Aws && !s3.path_style));
     assert_eq!(s.routes.len(), 1);
-    assert_eq!((s.routes[0].source_bucket.as_ref(), s.routes[0].storage_class.as_deref()), (None, Some("STANDARD")));
+    assert_eq!(
+        (s.routes[0].source_bucket.as_ref(), s.routes[0].options.storage_class.as_deref()),
+        (None, Some("STANDARD"))
+    );
     let t = &s.transfer;
     assert_eq!((t.multipart_threshold, t.part_size, t.memory_budget), (50 << 20, 16 << 20, 64 << 20));
     assert_eq!((t.max_objects, t.max_bandwidth, t.stall_timeout), (None, None, Duration::from_secs(120)));

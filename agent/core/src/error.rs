@@ -197,6 +197,15 @@ impl CopyError {
 
     /// What a person can do about it; empty where waiting is the only thing.
     pub fn advice(&self) -> Cow<'static, str> {
+        if self.kind == ErrorKind::Denied && self.is_about_a_key() {
+            return match self.side {
+                Side::Source => "grant the source credentials kms:Decrypt on the key that the answer names".into(),
+                _ => "grant the destination credentials kms:GenerateDataKey and kms:Decrypt on the key, and see that it is \
+                      enabled and in the bucket's region (on Google Cloud Storage: \
+                      roles/cloudkms.cryptoKeyEncrypterDecrypter, to the service agent of Cloud Storage)"
+                    .into(),
+            };
+        }
         if self.kind == ErrorKind::Denied && !self.operation.ends_with(NOTIFICATION) {
             return match self.side {
                 Side::Source => match permissions::missing_for(Role::Source, self.operation) {
@@ -212,6 +221,11 @@ impl CopyError {
             };
         }
         Cow::Borrowed(self.fixed_advice())
+    }
+
+    /// The request itself is allowed, the key that encrypts the object is not.
+    fn is_about_a_key(&self) -> bool {
+        ["kms:", " KMS.", "Cloud KMS"].iter().any(|word| self.answer.contains(word))
     }
 
     fn fixed_advice(&self) -> &'static str {

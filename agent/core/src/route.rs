@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{Key, Location};
+use crate::store::CopyOptions;
 
 pub use ignore::{IgnoreList, IgnoreRule, IgnoreWarning, glob};
 pub use live::LiveRoutes;
@@ -31,8 +32,8 @@ pub struct Route {
     pub prefix: Key,
     /// Takes `source_prefix` off before `prefix` is put on.
     pub strip_prefix: bool,
-    /// The destination's own word, or S3's; the sink translates. `None`: the sink's default.
-    pub storage_class: Option<Arc<str>>,
+    /// How its copies are stored.
+    pub options: Arc<CopyOptions>,
 }
 
 impl Route {
@@ -86,8 +87,8 @@ pub enum RouteDecision {
     /// It is sent there.
     Copy {
         destination: Location,
-        /// See [`Route::storage_class`].
-        storage_class: Option<Arc<str>>,
+        /// See [`Route::options`].
+        options: Arc<CopyOptions>,
     },
     /// Left out by this rule of the ignore list: Skipped.
     Ignored {
@@ -219,7 +220,7 @@ impl Router {
         match (self.by_routes(source, Some(wanted)), &self.pairs) {
             (RouteDecision::NotRouted(_), BucketPairs::Unavailable) => RouteDecision::Pending,
             (RouteDecision::NotRouted(_), BucketPairs::Denied) if is_from_jobsender(source, wanted) => {
-                let go = || RouteDecision::Copy { destination: wanted.clone(), storage_class: None };
+                let go = || RouteDecision::Copy { destination: wanted.clone(), options: Arc::default() };
                 self.ignored(source, wanted.clone()).unwrap_or_else(go)
             }
             (decision, _) => decision,
@@ -322,7 +323,7 @@ impl Router {
 
 impl Route {
     fn copy_to(&self, destination: Location) -> RouteDecision {
-        RouteDecision::Copy { destination, storage_class: self.storage_class.clone() }
+        RouteDecision::Copy { destination, options: self.options.clone() }
     }
 }
 

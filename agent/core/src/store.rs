@@ -6,6 +6,7 @@
 //!
 //! The contract that every implementation passes is `tests/contracts/store.rs`.
 
+mod copy_options;
 mod kind;
 pub mod metadata;
 pub mod provenance;
@@ -24,6 +25,7 @@ use crate::metrics::RequestMeter;
 use crate::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use crate::plan::SinkLimits;
 
+pub use copy_options::{CopyOptions, Encryption};
 pub use kind::StoreKind;
 
 /// Of a store's operations.
@@ -51,6 +53,8 @@ pub struct Metadata {
     pub user: BTreeMap<String, String>,
     /// As the service that was asked names it.
     pub storage_class: Option<String>,
+    /// How it is encrypted at rest, as the service that was asked names it; shown, and never copied.
+    pub encryption: Option<String>,
     /// The object's tags in the form of a URL's query (`a=1&b=2`); `None`: not asked for.
     pub tags: Option<String>,
 }
@@ -210,6 +214,8 @@ pub struct WriteAttributes {
     pub provenance: Provenance,
     /// Bytes of the whole object.
     pub size: u64,
+    /// What the operator decides beside.
+    pub options: Arc<CopyOptions>,
 }
 
 /// The bytes of a single PUT or of a part.

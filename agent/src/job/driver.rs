@@ -25,7 +25,7 @@ use skyferry_core::ledger::{self, LastPublished, LedgerError, Subject};
 use skyferry_core::model::{Revision, SourceIdentity, Token, UploadId, Writer};
 use skyferry_core::plan::{PartSettings, Parts, Plan, TooLarge, plan};
 use skyferry_core::protocol::{Answer, Disposition, Effect, EffectFailure, JobFacts, MAX_ABORTS, Protocol};
-use skyferry_core::store::{Object, OpenedObject};
+use skyferry_core::store::{CopyOptions, Object, OpenedObject};
 use write_guard::WriteGuard;
 
 /// A service's Retry-After is followed up to here.
@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(900);
 pub struct Driver<'a> {
     context: &'a JobContext,
     subject: &'a Subject,
-    storage_class: Option<&'a str>,
+    options: Arc<CopyOptions>,
     size_hint: Option<u64>,
     requested: bool,
     /// The version to read, where that is not the newest.
@@ -77,7 +77,7 @@ impl<'a> Driver<'a> {
         context: &'a JobContext,
         subject: &'a Subject,
         record: &EventRecord,
-        storage_class: Option<&'a str>,
+        options: Arc<CopyOptions>,
         stop: &CancellationToken,
     ) -> Self {
         let route = CopyRoute {
@@ -95,7 +95,7 @@ impl<'a> Driver<'a> {
         Driver {
             context,
             subject,
-            storage_class,
+            options,
             size_hint: record.size_hint,
             requested: record.event == event::EventKind::Requested,
             version: record

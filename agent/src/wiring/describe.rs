@@ -29,8 +29,11 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &AllCredentia
         format!("destination: {}{}", settings.destination.describe(), identity(&keys.destination)),
     ];
     lines.extend(router.routes().iter().chain(router.pairs()).map(|route| match route.source_bucket {
-        Some(_) => format!("route: {route}"),
-        None => format!("route: {route} (no [[routes]]: any source bucket whose events reach the queue)"),
+        Some(_) => format!("route: {route}{}", route.options),
+        None => {
+            let options = &route.options;
+            format!("route: {route}{options} (no [[routes]]: any source bucket whose events reach the queue)")
+        }
     }));
     for queue in &settings.queues {
         lines.push(match queue {

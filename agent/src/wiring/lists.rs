@@ -155,7 +155,7 @@ fn route(route: &config::RouteSettings) -> Route {
         bucket: route.bucket.as_str().into(),
         prefix: Key::from(route.prefix.as_str()),
         strip_prefix: route.strip_prefix,
-        storage_class: route.storage_class.as_deref().map(Arc::from),
+        options: route.options.clone(),
     }
 }
 

@@ -25,11 +25,12 @@ use skyferry_core::digest::{self, StoredDigests};
 use skyferry_core::error::Side;
 use skyferry_core::model::{Expected, Key, Revision};
 use skyferry_core::plan::SinkLimits;
-use skyferry_core::store::Capabilities;
+use skyferry_core::store::{Capabilities, CopyOptions, Encryption};
 
 const GOOGLE: &str = "https://storage.googleapis.com";
 const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
 const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
+const KMS_KEY: HeaderName = HeaderName::from_static("x-goog-encryption-kms-key-name");
 const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 
 /// Where the service is.
@@ -84,6 +85,7 @@ fn facts() -> DialectTraits {
         meta: "x-goog-meta-",
         most_metadata: Some(SinkLimits::GCS.max_metadata_bytes),
         storage_class: HeaderName::from_static("x-goog-storage-class"),
+        encryption: KMS_KEY,
         class_of: storage_class,
         tagging: None,
         keeps_expires: false,
@@ -176,6 +178,18 @@ impl Dialect for Google {
     fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)> {
         let hash = digest::goog_hash(known.unwrap_or_else(|| crc32c::crc32c(bytes)));
         Some((HASH, HeaderValue::from_str(&hash).ok()?))
+    }
+
+    fn option_headers(&self, headers: &mut HeaderMap, options: &CopyOptions) -> Result<(), String> {
+        match &options.encryption {
+            None => {}
+            Some(Encryption::Cmek(key)) => {
+                let key = HeaderValue::from_str(key).map_err(|_| "a KMS key that no header can carry".to_owned())?;
+                headers.insert(KMS_KEY, key);
+            }
+            Some(other) => return Err(format!("Google Cloud Storage has no {other}")),
+        }
+        Ok(())
     }
 
     fn stored(&self, headers: &HeaderMap) -> StoredDigests {

@@ -43,7 +43,7 @@ use skyferry_core::digest::{Digests, StoredDigests, base64_crc32};
 use skyferry_core::error::Side;
 use skyferry_core::model::{Expected, Key, Revision};
 use skyferry_core::plan::SinkLimits;
-use skyferry_core::store::Capabilities;
+use skyferry_core::store::{Capabilities, CopyOptions, Encryption};
 
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-crc32c");
 const CHECKSUM_TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type");
@@ -51,6 +51,7 @@ const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-a
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
 const SIZE: HeaderName = HeaderName::from_static("x-amz-mp-object-size");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 const FULL_OBJECT: HeaderValue = HeaderValue::from_static("FULL_OBJECT");
 
 /// Which S3, and how it is spoken to.
@@ -149,6 +150,7 @@ fn facts(profile: &S3Profile, is_fixed: bool) -> DialectTraits {
         meta: "x-amz-meta-",
         most_metadata: None,
         storage_class: HeaderName::from_static("x-amz-storage-class"),
+        encryption: ENCRYPTION,
         class_of: |name| Some(name),
         tagging: Some(HeaderName::from_static("x-amz-tagging")),
         keeps_expires: true,
@@ -242,6 +244,27 @@ impl Dialect for Amazon {
             _ => return None,
         };
         Some((name, HeaderValue::from_str(&value).ok()?))
+    }
+
+    fn option_headers(&self, headers: &mut HeaderMap, options: &CopyOptions) -> Result<(), String> {
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|_| "a KMS key that no header can carry".to_owned());
+        match &options.encryption {
+            None => {}
+            Some(Encryption::SseS3) => drop(headers.insert(ENCRYPTION, HeaderValue::from_static("AES256"))),
+            Some(Encryption::SseKms { key, bucket_key }) => {
+                headers.insert(ENCRYPTION, HeaderValue::from_static("aws:kms"));
+                if let Some(key) = key {
+                    headers.insert("x-amz-server-side-encryption-aws-kms-key-id", value(key)?);
+                }
+                if let Some(flag) = bucket_key {
+                    let flag = HeaderValue::from_static(if *flag { "true" } else { "false" });
+                    headers.insert("x-amz-server-side-encryption-bucket-key-enabled", flag);
+                }
+            }
+            Some(Encryption::Cmek(_)) => return Err("S3 has no keys of Cloud KMS".into()),
+        }
+        Ok(())
     }
 
     fn initiate_headers(&self, headers: &mut HeaderMap) {

@@ -52,8 +52,8 @@ use skyferry_core::metrics::RequestMeter;
 use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, UploadId};
 use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::{
-    Capabilities, CompletedPart, ListFrom, Object, OpenUpload, OpenedObject, Page, Payload, Pin, Result, Sink, Source,
-    StoredPart, WriteAttributes, WriteResult,
+    Capabilities, CompletedPart, CopyOptions, ListFrom, Object, OpenUpload, OpenedObject, Page, Payload, Pin, Result,
+    Sink, Source, StoredPart, WriteAttributes, WriteResult,
 };
 
 /// What a dialect is, as far as it can be said without code.
@@ -69,6 +69,8 @@ pub struct DialectTraits {
     pub most_metadata: Option<usize>,
     /// The header that names a storage class.
     pub storage_class: HeaderName,
+    /// The header in which an answer names an object's encryption.
+    pub encryption: HeaderName,
     /// The service's class for a class of any service; `None`: unknown here.
     pub class_of: fn(&str) -> Option<&str>,
     /// The header for an object's tags; `None`: there are none, and they go as metadata.
@@ -120,6 +122,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// What says beforehand which bytes are to come. `known` is their CRC32C where it was computed when they were read, so
     /// that what has changed since is refused.
     fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)>;
+    /// What the operator decides about a new object, in the service's own headers. An error says what it does not have.
+    fn option_headers(&self, headers: &mut HeaderMap, options: &CopyOptions) -> Result<(), String>;
     /// What else goes with the beginning of an upload, and with its end.
     fn initiate_headers(&self, _headers: &mut HeaderMap) {}
     /// Headers of a Complete that let the service check the whole object.

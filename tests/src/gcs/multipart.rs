@@ -12,6 +12,7 @@ use crate::{
     refusal::{Failure, Refusal},
     server::{Answer, Commit},
     store::uploads::{Ending, Part},
+    stored_options,
     xml::{self, Xml},
 };
 
@@ -22,7 +23,7 @@ impl Gcs {
         if call.headers.keys().any(|name| conditional(name.as_str())) {
             return Err(Refusal::bad("NotImplemented", "no preconditions on multipart uploads").into());
         }
-        let attributes = attributes(&call, &["x-goog-", "x-amz-"]);
+        let attributes = attributes(&call, &["x-goog-", "x-amz-"], stored_options::GOOGLE);
         rules::attributes_allowed(&attributes)?;
         Ok(Box::new(move || {
             let id = self.store().create_upload(&call.bucket, &call.key, attributes, None)?;

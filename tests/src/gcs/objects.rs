@@ -17,6 +17,7 @@ use crate::{
         Draft, Object, ObjectInfo,
         data::{Digests, Wanted},
     },
+    stored_options,
     xml::Xml,
 };
 
@@ -53,6 +54,7 @@ impl Gcs {
         answer.add("x-goog-stored-content-length", info.size.to_string());
         answer.add("x-goog-stored-content-encoding", encoding);
         answer.add("x-goog-storage-class", &info.attributes.storage_class);
+        stored_options::show(answer, &info.attributes, "x-goog-", true);
         if let Some(parts) = info.parts {
             answer.add("x-goog-component-count", parts.to_string());
         }
@@ -97,7 +99,7 @@ impl Gcs {
     pub(super) async fn put(self: Arc<Self>, asked: Asked) -> Result<Commit, Failure> {
         let Asked { call, identity, mut body } = asked;
         let wanted = rules::generation_match(&call, &identity, "x-goog-if-generation-match")?;
-        let attributes = attributes(&call, FAMILIES);
+        let attributes = attributes(&call, FAMILIES, stored_options::GOOGLE);
         rules::attributes_allowed(&attributes)?;
         let (data, digests) =
             receive(self.store(), &call, &mut body, self.hashes_wanted(&call), &identity.payload).await?;
@@ -126,7 +128,7 @@ impl Gcs {
         let (bucket, key) = call.copy_source()?;
         let directive = call.header("x-goog-metadata-directive").or_else(|| call.header("x-amz-metadata-directive"));
         let replaces = directive.is_some_and(|value| value.eq_ignore_ascii_case("replace"));
-        let given = attributes(&call, FAMILIES);
+        let given = attributes(&call, FAMILIES, stored_options::GOOGLE);
         rules::attributes_allowed(&given)?;
         self.store().admit(&bucket, false)?;
         Ok(Box::new(move || {

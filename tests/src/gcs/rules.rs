@@ -10,6 +10,7 @@ use crate::{
     refusal::Refusal,
     signature::{Identity, Payload, Scheme, signs},
     store::{Attributes, ObjectInfo, data::Digests},
+    stored_options,
 };
 
 const STORAGE_CLASSES: [&str; 6] = ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "MULTI_REGIONAL", "REGIONAL"];
@@ -64,7 +65,7 @@ pub(super) fn attributes_allowed(attributes: &Attributes) -> Result<(), Refusal>
     if metadata_size(attributes) > MOST_METADATA {
         return Err(Refusal::bad("MetadataTooLarge", "more than 8 KiB of custom metadata"));
     }
-    Ok(())
+    stored_options::allowed_by_google(attributes)
 }
 
 /// The generation a request is conditional on; 0: there must be none. AWS4-signed requests have no preconditions.

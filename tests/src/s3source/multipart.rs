@@ -20,6 +20,7 @@ use crate::{
         data::Digests,
         uploads::{Ending, Part, Upload},
     },
+    stored_options,
     xml::{self, Xml},
 };
 
@@ -53,6 +54,7 @@ fn whole_agrees(call: &Call, checksum: Option<&StoredChecksum>, whole: &Digests)
 
 impl S3 {
     pub(super) fn create(self: Arc<Self>, call: Call) -> Result<Commit, Failure> {
+        stored_options::demanded(&call, self.options.demands.as_deref())?;
         let attributes = attributes_of(&call)?;
         let algorithm = call.header("x-amz-checksum-algorithm").map(checksums::algorithm).transpose()?;
         let composite = match (algorithm, call.header("x-amz-checksum-type")) {
@@ -92,12 +94,15 @@ impl S3 {
         }
         let (data, digests) = receive(self.store(), &call, &mut body, wanted, &identity.payload).await?;
         let checksum = checksums::checked(&call, &body, named, &digests)?;
-        let etag = digests.md5.map_or_else(|| format!("{:032x}", rand::random::<u128>()), hex::encode);
+        let stored = self.store().upload_attributes(&call.bucket, &call.key, call.upload_id())?;
+        let md5 = digests.md5.filter(|_| !stored_options::hides_md5(&stored));
+        let etag = md5.map_or_else(|| format!("{:032x}", rand::random::<u128>()), hex::encode);
         Ok(Box::new(move || {
             let mut done = Answer::new(StatusCode::OK).with("etag", quoted(&etag));
             if let Some(checksum) = checksum {
                 done.add(&format!("x-amz-checksum-{}", checksum.algorithm), checksum.value);
             }
+            stored_options::show(&mut done, &stored, "x-amz-", false);
             let part = Part { data, digests, etag, modified: Timestamp::now() };
             self.store().put_part(&call.bucket, &call.key, call.upload_id(), number, part)?;
             Ok(done)
@@ -116,7 +121,12 @@ impl S3 {
                     .checksum
                     .and_then(|(algorithm, composite)| checksums::of_parts(algorithm, composite, parts, whole));
                 whole_agrees(&call, checksum.as_ref(), whole)?;
-                Ok(Ending { etag: etag_of(parts), checksum })
+                let opaque = stored_options::hides_md5(&upload.attributes);
+                let etag = match opaque {
+                    true => Some(format!("{:032x}-{}", rand::random::<u128>(), parts.len())),
+                    false => etag_of(parts),
+                };
+                Ok(Ending { etag, checksum })
             };
             let object = self.store().complete_upload(upload, &listed, guard, ending)?;
             let mut xml = Xml::new("CompleteMultipartUploadResult");
@@ -126,6 +136,7 @@ impl S3 {
                 xml.leaf("ChecksumType", checksums::kind(checksum.composite));
             }
             let mut done = Answer::xml(StatusCode::OK, xml.end("CompleteMultipartUploadResult"));
+            stored_options::show(&mut done, &object.info.attributes, "x-amz-", false);
             if let Some(version) = &object.info.version_id {
                 done.add("x-amz-version-id", version);
             }

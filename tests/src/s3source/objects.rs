@@ -12,6 +12,7 @@ use crate::{
     refusal::{Failure, Refusal},
     server::{Answer, Commit},
     store::{Attributes, Draft, ObjectInfo, StoredChecksum},
+    stored_options,
 };
 
 const STORAGE_CLASSES: [&str; 10] = [
@@ -31,7 +32,7 @@ const MOST_METADATA: usize = 2 << 10;
 
 /// The attributes of a write, without the framing's `aws-chunked`.
 pub(super) fn attributes_of(call: &Call) -> Result<Attributes, Refusal> {
-    let mut read = attributes(call, &["x-amz-"]);
+    let mut read = attributes(call, &["x-amz-"], stored_options::AMAZON);
     if let Some(encoding) = read.content.remove("content-encoding") {
         let kept: Vec<&str> = encoding.split(',').map(str::trim).filter(|name| *name != "aws-chunked").collect();
         if !kept.is_empty() {
@@ -44,6 +45,7 @@ pub(super) fn attributes_of(call: &Call) -> Result<Attributes, Refusal> {
     if metadata_size(&read) > MOST_METADATA {
         return Err(Refusal::bad("MetadataTooLarge", "more than 2 KB of user metadata"));
     }
+    stored_options::allowed_by_amazon(&read)?;
     Ok(read)
 }
 
@@ -96,6 +98,7 @@ impl S3 {
             if info.attributes.storage_class != "STANDARD" {
                 found.add("x-amz-storage-class", &info.attributes.storage_class);
             }
+            stored_options::show(&mut found, &info.attributes, "x-amz-", true);
             if let Some(version) = &info.version_id {
                 found.add("x-amz-version-id", version);
             }
@@ -109,12 +112,14 @@ impl S3 {
 
     pub(super) async fn put(self: Arc<Self>, asked: Asked) -> Result<Commit, Failure> {
         let Asked { call, identity, mut body } = asked;
+        stored_options::demanded(&call, self.options.demands.as_deref())?;
         let attributes = attributes_of(&call)?;
         let named = checksums::named(&call)?;
         let wanted = checksums::wanted(named);
         let (data, digests) = receive(self.store(), &call, &mut body, wanted, &identity.payload).await?;
         let checksum = checksums::checked(&call, &body, named, &digests)?;
-        let etag = digests.md5.map(hex::encode);
+        let opaque = stored_options::hides_md5(&attributes);
+        let etag = digests.md5.filter(|_| !opaque).map(hex::encode);
         let draft = Draft { data, digests, attributes, etag, parts: None, part_size: None, checksum };
         Ok(Box::new(move || {
             let guard = |present: Option<&ObjectInfo>| write_conditions(&call, present);
@@ -123,6 +128,7 @@ impl S3 {
             if let Some(checksum) = &object.info.checksum {
                 add_checksum(&mut done, checksum);
             }
+            stored_options::show(&mut done, &object.info.attributes, "x-amz-", false);
             if let Some(version) = &object.info.version_id {
                 done.add("x-amz-version-id", version);
             }

@@ -96,6 +96,13 @@ impl Store {
         self.with(bucket, |bucket| bucket.uploads.get(&upload).map(|upload| upload.checksum).ok_or_else(|| gone(id)))
     }
 
+    pub(crate) fn upload_attributes(&self, bucket: &str, key: &str, id: &str) -> Result<Attributes, Refusal> {
+        let upload = (key.to_owned(), id.to_owned());
+        self.with(bucket, |bucket| {
+            bucket.uploads.get(&upload).map(|upload| upload.attributes.clone()).ok_or_else(|| gone(id))
+        })
+    }
+
     pub(crate) fn put_part(&self, bucket: &str, key: &str, id: &str, number: u32, part: Part) -> Result<(), Refusal> {
         let upload = (key.to_owned(), id.to_owned());
         self.with(bucket, |bucket| {

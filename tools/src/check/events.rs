@@ -30,7 +30,9 @@ pub async fn probe(written: &dyn Sink, subject: &Subject, listener: &SubscribedQ
     let (what, at, body) = ("events", &subject.source, body(100));
     let spare = listener.queue.traits().max_receives.is_none_or(|most| most > 2 * LOOKS);
     let few = spare && listener.queue.depth().await.is_ok_and(|depth| depth.visible + depth.in_flight < FEW);
-    let put = written.put(at, Payload::Whole(body.clone()), &attributes(at, &body, None), &Expected::Any).await;
+    let put = written
+        .put(at, Payload::Whole(body.clone()), &attributes(at, &body, &Default::default()), &Expected::Any)
+        .await;
     if let Err(error) = put {
         let advice = "these keys may not write there: leave --notification-probe out, and put an object by hand";
         return findings.warn(what, (error.to_string(), advice), &[]);

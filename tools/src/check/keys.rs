@@ -58,7 +58,7 @@ async fn are_distinct(place: &ProbeTarget<'_>, pair: &[Location; 2]) -> Result<b
 }
 
 async fn write(place: &ProbeTarget<'_>, at: &Location, bytes: &Bytes) -> Result<(), CopyError> {
-    let with = attributes(at, bytes, place.storage_class);
+    let with = attributes(at, bytes, place.options);
     place.sink.put(at, Payload::Whole(bytes.clone()), &with, &Expected::Any).await.map(|_| ())
 }
 

@@ -13,7 +13,9 @@ use skyferry_core::error::{CopyError, ErrorKind};
 use skyferry_core::ledger::{PartRecord, UploadRecord};
 use skyferry_core::model::{Expected, Key, Location, Revision, Token, UploadId};
 use skyferry_core::plan::Parts;
-use skyferry_core::store::{ListFrom, Object, OpenedObject, Page, Pin, Sink, Source, StoredPart, WriteAttributes};
+use skyferry_core::store::{
+    CopyOptions, ListFrom, Object, OpenedObject, Page, Pin, Sink, Source, StoredPart, WriteAttributes,
+};
 
 use super::finding::{CheckError, Findings};
 use super::folder::ProbeFolder;
@@ -29,7 +31,7 @@ const CHUNK: usize = 64 << 10;
 pub struct ProbeTarget<'a> {
     pub sink: &'a Arc<dyn Sink>,
     pub folder: &'a ProbeFolder,
-    pub storage_class: Option<&'a str>,
+    pub options: &'a Arc<CopyOptions>,
     /// What to try where the service does not do as the settings suppose; empty where there is nothing to try.
     pub remedy: &'static str,
 }
@@ -109,7 +111,7 @@ async fn streamed(
 ) -> Option<Revision> {
     let bytes = body(size);
     let opened = OpenedObject { object: object(at, size as u64), length: size as u64, chunks: chunks(&bytes) };
-    let mut with: WriteAttributes = attributes(at, &bytes, place.storage_class);
+    let mut with: WriteAttributes = attributes(at, &bytes, place.options);
     // Of a streamed body it is not known beforehand.
     with.provenance.crc32c = None;
     match place.route(at).put(opened, None, with, expected, &mut None).await {
@@ -156,7 +158,7 @@ pub fn graded(place: &ProbeTarget<'_>, copied: &CopyResult, what: &'static str, 
 
 /// The state that a probe's object stands for.
 fn object(at: &Location, size: u64) -> Object {
-    let provenance = attributes(at, &Bytes::new(), None).provenance;
+    let provenance = attributes(at, &Bytes::new(), &Arc::default()).provenance;
     let mut identity = provenance.identity;
     identity.size = size;
     Object {

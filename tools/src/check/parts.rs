@@ -1,10 +1,12 @@
 //! Probes of uploads in parts: what is told of parts and of the whole, and what becomes of one that was aborted.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use skyferry_core::digest::{Checksum, DigestSelection, Digests};
 use skyferry_core::error::{CopyError, ErrorKind};
 use skyferry_core::model::{Expected, Location, Token, UploadId};
-use skyferry_core::store::{CompletedPart, Payload, Sink, StoredPart};
+use skyferry_core::store::{CompletedPart, CopyOptions, Payload, Sink, StoredPart};
 
 use super::finding::Findings;
 use super::folder::ProbeFolder;
@@ -50,10 +52,10 @@ async fn begin<'a>(
     folder: &ProbeFolder,
     name: &str,
     size: usize,
-    storage_class: Option<&str>,
+    options: &Arc<CopyOptions>,
 ) -> Result<Upload<'a>, CopyError> {
     let at = folder.at(name);
-    let mut with = attributes(&at, &body(size), storage_class);
+    let mut with = attributes(&at, &body(size), options);
     // Of an object in parts it is not known beforehand.
     with.provenance.crc32c = None;
     let id = sink.begin(&at, &with).await?;
@@ -62,10 +64,10 @@ async fn begin<'a>(
 }
 
 pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) {
-    let ProbeTarget { folder, storage_class, .. } = *place;
+    let ProbeTarget { folder, options, .. } = *place;
     let sink = &**place.sink;
     let least = usize::try_from(sink.limits().min_part).unwrap_or(5 << 20);
-    let upload = match begin(sink, folder, "parts", least + LAST, storage_class).await {
+    let upload = match begin(sink, folder, "parts", least + LAST, options).await {
         Ok(upload) => upload,
         Err(error) => return findings.fail("begin an upload", place.explain(&error), UNKNOWN),
     };
@@ -91,8 +93,8 @@ pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) {
         }
         Err(error) => return findings.fail("complete", place.explain(&error), UNKNOWN),
     }
-    conditional(sink, folder, storage_class, findings).await;
-    after_abort(sink, folder, storage_class, findings).await;
+    conditional(sink, folder, options, findings).await;
+    after_abort(sink, folder, options, findings).await;
 }
 
 /// What is proven by the answer alone costs nothing; else the object is read back.
@@ -135,14 +137,14 @@ fn parts_are_reported(sent: &[(StoredPart, Digests)], sink: &dyn Sink, findings:
     }
 }
 
-async fn conditional(sink: &dyn Sink, folder: &ProbeFolder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+async fn conditional(sink: &dyn Sink, folder: &ProbeFolder, options: &Arc<CopyOptions>, findings: &mut Findings<'_>) {
     if !sink.capabilities().conditional_finish {
         return findings
             .pass("conditional complete", "this service has none: large objects are kept in order by the ledger");
     }
     let bytes = body(LAST);
     let answered = async {
-        let upload = begin(sink, folder, "parts", LAST, storage_class).await?;
+        let upload = begin(sink, folder, "parts", LAST, options).await?;
         let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, DigestSelection::default()))];
         let answered = upload.finish(&sent, &Expected::Absent).await;
         sink.abort(&upload.at, &upload.id).await?;
@@ -161,10 +163,10 @@ async fn conditional(sink: &dyn Sink, folder: &ProbeFolder, storage_class: Optio
 }
 
 /// The fence of the write protocol: what was aborted must not be published any more.
-async fn after_abort(sink: &dyn Sink, folder: &ProbeFolder, storage_class: Option<&str>, findings: &mut Findings<'_>) {
+async fn after_abort(sink: &dyn Sink, folder: &ProbeFolder, options: &Arc<CopyOptions>, findings: &mut Findings<'_>) {
     let bytes = body(LAST);
     let answered = async {
-        let upload = begin(sink, folder, "aborted", LAST, storage_class).await?;
+        let upload = begin(sink, folder, "aborted", LAST, options).await?;
         let sent = [(upload.part(1, &bytes).await?, Digests::of(&bytes, DigestSelection::default()))];
         sink.abort(&upload.at, &upload.id).await?;
         sink.abort(&upload.at, &upload.id).await?;

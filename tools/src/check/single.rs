@@ -1,5 +1,6 @@
 //! Probes of objects that are written in one request: what is read back, what is refused, what a condition is worth.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -8,7 +9,9 @@ use md5::{Digest as _, Md5};
 use skyferry_core::digest::{Checksum, DigestSelection, Digests};
 use skyferry_core::error::{CopyError, ErrorKind};
 use skyferry_core::model::{Expected, Location, Revision, SourceIdentity, Token};
-use skyferry_core::store::{ListFrom, Metadata, Object, Payload, Provenance, Sink, WriteAttributes, WriteResult};
+use skyferry_core::store::{
+    CopyOptions, Encryption, ListFrom, Metadata, Object, Payload, Provenance, Sink, WriteAttributes, WriteResult,
+};
 
 use super::finding::{CheckError, Findings};
 use super::folder::ProbeFolder;
@@ -23,11 +26,12 @@ pub fn body(length: usize) -> Bytes {
     b"Skyferry looks whether this bucket does as it should.\n".iter().copied().cycle().take(length).collect()
 }
 
-pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> WriteAttributes {
+pub fn attributes(at: &Location, body: &Bytes, options: &Arc<CopyOptions>) -> WriteAttributes {
     let size = body.len() as u64;
     let (etag, last_modified) = ("check".into(), now());
+    let storage_class = options.storage_class.as_deref().map(str::to_owned);
     WriteAttributes {
-        metadata: Metadata { storage_class: storage_class.map(str::to_owned), ..Metadata::default() },
+        metadata: Metadata { storage_class, ..Metadata::default() },
         provenance: Provenance {
             source: Location::new("skyferry-check", at.key.clone()),
             identity: SourceIdentity { etag, size, last_modified, version: None },
@@ -36,15 +40,16 @@ pub fn attributes(at: &Location, body: &Bytes, storage_class: Option<&str>) -> W
             headers: None,
         },
         size,
+        options: options.clone(),
     }
 }
 
 /// `false`: nothing can be written, so that nothing else need be tried.
 pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) -> bool {
-    let ProbeTarget { folder, storage_class, .. } = *place;
+    let ProbeTarget { folder, options, .. } = *place;
     let sink = &**place.sink;
     let (at, body) = (folder.at("single"), body(1000));
-    let with = attributes(&at, &body, storage_class);
+    let with = attributes(&at, &body, options);
     let sent = now();
     let first = match sink.put(&at, Payload::Whole(body.clone()), &with, &Expected::Absent).await {
         Ok(published) => revision(published),
@@ -58,7 +63,10 @@ pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) -> bool
     };
     findings.pass("write", format!("{} bytes to {at}", body.len()));
     match sink.head(&at).await {
-        Ok(Some(object)) => check_attributes(&object, &with, &body, sent, sink, findings),
+        Ok(Some(object)) => {
+            check_attributes(&object, &with, &body, sent, sink, findings);
+            check_encryption(&object, options, findings);
+        }
         Ok(None) => findings.fail("look", ("what was written is not there", "check who else writes there"), &[3]),
         Err(error) => findings.fail("look", &error, &[3, 5]),
     }
@@ -116,6 +124,29 @@ fn check_attributes(
     }
 }
 
+/// What was asked for is there: a service that does not know the header takes it in silence.
+fn check_encryption(object: &Object, options: &CopyOptions, findings: &mut Findings<'_>) {
+    let shown = object.metadata.encryption.as_deref();
+    let right = match &options.encryption {
+        None => {
+            shown.inspect(|shown| findings.pass("encryption", format!("the bucket's own, {shown}")));
+            return;
+        }
+        Some(Encryption::SseS3) => shown == Some("AES256"),
+        Some(Encryption::SseKms { .. }) => shown == Some("aws:kms"),
+        // The service adds the key's version.
+        Some(Encryption::Cmek(key)) => shown.is_some_and(|shown| shown.starts_with(&**key)),
+    };
+    let Some(wanted) = &options.encryption else { return };
+    match (right, shown) {
+        (true, _) => findings.pass("encryption", format!("{wanted}, as it was asked for")),
+        (false, shown) => {
+            let found = format!("{wanted} was asked for, and the object shows {}", shown.unwrap_or("none"));
+            findings.fail("encryption", (found, "this service does not encrypt as it is asked to"), &[]);
+        }
+    }
+}
+
 async fn read_back(sink: &dyn Sink, at: &Location, body: &Bytes, findings: &mut Findings<'_>) {
     let read = async {
         let Some(opened) = sink.open(at).await? else { return Ok(None) };
@@ -149,14 +180,14 @@ async fn listed(sink: &dyn Sink, folder: &ProbeFolder, findings: &mut Findings<'
 pub async fn wrong_bytes(
     sink: &dyn Sink,
     folder: &ProbeFolder,
-    storage_class: Option<&str>,
+    options: &Arc<CopyOptions>,
     findings: &mut Findings<'_>,
 ) {
     if !sink.capabilities().checksums {
         return;
     }
     let (at, body) = (folder.at("wrong"), body(1000));
-    let mut with = attributes(&at, &body, storage_class);
+    let mut with = attributes(&at, &body, options);
     with.provenance.crc32c = with.provenance.crc32c.map(|crc| !crc);
     let answered = sink.put(&at, Payload::Whole(body), &with, &Expected::Any).await;
     let there = sink.head(&at).await.is_ok_and(|object| object.is_some());
@@ -184,7 +215,7 @@ fn revision(published: WriteResult) -> Revision {
 
 /// Back comes the revision that is there at last.
 async fn conditional(place: &ProbeTarget<'_>, at: &Location, first: Revision, findings: &mut Findings<'_>) -> Revision {
-    let ProbeTarget { sink, storage_class, .. } = *place;
+    let ProbeTarget { sink, options, .. } = *place;
     if !sink.capabilities().conditional_put {
         let advice = "an older state can replace a newer one when two agents work on one key; `scan` repairs it";
         findings.warn("conditional write", ("this service has none", advice), &[4]);
@@ -193,7 +224,7 @@ async fn conditional(place: &ProbeTarget<'_>, at: &Location, first: Revision, fi
     let advice = "set [destination] profile = \"generic\": then no condition is relied on";
     // Other bytes than the first time: an ETag may be that of the bytes alone.
     let body = body(999);
-    let with = attributes(at, &body, storage_class);
+    let with = attributes(at, &body, options);
     let put = async |expected: &Expected| sink.put(at, Payload::Whole(body.clone()), &with, expected).await;
     match put(&Expected::Absent).await {
         Err(error) if error.kind == ErrorKind::Precondition => {}

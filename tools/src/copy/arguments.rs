@@ -118,6 +118,16 @@ pub struct Transfer {
     /// The storage class to write [default: the bucket's own].
     #[arg(long, value_name = "CLASS")]
     pub storage_class: Option<String>,
+    /// How the copies are encrypted at rest: sse-s3 or sse-kms on S3, cmek on Google Cloud Storage [default: as the bucket
+    /// does].
+    #[arg(long, value_name = "KIND")]
+    pub encryption: Option<String>,
+    /// The key for sse-kms (its ARN, id or alias) or for cmek (projects/P/locations/L/keyRings/R/cryptoKeys/K).
+    #[arg(long, value_name = "KEY")]
+    pub kms_key: Option<String>,
+    /// With sse-kms, use one data key for many objects (true), or not (false) [default: as the bucket has it].
+    #[arg(long, value_name = "BOOL")]
+    pub bucket_key: Option<bool>,
     /// Larger objects are sent in parts, and can be resumed in the middle.
     #[arg(long, value_name = "SIZE", default_value = "50MiB")]
     pub multipart_threshold: String,
@@ -135,6 +145,9 @@ impl Default for Transfer {
     fn default() -> Transfer {
         Transfer {
             storage_class: None,
+            encryption: None,
+            kms_key: None,
+            bucket_key: None,
             multipart_threshold: "50MiB".into(),
             part_size: "16MiB".into(),
             max_bandwidth: "0".into(),

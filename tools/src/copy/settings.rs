@@ -1,7 +1,6 @@
 //! From the command line to the agent's settings: they are written as the settings file would have them, so that there is
 //! one place that knows defaults, and one that refuses.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -175,7 +174,16 @@ fn toml(
         EndpointArgument::Local(_) => ("directory", ""),
     };
     let class = transfer.storage_class.as_deref().unwrap_or("");
-    store(to, &oss[1], &[("bucket", Some(bucket)), ("prefix", Some(prefix)), ("storage_class", Some(class))]);
+    let bucket_key = transfer.bucket_key.map(|flag| if flag { "true" } else { "false" });
+    let written = [
+        ("bucket", Some(bucket)),
+        ("prefix", Some(prefix)),
+        ("storage_class", Some(class)),
+        ("encryption", transfer.encryption.as_deref()),
+        ("kms_key", transfer.kms_key.as_deref()),
+        ("bucket_key", bucket_key),
+    ];
+    store(to, &oss[1], &written);
     let route = [
         ("source_bucket", Some(origin.bucket.as_str())),
         ("source_prefix", Some(&origin.prefix)),
@@ -248,18 +256,21 @@ fn provider(side: &Side<'_>, here: &Path) -> anyhow::Result<Option<ProviderSetti
 
 /// Settings by the names of their flags.
 fn as_flags(error: &ConfigError) -> String {
-    let names: BTreeMap<&str, &str> = [
+    // The longer names first.
+    let names = [
         ("source.", "--source-"),
+        ("destination.encryption", "--encryption"),
+        ("destination.kms_key", "--kms-key"),
+        ("destination.bucket_key", "--bucket-key"),
         ("destination.", "--destination-"),
         ("transfer.multipart_threshold", "--multipart-threshold"),
         ("transfer.part_size", "--part-size"),
         ("transfer.max_bandwidth", "--max-bandwidth"),
-    ]
-    .into();
+    ];
     let ConfigError::Invalid(problems) = error else { return error.to_string() };
     let message = problems.iter().map(|problem| {
         let mut text = skyferry_config::Problem { origin: None, ..problem.clone() }.to_string();
-        for (setting, flag) in &names {
+        for (setting, flag) in names {
             text = text.replace(setting, flag);
         }
         text

@@ -117,7 +117,12 @@ impl DemoObject {
             crc32c: None,
             headers: None,
         };
-        let with = WriteAttributes { metadata: self.metadata.clone(), provenance, size: body.size };
+        let with = WriteAttributes {
+            metadata: self.metadata.clone(),
+            provenance,
+            size: body.size,
+            options: Default::default(),
+        };
         let sink = &source.client;
         let Plan::Parts(parts) = plan(body.size, CUT, &SinkLimits::S3)? else {
             let whole: Vec<u8> = body.chunks(0, body.size).flatten().collect();

@@ -13,3 +13,4 @@ mod restarted;
 mod resuming;
 mod servers;
 mod single_node;
+mod stored;

@@ -197,6 +197,7 @@ async fn fault_b9_a_copy_that_lost_headers_is_a_difference_of_its_own() {
         content: content.iter().map(|(name, value)| pair(name, value)).collect(),
         metadata: metadata.iter().map(|(name, value)| pair(name, value)).collect(),
         storage_class: "STANDARD".into(),
+        ..Attributes::default()
     };
     let content = [("content-type", "text/css"), ("content-encoding", "gzip"), ("cache-control", "max-age=60")];
     let all = with(&content, &[("owner", "me")]);

@@ -40,7 +40,7 @@ fn the_clusters_ini_is_taken_as_it_ships() {
     assert!(matches!(&s.ledger, LedgerSettings::DynamoDb { table, .. } if table == "s3_migration_file_list"));
     let route = &s.routes[0];
     assert_eq!((&*route.bucket, &*route.prefix), ("hawkey999", "s3-migration-test/"));
-    assert_eq!(route.storage_class.as_deref(), Some("STANDARD_IA"));
+    assert_eq!(route.options.storage_class.as_deref(), Some("STANDARD_IA"));
     assert_eq!((s.transfer.multipart_threshold, s.transfer.part_size), (5 << 20, 5 << 20));
     assert_eq!((s.log.format, s.log.level), (LogFormat::Predecessor, LogLevel::Warn));
     assert_eq!(s.transfer.max_objects, None);

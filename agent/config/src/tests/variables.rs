@@ -53,7 +53,7 @@ fn the_variables_of_the_earlier_worker_are_its_settings() {
     );
     let route = &s.routes[0];
     assert_eq!(
-        (&*route.bucket, &*route.prefix, route.storage_class.as_deref()),
+        (&*route.bucket, &*route.prefix, route.options.storage_class.as_deref()),
         ("copies", "from-aws", Some("STANDARD_IA"))
     );
     assert_eq!((s.transfer.versions, s.log.format), (VersionMode::Exact, LogFormat::Predecessor));

@@ -12,7 +12,7 @@ fn route(from: &str, to: &str) -> Route {
         bucket: bucket.into(),
         prefix: prefix.into(),
         strip_prefix: false,
-        storage_class: None,
+        options: Default::default(),
     }
 }
 
@@ -121,10 +121,11 @@ fn a_key_that_would_be_empty_is_not_routed() {
 
 #[test]
 fn the_most_special_route_decides() {
-    let cold = Route { storage_class: Some("COLDLINE".into()), ..route("s/raw", "d") };
+    let cold = CopyOptions { storage_class: Some("COLDLINE".into()), ..CopyOptions::default() };
+    let cold = Route { options: cold.into(), ..route("s/raw", "d") };
     let router = new(&[route("s", "d"), cold]).unwrap();
     let class = |key: &str| match router.decide(&place(key), None) {
-        RouteDecision::Copy { storage_class, .. } => storage_class,
+        RouteDecision::Copy { options, .. } => options.storage_class.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!((class("s/raw/x").as_deref(), class("s/x")), (Some("COLDLINE"), None));

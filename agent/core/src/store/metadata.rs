@@ -84,6 +84,7 @@ mod tests {
             expires: Some("Tue, 14 Nov 2023 22:13:20 GMT".into()),
             user: [("owner".to_owned(), "me".to_owned())].into(),
             storage_class: Some("STANDARD".into()),
+            encryption: None,
             tags: None,
         }
     }
@@ -115,8 +116,9 @@ mod tests {
 
     #[test]
     fn what_a_service_or_another_program_adds_is_no_difference() {
-        let additions: [Change; 3] = [
+        let additions: [Change; 4] = [
             |m| m.storage_class = Some("NEARLINE".into()),
+            |m| m.encryption = Some("aws:kms".into()),
             |m| m.tags = Some("a=b".into()),
             |m| drop(m.user.insert("mtime".into(), "1700000000.5".into())),
         ];

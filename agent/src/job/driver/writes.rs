@@ -48,12 +48,13 @@ impl Driver<'_> {
             metadata.tags = Some(self.context.source.tags(&self.subject.source, self.version.as_deref()).await?);
             self.context.breaker.object_succeeded(RequestVerb::tags(), self.object);
         }
-        metadata.storage_class = self.storage_class.map(str::to_owned);
+        metadata.storage_class = self.options.storage_class.as_deref().map(str::to_owned);
         let (source, identity) = (self.subject.source.clone(), object.identity.clone());
         // Tags and storage class are of the copy; the rest is what the source had.
         let headers = self.context.metadata.then(|| object.metadata.digest());
         let provenance = Provenance { source, identity, token, crc32c: None, headers };
-        Ok(WriteAttributes { metadata, provenance, size: object.identity.size })
+        let options = self.options.clone();
+        Ok(WriteAttributes { metadata, provenance, size: object.identity.size, options })
     }
 
     pub(super) async fn put(&mut self, token: Token, expected: &Expected) -> Done {

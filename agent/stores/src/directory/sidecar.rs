@@ -104,6 +104,7 @@ pub(super) fn object(place: &DirectoryRoot, state: &State) -> Object {
             expires: sidecar.expires,
             user: sidecar.user,
             storage_class: None,
+            encryption: None,
             tags: sidecar.tags,
         },
         stored: StoredDigests {

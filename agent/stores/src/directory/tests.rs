@@ -41,7 +41,7 @@ fn attributes(size: u64) -> WriteAttributes {
         crc32c: None,
         headers: None,
     };
-    WriteAttributes { metadata: Metadata::default(), provenance, size }
+    WriteAttributes { metadata: Metadata::default(), provenance, size, options: Default::default() }
 }
 
 impl Tree {

@@ -20,6 +20,7 @@ fn attributes(metadata: Metadata) -> WriteAttributes {
         metadata,
         provenance: Provenance { source, identity, token: Token(7), crc32c: None, headers: None },
         size: 3,
+        options: Default::default(),
     }
 }
 
@@ -78,6 +79,7 @@ fn metadata_and_provenance_come_back_as_they_went() {
         expires: Some("Thu, 01 Dec 1994 16:00:00 GMT".into()),
         user: user.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         storage_class: Some("NEARLINE".into()),
+        encryption: None,
         tags: None,
     };
     let headers = outgoing(metadata.clone()).unwrap();

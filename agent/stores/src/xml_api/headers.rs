@@ -139,6 +139,7 @@ fn metadata(facts: &DialectTraits, headers: &HeaderMap) -> Metadata {
         expires: facts.keeps_expires.then(|| text(&EXPIRES)).flatten(),
         user,
         storage_class: text(&facts.storage_class),
+        encryption: text(&facts.encryption),
         tags: None,
     }
 }

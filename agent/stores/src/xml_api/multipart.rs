@@ -117,9 +117,6 @@ impl XmlClient {
         // A part's checksum is of the part's bytes whatever the object's type is.
         let mut stored = stored_digests(&row.crc32c, &row.crc64nvme, Some(false));
         stored.length = Some(row.size);
-        if self.traits().md5_etags {
-            stored.md5_etag(etag);
-        }
         Ok(StoredPart { number: row.part_number, etag: etag.into(), size: row.size, stored })
     }
 

@@ -7,7 +7,7 @@ use super::read::Absence;
 use super::{RequestDraft, XmlClient, error, headers};
 use skyferry_core::error::{CopyError, ErrorKind};
 use skyferry_core::model::{Expected, Location};
-use skyferry_core::store::{Payload, Pin, Result, WriteAttributes, WriteResult};
+use skyferry_core::store::{Encryption, Payload, Pin, Result, WriteAttributes, WriteResult};
 
 impl XmlClient {
     pub(super) async fn put(
@@ -29,7 +29,13 @@ impl XmlClient {
         };
         let headers = self.settled(&call, asked, answer).await.map_err(as_lost_answer)?;
         let revision = self.dialect.revision(&headers, headers::etag(&headers));
-        Ok(WriteResult { revision, stored: self.dialect.stored(&headers) })
+        let mut stored = self.dialect.stored(&headers);
+        let opaque = self.traits().md5_etags && with.options.encryption.as_ref().is_some_and(Encryption::hides_md5);
+        if opaque {
+            // Some servers encrypt as they are asked to and do not say so.
+            stored.md5 = None;
+        }
+        Ok(WriteResult { revision, stored })
     }
 
     /// Nothing there is no error.
@@ -80,6 +86,7 @@ impl XmlClient {
 
     pub(super) fn attributes(&self, write: &mut RequestDraft, with: &WriteAttributes) -> Result<()> {
         headers::outgoing(self.traits(), with, &mut write.headers)
+            .and_then(|()| self.dialect.option_headers(&mut write.headers, &with.options))
             .map_err(|why| write.call.error(ErrorKind::CannotHold, why))
     }
 
