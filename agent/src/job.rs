@@ -321,7 +321,7 @@ async fn settle_by_rule(context: &JobContext, subject: &Subject, parked: Option<
                 // A copy that was made before the rule is still there.
                 None => {
                     let (outcome, published) = (Outcome::Skipped, begun.published);
-                    WriterEnd::Settled { outcome, published, digests: None, grade: None }
+                    WriterEnd::Settled { outcome, reason: None, published, digests: None, grade: None }
                 }
             };
             context.ledger.finish(subject, writer, &ending, Leftover::Nothing, &[]).await

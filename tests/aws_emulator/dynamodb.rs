@@ -44,7 +44,13 @@ pub fn published() -> LastPublished {
 }
 
 pub fn copied() -> WriterEnd {
-    WriterEnd::Settled { outcome: Outcome::Copied, published: Some(published()), digests: None, grade: None }
+    WriterEnd::Settled {
+        outcome: Outcome::Copied,
+        reason: None,
+        published: Some(published()),
+        digests: None,
+        grade: None,
+    }
 }
 
 pub fn upload(id: &str, parts: u32) -> UploadRecord {

@@ -45,7 +45,7 @@ fn published(etag: &str, revision: &str) -> LastPublished {
 }
 
 fn settled(published: Option<LastPublished>) -> WriterEnd {
-    WriterEnd::Settled { outcome: Outcome::Copied, published, digests: None, grade: None }
+    WriterEnd::Settled { outcome: Outcome::Copied, reason: None, published, digests: None, grade: None }
 }
 
 impl Under {
@@ -86,6 +86,7 @@ pub async fn beginning_makes_a_record_live_and_settling_ends_it(on: Under) {
     let digests = Digests { length: 9, crc32c: 7, crc64nvme: Some(8), md5: Some([1; 16]), ..Default::default() };
     let ending = WriterEnd::Settled {
         outcome: Outcome::Copied,
+        reason: None,
         published: Some(published("e", "r")),
         digests: Some(digests),
         grade: Some(Grade::EndToEnd),
@@ -108,13 +109,15 @@ pub async fn finding_the_same_state_again_keeps_its_digests(on: Under) {
     let state = Some(published("e", "r"));
     let ending = WriterEnd::Settled {
         outcome: Outcome::Copied,
+        reason: None,
         published: state.clone(),
         digests: Some(digests),
         grade: Some(Grade::InTransit),
     };
     on.finish(&key, writer, ending, &[]).await;
     let (writer, _) = on.begin(&key).await;
-    let unchanged = WriterEnd::Settled { outcome: Outcome::Unchanged, published: state, digests: None, grade: None };
+    let unchanged =
+        WriterEnd::Settled { outcome: Outcome::Unchanged, reason: None, published: state, digests: None, grade: None };
     on.finish(&key, writer, unchanged, &[]).await;
     let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
     assert_eq!((record.digests, record.grade), (Some(digests), Some(Grade::InTransit)));
@@ -315,6 +318,21 @@ pub async fn a_parked_record_keeps_its_reason_and_is_never_ended(on: Under) {
     on.finish(&key, writer, settled(None), &[]).await;
     let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
     assert_eq!((record.outcome, record.reason, record.ended), (Some(Outcome::Copied), None, true));
+}
+
+pub async fn why_something_was_skipped_is_known_until_it_is_copied(on: Under) {
+    let key = subject("a");
+    let (writer, _) = on.begin(&key).await;
+    let reason = Some("another's object stays".to_owned());
+    let skipped = WriterEnd::Settled { outcome: Outcome::Skipped, reason, published: None, digests: None, grade: None };
+    on.finish(&key, writer, skipped, &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    let found = (record.outcome, record.reason.as_deref(), record.ended);
+    assert_eq!(found, (Some(Outcome::Skipped), Some("another's object stays"), true));
+    let (writer, _) = on.begin(&key).await;
+    on.finish(&key, writer, settled(None), &[]).await;
+    let record = on.ledger.lookup(&key).await.expect("looked up").expect("there");
+    assert_eq!((record.outcome, record.reason), (Some(Outcome::Copied), None));
 }
 
 pub async fn open_uploads_are_told_by_destination_bucket(on: Under) {

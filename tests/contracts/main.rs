@@ -85,6 +85,7 @@ macro_rules! a_ledger {
             an_object_that_was_parked_has_all_its_attempts_again
             when_it_last_ended_is_told_to_everybody_who_begins
             a_parked_record_keeps_its_reason_and_is_never_ended
+            why_something_was_skipped_is_known_until_it_is_copied
             open_uploads_are_told_by_destination_bucket
             the_uploads_of_a_parked_object_are_nobodys_until_they_are_taken_over
             records_of_different_keys_and_destinations_are_apart
@@ -123,6 +124,7 @@ macro_rules! store_facts {
             options {
                 objects_are_encrypted_by_the_service_s_own_keys_where_that_is_asked_for
                 under_a_key_of_kms_an_etag_is_never_taken_for_an_md5
+                a_canned_acl_is_taken_with_small_and_large_objects
             }
             conditions {
                 the_capabilities_are_those_of_the_table

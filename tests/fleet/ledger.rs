@@ -133,12 +133,12 @@ impl Dynamo {
             item.last_end = Some(clock::now());
         }
         match ending {
-            WriterEnd::Settled { outcome, published, digests, grade } => {
+            WriterEnd::Settled { outcome, reason, published, digests, grade } => {
                 let same = item.published == *published;
                 item.digests = digests.or(item.digests.filter(|_| same));
                 item.grade = grade.or(item.grade.filter(|_| same));
                 item.published.clone_from(published);
-                (item.outcome, item.reason, item.failures) = (Some(*outcome), None, 0);
+                (item.outcome, item.reason, item.failures) = (Some(*outcome), reason.clone(), 0);
                 item.ended = item.writers.is_empty();
             }
             WriterEnd::Parked { reason } => {

@@ -137,9 +137,9 @@ impl Ledger for MemoryLedger {
             item.last_end = Some(Instant::now());
         }
         match ending {
-            WriterEnd::Settled { outcome, published, .. } => {
+            WriterEnd::Settled { outcome, reason, published, .. } => {
                 item.published.clone_from(published);
-                (item.outcome, item.reason, item.failures) = (Some(*outcome), None, 0);
+                (item.outcome, item.reason, item.failures) = (Some(*outcome), reason.clone(), 0);
                 (item.settled, settled) = (true, Some(*outcome));
             }
             WriterEnd::Parked { reason } => {

@@ -126,6 +126,7 @@ async fn metadata_provenance_and_class_arrive_and_come_back() {
             .into(),
         storage_class: Some("GLACIER_IR".into()),
         encryption: None,
+        retention: None,
         tags: None,
     };
     let with = WriteAttributes { metadata, ..attributes(3) };

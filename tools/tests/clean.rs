@@ -54,7 +54,8 @@ async fn clean_ends_what_is_ours_for_certain_and_with_dry_run_says_so_first() {
     let subject = Subject { source: at("photos"), destination: at("copies"), primary: true };
     let (ledger, writer) = (file.ledger(), Writer::random());
     ledger.begin(&subject, writer).await.expect("begun");
-    let ending = WriterEnd::Settled { outcome: Outcome::Gone, published: None, digests: None, grade: None };
+    let ending =
+        WriterEnd::Settled { outcome: Outcome::Gone, reason: None, published: None, digests: None, grade: None };
     ledger.finish(&subject, writer, &ending, Leftover::Nothing, &[]).await.expect("finished");
     drop((ledger, file));
     for key in ["known", "theirs"] {

@@ -106,9 +106,13 @@ impl DynamoLedger {
         let mut change = UpdateExpression::default();
         let (me, now) = (&*item::attribute(writer), TimeStamps::now(self.times));
         match ending {
-            WriterEnd::Settled { outcome, published, digests, grade } => {
+            WriterEnd::Settled { outcome, reason, published, digests, grade } => {
                 change.set(&["sfOutcome"], text(outcome.name()));
-                ["sfReason", "sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
+                ["sfFailures", "sfParts"].iter().for_each(|name| change.remove(&[name]));
+                match reason {
+                    Some(reason) => change.set(&["sfReason"], text(reason)),
+                    None => change.remove(&["sfReason"]),
+                }
                 match published {
                     None => change.remove(&["sfPublished"]),
                     Some(published) => {

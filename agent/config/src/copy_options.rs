@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skyferry_core::model::Overwrite;
 use skyferry_core::store::{CopyOptions, Encryption};
 use toml::Table;
 
@@ -21,6 +22,10 @@ pub(super) struct RawOptions {
     encryption: RawValue,
     kms_key: RawValue,
     bucket_key: RawValue,
+    acl: RawValue,
+    custom_time: RawValue,
+    retention: RawValue,
+    overwrite: RawValue,
 }
 
 macro_rules! options_of {
@@ -32,6 +37,10 @@ macro_rules! options_of {
                     encryption: raw.encryption.clone(),
                     kms_key: raw.kms_key.clone(),
                     bucket_key: raw.bucket_key.clone(),
+                    acl: raw.acl.clone(),
+                    custom_time: raw.custom_time.clone(),
+                    retention: raw.retention.clone(),
+                    overwrite: raw.overwrite.clone(),
                 }
             }
         }
@@ -47,7 +56,36 @@ enum EncryptionKind {
     Cmek,
 }
 
-words! { EncryptionKind: "sse-s3" SseS3, "sse-kms" SseKms, "cmek" Cmek; }
+/// Where a property of the copy comes from.
+#[derive(Clone, Copy, PartialEq)]
+enum CustomTime {
+    None,
+    Modified,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum RetentionFrom {
+    None,
+    Source,
+}
+
+words! {
+    EncryptionKind: "sse-s3" SseS3, "sse-kms" SseKms, "cmek" Cmek;
+    CustomTime: "none" None, "modified" Modified;
+    RetentionFrom: "none" None, "source" Source;
+    Overwrite: "always" Always, "if-older" IfOlder, "never" Never;
+}
+
+/// S3's canned ACLs for objects.
+const ACLS: [&str; 7] = [
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+];
 
 /// Reads the options of the section `at`, for a destination of this kind. What it does not set is `default`'s.
 pub(super) fn read(
@@ -63,7 +101,47 @@ pub(super) fn read(
     CopyOptions {
         storage_class: class.map_or_else(|| default.storage_class.clone(), |class| class.map(Arc::from)),
         encryption: encryption(r, at, &raw, kind, default),
+        acl: acl(r, &format!("{at}.acl"), raw.acl, kind, default),
+        custom_time: {
+            let name = format!("{at}.custom_time");
+            let default = if default.custom_time { CustomTime::Modified } else { CustomTime::None };
+            let wanted = r.keyword(&name, raw.custom_time, default) == CustomTime::Modified;
+            if wanted && kind != "gcs" {
+                r.invalid(
+                    &name,
+                    format!("is a property of Google Cloud Storage, and the destination is of the kind {kind}"),
+                );
+            }
+            wanted
+        },
+        retention: {
+            let name = format!("{at}.retention");
+            let default = if default.retention { RetentionFrom::Source } else { RetentionFrom::None };
+            let wanted = r.keyword(&name, raw.retention, default) == RetentionFrom::Source;
+            if wanted && kind == "directory" {
+                r.invalid(&name, "is nothing that a directory has: take it out".into());
+            }
+            wanted
+        },
+        overwrite: r.keyword(&format!("{at}.overwrite"), raw.overwrite, default.overwrite),
     }
+}
+
+fn acl(r: &mut SettingsReader, name: &str, given: RawValue, kind: &str, default: &CopyOptions) -> Option<Arc<str>> {
+    let Some(given) = given else { return default.acl.clone() };
+    let acl = Some(given.trim()).filter(|acl| !acl.is_empty())?;
+    match kind {
+        "s3" if ACLS.contains(&acl) => {}
+        "s3" => r.refuse(name, acl, &format!("one of {}", ACLS.join(", "))),
+        "gcs" => r.invalid(
+            name,
+            "is S3's: Google Cloud Storage answers an ACL with 400 where access is uniform, as it is by default; grant access \
+             to the bucket by IAM"
+                .into(),
+        ),
+        _ => r.invalid(name, format!("does not belong to kind = {kind:?}: take it out")),
+    }
+    Some(acl.into())
 }
 
 fn encryption(
@@ -145,6 +223,16 @@ fn is_cloud_key(name: &str) -> bool {
 /// As `--print-config` shows them.
 pub(super) fn put(options: &CopyOptions, table: &mut Table) {
     table.put("storage_class", options.storage_class.as_deref().unwrap_or_default());
+    table.put_some("acl", options.acl.as_deref());
+    if options.custom_time {
+        table.put("custom_time", CustomTime::Modified.keyword());
+    }
+    if options.retention {
+        table.put("retention", RetentionFrom::Source.keyword());
+    }
+    if options.overwrite != Overwrite::Always {
+        table.put("overwrite", options.overwrite.keyword());
+    }
     let (kind, key, bucket_key) = match &options.encryption {
         None => return,
         Some(Encryption::SseS3) => (EncryptionKind::SseS3, None, None),

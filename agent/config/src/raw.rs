@@ -70,10 +70,14 @@ tables! {
         kind: "s3, gcs, directory" = "gcs", "The service that is written.";
         bucket: "name" = "", "The bucket, where a route names none.";
         prefix: "prefix" = "", "What comes before each source key.";
-        storage_class: "class" = "STANDARD", "The storage class of copies; \"\": the bucket's default.";
+        storage_class: "class, source" = "STANDARD", "The storage class of copies; source: that of each source object; \"\": the bucket's default.";
         encryption: "sse-s3, sse-kms, cmek" = "", "How copies are encrypted at rest: sse-s3 and sse-kms on S3, cmek on Google Cloud Storage. By default as the bucket does.";
         kms_key: "key" = "", "sse-kms: the key's ARN, id or alias; by default AWS's own key for S3. cmek: projects/P/locations/L/keyRings/R/cryptoKeys/K.";
         bucket_key: "true, false" = "", "sse-kms: one data key for many objects, so fewer requests to KMS; by default as the bucket has it.";
+        acl: "canned ACL" = "", "s3: the ACL of copies, such as bucket-owner-full-control; by default none is sent.";
+        custom_time: "none, modified" = "none", "gcs: modified sets Custom-Time to the Last-Modified of the source, by which lifecycles age.";
+        retention: "none, source" = "none", "s3, gcs: source gives copies the object lock (mode and date) of their sources.";
+        overwrite: "always, if-older, never" = "always", "Which objects a copy may replace; never: it is only created. What stays is reported as skipped.";
         region: "region" = "", "s3: by default the region of the credentials.";
         endpoint: "URL" = "", "s3, gcs: by default the service's own.";
         allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
@@ -92,6 +96,10 @@ tables! {
         encryption: "sse-s3, sse-kms, cmek" = "", "By default the encryption, the key and the bucket key of `[destination]`.";
         kms_key: "key" = "", "Of this route's `encryption`.";
         bucket_key: "true, false" = "", "Of this route's `encryption`.";
+        acl: "canned ACL" = "", "By default the ACL of `[destination]`.";
+        custom_time: "none, modified" = "", "By default that of `[destination]`.";
+        retention: "none, source" = "", "By default that of `[destination]`.";
+        overwrite: "always, if-older, never" = "", "By default that of `[destination]`.";
     }
     Transfer {
         multipart_threshold: "size" = "50MiB", "Larger objects are sent in parts.";

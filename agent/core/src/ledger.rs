@@ -132,7 +132,14 @@ pub struct BeginResult {
 pub enum WriterEnd {
     /// The record's outcome stands. `published` is what is now at the destination, where something is. `digests` and
     /// `grade` that are not told again stay, as long as `published` is the same.
-    Settled { outcome: Outcome, published: Option<LastPublished>, digests: Option<Digests>, grade: Option<Grade> },
+    /// `reason`: why nothing was copied, where that is not plain from the outcome.
+    Settled {
+        outcome: Outcome,
+        reason: Option<String>,
+        published: Option<LastPublished>,
+        digests: Option<Digests>,
+        grade: Option<Grade>,
+    },
     /// Parked with the reason; stays in the ledger until something settles it. The next event of the key has all its attempts.
     Parked { reason: String },
     /// To be tried again. `counted`: by the object's own fault.
@@ -162,7 +169,7 @@ pub struct FinishResult {
 pub struct LedgerRecord {
     /// How it ended last.
     pub outcome: Option<Outcome>,
-    /// Why it was parked.
+    /// Why it was parked or skipped.
     pub reason: Option<String>,
     /// What is at the destination.
     pub published: Option<LastPublished>,

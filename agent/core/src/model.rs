@@ -168,6 +168,18 @@ impl fmt::Display for UploadId {
     }
 }
 
+/// Which objects at the destination a copy may replace, as the operator has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Overwrite {
+    /// Any but the copy of another source object.
+    #[default]
+    Always,
+    /// One that is older than the source's state.
+    IfOlder,
+    /// None: copies are only created.
+    Never,
+}
+
 /// What a write may replace. Sinks that cannot enforce it say so in their capabilities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {

@@ -108,6 +108,7 @@ pub const PERMISSIONS: &[Permission] = &[
         &[],
     ),
     required_for(Source, Objects, "s3:RestoreObject", "restore = true", "restore archived objects", &["RestoreObject"]),
+    required_for(Source, Objects, "s3:GetObjectRetention", "retention = \"source\"", "see the lock of objects", &[]),
     required_for(Source, KmsKey, "kms:Decrypt", "objects under SSE-KMS", "read them", &[]),
     required(
         Destination,
@@ -147,6 +148,8 @@ pub const PERMISSIONS: &[Permission] = &[
         &["ListMultipartUploads"],
     ),
     required_for(Destination, Objects, "s3:PutObjectTagging", "tags = true", "write tags", &[]),
+    required_for(Destination, Objects, "s3:PutObjectAcl", "acl", "give copies an ACL", &[]),
+    required_for(Destination, Objects, "s3:PutObjectRetention", "retention = \"source\"", "lock copies", &[]),
     required_for(
         Destination,
         KmsKey,
@@ -172,6 +175,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "replace objects, and remove a copy that failed its check",
         &["DeleteObject"],
     ),
+    required_for(Google, Objects, "storage.objects.setRetention", "retention = \"source\"", "lock copies", &[]),
     required(Google, Bucket, "storage.objects.list", "`scan`, `verify`", &["ListObjectsV2"]),
     required(
         Google,

@@ -14,8 +14,10 @@
 
 use crate::model::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
 
+mod overwrite;
 #[cfg(test)]
 mod tests;
+use overwrite::Replacement;
 mod uploads;
 pub use uploads::MAX_ABORTS;
 mod versions;
@@ -224,7 +226,7 @@ impl Protocol {
         self.source = seen.clone();
         let Some(source) = seen else { return self.source_is_gone() };
         match self.version_order(&source) {
-            VersionOrder::Older => self.keep_destination(),
+            VersionOrder::Older => self.keep_destination(SettledOutcome::Unchanged),
             VersionOrder::Unclear => self.transition(State::Newest { opened }, Effect::HeadNewest),
             VersionOrder::Newer => self.copy_source(source, opened),
         }
@@ -234,6 +236,11 @@ impl Protocol {
     fn copy_source(&mut self, source: ObservedSource, opened: bool) -> Effect {
         if let Some(revision) = self.current_revision(&source) {
             return self.settled(SettledOutcome::Unchanged, Some((source.identity, revision)));
+        }
+        match self.replacement(&source) {
+            Replacement::Allowed => {}
+            Replacement::Unclear => return self.transition(State::Destination, Effect::HeadDestination),
+            Replacement::Refused => return self.keep_destination(SettledOutcome::Skipped),
         }
         if let Some(upload) = self.upload.clone() {
             if !self.adopted.take().is_some_and(|held| held.matches(&source)) {

@@ -25,7 +25,7 @@ use crate::metrics::RequestMeter;
 use crate::model::{Expected, Key, Location, Revision, SourceIdentity, Token, UploadId};
 use crate::plan::SinkLimits;
 
-pub use copy_options::{CopyOptions, Encryption};
+pub use copy_options::{CopyOptions, Encryption, Retention, SOURCE_CLASS};
 pub use kind::StoreKind;
 
 /// Of a store's operations.
@@ -55,6 +55,8 @@ pub struct Metadata {
     pub storage_class: Option<String>,
     /// How it is encrypted at rest, as the service that was asked names it; shown, and never copied.
     pub encryption: Option<String>,
+    /// Until when it is locked, where the service shows it; copied only where the options say so.
+    pub retention: Option<Retention>,
     /// The object's tags in the form of a URL's query (`a=1&b=2`); `None`: not asked for.
     pub tags: Option<String>,
 }

@@ -35,9 +35,9 @@ const ABANDON: &str = "UPDATE writers SET stopped = stopped | 2 WHERE source = ?
 const CLOSE: &str = "DELETE FROM writers WHERE source = ?1 AND destination = ?2 AND writer = ?3";
 /// Digests that are not told again stay, as long as they are of the same state.
 const SETTLE: &str = "INSERT INTO records \
-     (source, destination, outcome, ended, digests, grade, etag, size, modified, version, revision) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-     ON CONFLICT DO UPDATE SET outcome = ?3, reason = NULL, failures = 0, ended = ?4, \
+     (source, destination, outcome, ended, digests, grade, etag, size, modified, version, revision, reason) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+     ON CONFLICT DO UPDATE SET outcome = ?3, reason = ?12, failures = 0, ended = ?4, \
      digests = CASE WHEN ?5 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
          AND revision IS ?11 THEN digests ELSE ?5 END, \
      grade = CASE WHEN ?6 IS NULL AND etag IS ?7 AND size IS ?8 AND modified IS ?9 AND version IS ?10 \
@@ -283,7 +283,7 @@ impl Ledger for SqliteLedger {
 fn record_ending(db: &mut Db<'_>, name: &Name, ending: &WriterEnd, others_open: bool) -> rusqlite::Result<()> {
     let (source, destination) = name.pair();
     match ending {
-        WriterEnd::Settled { outcome, published, digests, grade } => {
+        WriterEnd::Settled { outcome, reason, published, digests, grade } => {
             let identity = published.as_ref().map(|published| &published.identity);
             let packed = digests.as_ref().map(codec::encode_digests);
             let ended = if others_open { -db.now } else { db.now };
@@ -299,6 +299,7 @@ fn record_ending(db: &mut Db<'_>, name: &Name, ending: &WriterEnd, others_open: 
                 identity.map(|identity| identity.last_modified),
                 identity.and_then(|identity| identity.version.as_deref()),
                 published.as_ref().map(|published| &*published.revision.0),
+                reason,
             ])?;
         }
         WriterEnd::Parked { reason } => {

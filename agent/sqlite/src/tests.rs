@@ -196,6 +196,7 @@ async fn only_records_that_ended_long_ago_are_reaped() {
             "old",
             WriterEnd::Settled {
                 outcome: skyferry_core::metrics::Outcome::Gone,
+                reason: None,
                 published: None,
                 digests: None,
                 grade: None,
@@ -226,6 +227,7 @@ async fn records_are_forgotten_after_thirty_days_and_looked_for_once_a_day() {
     let place = Place::new();
     let settled = WriterEnd::Settled {
         outcome: skyferry_core::metrics::Outcome::Gone,
+        reason: None,
         published: None,
         digests: None,
         grade: None,

@@ -22,7 +22,7 @@ use skyferry_core::digest::{Digests, Grade};
 use skyferry_core::error::{CopyError, ErrorKind, Side, Verdict};
 use skyferry_core::event::{self, EventRecord};
 use skyferry_core::ledger::{self, LastPublished, LedgerError, Subject};
-use skyferry_core::model::{Revision, SourceIdentity, Token, UploadId, Writer};
+use skyferry_core::model::{Overwrite, Revision, SourceIdentity, Token, UploadId, Writer};
 use skyferry_core::plan::{PartSettings, Parts, Plan, TooLarge, plan};
 use skyferry_core::protocol::{Answer, Disposition, Effect, EffectFailure, JobFacts, MAX_ABORTS, Protocol};
 use skyferry_core::store::{CopyOptions, Object, OpenedObject};
@@ -130,6 +130,7 @@ impl<'a> Driver<'a> {
             large_hint: self.size_hint.is_some_and(|size| matches!(self.plan(size), Ok(Plan::Parts(_)))),
             requested: self.requested,
             deletes: self.context.deletes,
+            overwrite: self.options.overwrite,
             conditional_put: can.conditional_put,
             conditional_finish: can.conditional_finish,
         };
@@ -167,6 +168,25 @@ impl<'a> Driver<'a> {
             Some(error) => error.to_string(),
             None => "the destination stored other bytes than were sent, twice".to_string(),
         }
+    }
+
+    /// Why what is at the destination stays, and what it is.
+    fn why_kept(&self) -> Option<String> {
+        let there = self.destination.as_ref()?;
+        let rule = match self.options.overwrite {
+            Overwrite::Never => "never",
+            _ => "if-older",
+        };
+        let whose = match &there.provenance {
+            Some(own) => format!("the copy of an earlier state of {}", own.source),
+            None => "not a copy by Skyferry".into(),
+        };
+        let (etag, size) = (&there.identity.etag, there.identity.size);
+        let modified = jiff::Timestamp::from_second(there.identity.last_modified).unwrap_or_default();
+        Some(format!(
+            "overwrite = \"{rule}\": {} stays: {whose}, {size} bytes, of {modified}, ETag {etag}",
+            self.subject.destination
+        ))
     }
 
     /// The same in words that many have in common.

@@ -25,7 +25,7 @@ use skyferry_core::digest::{self, StoredDigests};
 use skyferry_core::error::Side;
 use skyferry_core::model::{Expected, Key, Revision};
 use skyferry_core::plan::SinkLimits;
-use skyferry_core::store::{Capabilities, CopyOptions, Encryption};
+use skyferry_core::store::{Capabilities, Encryption, WriteAttributes};
 
 const GOOGLE: &str = "https://storage.googleapis.com";
 const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
@@ -86,6 +86,7 @@ fn facts() -> DialectTraits {
         most_metadata: Some(SinkLimits::GCS.max_metadata_bytes),
         storage_class: HeaderName::from_static("x-goog-storage-class"),
         encryption: KMS_KEY,
+        retention: ["x-goog-object-lock-mode", "x-goog-object-lock-retain-until-date"].map(HeaderName::from_static),
         class_of: storage_class,
         tagging: None,
         keeps_expires: false,
@@ -180,14 +181,22 @@ impl Dialect for Google {
         Some((HASH, HeaderValue::from_str(&hash).ok()?))
     }
 
-    fn option_headers(&self, headers: &mut HeaderMap, options: &CopyOptions) -> Result<(), String> {
-        match &options.encryption {
+    fn option_headers(&self, headers: &mut HeaderMap, with: &WriteAttributes) -> Result<(), String> {
+        match &with.options.encryption {
             None => {}
             Some(Encryption::Cmek(key)) => {
                 let key = HeaderValue::from_str(key).map_err(|_| "a KMS key that no header can carry".to_owned())?;
                 headers.insert(KMS_KEY, key);
             }
             Some(other) => return Err(format!("Google Cloud Storage has no {other}")),
+        }
+        if with.options.acl.is_some() {
+            return Err("Google Cloud Storage takes no canned ACL of S3".into());
+        }
+        if with.options.custom_time {
+            let modified = jiff::Timestamp::from_second(with.provenance.identity.last_modified);
+            let time = modified.ok().and_then(|time| HeaderValue::from_str(&time.to_string()).ok());
+            headers.insert("x-goog-custom-time", time.ok_or("a Last-Modified that is no time")?);
         }
         Ok(())
     }

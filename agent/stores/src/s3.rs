@@ -43,7 +43,7 @@ use skyferry_core::digest::{Digests, StoredDigests, base64_crc32};
 use skyferry_core::error::Side;
 use skyferry_core::model::{Expected, Key, Revision};
 use skyferry_core::plan::SinkLimits;
-use skyferry_core::store::{Capabilities, CopyOptions, Encryption};
+use skyferry_core::store::{Capabilities, Encryption, WriteAttributes};
 
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-crc32c");
 const CHECKSUM_TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type");
@@ -151,7 +151,8 @@ fn facts(profile: &S3Profile, is_fixed: bool) -> DialectTraits {
         most_metadata: None,
         storage_class: HeaderName::from_static("x-amz-storage-class"),
         encryption: ENCRYPTION,
-        class_of: |name| Some(name),
+        retention: ["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"].map(HeaderName::from_static),
+        class_of: |name| Some(storage_class(name)),
         tagging: Some(HeaderName::from_static("x-amz-tagging")),
         keeps_expires: true,
         version: (HeaderName::from_static("x-amz-version-id"), "versionId"),
@@ -163,6 +164,17 @@ fn facts(profile: &S3Profile, is_fixed: bool) -> DialectTraits {
         md5_etags: true,
         extras: true,
         learns_regions: !is_fixed && profile.is_aws(),
+    }
+}
+
+/// This service's class for a class of either service. What Google's cold classes answer at once stays readable at once: so
+/// neither becomes an archive from which nothing is read before a restore.
+pub fn storage_class(name: &str) -> &str {
+    match name {
+        "NEARLINE" => "STANDARD_IA",
+        "COLDLINE" | "ARCHIVE" => "GLACIER_IR",
+        "MULTI_REGIONAL" | "REGIONAL" | "DURABLE_REDUCED_AVAILABILITY" => "STANDARD",
+        own => own,
     }
 }
 
@@ -246,9 +258,10 @@ impl Dialect for Amazon {
         Some((name, HeaderValue::from_str(&value).ok()?))
     }
 
-    fn option_headers(&self, headers: &mut HeaderMap, options: &CopyOptions) -> Result<(), String> {
+    fn option_headers(&self, headers: &mut HeaderMap, with: &WriteAttributes) -> Result<(), String> {
+        let options = &with.options;
         let value =
-            |text: &str| HeaderValue::from_str(text).map_err(|_| "a KMS key that no header can carry".to_owned());
+            |text: &str| HeaderValue::from_str(text).map_err(|_| "a key or an ACL that no header can carry".to_owned());
         match &options.encryption {
             None => {}
             Some(Encryption::SseS3) => drop(headers.insert(ENCRYPTION, HeaderValue::from_static("AES256"))),
@@ -263,6 +276,9 @@ impl Dialect for Amazon {
                 }
             }
             Some(Encryption::Cmek(_)) => return Err("S3 has no keys of Cloud KMS".into()),
+        }
+        if let Some(acl) = &options.acl {
+            headers.insert("x-amz-acl", value(acl)?);
         }
         Ok(())
     }

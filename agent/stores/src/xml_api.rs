@@ -52,8 +52,8 @@ use skyferry_core::metrics::RequestMeter;
 use skyferry_core::model::{Expected, Key, Location, Revision, SourceIdentity, UploadId};
 use skyferry_core::plan::SinkLimits;
 use skyferry_core::store::{
-    Capabilities, CompletedPart, CopyOptions, ListFrom, Object, OpenUpload, OpenedObject, Page, Payload, Pin, Result,
-    Sink, Source, StoredPart, WriteAttributes, WriteResult,
+    Capabilities, CompletedPart, ListFrom, Object, OpenUpload, OpenedObject, Page, Payload, Pin, Result, Sink, Source,
+    StoredPart, WriteAttributes, WriteResult,
 };
 
 /// What a dialect is, as far as it can be said without code.
@@ -71,6 +71,8 @@ pub struct DialectTraits {
     pub storage_class: HeaderName,
     /// The header in which an answer names an object's encryption.
     pub encryption: HeaderName,
+    /// Those of an object's lock: its mode, and until when.
+    pub retention: [HeaderName; 2],
     /// The service's class for a class of any service; `None`: unknown here.
     pub class_of: fn(&str) -> Option<&str>,
     /// The header for an object's tags; `None`: there are none, and they go as metadata.
@@ -123,7 +125,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// that what has changed since is refused.
     fn digest_header(&self, bytes: &Bytes, known: Option<u32>) -> Option<(HeaderName, HeaderValue)>;
     /// What the operator decides about a new object, in the service's own headers. An error says what it does not have.
-    fn option_headers(&self, headers: &mut HeaderMap, options: &CopyOptions) -> Result<(), String>;
+    fn option_headers(&self, headers: &mut HeaderMap, with: &WriteAttributes) -> Result<(), String>;
     /// What else goes with the beginning of an upload, and with its end.
     fn initiate_headers(&self, _headers: &mut HeaderMap) {}
     /// Headers of a Complete that let the service check the whole object.

@@ -1,5 +1,7 @@
 //! What may happen in one search, and what the sink can do.
 
+use skyferry_core::model::Overwrite;
+
 use crate::names::{Name, Newest};
 use crate::world::World;
 
@@ -23,6 +25,8 @@ pub struct Bounds {
     pub conditional_finish: bool,
     pub deletes: bool,
     pub large_hint: bool,
+    /// What a copy may replace; what is not Skyferry's was modified at the time 0.
+    pub overwrite: Overwrite,
     /// Events name their version, and that is what is read.
     pub exact: bool,
     /// Every message is a job of somebody who compared both sides, and an intrusion is followed by one.
@@ -87,6 +91,7 @@ impl Bounds {
 
     /// The version that alone matters, where one does.
     pub fn newest(&self, world: &World) -> Newest {
-        (!self.exact && self.headers_of(0).is_none()).then_some(world.source)
+        let ordered = self.exact || self.overwrite != Overwrite::Always || self.headers_of(0).is_some();
+        (!ordered).then_some(world.source)
     }
 }

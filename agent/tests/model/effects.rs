@@ -1,6 +1,6 @@
 //! What an effect does to the world, and what the worker hears.
 
-use skyferry_core::model::{Expected, Token, UploadId, Writer};
+use skyferry_core::model::{Expected, Overwrite, Token, UploadId, Writer};
 use skyferry_core::protocol::*;
 
 use crate::bounds::{Bounds, Version};
@@ -105,7 +105,31 @@ impl World {
         }
     }
 
-    fn publish(&mut self, (content, headers): (Name, Option<u32>), identity: Name, token: Token) -> Answer {
+    /// What the policy lets a copy of this version replace: its own state, and what was damaged, always.
+    fn may_replace(&self, version: Name, bounds: &Bounds) -> bool {
+        let Some(there) = &self.destination else { return true };
+        let older = match there.identity {
+            FOREIGN => FOREIGN_TIME < identity(version).last_modified,
+            own => own <= version,
+        };
+        match bounds.overwrite {
+            _ if there.content == GARBLED || there.identity == version => true,
+            Overwrite::Always => true,
+            Overwrite::IfOlder => older,
+            Overwrite::Never => false,
+        }
+    }
+
+    fn publish(
+        &mut self,
+        (content, headers): (Name, Option<u32>),
+        identity: Name,
+        token: Token,
+        bounds: &Bounds,
+    ) -> Answer {
+        if !self.may_replace(identity, bounds) {
+            self.broken = Some("an object was replaced that the policy keeps");
+        }
         let generation = generation(self.new_name());
         self.destination = Some(Object { content, headers, identity, token, generation });
         Answer::Published(revision(generation))
@@ -121,7 +145,7 @@ impl World {
             }
             Write::Put { content, token, .. } => {
                 let bytes = bounds.bytes_of(*content);
-                self.publish((bytes, bounds.headers_of(*content)), bytes, *token)
+                self.publish((bytes, bounds.headers_of(*content)), bytes, *token, bounds)
             }
             Write::Delete { .. } => {
                 self.destination = None;
@@ -136,7 +160,7 @@ impl World {
                         }
                         found.phase = Phase::Gone;
                         let (content, identity, token) = ((found.content, found.headers), found.identity, found.token);
-                        self.publish(content, identity, token)
+                        self.publish(content, identity, token, bounds)
                     }
                     // A Complete that is told so proves it as well as a look does.
                     Some(found) => {
@@ -233,6 +257,7 @@ impl World {
         let foreign = object.identity == FOREIGN;
         Some(ObservedDestination {
             revision: revision(object.generation),
+            last_modified: FOREIGN_TIME,
             ours: (!foreign).then(mark),
             others: foreign && bounds.others,
         })

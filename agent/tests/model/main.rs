@@ -115,6 +115,10 @@ const CAUGHT: &[(Mutant, &str)] = &[
     (Mutant::CopyDeletedVersions, "exact, deletes"),
     (Mutant::RecordUnproven, "exact, wrong bytes"),
     (Mutant::AbortALostComplete, "gcs, a slow Complete"),
+    (Mutant::ReplaceWhatIsKept, "never, small"),
+    (Mutant::ReplaceWhatIsKept, "if older"),
+    (Mutant::EverythingIsOlder, "if older"),
+    (Mutant::UnconditionalPut, "never, an intruder"),
     (Mutant::OneRecordForAll, "two destinations, small"),
 ];
 

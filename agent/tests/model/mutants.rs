@@ -1,7 +1,7 @@
 //! Ways to break the protocol, one at a time: each takes one rule out from around the real machine, by changing what it
 //! asks for or what it hears. The explorer has to find what the rule was there for.
 
-use skyferry_core::model::{Expected, SourceIdentity, Token};
+use skyferry_core::model::{Expected, Overwrite, SourceIdentity, Token};
 use skyferry_core::protocol::*;
 
 use crate::names::{FOREIGN, identity, name, revision};
@@ -91,6 +91,10 @@ pub enum Mutant {
     RecordUnproven,
     /// An upload is aborted as soon as the answer of its Complete is lost.
     AbortALostComplete,
+    /// The policy for what a copy may replace is not asked.
+    ReplaceWhatIsKept,
+    /// How old somebody else's object is is not asked.
+    EverythingIsOlder,
     /// All destinations of a source object have one record.
     OneRecordForAll,
 }
@@ -198,6 +202,9 @@ impl Mutant {
             }
             (Mutant::ReplaceAnothersCopy, _, Answer::Destination(Some(seen))) => {
                 Answer::Destination(Some(ObservedDestination { others: false, ..seen }))
+            }
+            (Mutant::EverythingIsOlder, _, Answer::Destination(Some(seen))) => {
+                Answer::Destination(Some(ObservedDestination { last_modified: i64::MIN, ..seen }))
             }
             (Mutant::IgnoreHeaders, _, Answer::Source(Some(seen))) => {
                 Answer::Source(Some(ObservedSource { other_headers: false, ..seen }))
@@ -316,6 +323,7 @@ fn begin_again(world: &mut World, slot: usize) {
         large_hint: true,
         requested: false,
         deletes: true,
+        overwrite: Overwrite::Always,
         conditional_put: true,
         conditional_finish: false,
     };

@@ -19,6 +19,8 @@ const UPLOAD: Name = 2 * KIND;
 pub const MIXED: Name = KIND - 1;
 pub const FOREIGN: Name = KIND - 2;
 pub const GARBLED: Name = KIND - 3;
+/// When somebody else's objects were modified: as the first two versions.
+pub const FOREIGN_TIME: i64 = 0;
 
 fn text(name: Name) -> Arc<str> {
     format!("{}{}", LETTERS[(name / KIND) as usize], name % KIND).into()

@@ -1,5 +1,7 @@
 //! What may never be, at rest or on the way.
 
+use skyferry_core::model::Overwrite;
+
 use crate::bounds::{Bounds, Version};
 use crate::ledger::Record;
 use crate::names::*;
@@ -26,10 +28,16 @@ impl World {
             // Whatever it held before; somebody has been told.
             _ if parked && (bounds.attempts > 0 || bounds.faults.garbles > 1) => true,
             _ if bounds.others => bounds.foreign.is_none() || holds == Some(FOREIGN),
+            Version::Small | Version::Large | Version::Headers if bounds.overwrite == Overwrite::Never => {
+                holds.is_some()
+            }
             Version::Absent if bounds.deletes => holds.is_none_or(|content| content == FOREIGN),
             Version::Absent => true,
             _ if !bounds.requested && self.faults.intrusions < bounds.faults.intrusions && holds == Some(FOREIGN) => {
                 true
+            }
+            _ if bounds.overwrite == Overwrite::IfOlder && holds == Some(FOREIGN) => {
+                identity(self.source).last_modified <= FOREIGN_TIME
             }
             _ => destination.as_ref().is_some_and(|object| {
                 object.content == bounds.bytes_of(self.source) && (object.headers == newest || parked)

@@ -1,5 +1,7 @@
 //! The bounds that are searched.
 
+use skyferry_core::model::Overwrite;
+
 use crate::bounds::{Bounds, Faults, Version::*};
 
 const NONE: Faults =
@@ -15,6 +17,7 @@ const GCS: Bounds = Bounds {
     conditional_finish: false,
     deletes: false,
     large_hint: false,
+    overwrite: Overwrite::Always,
     exact: false,
     requested: false,
     destinations: 1,
@@ -37,8 +40,10 @@ const SMALL_DELETES: Bounds =
 /// The events of three changes wait at once.
 const EXACT: Bounds = Bounds { exact: true, waiting: 3, ..GCS };
 const TWO: Bounds = Bounds { destinations: 2, ..GCS };
+const NEVER: Bounds = Bounds { overwrite: Overwrite::Never, ..GCS };
+const IF_OLDER: Bounds = Bounds { overwrite: Overwrite::IfOlder, ..GCS };
 
-/// The space that is searched: what changes, and how often something goes wrong. It is 40 million states in 46 bounds.
+/// The space that is searched: what changes, and how often something goes wrong. It is 40 million states in 51 bounds.
 /// Beside crashes, lost and late answers: failures that are counted and parked, messages that only kills end, uploads that
 /// are still shown after their abort, wrong bytes whose removal fails, headers that change without the bytes within the
 /// second that names a state, versions by name in any order and after their delete marker, and two destinations of a
@@ -106,6 +111,11 @@ pub const SPACE: &[Bounds] = &[
     Bounds { name: "exact, deletes, loss", versions: &[Small, Absent], deletes: true, faults: LOSS, ..EXACT },
     Bounds { name: "exact, large", versions: &[Large, Large], faults: CRASH, ..EXACT },
     Bounds { name: "exact, wrong bytes", versions: &[Small, Small], faults: GARBLE, ..EXACT },
+    Bounds { name: "never, small", versions: &[Small, Small, Small], faults: LOSS, ..NEVER },
+    Bounds { name: "never, large", versions: &[Large, Large], faults: CRASH, ..NEVER },
+    Bounds { name: "never, somebody else's object", versions: &[Small, Large], foreign: Some(false), ..NEVER },
+    Bounds { name: "never, an intruder", versions: &[Small, Small], faults: INTRUDER, ..NEVER },
+    Bounds { name: "if older", versions: &[Small, Small, Large], foreign: Some(false), faults: LOSS, ..IF_OLDER },
     Bounds { name: "two destinations, small", versions: &[Small, Small], faults: LOSS, ..TWO },
     Bounds { name: "two destinations, large", versions: &[Large], faults: CRASH, ..TWO },
 ];

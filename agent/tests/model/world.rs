@@ -5,7 +5,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use skyferry_core::model::{Expected, Token, Writer};
+use skyferry_core::model::{Expected, Overwrite, Token, Writer};
 use skyferry_core::protocol::*;
 
 use crate::bounds::{Bounds, Faults, Version};
@@ -265,6 +265,7 @@ impl World {
             large_hint: bounds.large_hint,
             requested: bounds.requested && mutant != Mutant::TrustTheLedgerWhenAsked,
             deletes: bounds.deletes,
+            overwrite: if mutant == Mutant::ReplaceWhatIsKept { Overwrite::Always } else { bounds.overwrite },
             conditional_put: bounds.conditional_put,
             conditional_finish: bounds.conditional_finish,
         };

@@ -85,7 +85,7 @@ pub async fn metadata_comes_back(on: Subject) {
     let seen = on.source.head(&on.at("a"), &Pin::Newest).await.expect("looked at").expect("there").metadata;
     assert_eq!((&seen.content_type, &seen.user), (&headers.content_type, &headers.user));
     if on.can.all_headers {
-        assert_eq!(Metadata { storage_class: None, encryption: None, ..seen }, headers);
+        assert_eq!(Metadata { storage_class: None, encryption: None, retention: None, ..seen }, headers);
     }
 }
 

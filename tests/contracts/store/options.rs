@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skyferry_core::error::ErrorKind;
 use skyferry_core::model::{Expected, Location};
 use skyferry_core::store::{CompletedPart, CopyOptions, Encryption, Object, Payload, WriteResult};
 
@@ -57,4 +58,20 @@ pub async fn under_a_key_of_kms_an_etag_is_never_taken_for_an_md5(on: Subject) {
             assert!(!amazon || stored.md5.as_ref().is_none_or(|sum| !sum.is_full()), "{stored:?}");
         }
     }
+}
+
+/// What it does to readers is the service's matter: no answer shows it.
+pub async fn a_canned_acl_is_taken_with_small_and_large_objects(on: Subject) {
+    if on.can.at_rest == AtRest::Google {
+        let mut with = attributes(3);
+        with.options = Arc::new(acl());
+        let refused = on.sink.put(&on.at("a"), Payload::Whole("abc".into()), &with, &Expected::Any).await;
+        assert_eq!(super::kind(refused), ErrorKind::CannotHold, "and none is sent");
+        return;
+    }
+    stored(&on, &bytes(1000, 3), acl()).await;
+}
+
+fn acl() -> CopyOptions {
+    CopyOptions { acl: Some("bucket-owner-full-control".into()), ..CopyOptions::default() }
 }

@@ -29,7 +29,7 @@ pub fn body(length: usize) -> Bytes {
 pub fn attributes(at: &Location, body: &Bytes, options: &Arc<CopyOptions>) -> WriteAttributes {
     let size = body.len() as u64;
     let (etag, last_modified) = ("check".into(), now());
-    let storage_class = options.storage_class.as_deref().map(str::to_owned);
+    let storage_class = options.class_of(&Metadata::default());
     WriteAttributes {
         metadata: Metadata { storage_class, ..Metadata::default() },
         provenance: Provenance {

@@ -115,7 +115,7 @@ pub struct Connection {
 // How objects are sent.
 #[derive(clap::Args)]
 pub struct Transfer {
-    /// The storage class to write [default: the bucket's own].
+    /// The storage class to write; source: that of each source object [default: the bucket's own].
     #[arg(long, value_name = "CLASS")]
     pub storage_class: Option<String>,
     /// How the copies are encrypted at rest: sse-s3 or sse-kms on S3, cmek on Google Cloud Storage [default: as the bucket
@@ -128,6 +128,18 @@ pub struct Transfer {
     /// With sse-kms, use one data key for many objects (true), or not (false) [default: as the bucket has it].
     #[arg(long, value_name = "BOOL")]
     pub bucket_key: Option<bool>,
+    /// The canned ACL of the copies, on S3, such as bucket-owner-full-control [default: none is sent].
+    #[arg(long, value_name = "ACL")]
+    pub acl: Option<String>,
+    /// Set Google's Custom-Time to the Last-Modified of the source.
+    #[arg(long, value_name = "FROM", value_parser = ["none", "modified"])]
+    pub custom_time: Option<String>,
+    /// Give the copies the object lock of their sources.
+    #[arg(long, value_name = "FROM", value_parser = ["none", "source"])]
+    pub retention: Option<String>,
+    /// Which objects at DST may be replaced; the others are reported as skipped [default: always].
+    #[arg(long, value_name = "POLICY", value_parser = ["always", "if-older", "never"])]
+    pub overwrite: Option<String>,
     /// Larger objects are sent in parts, and can be resumed in the middle.
     #[arg(long, value_name = "SIZE", default_value = "50MiB")]
     pub multipart_threshold: String,
@@ -148,6 +160,10 @@ impl Default for Transfer {
             encryption: None,
             kms_key: None,
             bucket_key: None,
+            acl: None,
+            custom_time: None,
+            retention: None,
+            overwrite: None,
             multipart_threshold: "50MiB".into(),
             part_size: "16MiB".into(),
             max_bandwidth: "0".into(),

@@ -182,6 +182,10 @@ fn toml(
         ("encryption", transfer.encryption.as_deref()),
         ("kms_key", transfer.kms_key.as_deref()),
         ("bucket_key", bucket_key),
+        ("acl", transfer.acl.as_deref()),
+        ("custom_time", transfer.custom_time.as_deref()),
+        ("retention", transfer.retention.as_deref()),
+        ("overwrite", transfer.overwrite.as_deref()),
     ];
     store(to, &oss[1], &written);
     let route = [
@@ -262,6 +266,9 @@ fn as_flags(error: &ConfigError) -> String {
         ("destination.encryption", "--encryption"),
         ("destination.kms_key", "--kms-key"),
         ("destination.bucket_key", "--bucket-key"),
+        ("destination.acl", "--acl"),
+        ("destination.custom_time", "--custom-time"),
+        ("destination.retention", "--retention"),
         ("destination.", "--destination-"),
         ("transfer.multipart_threshold", "--multipart-threshold"),
         ("transfer.part_size", "--part-size"),

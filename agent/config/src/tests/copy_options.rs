@@ -1,7 +1,9 @@
 //! How copies are stored, read and refused.
 
-use super::*;
+use skyferry_core::model::Overwrite;
 use skyferry_core::store::Encryption;
+
+use super::*;
 
 fn destination(kind: &str, lines: &str) -> String {
     let keys = format!("[credentials]\nsource = {{ resource = {SECRET:?} }}\n");
@@ -37,9 +39,38 @@ fn what_a_destination_cannot_do_is_refused_with_the_reason() {
         ("gcs", "kms_key = \"k\"", "kms_key", "projects/P/locations/L"),
         ("s3", "encryption = \"sse-s3\"\nkms_key = \"k\"", "kms_key", "take it out"),
         ("s3", "encryption = \"sse-s3\"\nbucket_key = true", "bucket_key", "take it out"),
+        ("gcs", "acl = \"private\"", "acl", "where access is uniform"),
+        ("s3", "acl = \"mine\"", "acl", "one of private, public-read"),
+        ("directory", "path = \"d\"\nacl = \"private\"", "acl", "does not belong"),
+        ("s3", "custom_time = \"modified\"", "custom_time", "is a property of Google Cloud Storage"),
+        ("gcs", "custom_time = \"created\"", "custom_time", "one of none, modified"),
+        ("s3", "overwrite = \"older\"", "overwrite", "one of always, if-older, never"),
+        ("directory", "path = \"d\"\nretention = \"source\"", "retention", "nothing that a directory has"),
         ("directory", "path = \"d\"\nencryption = \"sse-s3\"", "encryption", "does not belong"),
     ] {
         let error = with(&destination(kind, lines), &[]).expect_err(lines).to_string();
         assert!(error.contains(&format!("destination.{setting}")) && error.contains(reason), "{lines}: {error}");
     }
+}
+
+#[test]
+fn what_else_is_asked_for_is_the_destination_s_too_and_is_printed() {
+    let text = destination(
+        "s3",
+        "acl = \"bucket-owner-full-control\"\noverwrite = \"never\"\nretention = \"source\"\nstorage_class = \"source\"\n\
+         [[routes]]\nsource_bucket = \"s\"\n[[routes]]\nsource_bucket = \"t\"\nbucket = \"u\"\nacl = \"\"\n\
+         overwrite = \"if-older\"\nretention = \"none\"\nstorage_class = \"STANDARD_IA\"\n",
+    );
+    let settings = read(&text);
+    let [first, second] = &settings.routes[..] else { panic!("{:?}", settings.routes) };
+    let found = |route: &RouteSettings| (route.options.acl.is_some(), route.options.overwrite, route.options.retention);
+    assert_eq!(found(first), (true, Overwrite::Never, true));
+    assert_eq!(found(second), (false, Overwrite::IfOlder, false));
+    assert_eq!(reread(&settings), settings);
+    let line = first.options.to_string();
+    for words in ["ACL bucket-owner-full-control", "storage class of the source", "over no object"] {
+        assert!(line.contains(words), "{line}");
+    }
+    let settings = read(&destination("gcs", "custom_time = \"modified\"\n"));
+    assert!(settings.routes[0].options.custom_time && reread(&settings) == settings);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Overwrite;
 
 fn facts(received_before: bool) -> JobFacts {
     JobFacts {
@@ -6,6 +7,7 @@ fn facts(received_before: bool) -> JobFacts {
         large_hint: false,
         requested: false,
         deletes: false,
+        overwrite: Overwrite::Always,
         conditional_put: true,
         conditional_finish: false,
     }
@@ -23,7 +25,12 @@ fn a_redelivered_finished_job_costs_one_ledger_request_and_a_look_at_each_side()
     assert_eq!(effect, Effect::Lookup);
     let effect = protocol.step(Answer::Settled(Some((identity.clone(), revision.clone()))));
     assert_eq!(effect, Effect::HeadDestination);
-    let effect = protocol.step(Answer::Destination(Some(ObservedDestination { revision, ours: None, others: false })));
+    let effect = protocol.step(Answer::Destination(Some(ObservedDestination {
+        revision,
+        last_modified: 9,
+        ours: None,
+        others: false,
+    })));
     assert_eq!(effect, Effect::HeadSource);
     let seen = seen(identity, None);
     assert_eq!(protocol.step(Answer::Source(Some(seen))), Effect::End(Disposition::Settled(SettledOutcome::Unchanged)));
@@ -209,7 +216,12 @@ fn fault_b5_wrong_bytes_are_taken_away_where_nothing_will_replace_them() {
         let identity = SourceIdentity { etag: "e".into(), size: 3, last_modified: 1, version: None };
         let proof = if wrong { Integrity::Corrupt } else { Integrity::Unknown };
         let ours = Some(CopyMark { identity, token: Token(77), integrity: proof });
-        Answer::Destination(Some(ObservedDestination { revision: Revision("r".into()), ours, others: false }))
+        Answer::Destination(Some(ObservedDestination {
+            revision: Revision("r".into()),
+            last_modified: 9,
+            ours,
+            others: false,
+        }))
     };
     let remove = Effect::Delete { expected: Expected::Revision(Revision("r".into())) };
     let begun = WriterHistory { known: true, published: None, earlier: Vec::new() };

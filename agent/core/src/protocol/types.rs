@@ -1,6 +1,6 @@
 //! What the write protocol is told, asks for and hears: its vocabulary, without behaviour.
 
-use crate::model::{Expected, Revision, SourceIdentity, Token, UploadId, Writer};
+use crate::model::{Expected, Overwrite, Revision, SourceIdentity, Token, UploadId, Writer};
 
 /// Whether a message was received so often that the queue may give it up with the next time: then a copy with a fresh count
 /// takes its place, before anything else is tried (it may be kills alone that bring it back) and where a job ends.
@@ -19,6 +19,8 @@ pub struct JobFacts {
     pub requested: bool,
     /// Deletions at the source are carried over.
     pub deletes: bool,
+    /// What a copy may replace.
+    pub overwrite: Overwrite,
     /// The sink's single PUT (and DELETE) honours `Expected`.
     pub conditional_put: bool,
     /// The sink's Complete honours `Expected`.
@@ -65,6 +67,8 @@ pub struct ObservedSource {
 pub struct ObservedDestination {
     /// A condition can name it.
     pub revision: Revision,
+    /// Seconds since the epoch, by the destination's clock.
+    pub last_modified: i64,
     /// Skyferry's metadata for this very source key, where it is there.
     pub ours: Option<CopyMark>,
     /// Skyferry's metadata names another source key: the object is that one's copy, and stays.
@@ -192,6 +196,8 @@ pub enum SettledOutcome {
     Deleted,
     /// There is nothing at the source.
     Gone,
+    /// What is at the destination may not be replaced.
+    Skipped,
 }
 
 /// What becomes of the message.

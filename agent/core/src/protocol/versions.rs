@@ -44,7 +44,7 @@ impl Protocol {
         }
         let is_newest = newest.is_some_and(|newest| newest == source.identity);
         match self.age_of(&source) {
-            Some(Ordering::Equal) if !is_newest => self.keep_destination(),
+            Some(Ordering::Equal) if !is_newest => self.keep_destination(SettledOutcome::Unchanged),
             _ => self.copy_source(source, opened),
         }
     }
@@ -59,13 +59,13 @@ impl Protocol {
     }
 
     /// What is not known to be right is the job's who wrote it, and is not recorded as if it were.
-    pub(super) fn keep_destination(&mut self) -> Effect {
+    pub(super) fn keep_destination(&mut self, outcome: SettledOutcome) -> Effect {
         let there = match &self.destination {
             DestinationState::Seen(Some(ObservedDestination { revision, ours: Some(mark), .. })) => {
                 (mark.integrity == Integrity::Verified).then(|| (mark.identity.clone(), revision.clone()))
             }
             _ => self.published.clone(),
         };
-        self.settled(SettledOutcome::Unchanged, there)
+        self.settled(outcome, there)
     }
 }

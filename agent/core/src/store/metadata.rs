@@ -85,6 +85,7 @@ mod tests {
             user: [("owner".to_owned(), "me".to_owned())].into(),
             storage_class: Some("STANDARD".into()),
             encryption: None,
+            retention: None,
             tags: None,
         }
     }

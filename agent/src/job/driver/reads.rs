@@ -233,7 +233,8 @@ impl Driver<'_> {
             self.trouble = Some(CopyError::new(Side::Destination, ErrorKind::OtherSource, "HeadObject", at, answer));
         }
         let others = others.is_some();
-        Ok(Answer::Destination(Some(ObservedDestination { revision: object.revision.clone(), ours: mark, others })))
+        let (revision, last_modified) = (object.revision.clone(), object.identity.last_modified);
+        Ok(Answer::Destination(Some(ObservedDestination { revision, last_modified, ours: mark, others })))
     }
 
     /// One that stays although it was aborted again and again is a failure like others.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{Done, Driver, kind_of};
 use crate::copy::{ActiveUpload, CopyResult, ProgressRecorder};
@@ -48,7 +48,8 @@ impl Driver<'_> {
             metadata.tags = Some(self.context.source.tags(&self.subject.source, self.version.as_deref()).await?);
             self.context.breaker.object_succeeded(RequestVerb::tags(), self.object);
         }
-        metadata.storage_class = self.options.storage_class.as_deref().map(str::to_owned);
+        metadata.storage_class = self.options.class_of(&object.metadata);
+        metadata.retention = object.metadata.retention.clone().filter(|_| self.options.retention);
         let (source, identity) = (self.subject.source.clone(), object.identity.clone());
         // Tags and storage class are of the copy; the rest is what the source had.
         let headers = self.context.metadata.then(|| object.metadata.digest());
@@ -202,8 +203,13 @@ impl Driver<'_> {
         let ending = match ending {
             FinishRequest::Settled { outcome, published } => {
                 let copied = *outcome == SettledOutcome::Copied;
+                let reason = self.why_kept().filter(|_| *outcome == SettledOutcome::Skipped);
+                if let Some(reason) = &reason {
+                    info!(object = %self.subject.source, %reason, "skipped");
+                }
                 ledger::WriterEnd::Settled {
                     outcome: outcome_of(*outcome),
+                    reason,
                     published: published.clone().map(|(identity, revision)| LastPublished { identity, revision }),
                     digests: self.sent.as_ref().filter(|_| copied).map(|(_, digests)| *digests),
                     grade: self.grade.filter(|_| copied),
@@ -262,5 +268,6 @@ pub fn outcome_of(settled: SettledOutcome) -> Outcome {
         SettledOutcome::Unchanged => Outcome::Unchanged,
         SettledOutcome::Deleted => Outcome::Deleted,
         SettledOutcome::Gone => Outcome::Gone,
+        SettledOutcome::Skipped => Outcome::Skipped,
     }
 }

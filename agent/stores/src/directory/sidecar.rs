@@ -105,6 +105,7 @@ pub(super) fn object(place: &DirectoryRoot, state: &State) -> Object {
             user: sidecar.user,
             storage_class: None,
             encryption: None,
+            retention: None,
             tags: sidecar.tags,
         },
         stored: StoredDigests {

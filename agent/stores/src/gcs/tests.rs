@@ -80,6 +80,7 @@ fn metadata_and_provenance_come_back_as_they_went() {
         user: user.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         storage_class: Some("NEARLINE".into()),
         encryption: None,
+        retention: None,
         tags: None,
     };
     let headers = outgoing(metadata.clone()).unwrap();

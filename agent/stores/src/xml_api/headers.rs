@@ -13,7 +13,7 @@ use super::super::rfc2047;
 use super::{Dialect, DialectTraits, XmlClient, length};
 use skyferry_core::digest::StoredDigests;
 use skyferry_core::model::{Revision, SourceIdentity};
-use skyferry_core::store::{Metadata, Object, WriteAttributes, provenance};
+use skyferry_core::store::{Metadata, Object, Retention, WriteAttributes, provenance};
 
 const STORED_ENCODING: HeaderName = HeaderName::from_static("x-goog-stored-content-encoding");
 /// The tags and the expiry, where a service has neither.
@@ -46,6 +46,12 @@ pub fn outgoing(facts: &DialectTraits, with: &WriteAttributes, headers: &mut Hea
         let known = (facts.class_of)(class).and_then(|class| HeaderValue::from_str(class).ok());
         let known = known.ok_or_else(|| format!("the storage class {class:.40} is not known"))?;
         headers.insert(&facts.storage_class, known);
+    }
+    if let Some(Retention { mode, until }) = metadata.retention.as_ref().filter(|_| with.options.retention) {
+        for (name, value) in facts.retention.iter().zip([mode, until]) {
+            let value = HeaderValue::from_str(value).map_err(|_| format!("{name} cannot be sent as a header"))?;
+            headers.insert(name, value);
+        }
     }
     if let Some(tags) = metadata.tags.as_deref().filter(|tags| !tags.is_empty()) {
         match &facts.tagging {
@@ -121,6 +127,7 @@ pub fn object(dialect: &dyn Dialect, headers: &HeaderMap, size: u64, whole: bool
 
 fn metadata(facts: &DialectTraits, headers: &HeaderMap) -> Metadata {
     let text = |name: &HeaderName| headers.get(name).map(|value| rfc2047::text(value.as_bytes()));
+    let [mode, until] = &facts.retention;
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix(facts.meta)?;
         Some((name.to_owned(), rfc2047::decode(rfc2047::text(value.as_bytes()))))
@@ -140,6 +147,7 @@ fn metadata(facts: &DialectTraits, headers: &HeaderMap) -> Metadata {
         user,
         storage_class: text(&facts.storage_class),
         encryption: text(&facts.encryption),
+        retention: text(mode).zip(text(until)).map(|(mode, until)| Retention { mode, until }),
         tags: None,
     }
 }

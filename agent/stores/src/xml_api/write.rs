@@ -86,7 +86,7 @@ impl XmlClient {
 
     pub(super) fn attributes(&self, write: &mut RequestDraft, with: &WriteAttributes) -> Result<()> {
         headers::outgoing(self.traits(), with, &mut write.headers)
-            .and_then(|()| self.dialect.option_headers(&mut write.headers, &with.options))
+            .and_then(|()| self.dialect.option_headers(&mut write.headers, with))
             .map_err(|why| write.call.error(ErrorKind::CannotHold, why))
     }
 
