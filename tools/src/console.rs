@@ -13,8 +13,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The same trouble is told again only after so long.
-const AGAIN: Duration = Duration::from_secs(10);
+/// The same error is reported again only after this time.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Clones share the bar and what was said.
 #[derive(Clone, Default)]

@@ -58,7 +58,7 @@ impl RetryPolicy {
                 return Err(error);
             }
             self.console.report_error(&error);
-            tokio::time::sleep(delays.delay()).await;
+            tokio::time::sleep(delays.delay().min(patience.saturating_sub(asked.elapsed()))).await;
         }
     }
 

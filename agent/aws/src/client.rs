@@ -41,6 +41,10 @@ pub struct RetryBudget {
     pub total: Duration,
 }
 
+/// Of the first requests to a service: one that is not there ends the program after this time, as it ends `copy`.
+pub(crate) const OPENING: RetryBudget =
+    RetryBudget { attempt: Duration::from_secs(10), total: Duration::from_secs(30) };
+
 impl RetryBudget {
     /// What is to be tried again as a whole begins within `total`.
     pub(crate) fn retry(self) -> Retry {
@@ -58,12 +62,13 @@ pub struct TlsSetupError(String);
 pub struct AwsClient {
     config: SdkConfig,
     keys: SharedCredentials,
+    target: https::Target,
 }
 
 impl AwsClient {
     /// `endpoint`: instead of the region's own; plain http only where the settings took it.
     pub fn new(keys: Arc<Cached>, region: &str, endpoint: Option<&str>) -> Result<AwsClient, TlsSetupError> {
-        let keys = SharedCredentials::new(keys);
+        let (keys, target) = (SharedCredentials::new(keys), https::Target::default());
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
@@ -72,16 +77,20 @@ impl AwsClient {
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
-            .http_client(https::client().map_err(TlsSetupError)?)
+            .http_client(https::client(target.clone()).map_err(TlsSetupError)?)
             // A long poll is silent for as long as it lasts.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_app_name(AppName::new("skyferry").ok());
         config.set_endpoint_url(endpoint.map(str::to_owned));
-        Ok(AwsClient { config: config.build(), keys })
+        Ok(AwsClient { config: config.build(), keys, target })
     }
 
     pub fn config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    fn target(&self) -> &str {
+        self.target.get().map_or("the service", String::as_str)
     }
 
     /// Makes attempts until one is answered for good or the patience is over. Keys that were refused are asked for anew,
@@ -97,8 +106,8 @@ impl AwsClient {
             let keys = self.keys.last();
             let mut failure = match tokio::time::timeout(patience.attempt, attempt()).await {
                 Ok(Ok(output)) => return Ok(output),
-                Ok(Err(error)) => RequestFailure::from_sdk(error),
-                Err(_) => RequestFailure::unanswered(patience.attempt),
+                Ok(Err(error)) => RequestFailure::from_sdk(error, self.target()),
+                Err(_) => RequestFailure::unanswered(self.target(), patience.attempt),
             };
             unsure |= failure.unsure;
             failure.unsure = unsure;

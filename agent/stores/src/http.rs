@@ -132,7 +132,11 @@ struct Pool {
     roomy: Client<Connector, HttpBody>,
     needs_room: AtomicBool,
     allow_http: bool,
+    answered: AtomicBool,
 }
+
+/// The most that is waited for the very first answer: an endpoint that has never answered is a wrong one.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
 
 impl Transport {
     /// Reads the trusted certificates of the system and of the environment.
@@ -164,7 +168,8 @@ impl Transport {
         let client = builder.build(connector.clone());
         let roomy = builder.http1_max_headers(MANY_HEADERS).build(connector);
         let (allow_http, stall) = (options.allow_http, options.stall_timeout);
-        Transport { pool: Arc::new(Pool { client, roomy, needs_room: AtomicBool::new(false), allow_http }), stall }
+        let (needs_room, answered) = (AtomicBool::new(false), AtomicBool::new(false));
+        Transport { pool: Arc::new(Pool { client, roomy, needs_room, allow_http, answered }), stall }
     }
 
     /// The same connections with more patience: completing a large upload may take minutes without a byte.
@@ -182,7 +187,7 @@ impl Transport {
         mut request: Request<HttpBody>,
         effect: RequestEffect,
     ) -> Result<HttpResponse, CopyError> {
-        let Pool { client, roomy, needs_room, allow_http } = &*self.pool;
+        let Pool { client, roomy, needs_room, allow_http, answered } = &*self.pool;
         if !allow_http && request.uri().scheme_str() != Some("https") {
             return Err(call.error(ErrorKind::Refused, "plain http is not allowed for this endpoint (allow_http)"));
         }
@@ -194,16 +199,18 @@ impl Transport {
         }
         let client = if needs_room.load(Ordering::Relaxed) { roomy } else { client };
         let (sending, uri) = (request.body().sending(), request.uri().clone());
+        let stall = if answered.load(Ordering::Relaxed) { self.stall } else { self.stall.min(FIRST_ANSWER) };
         let sent = tokio::select! {
             biased;
             answer = client.request(request) => answer,
-            () = watch(&sending, self.stall) => {
+            () = watch(&sending, stall) => {
                 let kind = lost_answer_kind(effect, sending.is_complete()).unwrap_or(ErrorKind::Stalled);
-                return Err(call.error(kind, format!("{}: nothing moved for {} s", host(&uri), self.stall.as_secs())));
+                return Err(call.error(kind, format!("{}: nothing moved for {} s", host(&uri), stall.as_secs())));
             }
         };
         match sent {
             Ok(answer) => {
+                answered.store(true, Ordering::Relaxed);
                 let (parts, body) = answer.into_parts();
                 let (status, headers) = (parts.status, parts.headers);
                 Ok(HttpResponse { status, headers, body, call: call.clone(), uri, stall: self.stall })

@@ -1,4 +1,4 @@
-//! What an AWS service's refusal means, told once from its code and status.
+//! What an AWS service's refusal means: decided here, once, from its code and status.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ const THROTTLED: [&str; 6] = [
 ];
 
 impl<E: ProvideErrorMetadata + std::error::Error + 'static> RequestFailure<E> {
-    pub(super) fn from_sdk(error: SdkError<E, HttpResponse>) -> RequestFailure<E> {
+    pub(super) fn from_sdk(error: SdkError<E, HttpResponse>, target: &str) -> RequestFailure<E> {
         let status = error.raw_response().map(|response| response.status().as_u16());
         match error {
             SdkError::ServiceError(context) => {
@@ -73,25 +73,20 @@ impl<E: ProvideErrorMetadata + std::error::Error + 'static> RequestFailure<E> {
             }
             // Before anything is sent: the keys could not be had, or the settings make no request.
             SdkError::ConstructionFailure(_) => {
-                RequestFailure::without_answer(FailureCause::Credentials, &error, false)
+                let answer = skyferry_providers::error_chain(&error);
+                RequestFailure::without_answer(FailureCause::Credentials, answer, false)
             }
-            _ => RequestFailure::without_answer(FailureCause::Unavailable, &error, true),
+            _ => RequestFailure::without_answer(FailureCause::Unavailable, no_answer(&error, target), true),
         }
     }
 
-    fn without_answer(cause: FailureCause, error: &dyn std::error::Error, unsure: bool) -> RequestFailure<E> {
-        RequestFailure {
-            cause,
-            code: String::new(),
-            answer: skyferry_providers::error_chain(error),
-            unsure,
-            service: None,
-        }
+    fn without_answer(cause: FailureCause, answer: String, unsure: bool) -> RequestFailure<E> {
+        RequestFailure { cause, code: String::new(), answer, unsure, service: None }
     }
 
-    pub(super) fn unanswered(limit: Duration) -> RequestFailure<E> {
-        let answer = format!("no answer within {} s", limit.as_secs_f32());
-        RequestFailure { cause: FailureCause::Unavailable, code: String::new(), answer, unsure: true, service: None }
+    pub(super) fn unanswered(target: &str, limit: Duration) -> RequestFailure<E> {
+        let answer = format!("no answer from {target} within {} s", limit.as_secs_f32());
+        RequestFailure::without_answer(FailureCause::Unavailable, answer, true)
     }
 }
 
@@ -100,6 +95,15 @@ impl<E> RequestFailure<E> {
     pub fn is(&self, code: &str) -> bool {
         self.code.rsplit(['.', '#']).next() == Some(code)
     }
+}
+
+/// The SDK wraps a cause in several layers of its own: a person needs the last one, and where it happened.
+fn no_answer(error: &(dyn std::error::Error + 'static), target: &str) -> String {
+    let chain: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    let connecting = chain.iter().any(|layer| layer.contains("(Connect)") || layer.contains("connect timeout"));
+    let verb = if connecting { "no connection to " } else { "" };
+    format!("{verb}{target}: {:.300}", chain.last().map_or("", String::as_str))
 }
 
 fn cause(status: u16, code: &str) -> FailureCause {

@@ -12,7 +12,7 @@ use skyferry_providers::Cached;
 use tokio::time::{Instant, sleep};
 
 use super::{DynamoLedger, DynamoOptions, LedgerError, PATIENCE};
-use crate::client::FailureCause;
+use crate::client::{FailureCause, OPENING};
 
 const INDEX: &str = "desBucket-index";
 /// A table is ready within seconds, at times within a minute.
@@ -45,7 +45,7 @@ pub async fn create(options: DynamoOptions, keys: Arc<Cached>) -> Result<Option<
 /// write tells.
 pub(super) async fn check(ledger: &DynamoLedger) -> Result<(), LedgerError> {
     let request = || ledger.client.describe_table().table_name(&*ledger.table).send();
-    let table = match ledger.aws.call(PATIENCE, request).await {
+    let table = match ledger.aws.call(OPENING, request).await {
         Ok(output) => output.table,
         Err(failure) if failure.cause == FailureCause::Denied => return Ok(()),
         Err(failure) => return Err(ledger.classify("DescribeTable", failure)),
@@ -63,7 +63,7 @@ pub(super) async fn check(ledger: &DynamoLedger) -> Result<(), LedgerError> {
 
 async fn describe(ledger: &DynamoLedger) -> Result<Option<TableDescription>, LedgerError> {
     let request = || ledger.client.describe_table().table_name(&*ledger.table).send();
-    match ledger.aws.call(PATIENCE, request).await {
+    match ledger.aws.call(OPENING, request).await {
         Ok(output) => Ok(output.table),
         Err(failure) if failure.is("ResourceNotFoundException") => Ok(None),
         Err(failure) => Err(ledger.classify("DescribeTable", failure)),

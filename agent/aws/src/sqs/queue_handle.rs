@@ -11,7 +11,7 @@ use skyferry_providers::Cached;
 use super::arn::{self, Arn};
 use super::error::ErrorContext;
 use super::{Depth, PATIENCE, QueueError, QueueName, SqsOptions};
-use crate::client::AwsClient;
+use crate::client::{AwsClient, OPENING};
 
 pub(super) struct QueueHandle {
     pub aws: AwsClient,
@@ -91,7 +91,7 @@ impl QueueHandle {
         let url = match options.queue {
             QueueName::Url(url) => url,
             QueueName::Name(name) => {
-                let asked = aws.call(PATIENCE, || client.get_queue_url().queue_name(&name).send()).await;
+                let asked = aws.call(OPENING, || client.get_queue_url().queue_name(&name).send()).await;
                 let reported = asked.map_err(|failure| errors.classify("GetQueueUrl", failure))?;
                 reported.queue_url.ok_or_else(|| errors.unexpected_answer("GetQueueUrl", "no URL"))?
             }
@@ -108,7 +108,7 @@ impl QueueHandle {
     pub async fn read(&mut self) -> Result<(), QueueError> {
         let wanted =
             || self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
-        let asked = self.aws.call(PATIENCE, || wanted().send()).await;
+        let asked = self.aws.call(OPENING, || wanted().send()).await;
         let reported = asked.map_err(|failure| self.errors.classify("GetQueueAttributes", failure))?;
         self.attributes = QueueAttributes(reported.attributes.unwrap_or_default());
         Ok(())
