@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::limits::{Limiter, STREAM, StreamPermit};
+use crate::spans;
 use skyferry_core::digest::{DigestCheck, DigestSelection, Digests, Grade, Hasher, StoredDigests};
 use skyferry_core::error::{CopyError, ErrorKind, Side};
 use skyferry_core::legacy_log;
@@ -88,7 +90,7 @@ impl CopyRoute {
         let _counted = self.metrics.hold_transfer(kind);
         legacy_log::downloading(length, &self.from, legacy_log::PartOf::WHOLE);
         if opened.length <= WHOLE {
-            let bytes = collect(opened.chunks, opened.length).await?;
+            let bytes = collect(opened.chunks, opened.length).instrument(spans::read(length)).await?;
             self.metrics.count_bytes_read(length);
             self.limiter.bandwidth(opened.length).await;
             let digests = Digests::of(&bytes, select);
@@ -101,7 +103,7 @@ impl CopyRoute {
             return self.verify_single(published, with.provenance.token, digests, source).await;
         }
         legacy_log::uploading(length, &self.to, legacy_log::PartOf::WHOLE);
-        let (chunks, hasher) = self.hash_chunks(opened.chunks, select, stream.cloned());
+        let (chunks, hasher) = self.hash_chunks(opened.chunks, length, select, stream.cloned());
         let chunks = self.check_at_end(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks, crc32c: Some(so_far_in(&hasher)) };
         let published = self.sink.put(&self.to, payload, &with, expected).await;
@@ -131,12 +133,21 @@ impl CopyRoute {
     }
 
     /// The same chunks at the agent's bandwidth; what has passed is in the hasher.
-    fn hash_chunks(&self, chunks: Chunks, select: DigestSelection, stream: Option<StreamPermit>) -> (Chunks, Shared) {
+    fn hash_chunks(
+        &self,
+        chunks: Chunks,
+        length: u64,
+        select: DigestSelection,
+        stream: Option<StreamPermit>,
+    ) -> (Chunks, Shared) {
         let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
+        let span = spans::read(length);
         let (into, limiter, metrics) = (hasher.clone(), self.limiter.clone(), self.metrics.clone());
         let chunks = chunks.then(move |chunk| {
             let length = chunk.as_ref().map_or(0, Bytes::len) as u64;
             metrics.count_bytes_read(length);
+            // It ends with the stream.
+            let _ = &span;
             if let Ok(chunk) = &chunk {
                 into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
             }

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, warn};
 
 use crate::fuse::Fuse;
 use crate::lease::MessageLease;
 use crate::limits::{Breaker, Limiter};
+use crate::spans;
 use driver::{Driver, outcome_of};
 use skyferry_core::ambient;
 use skyferry_core::error::ErrorKind;
@@ -281,7 +282,8 @@ async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord
     let _alone = context.keys.lock(&subject).await;
     let began = ambient::now();
     let mut driver = Driver::new(context, &subject, record, options, stop);
-    let end = driver.run(message.received > 1).await;
+    let span = spans::object(&subject, message.received);
+    let end = driver.run(message.received > 1).instrument(span.clone()).await;
     if end == Disposition::Parked && context.restore {
         driver.ask_for_restore().await;
     }
@@ -295,6 +297,7 @@ async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord
         let (bytes, grade) = driver.sent();
         let (object, destination, attempts) = (&subject.source, &subject.destination, message.received);
         info!(%object, %destination, %outcome, bytes, seconds, attempts, grade, "ended");
+        span.record("outcome", outcome.name()).record("bytes", bytes);
     }
     fate(context, message, end, driver)
 }

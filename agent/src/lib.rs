@@ -31,6 +31,7 @@
 //! | | [`fuse`] | too many deletions at once, counted by the whole fleet |
 //! | | [`pause`] | a fleet that rests, by a note in the ledger |
 //! | | [`leader`] | one of the fleet at a time |
+//! | | [`spans`] | what a trace shows of one object |
 //! | | [`janitor`] | ends uploads that nobody will finish |
 //! | host | [`hardening`] | no cores, small pages, few threads; what is logged |
 //! | | [`shutdown`] | signals, spot and preemption notices → shutdown |
@@ -40,6 +41,7 @@
 //! | | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | | [`measured`] | queue and ledger with the time of their operations |
 //! | | [`process_usage`] | memory, CPU and descriptors of the process |
+//! | | [`telemetry`] | traces and metrics by OTLP |
 //! | | [`emf`] | the metrics as lines of the log, for CloudWatch |
 //! | | [`legacy_log`] | the log as the predecessors wrote it |
 //! | | [`log_file`] | the log in a file beside stderr |
@@ -54,6 +56,7 @@ pub mod leader;
 pub mod lease;
 pub mod limits;
 pub mod pause;
+pub mod spans;
 
 pub mod backlog;
 pub mod emf;
@@ -66,5 +69,6 @@ pub mod measured;
 pub mod process_usage;
 pub mod shutdown;
 pub mod status;
+pub mod telemetry;
 
 pub mod wiring;

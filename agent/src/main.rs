@@ -10,13 +10,17 @@ use clap::Parser;
 use skyferry_agent::log_file::LogFile;
 use skyferry_agent::shutdown::Shutdown;
 use skyferry_agent::status::Recent;
+use skyferry_agent::telemetry::Telemetry;
 use skyferry_agent::wiring::{Agent, RunReport, RunUntil, WiringError};
 use skyferry_agent::{hardening, legacy_log};
 use skyferry_config as config;
 use skyferry_config::{LogFormat, Settings};
+use tracing::Subscriber;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Thousands of small tasks and buffers: it stays smaller than the system's allocator.
@@ -83,14 +87,22 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
         print_line(&settings.to_toml())?;
         return Ok(DONE);
     }
-    let recent = log(&settings.log)?;
     let runtime = hardening::runtime()?;
+    let telemetry = settings.telemetry.as_ref().map(|otlp| Telemetry::start(otlp.as_str(), runtime.handle()));
+    let telemetry = telemetry.transpose().map_err(|error| anyhow::anyhow!("[telemetry] otlp: {error}"))?;
+    let recent = log(&settings.log, telemetry.as_ref())?;
+    let mut exported = None;
     let code = runtime.block_on(async {
-        match arguments.validate {
-            true => validate(&Agent::build_beside(&settings).await?).await,
-            false => run(Agent::build(&settings).await?.with_recent(recent).with_socket(), arguments).await,
+        if arguments.validate {
+            return validate(&Agent::build_beside(&settings).await?).await;
         }
+        let agent = Agent::build(&settings).await?.with_recent(recent).with_socket();
+        exported = telemetry.as_ref().map(|telemetry| telemetry.export(agent.metrics()));
+        run(agent, arguments).await
     });
+    if let Some(telemetry) = telemetry {
+        telemetry.end(exported.as_ref());
+    }
     // A name that is being resolved cannot be cancelled.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
@@ -137,8 +149,8 @@ fn table(report: &RunReport) -> String {
     )
 }
 
-/// To stderr, to a file where one is named, and the last warnings to the status page.
-fn log(settings: &config::LogSettings) -> anyhow::Result<Recent> {
+/// To stderr, to a file where one is named, and the last warnings to the status page; traces to their receiver.
+fn log(settings: &config::LogSettings, telemetry: Option<&Telemetry>) -> anyhow::Result<Recent> {
     let writer = match &settings.file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
@@ -147,15 +159,29 @@ fn log(settings: &config::LogSettings) -> anyhow::Result<Recent> {
             BoxMakeWriter::new(std::io::stderr.and(move || file.clone()))
         }
     };
-    let lines = match settings.format {
-        LogFormat::Predecessor => legacy_log::lines(writer).boxed(),
-        LogFormat::Auto if std::io::stderr().is_terminal() => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
-        LogFormat::Json | LogFormat::Auto => {
-            fmt::layer().with_writer(writer).with_ansi(false).json().flatten_event(true).boxed()
-        }
-        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).boxed(),
-    };
     let recent = Recent::default();
-    tracing_subscriber::registry().with(hardening::log_filter(settings, &[])).with(lines).with(recent.clone()).init();
+    let filter = || hardening::log_filter(settings, &[]);
+    match telemetry {
+        None => registry().with(filter()).with(lines(settings.format, writer)).with(recent.clone()).init(),
+        // Each has its own filter, for the log wants no spans.
+        Some(telemetry) => registry()
+            .with(lines(settings.format, writer).with_filter(filter()))
+            .with(recent.clone().with_filter(filter()))
+            .with(telemetry.layer())
+            .init(),
+    }
     Ok(recent)
+}
+
+fn lines<S>(format: LogFormat, writer: BoxMakeWriter) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let plain = || fmt::layer().with_ansi(false);
+    match format {
+        LogFormat::Predecessor => legacy_log::lines(writer).boxed(),
+        LogFormat::Auto if std::io::stderr().is_terminal() => plain().with_writer(writer).boxed(),
+        LogFormat::Json | LogFormat::Auto => plain().with_writer(writer).json().flatten_event(true).boxed(),
+        LogFormat::Text => plain().with_writer(writer).boxed(),
+    }
 }

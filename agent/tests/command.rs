@@ -1,5 +1,8 @@
 //! The agent's command as an operator meets it: exit codes, and what it says of the settings.
 
+#[path = "command/telemetry.rs"]
+mod telemetry;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -55,6 +55,12 @@ pub(super) fn print(settings: &Settings) -> String {
         status.put_endpoint(Some(&backlog.endpoint));
     }
     root.put("status", status);
+    if let Some(endpoint) = &settings.telemetry {
+        let mut telemetry = Table::new();
+        telemetry.put("otlp", endpoint.as_str());
+        telemetry.put("allow_http", !endpoint.is_https());
+        root.put("telemetry", telemetry);
+    }
     let mut log = Table::new();
     log.put("format", settings.log.format.keyword());
     log.put("level", settings.log.level.keyword());

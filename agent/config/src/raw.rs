@@ -127,6 +127,10 @@ tables! {
         endpoint: "URL" = "https://monitoring.googleapis.com", "Of Cloud Monitoring.";
         allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
     }
+    Telemetry {
+        otlp: "URL" = "", "Where traces and metrics are sent by OTLP over HTTP, like `http://127.0.0.1:4318`; by default nowhere.";
+        allow_http: "true, false" = "false", "Plain HTTP elsewhere than on loopback.";
+    }
     Log {
         format: "auto, json, text, predecessor" = "auto", "auto: text on a terminal, JSON elsewhere; predecessor: lines as the metric filters of the earlier programs read them.";
         level: "error, warn, info, debug, trace" = "info", "The least severe level that is logged.";
@@ -172,7 +176,7 @@ const TOP: &[SettingRow] = &[
 ];
 
 /// Every section with its rows, in the order of the reference; the first has no name.
-pub(super) const SECTIONS: [(&str, &[SettingRow]); 11] = [
+pub(super) const SECTIONS: [(&str, &[SettingRow]); 12] = [
     ("", TOP),
     ("credentials", Provider::ROWS),
     ("queue", Queue::ROWS),
@@ -183,6 +187,7 @@ pub(super) const SECTIONS: [(&str, &[SettingRow]); 11] = [
     ("transfer", Transfer::ROWS),
     ("filter", Filter::ROWS),
     ("status", Status::ROWS),
+    ("telemetry", Telemetry::ROWS),
     ("log", Log::ROWS),
 ];
 
@@ -218,6 +223,7 @@ pub(super) struct RawSettings {
     pub transfer: Transfer,
     pub filter: Filter,
     pub status: Status,
+    pub telemetry: Telemetry,
     pub log: Log,
 }
 
@@ -248,6 +254,7 @@ pub(super) fn node(name: &str) -> Option<SettingNode> {
         "transfer" => SettingNode::Table(fields_of::<Transfer>()),
         "filter" => SettingNode::Table(fields_of::<Filter>()),
         "status" => SettingNode::Table(fields_of::<Status>()),
+        "telemetry" => SettingNode::Table(fields_of::<Telemetry>()),
         "log" => SettingNode::Table(fields_of::<Log>()),
         _ => return None,
     })

@@ -59,6 +59,8 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
     let credentials = credentials(r, mode, raw.credentials, keys_for);
     let backlog = status::backlog(r, raw.status.clone(), &ledger);
     let kind = raw.destination.kind.clone().unwrap_or_else(|| "gcs".into());
+    let allow_http = r.flag("telemetry.allow_http", raw.telemetry.allow_http, false);
+    let telemetry = r.endpoint("telemetry.otlp", raw.telemetry.otlp, allow_http, None);
     let in_files = matches!(destination, Some(StoreSettings::Directory { .. }));
     let paired = raw.bucket_pairs.as_ref().is_some_and(|list| !list.is_empty());
     let routes = routes::read(r, raw.routes, raw.destination, &kind, paired);
@@ -72,6 +74,7 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
         notes: Vec::new(),
         listen: status::listen(r, raw.status.listen.clone()),
         backlog,
+        telemetry,
         log: LogSettings {
             format: r.keyword("log.format", raw.log.format, LogFormat::Auto),
             level: r.keyword("log.level", raw.log.level, LogLevel::Info),

@@ -43,6 +43,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// `None`: not published.
     pub backlog: Option<BacklogSettings>,
+    /// Where traces and metrics go by OTLP.
+    pub telemetry: Option<Endpoint>,
     pub log: LogSettings,
     pub metadata: MetadataEndpoints,
     /// What became of each key of a predecessor's ini, a line each.

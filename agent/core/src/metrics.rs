@@ -21,7 +21,6 @@ use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge;
-use prometheus_client::metrics::histogram::Histogram;
 
 use crate::error::Side;
 pub use messages::MessageGuard;
@@ -29,8 +28,8 @@ use messages::OldestMessages;
 pub use outcome::{Outcome, RetryCause};
 use process::ProcessGauges;
 pub use process::ProcessUsage;
-use requests::{AGES, SecondsBy, StaticLabels, seconds_by};
-pub use requests::{OperationMeter, RequestMeter, RequestTimer};
+use requests::{AGES, Listening, SECONDS, SecondsBy, StaticLabels};
+pub use requests::{HistogramListener, OperationMeter, RequestMeter, RequestTimer};
 pub use summary::{MessageAges, Summary};
 pub use values::{Gauge, GaugeGuard, LimitGauge, NamedGauge};
 use values::{Overflow, WordCounter};
@@ -99,7 +98,7 @@ pub struct Metrics {
     pub queue_operations: OperationMeter,
     /// Of the ledger's.
     pub ledger_operations: OperationMeter,
-    ages: Histogram,
+    ages: SecondsBy<0>,
     ages_so_far: Mutex<MessageAges>,
     /// Of the record that ended last: milliseconds and one; 0 before the first.
     lag: AtomicU64,
@@ -127,6 +126,7 @@ pub struct Metrics {
     pub credentials_expiry: NamedGauge,
     process: ProcessGauges,
     looks: RwLock<Vec<Look>>,
+    listening: Listening,
 }
 
 fn counters<const N: usize>(
@@ -145,7 +145,7 @@ impl Default for Metrics {
         counters(&checksums, "side", ["source", "destination"]);
         let inflight = Family::<StaticLabels<1>, gauge::Gauge>::default();
         let kind = |name| Gauge(inflight.get_or_create_owned(&[("kind", name)]));
-        let named = NamedGauge::new;
+        let (named, listening) = (NamedGauge::new, Listening::default());
         let metrics = Metrics {
             outcomes: counters(&objects, "outcome", Outcome::ALL.map(Outcome::name)),
             causes: counters(&retries, "cause", RetryCause::ALL.map(RetryCause::name)),
@@ -165,11 +165,11 @@ impl Default for Metrics {
             part_retries: Counter::default(),
             checksums,
             requests: Family::default(),
-            request_seconds: seconds_by(),
+            request_seconds: SecondsBy::new(families::REQUEST_SECONDS, &SECONDS, &listening),
             rates: Family::default(),
-            queue_operations: OperationMeter(seconds_by()),
-            ledger_operations: OperationMeter(seconds_by()),
-            ages: Histogram::new(AGES),
+            queue_operations: OperationMeter(SecondsBy::new(families::QUEUE_SECONDS, &SECONDS, &listening)),
+            ledger_operations: OperationMeter(SecondsBy::new(families::LEDGER_SECONDS, &SECONDS, &listening)),
+            ages: SecondsBy::new(families::MESSAGE_AGE, &AGES, &listening),
             ages_so_far: Mutex::default(),
             lag: AtomicU64::new(0),
             oldest: OldestMessages::default(),
@@ -187,9 +187,11 @@ impl Default for Metrics {
             credentials_expiry: named("role", Overflow::Smallest),
             process: ProcessGauges::default(),
             looks: RwLock::default(),
+            listening,
         };
         [Side::Source, Side::Destination].into_iter().for_each(|side| drop(metrics.requests_to(side)));
         metrics.show_outage(None);
+        drop(metrics.ages.family.get_or_create(&[]));
         metrics
     }
 }
@@ -316,7 +318,7 @@ impl Metrics {
     /// From a message's sending to its record's end.
     pub fn observe_message_age(&self, age: Duration) {
         let milliseconds = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        self.ages.observe(age.as_secs_f64());
+        self.ages.observe(&[], age.as_secs_f64());
         self.ages_so_far.lock().unwrap_or_else(PoisonError::into_inner).add(milliseconds);
         self.lag.store(milliseconds.saturating_add(1), Relaxed);
     }
@@ -356,6 +358,11 @@ impl Metrics {
     /// `look` sets gauges each time that the metrics are asked for.
     pub fn before_render(&self, look: impl Fn(&Metrics) + Send + Sync + 'static) {
         self.looks.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(look));
+    }
+
+    /// From now on `listener` hears of what the histograms take. The first one stays.
+    pub fn listen(&self, listener: Box<dyn HistogramListener>) {
+        let _ = self.listening.0.set(listener);
     }
 
     /// The counts so far. Each is exact; taken together while work goes on, they may be of slightly different moments.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::in_order::hash_into;
 use super::{CopyResult, CopyRoute, cause, finish_digests, so_far_in};
@@ -112,7 +113,8 @@ impl CopyRoute {
                 let Some((number, range)) = left.next() else { break };
                 let part = self.part_request(upload, turn, number, range);
                 let (route, failures) = (self.clone(), failures.clone());
-                sending.spawn(async move { route.send_part_with_retries(&part, &failures, None).await });
+                let sent = async move { route.send_part_with_retries(&part, &failures, None).await };
+                sending.spawn(sent.in_current_span());
             }
             let joined = tokio::select! {
                 biased;
@@ -249,7 +251,7 @@ impl CopyRoute {
         let changed =
             || CopyError::new(Side::Source, ErrorKind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range.clone())).await?.ok_or_else(changed)?;
-        let (chunks, hasher) = self.hash_chunks(opened.chunks, *select, Some(stream.clone()));
+        let (chunks, hasher) = self.hash_chunks(opened.chunks, length, *select, Some(stream.clone()));
         let (chunks, so_far) = match &whole {
             Some(whole) => hash_into(chunks, whole),
             None => (chunks, hasher.clone()),

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use super::{ATTEMPTS, JobContext};
 use crate::copy::{ActiveUpload, CopyRoute, cause};
 use crate::limits::{self, Blame, RequestVerb, StreamPermit};
+use crate::spans;
 use skyferry_core::ambient;
 use skyferry_core::backoff::Backoff;
 use skyferry_core::digest::{Digests, Grade};
@@ -143,7 +144,7 @@ impl<'a> Driver<'a> {
                 return end;
             }
             debug!(object = %self.subject.source, ?effect, "next");
-            let answer = match self.perform(&effect).await {
+            let answer = match self.perform(&effect).instrument(spans::step(&effect)).await {
                 // What was never sent.
                 Ok(Answer::Fenced) => Answer::Fenced,
                 Ok(answer) => {

@@ -12,6 +12,11 @@ use prometheus_client::registry::{Metric, Registry};
 use super::{Metrics, ProcessGauges};
 use crate::version;
 
+pub(super) const REQUEST_SECONDS: &str = "skyferry_request_seconds";
+pub(super) const QUEUE_SECONDS: &str = "skyferry_queue_seconds";
+pub(super) const LEDGER_SECONDS: &str = "skyferry_ledger_seconds";
+pub(super) const MESSAGE_AGE: &str = "skyferry_message_age_seconds";
+
 /// Under the name that scrapers see: the encoders add what a counter's name ends in.
 fn add(registry: &mut Registry, name: &'static str, help: &'static str, metric: &(impl Metric + Clone)) {
     registry.register(base(name), help, metric.clone());
@@ -35,10 +40,10 @@ pub(super) fn registry(m: &Metrics) -> Registry {
     add(r, "skyferry_part_retries_total", "Parts of large objects sent again.", &m.part_retries);
     add(r, "skyferry_checksum_failures_total", "Bytes that do not agree with their checksum.", &m.checksums);
     add(r, "skyferry_requests_total", "Requests sent to a store, by status class.", &m.requests);
-    add(r, "skyferry_request_seconds", "From a request to the head of its answer.", &m.request_seconds);
-    add(r, "skyferry_queue_seconds", "Operations of the queue.", &m.queue_operations.0);
-    add(r, "skyferry_ledger_seconds", "Operations of the ledger.", &m.ledger_operations.0);
-    add(r, "skyferry_message_age_seconds", "From a message's sending to its record's end.", &m.ages);
+    add(r, REQUEST_SECONDS, "From a request to the head of its answer.", &m.request_seconds.family);
+    add(r, QUEUE_SECONDS, "Operations of the queue.", &m.queue_operations.0.family);
+    add(r, LEDGER_SECONDS, "Operations of the ledger.", &m.ledger_operations.0.family);
+    add(r, MESSAGE_AGE, "From a message's sending to its record's end.", &m.ages.family);
     add(r, "skyferry_inflight_objects", "Objects being worked on.", &m.inflight_objects.0);
     add(r, "skyferry_inflight_bytes", "Bytes held in memory for transfers.", &m.inflight_bytes.0);
     add(r, "skyferry_inflight_transfers", "Bodies on their way, by kind.", &m.inflight);
