@@ -29,7 +29,9 @@
 //! | | [`lease`] | keeps a message invisible while its job works; a lost lease cancels the job |
 //! | | [`limits`] | how much at once: bytes, objects, bandwidth; the breaker |
 //! | | [`fuse`] | too many deletions at once, counted by the whole fleet |
-//! | | [`pause`] | a fleet that rests, by a note in the ledger |
+//! | | [`fleet_note`] | what an operator tells a whole fleet, in the ledger |
+//! | | [`pause`] | a fleet that rests, by such a note |
+//! | | [`bandwidth`] | how many bytes a second: by such a note, or by the settings and the clock |
 //! | | [`leader`] | one of the fleet at a time |
 //! | | [`spans`] | what a trace shows of one object |
 //! | | [`janitor`] | ends uploads that nobody will finish |
@@ -47,8 +49,10 @@
 //! | | [`log_file`] | the log in a file beside stderr |
 //! | | [`wiring`] | the only place that names implementations |
 
+pub mod bandwidth;
 pub mod copy;
 pub mod drain;
+pub mod fleet_note;
 pub mod fuse;
 pub mod janitor;
 pub mod job;

@@ -10,6 +10,7 @@ mod slots;
 mod stream_limit;
 mod streams;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +47,9 @@ pub struct Limiter {
     room: SlotPool,
     parts_at_once: usize,
     streams: Streams,
-    bandwidth: Option<Mutex<Bucket>>,
+    /// Bytes a second; 0: no limit.
+    rate: AtomicU64,
+    bandwidth: Mutex<Bucket>,
     in_memory: Gauge,
 }
 
@@ -71,7 +74,8 @@ impl Limiter {
             budget,
             parts_at_once: streams.clamp(1, PARTS),
             streams: Streams::new(streams, Some(max_bandwidth).filter(|rate| *rate > 0)),
-            bandwidth: (max_bandwidth > 0).then(|| Mutex::new(Bucket::new(max_bandwidth))),
+            rate: AtomicU64::new(max_bandwidth),
+            bandwidth: Mutex::new(Bucket::new(max_bandwidth)),
             in_memory: Gauge::default(),
         }
     }
@@ -118,11 +122,29 @@ impl Limiter {
 
     /// Waits until `n` more bytes may pass. Costs nothing where there is no limit.
     pub async fn bandwidth(&self, n: u64) {
-        let Some(bucket) = &self.bandwidth else { return };
-        let wait = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(n, Instant::now());
+        if self.bandwidth_limit() == 0 {
+            return;
+        }
+        let wait = self.bandwidth.lock().unwrap_or_else(PoisonError::into_inner).take(n, Instant::now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Bytes a second that may pass; 0: no limit.
+    pub fn bandwidth_limit(&self) -> u64 {
+        self.rate.load(Relaxed)
+    }
+
+    /// Changes it from now on; `false`: it was so.
+    pub fn set_bandwidth(&self, rate: u64) -> bool {
+        if self.rate.swap(rate, Relaxed) == rate {
+            return false;
+        }
+        // What waits for the old rate has its time already.
+        *self.bandwidth.lock().unwrap_or_else(PoisonError::into_inner) = Bucket::new(rate);
+        self.streams.set_rate(Some(rate).filter(|rate| *rate > 0));
+        true
     }
 
     /// As many as are of use, as far as is known.
@@ -151,7 +173,8 @@ struct Bucket {
 
 impl Bucket {
     fn new(rate: u64) -> Self {
-        Bucket { rate: rate as f64, paid: None }
+        // At no rate nobody asks.
+        Bucket { rate: rate.max(1) as f64, paid: None }
     }
 
     /// How long these bytes must wait.
@@ -242,6 +265,24 @@ mod tests {
         now += Duration::from_secs(60);
         assert_eq!(bucket.take(100, now), Duration::ZERO);
         assert_eq!(bucket.take(100, now), Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_rate_holds_from_the_next_bytes_on() {
+        let limiter = Limiter::new(64 * MIB, 0);
+        let start = Instant::now();
+        limiter.bandwidth(1 << 40).await;
+        assert_eq!((start.elapsed(), limiter.set_bandwidth(0)), (Duration::ZERO, false));
+        assert!(limiter.set_bandwidth(1000) && !limiter.set_bandwidth(1000));
+        for _ in 0..60 {
+            limiter.bandwidth(1000).await;
+        }
+        // Over a minute within 5 % of what was asked for.
+        assert!((57.0..=63.0).contains(&start.elapsed().as_secs_f64()), "{:?}", start.elapsed());
+        limiter.set_bandwidth(0);
+        let start = Instant::now();
+        limiter.bandwidth(1 << 40).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[test]

@@ -96,7 +96,8 @@ fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
         if arguments.validate {
             return validate(&Agent::build_beside(&settings).await?).await;
         }
-        let agent = Agent::build(&settings).await?.with_recent(recent).with_socket();
+        let agent =
+            Agent::build(&settings).await?.with_recent(recent).with_settings_file(&arguments.config).with_socket();
         exported = telemetry.as_ref().map(|telemetry| telemetry.export(agent.metrics()));
         run(agent, arguments).await
     });

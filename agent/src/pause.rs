@@ -11,16 +11,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::fleet_note::{self, FleetNote, NoteError};
 use skyferry_core::ambient;
-use skyferry_core::ledger::{Ledger, LedgerError};
+use skyferry_core::ledger::Ledger;
 
 const NOTE: &str = "pause";
 /// Between two looks: one read of one small item.
 const PERIOD: Duration = Duration::from_secs(15);
 /// An agent that starts looks before it receives anything, but does not wait long for a ledger that is away.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-/// How often a change is tried against others who change it too.
-const ATTEMPTS: usize = 5;
 
 /// What the note says. Times are in seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +30,6 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum PauseError {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error("ledger {ledger}: the note about the pause cannot be read ({problem}); `skyferry resume` takes it away")]
-    Unreadable { ledger: String, problem: String },
-    #[error("ledger {0} did not take the note: others change it at the same time; try again")]
-    NotTaken(String),
-}
-
 impl Pause {
     /// From now on, for so long or until somebody ends it.
     pub fn new(length: Option<Duration>, reason: Option<String>) -> Pause {
@@ -49,32 +38,23 @@ impl Pause {
         Pause { since, until, reason }
     }
 
-    pub fn is_active(&self) -> bool {
-        self.until.is_none_or(|until| now() < until)
-    }
-
     /// The one that stands.
-    pub async fn read(ledger: &dyn Ledger) -> Result<Option<Pause>, PauseError> {
-        let Some(note) = ledger.note(NOTE).await? else { return Ok(None) };
-        let pause: Pause = serde_json::from_slice(&note).map_err(|error| {
-            let (ledger, problem) = (ledger.name().to_owned(), error.to_string());
-            PauseError::Unreadable { ledger, problem }
-        })?;
-        Ok(Some(pause).filter(Pause::is_active))
+    pub async fn read(ledger: &dyn Ledger) -> Result<Option<Pause>, NoteError> {
+        fleet_note::read(ledger).await
     }
 
     /// Puts it in the place of what is there, or takes that away; back comes what stood.
-    pub async fn write(ledger: &dyn Ledger, pause: Option<&Pause>) -> Result<Option<Pause>, PauseError> {
-        // Two numbers and a text: nothing in it can fail to serialise.
-        let new = pause.map(|pause| serde_json::to_vec(pause).unwrap_or_default());
-        for _ in 0..ATTEMPTS {
-            let old = ledger.note(NOTE).await?;
-            if ledger.set_note(NOTE, old.as_deref(), new.as_deref()).await? {
-                let stood = old.and_then(|old| serde_json::from_slice(&old).ok());
-                return Ok(stood.filter(Pause::is_active));
-            }
-        }
-        Err(PauseError::NotTaken(ledger.name().to_owned()))
+    pub async fn write(ledger: &dyn Ledger, pause: Option<&Pause>) -> Result<Option<Pause>, NoteError> {
+        fleet_note::write(ledger, pause).await
+    }
+}
+
+impl FleetNote for Pause {
+    const NAME: &'static str = NOTE;
+    const REMEDY: &'static str = "skyferry resume";
+
+    fn is_active(&self) -> bool {
+        self.until.is_none_or(|until| now() < until)
     }
 }
 
@@ -146,7 +126,7 @@ impl PauseWatch {
                     tracing::info!("{pause}; receiving no messages, finishing objects in progress");
                 }
             }
-            Err(PauseError::Ledger(error)) => tracing::debug!(%error, "cannot read whether the fleet is paused"),
+            Err(NoteError::Ledger(error)) => tracing::debug!(%error, "cannot read whether the fleet is paused"),
             Err(error) => tracing::warn!(%error, "not paused by what cannot be read"),
         }
     }
@@ -219,7 +199,7 @@ mod tests {
         let rest = PauseWatch::default();
         rest.refresh(&*ledger).await;
         assert_eq!(rest.pause(), None);
-        assert!(matches!(Pause::read(&*ledger).await, Err(PauseError::Unreadable { .. })));
+        assert!(matches!(Pause::read(&*ledger).await, Err(NoteError::Unreadable { .. })));
         assert_eq!(Pause::write(&*ledger, None).await.expect("written"), None);
         assert_eq!(Pause::read(&*ledger).await.expect("read"), None);
     }
@@ -228,7 +208,7 @@ mod tests {
     async fn without_a_ledger_nobody_can_be_paused() {
         let ledger = NoLedger::default();
         let reported = Pause::write(&ledger, Some(&Pause::new(None, None))).await;
-        assert!(matches!(reported, Err(PauseError::NotTaken(_))));
+        assert!(matches!(reported, Err(NoteError::NotTaken(_))));
         let rest = PauseWatch::default();
         rest.refresh(&ledger).await;
         assert_eq!(rest.pause(), None);

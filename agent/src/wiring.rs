@@ -16,6 +16,7 @@ mod stores;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{BacklogPublisher, BacklogTarget};
+use crate::bandwidth::BandwidthControl;
 use crate::drain::{self, Drain, DrainReport, JobRunner};
 use crate::emf::EmfLogger;
 use crate::event_listener::{EventListener, EventListenerError, Token};
@@ -151,6 +153,9 @@ pub struct Agent {
     steady: Duration,
     recent: Recent,
     rest: PauseWatch,
+    bandwidth: config::BandwidthPlan,
+    /// Read again after SIGHUP.
+    file: Option<PathBuf>,
     description: Vec<String>,
     /// Credentials that were not to be had at the start.
     missing: Option<(&'static str, ProviderError)>,
@@ -206,6 +211,8 @@ impl Agent {
             steady: steady(&settings.queues),
             recent: Recent::default(),
             rest: PauseWatch::default(),
+            bandwidth: settings.transfer.max_bandwidth.clone(),
+            file: None,
             description,
             missing,
             watched: describe::watched(settings),
@@ -228,6 +235,13 @@ impl Agent {
     #[must_use]
     pub fn with_socket(mut self) -> Agent {
         self.answers = true;
+        self
+    }
+
+    /// The bandwidth that this file sets is read again after SIGHUP.
+    #[must_use]
+    pub fn with_settings_file(mut self, file: &Path) -> Agent {
+        self.file = Some(file.to_owned());
         self
     }
 
@@ -316,6 +330,9 @@ impl Agent {
             self.files.listen().into_iter().for_each(|socket| drop(beside.spawn(socket.serve())));
         }
         beside.spawn(self.lists.clone().run(self.shared().routes.clone(), end.clone()));
+        let (limiter, ledger) = (self.shared().limiter.clone(), self.ledger().clone());
+        let (plan, file) = (self.bandwidth.clone(), self.file.clone());
+        beside.spawn(BandwidthControl { plan, file, limiter, ledger }.run(end.clone()));
         if self.shared().deletes {
             let (fuse, end) = (self.shared().fuse.clone(), end.clone());
             beside.spawn(async move { fuse.run(end).await });
@@ -446,7 +463,7 @@ fn contexts(
     let metrics = Arc::new(Metrics::default());
     let queues: Vec<_> = queues.into_iter().map(|queue| observed::queue(queue, &metrics)).collect();
     let ledger = observed::ledger(ledger, &metrics);
-    let mut limiter = Limiter::new(transfer.memory_budget, transfer.max_bandwidth.unwrap_or(0))
+    let mut limiter = Limiter::new(transfer.memory_budget, transfer.max_bandwidth.at(jiff::Timestamp::now()))
         .with_objects(hardening::max_objects())
         .counted_by(metrics.inflight_bytes.clone());
     if let Some(at_once) = transfer.max_objects {

@@ -18,6 +18,7 @@ mod filter;
 mod inventory;
 mod jobs;
 mod key_encoding;
+mod limit;
 mod list;
 mod manual;
 mod output;
@@ -90,6 +91,7 @@ verbs! {
     #[cfg(feature = "demo")]
     Demo: demo::Arguments,
     Inventory: inventory::Arguments,
+    Limit: limit::Arguments,
     Ls: list::LsArguments,
     Man: manual::Arguments,
     Pause: pause::PauseArguments,

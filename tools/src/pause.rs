@@ -93,7 +93,7 @@ fn allow_deletions(cli: &Cli, config: &ConfigArgument, dry_run: bool) -> anyhow:
 }
 
 /// None that keeps no notes.
-fn settings_with_notes(config: &ConfigArgument) -> anyhow::Result<Settings> {
+pub fn settings_with_notes(config: &ConfigArgument) -> anyhow::Result<Settings> {
     let settings = config.load()?;
     if matches!(settings.ledger, config::LedgerSettings::None) {
         let text = "[ledger] kind = \"none\" keeps no note that agents could read: stop them instead";

@@ -4,6 +4,7 @@
 //! The names are fixed: operators' files rely on them. The predecessors' ini becomes the same tree
 //! (`ini.rs`, `legacy_ini.rs`), and their bucket pairs become routes (`bucket_pairs.rs`).
 
+mod bandwidth;
 pub mod bucket_pairs;
 mod copy_options;
 mod endpoint;
@@ -34,13 +35,14 @@ mod words;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use bandwidth::BandwidthPlan;
 pub use endpoint::Endpoint;
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use provider::ProviderSettings;
 pub use settings::*;
 pub use store::{S3Dialect, S3Settings, StoreSettings};
 pub use transfer::{TransferSettings, VerifyMode, VersionMode};
-pub use units::{duration, size};
+pub use units::{duration, rate, size};
 
 /// What the predecessors take from beside their ini where it is there, and the setting that it is here: patterns, and the bucket
 /// pairs of 3GSync's jobsender.

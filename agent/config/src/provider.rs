@@ -117,7 +117,8 @@ pub(super) fn read(r: &mut SettingsReader, at: &str, mut raw: raw::Provider) -> 
         Some("google") => {
             ProviderSettings::Google { audience: raw.audience.take(), endpoint: endpoint(r, raw.endpoint.take(), None) }
         }
-        Some("anonymous") => ProviderSettings::Anonymous,
+        // As other programs call it.
+        Some("anonymous" | "none") => ProviderSettings::Anonymous,
         other => {
             let found = other.unwrap_or_default();
             r.refuse(&format!("{at}.provider"), found, &format!("{KINDS}{}", nearest(found)));

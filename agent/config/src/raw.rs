@@ -106,7 +106,8 @@ tables! {
         part_size: "size" = "16MiB", "Bytes of one part; grows where an object would need too many parts. At least 5MiB (a directory: 1MiB).";
         max_objects: "number" = "0", "Objects in flight at most; 0: adaptive.";
         memory_budget: "size" = "64MiB", "Bytes of objects in memory at most; at least 2MiB.";
-        max_bandwidth: "size per second" = "0", "Bytes per second of this agent; 0: no limit.";
+        max_bandwidth: "size per second, or times with one each" = "0", "Bytes per second of this agent; 0: no limit. By the clock: 08:00 10MB/s, 18:00 0.";
+        time_zone: "name" = "", "The clock of `max_bandwidth`, such as Europe/Berlin; by default this machine's.";
         stall_timeout: "duration" = "2m", "A transfer without progress for so long is tried again; 1s to 1h.";
         verify: "auto, md5" = "auto", "auto: the cheapest checksums that prove a copy. md5: an MD5 of each part as well.";
         deletes: "true, false" = "false", "What is deleted at the source is deleted at the destination.";

@@ -55,7 +55,8 @@ fn the_defaults_are_those_of_the_reference() {
     );
     let t = &s.transfer;
     assert_eq!((t.multipart_threshold, t.part_size, t.memory_budget), (50 << 20, 16 << 20, 64 << 20));
-    assert_eq!((t.max_objects, t.max_bandwidth, t.stall_timeout), (None, None, Duration::from_secs(120)));
+    assert_eq!((t.max_objects, &t.max_bandwidth), (None, &BandwidthPlan::constant(0)));
+    assert_eq!(t.stall_timeout, Duration::from_secs(120));
     assert_eq!(
         (t.verify, t.versions, t.deletes, t.metadata, t.tags),
         (VerifyMode::Auto, VersionMode::Latest, false, true, false)

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use toml::Table;
 
+use super::bandwidth::{BandwidthPlan, PlanError};
 use super::put::Put as _;
-use super::raw;
+use super::raw::{self, RawValue};
 use super::reader::SettingsReader;
 use super::units;
 use super::words::{Words as _, words};
@@ -22,8 +23,8 @@ pub struct TransferSettings {
     /// At once. `None`: adaptive.
     pub max_objects: Option<u32>,
     pub memory_budget: u64,
-    /// Per second. `None`: as much as there is.
-    pub max_bandwidth: Option<u64>,
+    /// Bytes per second.
+    pub max_bandwidth: BandwidthPlan,
     pub stall_timeout: Duration,
     pub verify: VerifyMode,
     pub deletes: bool,
@@ -70,7 +71,7 @@ pub(super) fn read(r: &mut SettingsReader, raw: raw::Transfer, in_files: bool) -
         max_objects: Some(r.value("transfer.max_objects", raw.max_objects, 0, count)).filter(|n| *n > 0),
         // An object of up to 1 MiB is held whole, and something else has to move beside it.
         memory_budget: r.size("transfer.memory_budget", raw.memory_budget, 64 * MIB, 2 * MIB, 1 << 40),
-        max_bandwidth: Some(r.value("transfer.max_bandwidth", raw.max_bandwidth, 0, units::rate)).filter(|n| *n > 0),
+        max_bandwidth: bandwidth(r, raw.max_bandwidth, raw.time_zone),
         stall_timeout: r.value(
             "transfer.stall_timeout",
             raw.stall_timeout,
@@ -90,6 +91,17 @@ pub(super) fn read(r: &mut SettingsReader, raw: raw::Transfer, in_files: bool) -
     }
 }
 
+fn bandwidth(r: &mut SettingsReader, rate: RawValue, zone: RawValue) -> BandwidthPlan {
+    let (rate, zone) = (rate.unwrap_or_else(|| "0".into()), zone.unwrap_or_default());
+    BandwidthPlan::read(rate.trim(), zone.trim()).unwrap_or_else(|error| {
+        match error {
+            PlanError::Rate(wanted) => r.refuse("transfer.max_bandwidth", &rate, &wanted),
+            PlanError::Zone(wanted) => r.refuse("transfer.time_zone", &zone, &wanted),
+        }
+        BandwidthPlan::constant(0)
+    })
+}
+
 /// As `--print-config` shows it.
 pub(super) fn to_table(transfer: &TransferSettings) -> Table {
     let mut table = Table::new();
@@ -97,7 +109,8 @@ pub(super) fn to_table(transfer: &TransferSettings) -> Table {
     table.put("part_size", units::show_size(transfer.part_size));
     table.put("max_objects", i64::from(transfer.max_objects.unwrap_or(0)));
     table.put("memory_budget", units::show_size(transfer.memory_budget));
-    table.put("max_bandwidth", units::show_size(transfer.max_bandwidth.unwrap_or(0)));
+    table.put("max_bandwidth", transfer.max_bandwidth.to_string());
+    table.put("time_zone", transfer.max_bandwidth.zone());
     table.put("stall_timeout", units::show_duration(transfer.stall_timeout));
     table.put("verify", transfer.verify.keyword());
     table.put("deletes", transfer.deletes);

@@ -86,11 +86,20 @@ struct Round {
     goodput: f64,
 }
 
+fn ceiling(rate: Option<u64>) -> u64 {
+    rate.map_or(u64::MAX, |rate| rate.saturating_mul(LIMIT.as_secs()))
+}
+
 impl StreamLimit {
     /// `rate`: bytes a second that pass at most, where that is limited.
     pub fn new(most: usize, rate: Option<u64>) -> StreamLimit {
-        let ceiling = rate.map_or(u64::MAX, |rate| rate.saturating_mul(LIMIT.as_secs()));
+        let ceiling = ceiling(rate);
         StreamLimit { most: most.max(LEAST), depth: START, ceiling, search: Search::Open, round: Round::default() }
+    }
+
+    /// What was learnt of the line stays.
+    pub fn set_rate(&mut self, rate: Option<u64>) {
+        self.ceiling = ceiling(rate);
     }
 
     /// Whether a body of this size may begin.

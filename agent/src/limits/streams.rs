@@ -87,6 +87,13 @@ impl Streams {
         })))
     }
 
+    /// Another rate from now on. What is open stays open.
+    pub fn set_rate(&self, rate: Option<u64>) {
+        let mut gate = self.gate();
+        gate.width.set_rate(rate);
+        gate.admit(Instant::now());
+    }
+
     /// The next object's.
     pub fn turn(&self, size: u64) -> StreamTurn {
         let mut gate = self.gate();

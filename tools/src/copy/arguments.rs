@@ -145,7 +145,7 @@ pub struct Transfer {
     pub multipart_threshold: String,
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     pub part_size: String,
-    /// Bytes per second; 0 for no limit.
+    /// Bytes per second; 0 for no limit. By the clock: '08:00 10MB, 18:00 0'.
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub max_bandwidth: String,
     /// Objects in flight at most [default: as many as bring more].

@@ -81,7 +81,7 @@ async fn a_public_source_is_read_without_any_signature() {
     });
     let public = public.expect("a bucket");
     let endpoint = public.endpoint();
-    let flags = ["--source-endpoint", &endpoint, "--source-region", "us-east-1", "--source-credentials", "anonymous"];
+    let flags = ["--source-endpoint", &endpoint, "--source-region", "us-east-1", "--source-credentials", "none"];
     // Keys that are there are not used.
     let mut command = fixture.command(&[&["s3://photos", "to"], &flags[..]].concat());
     command.env("AWS_ACCESS_KEY_ID", "AKIA").env("AWS_SECRET_ACCESS_KEY", "s");

@@ -67,6 +67,19 @@ async fn a_pause_in_the_past_and_a_ledger_that_is_away_hold_nobody() {
     agent.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bandwidth_of_a_fleet_is_limited_by_a_note_and_returned_to_the_settings() {
+    let fixture = Fixture::new().await;
+    let reported = fixture.reported(&["limit", "10MB/s", "--dry-run"]);
+    assert_eq!((&reported["limit"]["rate"], &reported["before"]), (&json!(10_000_000), &Value::Null));
+    assert_eq!(fixture.reported(&["limit", "10MB/s", "--for", "1h"])["before"], Value::Null);
+    let output = String::from_utf8_lossy(&fixture.run(&["limit", "0"]).stdout).into_owned();
+    assert!(output.starts_with("no limit for each agent") && output.contains("before: 10000000 bytes/s"), "{output}");
+    let reported = fixture.reported(&["limit", "off"]);
+    assert_eq!((&reported["limit"], &reported["before"]["rate"]), (&Value::Null, &json!(0)));
+    assert_eq!(fixture.run(&["limit", "fast"]).status.code(), Some(2));
+}
+
 #[test]
 fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
     let folder = tempfile::tempdir().expect("a folder");
