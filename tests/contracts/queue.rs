@@ -174,6 +174,9 @@ pub async fn parking_leaves_the_delivery_to_its_holder(on: Subject) {
     on.send("a").await;
     let message = on.one().await;
     on.queue.park("a", "the key is too long").await.expect("parked");
+    if on.queue.traits().dead_letters.is_some() {
+        assert_eq!(on.queue.dead_letters_waiting().await.expect("asked"), Some(1));
+    }
     on.queue.extend(&message.receipt, on.tick * 4).await.expect("still held");
     on.queue.delete(&message.receipt).await.expect("deleted");
 }

@@ -9,7 +9,7 @@ use sandbox::{Fault, GcsOptions, GcsPeer, Operation, Rule, S3Options, S3Peer};
 use skyferry_agent::shutdown::{Shutdown, ShutdownReason};
 use skyferry_agent::wiring::{Agent, RunUntil};
 use skyferry_config::Settings;
-use skyferry_core::metrics::Summary;
+use skyferry_core::metrics::{MetricsFormat, Summary};
 
 use crate::{OnAmazon, OnGoogle, SECRET};
 
@@ -188,6 +188,21 @@ async fn a_secret_rotated_in_mid_backlog_costs_no_message_and_no_restart() {
         .expect("the backlog ends when the secret is right");
     let summary = report.expect("a run").summary;
     assert_eq!((summary.copied, summary.parked), (2, 0));
+    // What was refused meanwhile is what the metrics show.
+    let page = metrics.render(MetricsFormat::Prometheus);
+    let value = |series: &str| page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<u64>().ok());
+    let puts = |status: &str| {
+        value(&format!("skyferry_requests_total{{side=\"destination\",verb=\"PutObject\",status=\"{status}\"}}"))
+    };
+    assert!(puts("2xx") == Some(2) && puts("4xx").is_some_and(|refused| refused > 0), "{page}");
+    assert!(
+        value("skyferry_request_seconds_count{side=\"source\",verb=\"GetObject\",status=\"2xx\"}") >= Some(2),
+        "{page}"
+    );
+    assert!(
+        page.contains("skyferry_route_objects_total{queue=") && value("skyferry_attempts_total") > Some(2),
+        "{page}"
+    );
 }
 
 #[tokio::test]
