@@ -26,6 +26,7 @@ mod pages;
 mod pause;
 mod prefixes;
 mod progress_line;
+mod report;
 mod retry;
 mod scan;
 mod scope;

@@ -21,6 +21,7 @@ use crate::compare::{ComparedSides, Comparison, Difference, ListedPair, Tally, s
 use crate::estimate::{CostEstimate, Estimate, FleetArguments};
 use crate::jobs::JobSender;
 use crate::output::{Output, counted, seconds};
+use crate::report::{ObjectReport, ReportArguments};
 use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
 use crate::usage::UsageError;
 
@@ -69,6 +70,8 @@ pub struct Arguments {
     prices: Option<PathBuf>,
     #[command(flatten)]
     fleet: FleetArguments,
+    #[command(flatten)]
+    report: ReportArguments,
 }
 
 /// The note in the ledger of the scan that was the last to start.
@@ -93,7 +96,8 @@ impl cli::Command for Arguments {
             };
             let mut opened = opened?;
             opened.sides.iter_mut().for_each(|sides| sides.from.versions = self.versions);
-            Scan::new(self, &opened, cli, estimate).run().await
+            let report = self.report.create(&opened.settings)?;
+            Scan::new(self, &opened, cli, estimate, report).run().await
         })
     }
 }
@@ -107,11 +111,18 @@ struct Scan<'a> {
     estimate: Mutex<Estimate>,
     removals: Mutex<Removals>,
     seen: SeenKeys,
+    report: Mutex<Option<ObjectReport>>,
     jobs: tokio::sync::Mutex<JobSender>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(arguments: &'a Arguments, scoped: &'a ScopedRun, cli: &'a Cli, estimate: Estimate) -> Scan<'a> {
+    fn new(
+        arguments: &'a Arguments,
+        scoped: &'a ScopedRun,
+        cli: &'a Cli,
+        estimate: Estimate,
+        report: Option<ObjectReport>,
+    ) -> Scan<'a> {
         Scan {
             arguments,
             scoped,
@@ -121,6 +132,7 @@ impl<'a> Scan<'a> {
             estimate: Mutex::new(estimate),
             removals: Mutex::default(),
             seen: SeenKeys::default(),
+            report: Mutex::new(report),
             jobs: tokio::sync::Mutex::new(JobSender::new(scoped.agent.queue().clone())),
         }
     }
@@ -129,14 +141,14 @@ impl<'a> Scan<'a> {
         let output = &self.cli.output;
         if self.arguments.if_queue_empty && !nothing_waits(&**self.scoped.agent.queue()).await? {
             output.line("the queue is not empty: nothing was listed")?;
-            self.line(output, Tally::default(), 0, None)?;
+            self.line(output, Tally::default(), 0, None).await?;
             return Ok(DONE);
         }
         if let Some(term) = self.arguments.once_per
             && !Leader::new(self.scoped.agent.ledger().clone(), NOTE, term).try_lead().await?
         {
             output.line("another scan of this fleet has started a short time ago: nothing was listed")?;
-            self.line(output, Tally::default(), 0, None)?;
+            self.line(output, Tally::default(), 0, None).await?;
             return Ok(DONE);
         }
         let ScopedRun { sides, at_once, patience, .. } = self.scoped;
@@ -151,6 +163,10 @@ impl<'a> Scan<'a> {
             (Some(Ok(())), Ok(())) => self.remove().await,
             _ => Ok(()),
         };
+        let report = locked(&self.report).take();
+        if let Some(report) = report {
+            report.finish(&self.scoped.agent).await.context("the report could not be written")?;
+        }
         self.cli.console.clear();
         self.report(output).await?;
         flushed.context("jobs could not be sent")?;
@@ -173,6 +189,9 @@ impl<'a> Scan<'a> {
         let judged = self.scoped.classifier.classify(sides, pairs).await?;
         locked(&self.tally).add(&judged);
         for finding in &judged.findings {
+            if let Some(report) = &mut *locked(&self.report) {
+                report.add(finding).context("the report could not be written")?;
+            }
             let Comparison::Differs(why) = finding.verdict else { continue };
             if self.cli.verbose && (why != Difference::Extra || self.arguments.deletes) {
                 self.cli.console.line(&format!("{}: {}", why.name(), finding.source));
@@ -230,12 +249,21 @@ impl<'a> Scan<'a> {
                 ))?;
             }
         }
-        self.line(output, tally, sent, estimate)
+        self.line(output, tally, sent, estimate).await
     }
 
-    fn line(&self, output: &Output, tally: Tally, sent: u64, estimate: Option<CostEstimate>) -> anyhow::Result<()> {
+    async fn line(
+        &self,
+        output: &Output,
+        tally: Tally,
+        sent: u64,
+        estimate: Option<CostEstimate>,
+    ) -> anyhow::Result<()> {
         let seconds = seconds(self.began.elapsed());
-        output.json(Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds })?;
+        let line = Line { dry_run: self.arguments.dry_run, sent, tally, estimate, seconds };
+        let line = serde_json::to_value(line)?;
+        output.json(&line)?;
+        self.arguments.report.notify(&line, &self.cli.console).await;
         Ok(())
     }
 }

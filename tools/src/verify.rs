@@ -2,9 +2,7 @@
 //! and a share of the objects is read, if asked for.
 
 mod reading;
-mod report;
 
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
@@ -18,9 +16,9 @@ use crate::compare::{ComparedSides, Comparison, Difference, Finding, ListedPair,
 use crate::copy::arguments::Connection;
 use crate::jobs::JobSender;
 use crate::output::{Output, counted, seconds};
+use crate::report::{ObjectReport, ReportArguments};
 use crate::scope::{ScopeArguments, ScopedRun, SeenKeys};
 use reading::{ContentCheck, ReadShare};
-use report::DifferenceReport;
 
 /// Differences that are named on stdout; --report has all.
 const NAMED: usize = 20;
@@ -59,9 +57,8 @@ pub struct Arguments {
     /// With --repair: only count, and send nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write every difference to this file: CSV, or JSON lines if the name ends in .json or .jsonl.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportArguments,
 }
 
 impl cli::Command for Arguments {
@@ -72,13 +69,13 @@ impl cli::Command for Arguments {
             Some(_) => None,
             None => Some(self.scope.config.load()?),
         };
-        let report = self.report.as_deref().map(DifferenceReport::create).transpose()?;
         cli.block_on(async {
             let mut scoped = match settings {
                 Some(settings) => self.scope.open(settings, self.head, &cli.console).await?,
                 None => self.scope.open_pair(&self.pair, self.head, &cli.console).await?,
             };
             scoped.classifier.confirm = true;
+            let report = self.report.create(&scoped.settings)?;
             Verify::new(self, &scoped, cli, report).run().await
         })
     }
@@ -99,16 +96,11 @@ struct Verify<'a> {
 struct Found {
     tally: Tally,
     named: Vec<String>,
-    report: Option<DifferenceReport>,
+    report: Option<ObjectReport>,
 }
 
 impl<'a> Verify<'a> {
-    fn new(
-        arguments: &'a Arguments,
-        scoped: &'a ScopedRun,
-        cli: &'a Cli,
-        report: Option<DifferenceReport>,
-    ) -> Verify<'a> {
+    fn new(arguments: &'a Arguments, scoped: &'a ScopedRun, cli: &'a Cli, report: Option<ObjectReport>) -> Verify<'a> {
         let agent = &scoped.agent;
         let reading =
             |share| ContentCheck::new(share, agent.source().clone(), agent.sink().clone(), scoped.patience.clone());
@@ -133,12 +125,15 @@ impl<'a> Verify<'a> {
         };
         compared.context("the comparison broke off, so nothing is proven")?;
         self.jobs.lock().await.flush().await.context("jobs could not be sent")?;
-        if let Some(report) = &mut self.found().report {
-            report.finish().context("the report could not be written")?;
+        let report = self.found().report.take();
+        if let Some(report) = report {
+            report.finish(&self.scoped.agent).await.context("the report could not be written")?;
         }
         self.cli.console.clear();
         let sent = self.jobs.lock().await.sent();
-        self.report(&self.cli.output, sent)
+        let (code, summary) = self.report(&self.cli.output, sent)?;
+        self.arguments.report.notify(&summary, &self.cli.console).await;
+        self.seen.check(self.scoped, false).map(|()| code)
     }
 
     async fn page(&self, sides: &ComparedSides, pairs: Vec<ListedPair>) -> anyhow::Result<()> {
@@ -169,7 +164,7 @@ impl<'a> Verify<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self, output: &Output, sent: u64) -> anyhow::Result<u8> {
+    fn report(&self, output: &Output, sent: u64) -> anyhow::Result<(u8, serde_json::Value)> {
         let found = self.found();
         let tally = &found.tally;
         let extra = if self.scoped.settings.transfer.deletes { tally.differs(Difference::Extra) } else { 0 };
@@ -193,22 +188,21 @@ impl<'a> Verify<'a> {
             false => format!("NOT in sync as of {as_of}"),
         })?;
         let seconds = seconds(self.began.elapsed());
-        output.json(Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds })?;
-        nothing.map(|()| if in_sync { DONE } else { FAILED })
+        let line = serde_json::to_value(Line { in_sync, as_of: as_of.to_string(), sent, tally, seconds })?;
+        output.json(&line)?;
+        Ok((if in_sync { DONE } else { FAILED }, line))
     }
 }
 
 impl Found {
     fn note(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        self.report.as_mut().map_or(Ok(()), |report| report.add(finding)).context("the report could not be written")?;
         let Comparison::Differs(why) = finding.verdict else { return Ok(()) };
         if self.named.len() < NAMED {
             let place = if why == Difference::Extra { &finding.destination } else { &finding.source };
             self.named.push(format!("{:<9} {place}", why.name()));
         }
-        self.report
-            .as_mut()
-            .map_or(Ok(()), |report| report.add(finding, why))
-            .context("the report could not be written")
+        Ok(())
     }
 }
 

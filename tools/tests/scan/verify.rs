@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Attributes, Fault, Operation, Rule, SeaweedFs};
+use sandbox::{Attributes, Fault, Operation, Rule, Scripted, ScriptedPeer, SeaweedFs};
 
 use crate::fixture::{Fixture, SINK, SOURCE, refusal};
 
@@ -61,6 +61,38 @@ async fn every_kind_of_difference_is_found_reported_and_repaired() {
     assert_eq!(fixture.drain().await.summary.copied, 3);
     let repaired = fixture.verify(&["--head"]).await;
     assert_eq!((repaired.code, repaired.count("extra")), (Some(0), 1), "what deletes leave is no fault: {repaired:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_every_object_goes_to_a_bucket_and_the_summary_to_a_webhook() {
+    let fixture = copied().await;
+    fixture.gcs.remove_object(SINK, "k0");
+    let webhook = ScriptedPeer::by(|asked| {
+        let summary = serde_json::from_slice::<serde_json::Value>(&asked.body).is_ok_and(|sent| sent["sent"] == 0);
+        Scripted::new(if summary && asked.method == "POST" { 204 } else { 500 }, "")
+    });
+    let webhook = webhook.expect("a webhook");
+    let url = format!("{}/hook?token=hunter2", webhook.endpoint());
+    let report = format!("gs://{SINK}/reports/all.jsonl");
+    let output = fixture.verify(&["--report", &report, "--report-all", "--notify", &url]).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(!output.stderr.contains("could not be sent"), "{output:?}");
+    let text = fixture.gcs.read(SINK, "reports/all.jsonl").expect("a report");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let count = |name: &str| rows.iter().filter(|row| !row[name].is_null()).count();
+    assert_eq!((rows.len(), count("difference"), count("equal_by")), (11, 1, 10), "{text}");
+
+    let output =
+        fixture.scan(&["--dry-run", "--report", "all.csv", "--report-all", "--notify", "http://127.0.0.1:1/x"]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("the summary could not be sent to 127.0.0.1"), "{output:?}");
+    let report = std::fs::read_to_string(fixture.path("all.csv")).expect("a report");
+    // The head, every object, and the report itself, which is only at the destination.
+    assert_eq!(report.lines().count(), 1 + 11 + 1, "{report}");
+    let output = fixture.verify(&["--report", "s3://copies/report.csv"]).await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("reports go to the destination's service"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
