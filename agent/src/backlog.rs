@@ -34,10 +34,10 @@ enum BacklogError {
     #[error(transparent)]
     Credentials(#[from] ProviderError),
     #[error(
-        "the project of this machine is not to be had from {endpoint}: {answer}; run on Google Cloud, or take backlog_metric out of [status]"
+        "cannot read this machine's project from {endpoint}: {answer}; run on Google Cloud, or take backlog_metric out of [status]"
     )]
     Project { endpoint: String, answer: String },
-    #[error("Cloud Monitoring did not take {metric} in project {project}: {answer}; {advice}")]
+    #[error("Cloud Monitoring refused {metric} in project {project}: {answer}; {advice}")]
     Refused { metric: String, project: String, answer: String, advice: &'static str },
 }
 
@@ -113,7 +113,7 @@ impl BacklogPublisher {
 
     async fn resign(&self) {
         if let Err(error) = self.leader.resign().await {
-            tracing::info!(%error, "the next one to publish the backlog waits until this one's term has ended");
+            tracing::info!(%error, "the next agent publishes the backlog when this one's term has ended");
         }
     }
 
@@ -137,11 +137,11 @@ impl BacklogPublisher {
         };
         let credentials = self.target.identity.get().await?;
         let Grant::Bearer(token) = &credentials.grant else {
-            return Err(refused("no token is available for it".into(), "use Google's identity of this machine"));
+            return Err(refused("no token is available for it".into(), "use this machine's Google identity"));
         };
         let url = format!("{}/v3/projects/{project}/timeSeries", self.target.endpoint);
         let request = self.client.post(url).bearer_auth(token.expose()).json(&json!({ "timeSeries": series }));
-        let away = "it is tried again; check the network";
+        let away = "it will be retried; check the network";
         let answer = request.send().await.map_err(|error| refused(error_text(&error), away))?;
         let status = answer.status();
         if status.is_success() {
@@ -211,7 +211,7 @@ fn advice(status: u16, words: &str) -> &'static str {
         }
         401 => "check this machine's service account and its clock",
         400 => {
-            "see that nobody else writes this metric, and that it is a gauge of whole numbers; else correct backlog_metric"
+            "make sure that no other program writes this metric and that it is a gauge of integers; otherwise correct backlog_metric"
         }
         404 => "correct the endpoint of [status]",
         _ => "it is tried again",

@@ -225,9 +225,8 @@ impl CopyRoute {
             },
             DigestCheck::Mismatch { algorithm, .. } => match Box::pin(self.read_back(&revision, &digests)).await? {
                 DigestCheck::Verified(_) => {
-                    let why = format!(
-                        "its bytes were read back and are right: the {algorithm} that it shows cannot be believed"
-                    );
+                    let why =
+                        format!("its bytes were read back and are correct: the {algorithm} that it reports is wrong");
                     return Err(self.unverified(&why));
                 }
                 _ => shown,
@@ -245,7 +244,7 @@ impl CopyRoute {
             (Some(why), _) => Err(why),
             (None, Some(grade)) => Ok(grade),
             (None, None) => {
-                return Err(self.unverified("the destination shows no checksum, and it cannot be read back"));
+                return Err(self.unverified("the destination reports no checksum, and the object cannot be read back"));
             }
         };
         Ok(CopyResult { revision, digests, grade })
@@ -280,7 +279,7 @@ impl CopyRoute {
             None => revision == Some(&object.revision),
         });
         found.ok_or_else(|| {
-            let answer = "published, and something else or nothing was there when it was looked at";
+            let answer = "published, but at the check another object or none was found";
             CopyError::new(Side::Destination, ErrorKind::LostAnswer, "HeadObject", &self.to, answer)
         })
     }
@@ -290,7 +289,7 @@ impl CopyRoute {
         Pin::State { identity: object.identity.clone(), by_version: self.by_version }
     }
 
-    /// Compares the bytes themselves. `NothingToCompare`: it is not there any more.
+    /// Compares the bytes themselves. `NothingToCompare`: it no longer exists.
     pub async fn read_back(&self, revision: &Revision, digests: &Digests) -> Result<DigestCheck, CopyError> {
         let Some(got) = self.destination_digests(revision, DigestSelection::default()).await? else {
             return Ok(DigestCheck::NothingToCompare);
@@ -322,7 +321,7 @@ impl CopyRoute {
         }
     }
 
-    /// Reads this state at the destination. `None`: it is not there any more.
+    /// Reads this state at the destination. `None`: it no longer exists.
     async fn destination_digests(
         &self,
         revision: &Revision,

@@ -1,6 +1,6 @@
 //! The loop of an agent: permit, receive, spawn; and how it ends.
 //!
-//! Nothing is received that there is no room for, nothing is in hand without a lease, and no job that panics or hangs
+//! Nothing is received that there is no room for, nothing is in progress without a lease, and no job that panics or hangs
 //! takes another with it. While the breaker is open a single message goes out at a time, to see whether the outage is
 //! over. The loop serves one queue; several are several drains that share a pace and a breaker.
 
@@ -220,12 +220,12 @@ impl Drain {
                 ended = job => if let Err(panic) = ended {
                     tally.panicked.fetch_add(1, Relaxed);
                     let panic = panic_message(&*panic);
-                    tracing::error!(message_id = %id, panic, "a job panicked; its message comes back by itself. Please report this");
+                    tracing::error!(message_id = %id, panic, "a job panicked; its message becomes visible again by itself. Please report this");
                     park_panicked(&*queue, &poison, panic).await;
                 },
                 () = abandon.cancelled() => {
                     tally.aborted.fetch_add(1, Relaxed);
-                    tracing::warn!(message_id = %id, "a job did not end in time; its message comes back by itself");
+                    tracing::warn!(message_id = %id, "a job did not finish in time; its message becomes visible again by itself");
                 }
             }
         })
@@ -268,7 +268,7 @@ impl Drain {
         };
         let releases = received.unwrap_or_default().into_iter().map(|message| async move {
             if let Err(error) = self.queue.release(&message.receipt, Duration::ZERO).await {
-                tracing::warn!(%error, message_id = %message.id, "a message comes back only when its visibility ends");
+                tracing::warn!(%error, message_id = %message.id, "a message could not be returned; it becomes visible again when its visibility timeout ends");
             }
         });
         let _ = tokio::time::timeout(STEP, futures_util::future::join_all(releases)).await;
@@ -316,5 +316,5 @@ async fn poll_depth(queue: Arc<dyn Queue>, metrics: Arc<Metrics>) {
 /// What a panic said.
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("something that is no text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not text")
 }

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "Skyferry";
 const DIMENSION: &str = "Queue";
 
-/// What was told so far: a counter goes out as what came since.
+/// What was reported so far: a counter goes out as what came since.
 pub struct EmfLogger {
     metrics: Arc<Metrics>,
     queue: Arc<str>,

@@ -80,7 +80,7 @@ impl EventListener {
     /// Port 0 takes any free one.
     pub async fn bind(wanted: SocketAddr, token: Option<Token>) -> Result<EventListener, EventListenerError> {
         let (listener, address) = http_server::bind(wanted, "[queue] listen", "").await?;
-        tracing::info!(address = %address, token = token.is_some(), "events are taken at http://{address}/");
+        tracing::info!(address = %address, token = token.is_some(), "events are accepted at http://{address}/");
         Ok(EventListener { listener, address, token })
     }
 
@@ -151,15 +151,15 @@ async fn receive(State(queue): State<Arc<dyn Queue>>, body: Bytes) -> Response {
     match queue.send(&[body]).await {
         Ok(()) => Json(json!({ "accepted": readable })).into_response(),
         Err(error) => {
-            tracing::warn!(%error, "an event that came over HTTP was not taken; its sender was asked to send it again");
-            let answer = Json(json!({ "error": "the queue did not take the event: send it again" }));
+            tracing::warn!(%error, "an event received over HTTP was not queued; its sender was asked to send it again");
+            let answer = Json(json!({ "error": "the queue did not accept the event: send it again" }));
             (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)], answer).into_response()
         }
     }
 }
 
 fn refused(reason: &str) -> Response {
-    tracing::warn!(reason, "what came over HTTP is not an event and was refused");
+    tracing::warn!(reason, "a request over HTTP was not an event and was refused");
     (StatusCode::BAD_REQUEST, Json(json!({ "error": reason }))).into_response()
 }
 

@@ -25,7 +25,7 @@ pub enum NoteError {
     Ledger(#[from] LedgerError),
     #[error("ledger {ledger}: the note `{note}` cannot be read ({problem}); `{remedy}` takes it away")]
     Unreadable { ledger: String, note: &'static str, problem: String, remedy: &'static str },
-    #[error("ledger {0} did not take the note: others change it at the same time; try again")]
+    #[error("ledger {0} did not accept the note: others change it at the same time; try again")]
     NotTaken(String),
 }
 

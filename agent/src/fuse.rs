@@ -1,7 +1,7 @@
 //! The fuse on deletions: when too many of what ends in a while are deletions, somebody has emptied a bucket or broken a
 //! route, and carrying that over would be the loss of the copy too. It is the fleet's: the counts are a note in the ledger,
 //! so that many agents and many restarts delete no more than one agent would. It stays blown until somebody has looked and
-//! lets the deletions go on (`skyferry resume --deletes`).
+//! lets the deletions continue (`skyferry resume --deletes`).
 //!
 //! An agent reserves a few deletions at a time, and counts with each reservation what else ended since its last: the ledger
 //! is asked for one in ten deletions, and near the limit for each. What is reserved and never used (a kill) counts as used.
@@ -27,9 +27,9 @@ const SLICE: i64 = 60;
 const ALWAYS: u64 = 100;
 /// The most that one request reserves.
 const BLOCK: u64 = 10;
-/// For how long all deletions go through after somebody has let them go on: what was held back is tried again within minutes.
+/// For how long all deletions go through after somebody has let them continue: what was held back is tried again within minutes.
 const LET_GO: i64 = 3600;
-/// While it is blown the note is read at most this often; it tells when somebody lets the deletions go on.
+/// While it is blown the note is read at most this often; it tells when somebody lets the deletions continue.
 const LOOK: Duration = Duration::from_secs(15);
 /// How often what ended is reported by an agent that deletes nothing.
 const REPORT: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ impl DeletionCounts {
         Ok(DeletionCounts::parse(ledger.note(NOTE).await?.as_deref()).blown)
     }
 
-    /// Lets all deletions go through for an hour, and counts anew after that. Back comes what held them. `false` of the
+    /// Lets all deletions go through for an hour, and counts from zero after that. Back comes what held them. `false` of the
     /// ledger again and again: others change the note at the same time.
     pub async fn allow_all(ledger: &dyn Ledger) -> Result<Option<Option<BlownFuse>>, LedgerError> {
         for _ in 0..ATTEMPTS {
@@ -141,7 +141,7 @@ pub enum DeletionHeld {
     Blown(BlownFuse),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("ledger {0} did not take the count of deletions: others change it at the same time")]
+    #[error("ledger {0} did not accept the count of deletions: others change it at the same time")]
     NotTaken(String),
 }
 
@@ -214,7 +214,7 @@ impl Fuse {
     ) -> Result<(), DeletionHeld> {
         let ended = self.ended.load(Relaxed);
         for attempt in 0..ATTEMPTS {
-            // What was seen last is most often what is there; a fuse that is blown may have been mended since.
+            // What was seen last is most often what is there; a fuse that is blown may have been repaired since.
             let old = match (&self.ledger, &state.known) {
                 (None, known) => known.clone(),
                 (Some(_), Some(known)) if attempt == 0 && self.last_seen().is_none() => Some(known.clone()),
@@ -276,7 +276,7 @@ impl Fuse {
                 0
             };
             if let Err(error) = self.reserve(state, report).await {
-                tracing::debug!(%error, "what ended could not be counted; trying again later");
+                tracing::debug!(%error, "finished objects could not be counted; trying again later");
             }
         }
     }
@@ -287,8 +287,7 @@ fn log_blown(counts: &DeletionCounts) {
     tracing::error!(
         deletions,
         ended,
-        "too many deletions within {} minutes: the fleet carries no more over, and keeps their messages. Look at the source; if \
-         this is meant, `skyferry resume --deletes` lets them go on, and a larger [transfer] max_delete_share allows more",
+        "too many deletions within {} minutes: the fleet stops them and keeps their messages. Check the source; if this is intended, `skyferry resume --deletes` lets them continue, and a larger [transfer] max_delete_share allows more",
         WINDOW / 60,
     );
 }

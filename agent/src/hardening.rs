@@ -15,7 +15,7 @@ const FILES: u64 = 65_536;
 const FILES_OF_OBJECT: u64 = 3;
 const FILES_BESIDE: u64 = 128;
 
-/// To be called first in `main`. What cannot be had is said on stderr and is no error.
+/// To be called first in `main`. What is not available is said on stderr and is no error.
 pub fn harden(program: &str) {
     #[cfg(target_os = "linux")]
     {

@@ -1,6 +1,6 @@
 //! HTTP/1.1 for routers that strangers may reach: who connects and sends nothing, or sends without end, is closed, and the
 //! number of connections is limited. So a page or a listener for events costs a bounded number of descriptors, and objects
-//! go on whatever is done to it.
+//! continue whatever is done to it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const REFUSED: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error(
-        "the address {address} of {setting} is taken by another process: choose another port, 0 for any free one{off}"
+        "the address {address} of {setting} is in use by another process: choose another port, 0 for any free one{off}"
     )]
     Taken { address: SocketAddr, setting: &'static str, off: &'static str },
     #[error("cannot listen on {address}, the address of {setting}: {error}")]

@@ -1,6 +1,6 @@
 //! Ends uploads that nobody will finish: a kill can fall between the beginning of an upload and its record in the ledger, so
 //! they are found by listing. Only what is provably ours is touched: an upload at the destination of a key that the ledger
-//! knows, old enough, and recorded by no open writer. Somebody else's, and whatever cannot be told, is left alone.
+//! knows, old enough, and recorded by no open writer. Somebody else's, and whatever is not certain, is left alone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,8 +71,8 @@ impl Janitor {
         loop {
             match self.ledger.expire_records().await {
                 Ok(0) => {}
-                Ok(forgotten) => tracing::info!(forgotten, "records that settled more than 30 days ago were forgotten"),
-                Err(error) => tracing::warn!(%error, "old records could not be forgotten; trying again later"),
+                Ok(forgotten) => tracing::info!(forgotten, "records finished more than 30 days ago were deleted"),
+                Err(error) => tracing::warn!(%error, "old records could not be deleted; trying again later"),
             }
             tokio::select! {
                 biased;
@@ -82,9 +82,9 @@ impl Janitor {
             match self.sweep(SweepScope::OlderThan(AGE)).await {
                 Ok(SweepReport { aborted: 0, .. }) => {}
                 Ok(swept) => {
-                    tracing::info!(aborted = swept.aborted, "uploads that nobody would have finished were ended")
+                    tracing::info!(aborted = swept.aborted, "abandoned uploads were aborted")
                 }
-                Err(error) => tracing::warn!(%error, "leftover uploads could not be looked for; trying again later"),
+                Err(error) => tracing::warn!(%error, "the search for leftover uploads failed; trying again later"),
             }
             pause = PERIOD.mul_f64(ambient::uniform(0.8..1.2));
         }
@@ -124,7 +124,7 @@ impl Janitor {
                         failed = failed.and(Err(error));
                         continue;
                     }
-                    tracing::info!(object = %at, upload = %upload.id, "a leftover upload was ended");
+                    tracing::info!(object = %at, upload = %upload.id, "a leftover upload was aborted");
                 }
                 swept.aborted += 1;
             }

@@ -55,7 +55,7 @@ pub struct JobContext {
     pub tags: bool,
     /// The version that the event tells of is read, and never replaces a newer one.
     pub exact: bool,
-    /// Archived objects are asked to be restored.
+    /// A restore of archived objects is requested.
     pub restore: bool,
     /// How long a writer that was fenced may still land something.
     pub hold: Duration,
@@ -143,7 +143,7 @@ pub async fn run(
         () = cancelled.cancelled() => None,
     };
     let Some(work) = done else {
-        warn!(message_id = %message.id, "the lease is lost; somebody else will look at it");
+        warn!(message_id = %message.id, "the lease is lost; another agent continues");
         return;
     };
     if !work.left.is_empty() || work.abandoned {
@@ -152,7 +152,7 @@ pub async fn run(
     lease.end().await;
     if let Err(error) = conclude(context, &message, work).await {
         // It comes back by itself, and its finished records end as Unchanged.
-        warn!(message_id = %message.id, %error, "the message could not be concluded");
+        warn!(message_id = %message.id, %error, "the message could not be finished");
     }
 }
 
@@ -275,7 +275,7 @@ async fn reconcile(context: &JobContext, message: &Message, record: &EventRecord
     let subject = Subject::of(&router, record.source.clone(), destination);
     if !context.sink.limits().accepts_key(&subject.destination.key) {
         let length = subject.destination.key.as_bytes().len();
-        let reason = format!("the destination takes no key of {length} bytes");
+        let reason = format!("the destination does not accept a key of {length} bytes");
         let parked = Some((ErrorKind::CannotHold.as_str(), reason));
         return settle_by_rule(context, &subject, parked).await;
     }
@@ -336,7 +336,7 @@ async fn settle_by_rule(context: &JobContext, subject: &Subject, parked: Option<
             Fate::Park { why: ErrorKind::Refused.as_str(), reason: error.to_string() }
         }
         (Err(error), _) => {
-            warn!(object = %subject.source, %error, "the ledger did not take it");
+            warn!(object = %subject.source, %error, "the ledger did not accept it");
             Fate::Again(Duration::from_secs(5))
         }
         (Ok(_), Some((why, reason))) => Fate::Park { why, reason },
@@ -411,7 +411,7 @@ async fn requeue(
 fn cannot_send(context: &JobContext, error: &QueueError) {
     let queue = context.queue.name();
     context.unsendable.call_once(|| {
-        warn!(%queue, %error, "nothing can be sent to this queue or its dead-letter queue: parked records are in the ledger only, and their messages are left to the queue's own redrive policy");
+        warn!(%queue, %error, "cannot send to this queue or its dead-letter queue: parked records are in the ledger only, and their messages are left to the queue's own redrive policy");
     });
     debug!(%queue, %error, "not sent");
 }

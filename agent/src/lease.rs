@@ -49,7 +49,7 @@ impl Shared {
 /// What a message takes up while somebody works on it: its slot, and its count among those in flight.
 type Room = (Option<Slots>, MessageGuard);
 
-/// One message in hand. Dropped, the message is left to its visibility; `end` it before releasing or deleting.
+/// One message in progress. Dropped, the message is left to its visibility; `end` it before releasing or deleting.
 pub struct MessageLease {
     id: u64,
     keeper: LeaseKeeper,
@@ -174,7 +174,7 @@ async fn extend(shared: Arc<Shared>, id: u64, receipt: Receipt, calls: Arc<tokio
             None
         }
         Err(_) => {
-            tracing::warn!(queue = shared.queue.name(), "extending a message's visibility hangs; trying again");
+            tracing::warn!(queue = shared.queue.name(), "extending a message's visibility timed out; trying again");
             None
         }
     };

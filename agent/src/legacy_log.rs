@@ -1,5 +1,5 @@
 //! `log.format = "predecessor"`: lines as Python's `%(asctime)s %(levelname)s - %(message)s` wrote them, so that the metric
-//! filters and dashboards of earlier stacks go on. Times are UTC, as on the machines that those ran on.
+//! filters and dashboards of earlier stacks continue. Times are UTC, as on the machines that those ran on.
 
 use std::fmt;
 

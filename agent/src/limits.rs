@@ -1,5 +1,5 @@
 //! How much at once: bytes in memory and bytes a second; in `slots.rs` objects in flight, as many as `object_limit.rs` finds to be
-//! of use; in `streams.rs` which streamed bodies are open, and in `breaker.rs` whether to go on at all.
+//! of use; in `streams.rs` which streamed bodies are open, and in `breaker.rs` whether to continue at all.
 //!
 //! One `Limiter` serves all jobs of an agent, so its caps hold for any input. Permits are given in the order of asking, and
 //! live as long as what they pay for. Whoever holds bytes must not wait for more: two such would wait for each other.

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Settings before anything else: what is wrong with them is told before a port or a file is taken.
+/// Settings before anything else: what is wrong with them is reported before a port or a file is taken.
 fn assemble(arguments: &Arguments) -> anyhow::Result<u8> {
     let settings = Settings::load(&arguments.config, std::env::vars_os())?;
     if arguments.print_config {

@@ -1,7 +1,7 @@
 //! A fleet that rests because somebody said so: a note in the ledger, at which every agent looks a few times a minute. While it
-//! stands nothing is received, and what is in hand ends as usual. It is no weather: nothing is tried meanwhile.
+//! stands nothing is received, and what is in progress ends as usual. It is not an outage: nothing is tried meanwhile.
 //!
-//! A look that fails changes nothing: who works goes on working, who rests goes on resting for as long as it was told.
+//! A look that fails changes nothing: who works continues to work, who rests continues to rest for as long as the note says.
 
 use std::fmt;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl PauseWatch {
     /// Looks at once, and then now and then until `end`.
     pub async fn start(&self, ledger: &Arc<dyn Ledger>, end: &CancellationToken) {
         if tokio::time::timeout(FIRST_LOOK, self.refresh(&**ledger)).await.is_err() {
-            tracing::warn!(ledger = ledger.name(), "whether the fleet is paused is not known yet; working");
+            tracing::warn!(ledger = ledger.name(), "it is not yet known whether the fleet is paused; working");
         }
         let (rest, ledger, end) = (self.clone(), ledger.clone(), end.clone());
         tokio::spawn(async move { end.run_until_cancelled(rest.run(&*ledger)).await });
@@ -109,7 +109,7 @@ impl PauseWatch {
             let over = rests && self.pause().is_none();
             rests = self.pause().is_some();
             if over {
-                tracing::info!("the pause is over; going on");
+                tracing::info!("the pause is over; continuing");
             }
         }
     }
@@ -127,7 +127,7 @@ impl PauseWatch {
                 }
             }
             Err(NoteError::Ledger(error)) => tracing::debug!(%error, "cannot read whether the fleet is paused"),
-            Err(error) => tracing::warn!(%error, "not paused by what cannot be read"),
+            Err(error) => tracing::warn!(%error, "a pause that cannot be read is ignored"),
         }
     }
 }

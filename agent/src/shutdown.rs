@@ -1,7 +1,7 @@
 //! What asks an agent to end: a signal, or the notice that its machine is about to be taken away. All of them end in one
 //! [`Shutdown`].
 //!
-//! The first signal asks for an orderly end: receive nothing more, end or checkpoint what is in hand, release the rest.
+//! The first signal asks for an orderly end: receive nothing more, end or checkpoint what is in progress, release the rest.
 //! The second one gives up at once; then messages come back when their visibility ends. A notice announces the signal that
 //! the machine sends when it goes down, which is therefore no second one.
 

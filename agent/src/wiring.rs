@@ -82,7 +82,7 @@ pub enum WiringError {
     #[error("[[routes]]: {0}")]
     Routes(#[from] RouteError),
     #[error(
-        "the route {0} writes where the route {1} reads, so objects would be copied for ever: give the destination another bucket, or both source prefixes that do not meet"
+        "the route {0} writes where the route {1} reads, so objects would be copied in a circle: give the destination another bucket, or both routes source prefixes that do not overlap"
     )]
     Circle(String, String),
     #[error("[source] path and [destination] path are the same directory, or one is in the other")]
@@ -157,7 +157,7 @@ pub struct Agent {
     /// Read again after SIGHUP.
     file: Option<PathBuf>,
     description: Vec<String>,
-    /// Credentials that were not to be had at the start.
+    /// Credentials that were not available at the start.
     missing: Option<(&'static str, ProviderError)>,
     watched: NoticeSources,
     backlog: Option<BacklogTarget>,
@@ -290,7 +290,7 @@ impl Agent {
         &self.description
     }
 
-    /// Whose credentials were not to be had at the start, and why; they are asked for again when they are needed.
+    /// Whose credentials were not available at the start, and why; they are asked for again when they are needed.
     pub fn missing(&self) -> Option<&(&'static str, ProviderError)> {
         self.missing.as_ref()
     }
@@ -399,7 +399,7 @@ impl Agent {
         Janitor { sink: sink.clone(), ledger: ledger.clone(), routes: routes.clone(), dry: false, tell: None }
     }
 
-    /// Every queue's drain. A run that is to end when the queues are empty goes on until all of them are at one time: one
+    /// Every queue's drain. A run that is to end when the queues are empty continues until all of them are at one time: one
     /// that was empty first may have been sent something since.
     async fn drain_all(&self, until: drain::DrainUntil, shutdown: Shutdown) -> DrainReport {
         let mut total = DrainReport::default();

@@ -129,7 +129,7 @@ fn an_event_posted_to_an_agent_with_an_embedded_queue_copies_the_object() {
     command.env_clear().arg("--config").arg(folder.path().join("agent.toml")).stderr(Stdio::piped());
     let mut agent = Running(command.spawn().expect("the agent starts"));
     let mut log = BufReader::new(agent.0.stderr.take().expect("its log")).lines().map_while(Result::ok);
-    let listening = log.find(|line| line.contains("events are taken at")).expect("it listens");
+    let listening = log.find(|line| line.contains("events are accepted at")).expect("it listens");
     let address = listening.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
     let event = r#"{"Records":[{"eventSource":"ceph:s3","eventVersion":"2.2","eventName":"ObjectCreated:Put",
         "s3":{"bucket":{"name":"directory"},"object":{"key":"a b.jpg","size":3}}}]}"#;

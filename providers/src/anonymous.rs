@@ -11,7 +11,7 @@ pub struct Anonymous;
 #[async_trait]
 impl Provider for Anonymous {
     fn describe(&self) -> String {
-        "nobody: requests are not signed".into()
+        "anonymous: requests are not signed".into()
     }
 
     async fn load(&self) -> Result<Credentials, ProviderError> {

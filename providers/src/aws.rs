@@ -10,7 +10,7 @@ use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 
 use crate::{Credentials, Grant, Provider, ProviderError, Secret, error_chain};
 
-/// A service that is away is told within this.
+/// A service that is away is reported within this.
 pub(crate) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -56,7 +56,7 @@ pub(crate) fn failure<E>(
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    const AWAY: &str = "it is asked again; check the network and the endpoint";
+    const AWAY: &str = "it will be retried; check the network and the endpoint";
     match error {
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
@@ -74,7 +74,7 @@ where
         }
         SdkError::ResponseError(answer) if answer.raw().status().as_u16() < 500 => {
             let status = answer.raw().status().as_u16();
-            ProviderError::permanent(from, format!("{service} answered {status} and nothing that can be read"), AWAY)
+            ProviderError::permanent(from, format!("{service} answered {status} with an unreadable body"), AWAY)
         }
         _ => ProviderError::temporary(from, format!("{service} does not answer: {}", error_chain(error)), AWAY),
     }

@@ -16,7 +16,7 @@ const BEFORE_EXPIRY: Duration = Duration::from_secs(300);
 const AFTER_REFUSAL: Duration = Duration::from_secs(4);
 /// How long a request waits for what replaces refused credentials, before it tries the old ones again.
 const WHILE_REFUSED: Duration = Duration::from_secs(3);
-/// A failed refresh is not tried again sooner, with good credentials in hand and without.
+/// A failed refresh is not tried again sooner, with good credentials at hand and without.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 const WITHOUT_ANY: Duration = Duration::from_secs(1);
 /// A provider that does not answer within this has failed.
@@ -66,12 +66,23 @@ struct Inner {
     held: RwLock<Option<Held>>,
     /// The last refresh failed so, then.
     failed: Mutex<Option<(Instant, ProviderError)>>,
-    /// Whether a refresh is under way; told when one ends.
+    /// Whether a refresh is in progress; told when one ends.
     refreshing: watch::Sender<bool>,
     patience: Duration,
 }
 
 /// A provider behind its cache; cheap to ask for every request.
+///
+/// ```
+/// use skyferry_providers::{Anonymous, Cached, Grant};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let keys = Cached::new(Anonymous);
+/// assert!(matches!(keys.get().await?.grant, Grant::Anonymous));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Cached(Arc<Inner>);
 
 impl Cached {
@@ -128,7 +139,7 @@ impl Cached {
         }
     }
 
-    /// The far side refused `credentials`: the next `get` asks the provider anew, unless somebody already did.
+    /// The far side refused `credentials`: the next `get` asks the provider again, unless somebody already did.
     pub fn refused(&self, credentials: &Arc<Credentials>) {
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held.as_mut().filter(|held| Arc::ptr_eq(&held.credentials, credentials)) {
@@ -147,12 +158,12 @@ impl Inner {
     fn last_error(&self) -> ProviderError {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.as_ref().map_or_else(
-            || ProviderError::temporary(&*self.provider, "what it gave has expired", "check this machine's clock"),
+            || ProviderError::temporary(&*self.provider, "its credentials have expired", "check this machine's clock"),
             |(_, error)| error.clone(),
         )
     }
 
-    /// Starts a refresh, unless one is under way or has failed less than `pause` ago.
+    /// Starts a refresh, unless one is in progress or has failed less than `pause` ago.
     fn refresh(self: &Arc<Self>, pause: Duration) {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.as_ref().is_some_and(|(at, _)| at.elapsed() < pause) {
@@ -168,7 +179,7 @@ impl Inner {
         }
     }
 
-    /// After a refresh, the one that is under way or a new one.
+    /// After a refresh, the one that is in progress or a new one.
     async fn refreshed(self: &Arc<Self>, pause: Duration) {
         let mut refreshing = self.refreshing.subscribe();
         self.refresh(pause);
@@ -187,7 +198,7 @@ impl Inner {
         });
         let loaded = asked.unwrap_or_else(|_| {
             let problem = format!("no answer within {} seconds", self.patience.as_secs_f32());
-            Err(ProviderError::temporary(&*self.provider, problem, "it is asked again; check the network"))
+            Err(ProviderError::temporary(&*self.provider, problem, "it will be retried; check the network"))
         });
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
@@ -203,7 +214,7 @@ impl Inner {
             }
             Err(error) => {
                 if self.held.read().unwrap_or_else(PoisonError::into_inner).is_some() {
-                    tracing::warn!(%error, "credentials could not be renewed; the old ones are used while they hold");
+                    tracing::warn!(%error, "credentials could not be renewed; the old ones are used until they expire");
                 }
                 *failed = Some((Instant::now(), error));
             }

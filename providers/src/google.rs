@@ -70,17 +70,17 @@ impl Google {
         match (error.is_transient(), &self.audience) {
             (true, None) => ProviderError::temporary(
                 from,
-                format!("Google's identity of this machine is not to be had: {problem}"),
+                format!("this machine's Google identity is not available: {problem}"),
                 "run on Google Cloud with a service account, or name a credentials file with GOOGLE_APPLICATION_CREDENTIALS",
             ),
             (true, Some(_)) => ProviderError::temporary(
                 from,
                 format!("the token exchange does not answer: {problem}"),
-                "it is asked again; check the network",
+                "it will be retried; check the network",
             ),
             (false, None) => ProviderError::permanent(
                 from,
-                format!("Google's identity of this machine is refused: {problem}"),
+                format!("this machine's Google identity is refused: {problem}"),
                 "see that the machine has a service account, or name a credentials file with GOOGLE_APPLICATION_CREDENTIALS",
             ),
             (false, Some(_)) => ProviderError::permanent(

@@ -5,6 +5,12 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// A text that is not printed and is wiped when it is dropped.
+///
+/// ```
+/// let secret = skyferry_providers::Secret::new("hush");
+/// assert_eq!(secret.expose(), "hush");
+/// assert!(!format!("{secret:?}").contains("hush"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

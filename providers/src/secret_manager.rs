@@ -70,7 +70,7 @@ impl SecretManager {
             Some(stored) if stored != sum => Err(ProviderError::temporary(
                 self,
                 format!("its {} bytes arrived damaged: CRC32C {sum}, stored is {stored}", payload.data.len()),
-                "it is asked again; if it stays so, add the secret as a new version",
+                "it will be retried; if this persists, add the secret as a new version",
             )),
             _ => {
                 let kept = Zeroizing::new(payload.data.to_vec());
@@ -84,11 +84,11 @@ impl SecretManager {
     }
 
     fn failure(&self, error: &Error) -> ProviderError {
-        const AWAY: &str = "it is asked again; check the network and the endpoint";
+        const AWAY: &str = "it will be retried; check the network and the endpoint";
         let Some(status) = error.status() else {
             let code = error.http_status_code();
             let problem = match code {
-                Some(code) => format!("Secret Manager answered {code} and nothing that can be read"),
+                Some(code) => format!("Secret Manager answered {code} with an unreadable body"),
                 None => format!("Secret Manager does not answer: {}", error_chain(error)),
             };
             return ProviderError {

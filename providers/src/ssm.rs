@@ -29,8 +29,8 @@ impl Ssm {
         let pair = aws::to_sdk(&reader).ok_or_else(|| {
             ProviderError::permanent(
                 self,
-                "its reader has a Bearer token and no key pair",
-                "let an Amazon identity read it",
+                "its reader has a Bearer token instead of a key pair",
+                "use an AWS identity to read it",
             )
         })?;
         let region = self.region.clone().or_else(|| reader.region.clone()).or_else(aws::region_of_environment);

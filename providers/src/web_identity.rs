@@ -1,4 +1,4 @@
-//! A role of Amazon taken with Google's identity of this machine: an identity token from the metadata server, exchanged by an
+//! A role of Amazon taken with this machine's Google identity: an identity token from the metadata server, exchanged by an
 //! unsigned AssumeRoleWithWebIdentity. Keyless. The role's trust policy names `accounts.google.com`, which Amazon knows by
 //! itself, and pins `aud` (the service account's unique id), `oaud` (the audience) and `sub`.
 
@@ -41,7 +41,7 @@ impl WebIdentity {
             |error: &dyn std::error::Error| ProviderError::permanent(self, error_chain(error), "correct the audience");
         let tokens = builder.build().map_err(|error| unbuilt(&error))?;
         tokens.id_token().await.map(Zeroizing::new).map_err(|error| {
-            let problem = format!("Google's identity of this machine is not to be had: {}", error_chain(&error));
+            let problem = format!("this machine's Google identity is not available: {}", error_chain(&error));
             let advice = "run on Google Cloud with a service account, or name another provider";
             ProviderError { passing: error.is_transient(), ..ProviderError::permanent(self, problem, advice) }
         })
@@ -76,7 +76,7 @@ fn advice(code: &str) -> &'static str {
 impl Provider for WebIdentity {
     fn describe(&self) -> String {
         let audience = self.audience.as_deref().unwrap_or(AUDIENCE);
-        format!("role {}, taken with Google's identity of this machine (audience {audience})", self.role_arn)
+        format!("role {}, taken with this machine's Google identity (audience {audience})", self.role_arn)
     }
 
     async fn load(&self) -> Result<Credentials, ProviderError> {

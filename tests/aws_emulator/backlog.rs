@@ -136,7 +136,7 @@ async fn a_machine_without_a_project_is_told_where_it_was_asked_for() {
     let settings = fleet.fixture.settings("", "");
     let _agent = fleet.start(0, &settings);
     let asked = fleet.machines[0].endpoint();
-    fleet.until_said(&settings, 0, &["the project of this machine", &asked, "404", "backlog_metric"]).await;
+    fleet.until_said(&settings, 0, &["this machine's project", &asked, "404", "backlog_metric"]).await;
     fleet.machines[0].clear();
     fleet.until_written_by(0, 1).await;
 }

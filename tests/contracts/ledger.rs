@@ -266,7 +266,7 @@ pub async fn failures_are_counted_until_something_settles(on: Under) {
     assert_eq!(on.begin(&key).await.1.failures, 0);
 }
 
-/// What is wrong with the object may be mended by then: its next event is not parked at the first failure.
+/// What is wrong with the object may be repaired by then: its next event is not parked at the first failure.
 pub async fn an_object_that_was_parked_has_all_its_attempts_again(on: Under) {
     let key = subject("a");
     for _ in 0..2 {
@@ -283,7 +283,7 @@ pub async fn an_object_that_was_parked_has_all_its_attempts_again(on: Under) {
 /// Ledgers tell times in whole milliseconds.
 const TICK: Duration = Duration::from_millis(2);
 
-/// Who has seen it fail before that is told, also when others have begun since.
+/// Who has seen it fail before that is reported, also when others have begun since.
 pub async fn when_it_last_ended_is_told_to_everybody_who_begins(on: Under) {
     let key = subject("a");
     let mut ended = None;
@@ -399,7 +399,7 @@ pub async fn two_destinations_of_one_source_neither_fence_nor_close_each_other(o
     assert_eq!(revisions.collect::<Vec<_>>(), [Some(published("e", "r1")), Some(published("e", "r2"))]);
 }
 
-/// Time goes on.
+/// Time continues.
 fn ageless(record: LedgerRecord) -> LedgerRecord {
     LedgerRecord { ended_for: None, ..record }
 }

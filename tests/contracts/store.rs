@@ -178,7 +178,7 @@ pub fn kind<T>(answer: Result<T, CopyError>) -> ErrorKind {
     }
 }
 
-/// All digests, to hold against whatever is told.
+/// All digests, to hold against whatever is reported.
 pub fn digests(bytes: &Bytes) -> Digests {
     Digests::of(bytes, DigestSelection { crc64nvme: true, crc32: true, sha256: true, md5: true })
 }

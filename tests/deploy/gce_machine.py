@@ -176,7 +176,7 @@ class OnGoogle(unittest.TestCase):
             for _ in range(2):
                 machine.run("systemctl", "start", "skyferry-scan")
             scans = machine.journal("skyferry-scan")
-            self.assertEqual(scans.count("another scan of this fleet has started"), 1, scans)
+            self.assertEqual(scans.count("another scan of this fleet has just started"), 1, scans)
 
             peers.ask("put", "a", 1000)
             eventually("an object is copied", 60, lambda: peers.ask("copied", "a"))

@@ -395,7 +395,7 @@ class Fleet(unittest.TestCase):
             for _ in range(2):
                 machine.run("systemctl", "start", "skyferry-scan")
             scans = machine.journal("skyferry-scan")
-            self.assertEqual(scans.count("another scan of this fleet has started"), 1, scans)
+            self.assertEqual(scans.count("another scan of this fleet has just started"), 1, scans)
 
             # The group takes the machine out: the agent sees it, drains, and the machine says that it may go.
             self.addCleanup(setattr, Metadata, "target", "InService")

@@ -66,7 +66,7 @@ async fn with_exact_versions_the_event_s_own_is_read_and_an_older_one_never_repl
     )
     .await;
     let old = fixture.s3.set_object(SOURCE, "k", bytes(12 << 20, 1)).expect("an object");
-    // Times are told in seconds.
+    // Times are reported in seconds.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let new = fixture.s3.set_object(SOURCE, "k", bytes(9 << 20, 2)).expect("an object");
     let version = |info: &sandbox::ObjectInfo| of_version("k", info.version_id.as_deref().expect("a version"));

@@ -91,7 +91,7 @@ fn reconciled(world: &mut World, entry: &Entry) {
     }
 }
 
-/// B8: the same bytes within the same second cannot be told apart by identity.
+/// B8: the same bytes within the same second cannot be distinguished by identity.
 fn headers(world: &mut World, entry: &Entry, text: String) {
     let states: Vec<_> = entry.states.iter().rev().take(3).collect();
     let alike = |pair: &[&crate::source::State]| {

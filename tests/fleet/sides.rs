@@ -110,8 +110,13 @@ impl Port {
                 };
                 tokio::time::sleep(pause).await;
                 if sent >= break_at || (break_at != usize::MAX && sent + CHUNK >= bytes.len()) {
-                    let error =
-                        CopyError::new(Side::Source, ErrorKind::Unavailable, "GetObject", &at, "the body broke off");
+                    let error = CopyError::new(
+                        Side::Source,
+                        ErrorKind::Unavailable,
+                        "GetObject",
+                        &at,
+                        "the body was interrupted",
+                    );
                     return Some((Err(error), (bytes, sent, true)));
                 }
                 let end = (sent + CHUNK).min(bytes.len());

@@ -124,7 +124,7 @@ impl Run {
         self.bounded();
     }
 
-    /// Both objects are there and copied; then they change, and the agent is told.
+    /// Both objects are there and copied; then they change, and the agent gets the event.
     async fn prepare(&self, rig: &mut Fixture) {
         let Request { work, known, tags, .. } = *self.cell.request;
         for key in [SUBJECT, OTHER] {

@@ -189,7 +189,7 @@ impl Fixture {
         self.peer.set_object(FROM, key, bytes).expect("kept");
     }
 
-    /// Tells the agent that a key has changed; `received`: how often it was told before.
+    /// Tells the agent that a key has changed; `received`: how often it was reported before.
     pub fn tell(&self, key: &str, received: u32) {
         let size = self.peer.object(FROM, key).map(|object| object.size);
         let (event, size) = match size {

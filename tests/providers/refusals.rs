@@ -92,8 +92,8 @@ async fn services_that_are_away_are_outages_and_told_within_seconds() {
     let unstored = skyferry_providers::Ssm { endpoint: Some(nowhere.clone()), ..amazon.parameter("key") };
     let instance = Instance { endpoint: Some(nowhere.clone()), ..Instance::default() };
     let cases: [(&dyn Provider, &str, &str); 5] = [
-        (&away(&nowhere), "identity of this machine", "Google Cloud"),
-        (&unread, "identity of this machine", "Google Cloud"),
+        (&away(&nowhere), "this machine's Google identity", "Google Cloud"),
+        (&unread, "this machine's Google identity", "Google Cloud"),
         (&unreached, "Secret Manager does not answer", "network"),
         (&unstored, "SSM does not answer", "network"),
         (&instance, "metadata service", "a machine with a role"),

@@ -168,9 +168,8 @@ async fn fault_c1_what_cannot_be_sent_on_is_parked_in_the_ledger_and_reported_on
         let record = ledger.lookup(&subject).await.expect("looked up").expect("a record");
         assert_eq!(record.outcome, Some(Outcome::Parked), "{record:?}");
     }
-    let reported = recent.list().iter().filter(|line| line.text.contains("nothing can be sent")).count();
+    let reported = recent.list().iter().filter(|line| line.text.contains("cannot send to this queue")).count();
     assert_eq!(reported, 1, "{:?}", recent.list());
-    let others: Vec<_> =
-        recent.list().into_iter().filter(|line| line.text.contains("could not be concluded")).collect();
+    let others: Vec<_> = recent.list().into_iter().filter(|line| line.text.contains("could not be finished")).collect();
     assert!(others.is_empty(), "{others:?}");
 }

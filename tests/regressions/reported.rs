@@ -1,5 +1,5 @@
 //! What an operator is told when a side refuses all: which bucket and key, what the far side answered, what to do. The
-//! message is kept meanwhile, and the object arrives when the cause is mended.
+//! message is kept meanwhile, and the object arrives when the cause is repaired.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::running::{Fixture, SINK, SOURCE, created};
 
-/// Runs an agent over one object until something is told, mends the cause, and lets it end.
+/// Runs an agent over one object until something is reported, mends the cause, and lets it end.
 async fn reported(fixture: &Fixture, mend: impl FnOnce()) -> (String, Summary) {
     fixture.put("a/k", b"body");
     let agent = fixture.agent().await;

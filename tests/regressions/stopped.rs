@@ -1,4 +1,4 @@
-//! An agent that is told to stop in the middle of a large object: out in time, nothing lost, and the next one goes on at
+//! An agent that is told to stop in the middle of a large object: out in time, nothing lost, and the next one continues at
 //! the next part.
 
 use std::time::{Duration, Instant};

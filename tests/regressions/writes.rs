@@ -31,7 +31,7 @@ fn outage() -> Fault {
     Fault::Refuse { status: 503, code: "ServiceUnavailable".into(), retry_after: None }
 }
 
-/// Everything was sent once, in one upload, and nothing of it is left over.
+/// Everything was sent once, in one upload, and nothing is left over.
 fn sent_once(fixture: &Fixture) {
     let counts = fixture.gcs.counts();
     assert_eq!((counts.of(Operation::CreateUpload), counts.of(Operation::UploadPart)), (1, 5));

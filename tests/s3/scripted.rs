@@ -17,7 +17,7 @@ use skyferry_providers::{Cached, Credentials, Grant, Provider, ProviderError, Se
 use skyferry_stores::http::{Transport, TransportOptions};
 use skyferry_stores::s3::{S3, S3Options, S3Profile};
 
-/// A new key pair at every load, so that a refused one can be told from its successor.
+/// A new key pair at every load, so that a refused one can be distinguished from its successor.
 struct Rotating(AtomicUsize);
 
 #[async_trait::async_trait]

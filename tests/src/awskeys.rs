@@ -31,7 +31,7 @@ struct Vault {
 #[derive(Debug, Default)]
 struct Keeper(Mutex<Vault>);
 
-/// A running SSM and STS. What it was asked and its weather are on [`HttpPeer`].
+/// A running SSM and STS. What it was asked and its faults are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct AwsKeysPeer {
     peer: HttpPeer,

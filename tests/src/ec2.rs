@@ -21,7 +21,7 @@ const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const ROLE: &str = "sandbox-worker";
 
-/// A running metadata server. What it was asked and its weather are on [`HttpPeer`].
+/// A running metadata server. What it was asked and its faults are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct Ec2Peer {
     peer: HttpPeer,

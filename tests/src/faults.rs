@@ -1,4 +1,4 @@
-//! Scripted weather inside a peer: which request (by operation, key, count) meets what. A fault is taken when the
+//! Scripted faults inside a peer: which request (by operation, key, count) meets what. A fault is taken when the
 //! request's head has been read and acts where it says: on the way in, at the effect, or on the way out.
 
 use std::{
@@ -32,7 +32,7 @@ pub enum Fault {
         /// The code in the XML.
         code: String,
     },
-    /// Nothing at all happens for so long, then the request goes on.
+    /// Nothing at all happens for so long, then the request continues.
     Stall(Duration),
     /// The effect happens, the answer waits for so long.
     LateAnswer(Duration),
@@ -204,7 +204,7 @@ impl Faults {
         self.inner().rules.push(rule);
     }
 
-    /// Ends the weather.
+    /// Ends all faults.
     pub fn clear(&self) {
         self.inner().rules.clear();
     }

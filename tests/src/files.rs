@@ -26,7 +26,7 @@ pub struct S3Files {
 }
 
 impl S3Files {
-    /// As what it answers are to be told from others'.
+    /// As what it answers are to be distinguished from others'.
     pub const NAME: &'static str = "s3s-fs 0.14.1";
     /// The access key id.
     pub const ACCESS_ID: &'static str = "AKIASANDBOXFILES0001";

@@ -21,7 +21,7 @@ const ROOT: &str = "/computeMetadata/v1/";
 const ACCOUNT: &str = "instance/service-accounts/default/";
 const ATTRIBUTES: &str = "instance/attributes/";
 
-/// A running metadata server. What it was asked and its weather are on [`HttpPeer`].
+/// A running metadata server. What it was asked and its faults are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct GcePeer {
     peer: HttpPeer,

@@ -1,5 +1,5 @@
 //! A peer that speaks in short texts: the metadata servers of machines, and the services that keep keys. Whole requests in,
-//! whole answers out, every request counted, and weather where a test scripts it. On a free port of 127.0.0.1; it ends when
+//! whole answers out, every request counted, and faults where a test scripts them. On a free port of 127.0.0.1; it ends when
 //! it is dropped.
 
 use std::{
@@ -107,7 +107,7 @@ struct Book {
     weather: Vec<(String, PeerFault, usize)>,
 }
 
-/// A running peer: where it listens, what it was asked, what weather it has.
+/// A running peer: where it listens, what it was asked, which faults it has.
 #[derive(Debug)]
 pub struct HttpPeer {
     address: SocketAddr,
@@ -147,7 +147,7 @@ impl HttpPeer {
         lock(&self.book).weather.push((part.to_owned(), weather, times));
     }
 
-    /// From here on the weather is fine.
+    /// From here on there are no faults.
     pub fn clear(&self) {
         lock(&self.book).weather.clear();
     }
@@ -168,7 +168,7 @@ async fn accept<C: PeerHandler>(listener: TcpListener, clerk: Arc<C>, book: Arc<
         let (clerk, book) = (Arc::clone(&clerk), Arc::clone(&book));
         let service = service_fn(move |request| respond(request, Arc::clone(&clerk), Arc::clone(&book)));
         connections.spawn(async move {
-            // A connection that ends with an error is the client's affair, or the weather's.
+            // A connection that ends with an error is the client's affair, or a fault's.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -54,7 +54,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Until the request has come. It goes on when what is given back is sent to, or dropped.
+    /// Until the request has come. It continues when what is given back is sent to, or dropped.
     pub async fn arrived(self) -> oneshot::Sender<()> {
         let _ = self.arrived.await;
         self.go

@@ -3,7 +3,7 @@
 //!
 //! - [`GcsPeer`]: Google Cloud Storage's XML API, as far as a mover of objects meets it.
 //! - [`S3Peer`]: a light S3 whose objects may be made up on the fly, of any size.
-//! - [`Faults`]: scripted weather inside either. [`Proxy`]: weather on the wire in front of anything.
+//! - [`Faults`]: scripted faults inside either. [`Proxy`]: faults on the wire in front of anything.
 //! - [`SeaweedFs`], [`JuiceFs`], [`S3Files`]: SeaweedFS, the gateway of JuiceFS and s3s-fs, S3 by other people.
 //!   [`Rclone`], [`Moto`]: `rclone serve s3` and moto, laxer ones that many people have.
 //!   [`Ministack`]: a foreign S3 with events, SQS and DynamoDB. [`InterceptingProxy`]: refusals and pauses in front of such a one.

@@ -55,7 +55,7 @@ struct Keeper {
     book: Mutex<Book>,
 }
 
-/// A running Cloud Monitoring. What it was asked and its weather are on [`HttpPeer`].
+/// A running Cloud Monitoring. What it was asked and its faults are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct MonitoringPeer {
     peer: HttpPeer,

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of any peer, foreign ones too: weather on the wire, by connection, direction and byte, below TLS and
+//! A TCP proxy in front of any peer, foreign ones too: faults on the wire, by connection, direction and byte, below TLS and
 //! HTTP.
 
 use std::{
@@ -45,7 +45,7 @@ pub enum Wire {
     Cut(u64),
     /// The lowest bit of the byte at this offset is flipped.
     Flip(u64),
-    /// Nothing flows for so long from this byte on; then it goes on.
+    /// Nothing flows for so long from this byte on; then it continues.
     Stall(u64, Duration),
     /// At most so many bytes per second.
     Throttle(u64),
@@ -137,12 +137,12 @@ impl Proxy {
         self.scripts().push(Script { connections, direction, wire });
     }
 
-    /// Forgets every script: connections opened from now on meet fair weather.
+    /// Forgets every script: connections opened from now on meet no faults.
     pub fn clear(&self) {
         self.scripts().clear();
     }
 
-    /// Refuses connections (nobody listens) or takes them again. Open ones go on.
+    /// Refuses connections (nobody listens) or takes them again. Open ones continue.
     pub fn set_open(&self, open: bool) {
         self.door.send_modify(|door| door.open = open);
     }

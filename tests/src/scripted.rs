@@ -56,7 +56,7 @@ impl Scripted {
         Scripted::page(rows, None)
     }
 
-    /// A page of a listing; `next`: the token to go on with.
+    /// A page of a listing; `next`: the token to continue with.
     pub fn page(rows: &[(&str, u64)], next: Option<&str>) -> Self {
         let rows = rows.iter().map(|(key, size)| {
             format!(

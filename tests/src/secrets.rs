@@ -54,7 +54,7 @@ struct Keeper {
     vault: Mutex<Vault>,
 }
 
-/// A running Secret Manager. What it was asked and its weather are on [`HttpPeer`].
+/// A running Secret Manager. What it was asked and its faults are on [`HttpPeer`].
 #[derive(Debug)]
 pub struct SecretsPeer {
     peer: HttpPeer,

@@ -151,7 +151,7 @@ impl StorePeer {
         self.set(bucket, key, Data::Synthetic(Arc::new(body)), digests, Some(etag), standard())
     }
 
-    /// Changes what is known of an object without publishing it anew: backdate it, forget its checksum. Says whether it
+    /// Changes what is known of an object without publishing it again: backdate it, forget its checksum. Says whether it
     /// was there.
     pub fn amend(&self, bucket: &str, key: &str, change: impl FnOnce(&mut ObjectInfo)) -> bool {
         let amended = self.hall.store.with(bucket, |bucket| {

@@ -1,4 +1,4 @@
-//! The documentation's table of answers is the code's: this compares the two, and writes it anew with `UPDATE_DOCS=1`.
+//! The documentation's table of answers is the code's: this compares the two, and writes it again with `UPDATE_DOCS=1`.
 
 use std::fmt::{Display, Write};
 

@@ -1,5 +1,5 @@
 //! The documentation's policies and the templates' are those of the code's one table: this compares them, and writes the
-//! document anew with `UPDATE_DOCS=1`.
+//! document again with `UPDATE_DOCS=1`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

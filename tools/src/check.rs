@@ -195,7 +195,7 @@ async fn destination(
     for (folder, route) in folders {
         findings.about(format!("destination {}/{}", route.bucket, route.prefix));
         if !write {
-            findings.warn("write", ("not tried (--no-write)", "leave it out, and all of it is tried"), &[]);
+            findings.warn("write", ("not tried (--no-write)", "leave it out to try everything"), &[]);
             continue;
         }
         let options = &route.options;
@@ -217,7 +217,7 @@ async fn destination(
 fn remedy(destination: &config::StoreSettings) -> &'static str {
     match destination {
         config::StoreSettings::S3(s3) if s3.profile == config::S3Dialect::Aws => {
-            "if this is not Amazon's own service, set [destination] profile = \"generic\", and check again"
+            "if this is not AWS, set [destination] profile = \"generic\", and check again"
         }
         _ => "",
     }
@@ -253,7 +253,7 @@ async fn events_of(components: &Components, heard: &Heard, patience: Duration, f
         return findings.warn("events", ("not tried: see above", ""), &[]);
     };
     let Some((_, Ok(queue))) = components.queues.iter().find(|(_, queue)| queue.is_ok()) else {
-        return findings.warn("events", ("not tried: no queue answers", ""), &[]);
+        return findings.warn("events", ("not tried: no queue answered", ""), &[]);
     };
     let listener = SubscribedQueue { queue: &*queue.queue, ledger: &*ledger.ledger, patience };
     events::probe(&**written, &heard.subject, &listener, findings).await;
@@ -267,7 +267,7 @@ async fn clear(folder: &ProbeFolder, shutdown: &Shutdown, findings: &mut Finding
         () = shutdown.now.cancelled() => vec!["whatever is there".to_owned()],
     };
     match &stays[..] {
-        [] => findings.pass("cleaning up", "nothing of it is left"),
+        [] => findings.pass("cleaning up", "nothing is left of it"),
         stays => findings.fail("cleaning up", (format!("left: {}", stays.join(", ")), "remove it by hand"), &[]),
     }
 }

@@ -46,7 +46,7 @@ impl cli::Command for Arguments {
             janitor.tell = Some(Box::new(move |at, upload| eprintln!("{done}: {at} (upload {upload})")));
             let SweepReport { aborted, live, foreign } = janitor.sweep(SweepScope::OlderThan(self.older_than)).await?;
             cli.output.line(&format!(
-                "{} {done}, {live} left to their writers, {foreign} not known to be Skyferry's",
+                "{} {done}, {live} in use by their writers, {foreign} not known to be Skyferry's",
                 counted(aborted as u64, "upload"),
             ))?;
             cli.output.json(json!({ "dry_run": self.dry_run, "ended": aborted, "live": live, "foreign": foreign }))?;

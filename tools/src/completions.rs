@@ -12,6 +12,7 @@ use crate::cli::{self, Cli, DONE};
   skyferry completions zsh > ~/.zfunc/_skyferry
   skyferry completions fish > ~/.config/fish/completions/skyferry.fish")]
 pub struct Arguments {
+    /// The shell.
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }

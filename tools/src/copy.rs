@@ -256,7 +256,7 @@ async fn sweep(janitor: &Janitor, began: i64, queue: &SqliteQueue, console: &Con
         // The copy itself is complete; the next run looks again.
         Err(error) => {
             console.line(&format!(
-                "skyferry: warning: uploads that a crash may have left behind could not be looked for: {error}"
+                "skyferry: warning: the search for uploads that a crash may have left behind failed: {error}"
             ));
             return Ok(());
         }
@@ -283,7 +283,7 @@ async fn inventory(
         return Ok(None);
     }
     if !matches!(source, StoreSettings::S3(_)) {
-        return Err(UsageError("--inventory goes with an SRC of s3://".into()).into());
+        return Err(UsageError("--inventory requires an s3:// SRC".into()).into());
     }
     let source = Some(agent.source().clone());
     Ok(Some(Listing::open(manifests, source, patience.clone()).await.context("--inventory")?))

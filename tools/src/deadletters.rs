@@ -33,14 +33,16 @@ impl cli::Command for Arguments {
             | DeadLettersCommand::Drop(DropLetters { place, .. }) => place,
         };
         if matches!(&self.verb, DeadLettersCommand::Drop(drop) if !drop.yes && !drop.dry_run) {
-            return Err(UsageError("what is dropped is gone: say --yes, or look first with --dry-run".into()).into());
+            return Err(
+                UsageError("dropped messages cannot be restored: add --yes, or use --dry-run first".into()).into()
+            );
         }
         let settings = place.config.load()?;
         cli.stoppable(async {
             let mut all = dead_letters(&settings).await?;
             all.retain(|letters| place.queue.as_ref().is_none_or(|name| *name == *letters.queue()));
             if all.is_empty() {
-                return Err(UsageError("none of the settings' queues has this name".into()).into());
+                return Err(UsageError("no queue in the settings has this name".into()).into());
             }
             let desk = Desk { all, shutdown: &cli.shutdown, output: &cli.output };
             let code = match &self.verb {
@@ -171,7 +173,7 @@ impl Desk<'_> {
         self.end(json!({ "dry_run": dry_run, name: settled, "left": left, "elsewhere": elsewhere }))
     }
 
-    /// What others have in hand cannot be seen, and must not look like nothing.
+    /// What others have in progress cannot be seen, and must not look like nothing.
     fn report_elsewhere(&self, letters: &dyn DeadLetters, met: SessionCounts) -> u64 {
         if met.elsewhere > 0 {
             eprintln!(
@@ -185,7 +187,7 @@ impl Desk<'_> {
 
     fn end(&self, result: serde_json::Value) -> anyhow::Result<u8> {
         if self.shutdown.reason().is_some() {
-            eprintln!("skyferry: interrupted; what was not settled is given back");
+            eprintln!("skyferry: interrupted; unfinished messages are returned");
         }
         self.output.json(result)?;
         Ok(DONE)

@@ -64,7 +64,7 @@ use walk::{RowChunk, RowWalk};
 
 type Chunks = mpsc::Receiver<RowChunk<ListedJob>>;
 
-/// How long the bucket of a report may refuse what only a person can mend.
+/// How long the bucket of a report may refuse what only a person can repair.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl cli::Command for Arguments {
@@ -97,7 +97,7 @@ impl Wanted {
         let schema = (!arguments.columns.is_empty()).then(|| Schema::new(names)).transpose();
         let columns = schema.map_err(anyhow::Error::msg).context("--columns")?;
         if columns.as_ref().is_some_and(|schema| !schema.has(schema::Column::Bucket)) {
-            return Err(anyhow!("--columns: no column Bucket, so the bucket of these keys is not known"));
+            return Err(anyhow!("--columns: no column Bucket, so the keys' bucket is unknown"));
         }
         let (manifests, against) = (places(&arguments.manifests)?, places(&arguments.against)?);
         Ok(Wanted { manifests, against, columns, estimate: Estimate::new(settings, arguments.prices.as_deref())? })
@@ -210,7 +210,7 @@ impl Sending {
             };
             let place = part.place.to_string();
             let (format, bucket) = (part.format.clone(), part.bucket.clone());
-            let (mut row_filter, against) = self.row_filter.take().context("another file is still read")?;
+            let (mut row_filter, against) = self.row_filter.take().context("another file is still being read")?;
             let (from, (sender, chunks)) = (self.state.mark.rows, mpsc::channel(1));
             let reading = tokio::task::spawn_blocking(move || {
                 let mut there = against.as_ref().map(DestinationIndex::ask).transpose()?;

@@ -28,7 +28,7 @@ impl JobSender {
         JobSender { queue, waiting: Vec::with_capacity(BATCH), under_way: JoinSet::new(), sent: 0 }
     }
 
-    /// Waits while enough are under way. An error may be of an earlier job.
+    /// Waits while enough are in progress. An error may be of an earlier job.
     pub async fn send(&mut self, body: String) -> Result<(), QueueError> {
         self.waiting.push(body);
         if self.waiting.len() < BATCH {

@@ -58,6 +58,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Keeps a Google Cloud Storage bucket or a China-region S3 bucket in step with an Amazon S3 bucket.
 #[derive(Parser)]
 #[command(name = "skyferry", version = skyferry_core::version::long(), arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  skyferry copy ./photos s3://bucket/photos
+  skyferry check --config agent.toml
+  skyferry status --config agent.toml --watch
+  skyferry help copy")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

@@ -23,7 +23,7 @@ use crate::usage::OrUsage as _;
 /// Lists the objects under a URL: size, time of change and key, or with --json one object per line.
 ///
 /// URL is s3://bucket/prefix, gs://bucket/prefix, oss://bucket/prefix or a directory, or names one object. Keys are shown
-/// without the prefix, and lines appear while the listing goes on. Credentials are found as for `skyferry copy`.
+/// without the prefix, and lines appear while the listing continues. Credentials are found as for `skyferry copy`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skyferry ls s3://bucket/photos

@@ -1,4 +1,4 @@
-//! `skyferry pause` and `skyferry resume`: a whole fleet rests and goes on, by a note in the ledger that every agent reads.
+//! `skyferry pause` and `skyferry resume`: a whole fleet rests and continues, by a note in the ledger that every agent reads.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub struct PauseArguments {
 /// Makes the agents of this ledger continue, within about 15 seconds.
 ///
 /// With --deletes: allows deletions that were stopped because there were too many at once. For one hour all deletions are
-/// carried out; those that were stopped are tried again within about five minutes. Then they are counted anew.
+/// carried out; those that were stopped are tried again within about five minutes. Then they are counted from zero.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: skyferry resume --config /etc/skyferry/agent.toml\n          skyferry resume --config /etc/skyferry/agent.toml --deletes"
@@ -80,7 +80,7 @@ fn allow_deletions(cli: &Cli, config: &ConfigArgument, dry_run: bool) -> anyhow:
             false => DeletionCounts::allow_all(&*ledger).await?,
         };
         let Some(held) = held else {
-            bail!("the ledger did not take the note: others change it at the same time; try again")
+            bail!("the ledger did not accept the note: others change it at the same time; try again")
         };
         let now = match &held {
             Some(held) => format!("deletions are allowed for an hour; they were {held}"),
@@ -96,7 +96,7 @@ fn allow_deletions(cli: &Cli, config: &ConfigArgument, dry_run: bool) -> anyhow:
 pub fn settings_with_notes(config: &ConfigArgument) -> anyhow::Result<Settings> {
     let settings = config.load()?;
     if matches!(settings.ledger, config::LedgerSettings::None) {
-        let text = "[ledger] kind = \"none\" keeps no note that agents could read: stop them instead";
+        let text = "[ledger] kind = \"none\" has no place for a pause: stop the agents instead";
         return Err(UsageError(text.into()).into());
     }
     Ok(settings)

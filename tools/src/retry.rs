@@ -1,6 +1,6 @@
-//! How long trouble of a whole side is borne. A person waits at the other end: what is wrong is said at once, what only a
+//! How long trouble of a whole side is tolerated. A person waits at the other end: what is wrong is said at once, what only a
 //! person can end (no such bucket, access denied, a full disk, an endpoint that has never answered) ends the copy after a
-//! while in which nothing succeeded, and an outage after a longer one. The state stays, so the same command goes on.
+//! while in which nothing succeeded, and an outage after a longer one. The state stays, so the same command continues.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::console::Console;
 
-/// An outage against something that a person has to mend.
+/// An outage against something that a person has to repair.
 const OUTAGE: u32 = 20;
-/// How often an object is received before it counts as one that comes to no end: about two minutes.
+/// How often an object is received before it counts as one that never ends: about two minutes.
 const RECEIVES: u32 = 8;
 /// Between two looks at the jobs' trouble.
 const LOOK: Duration = Duration::from_millis(250);
@@ -62,7 +62,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Returns when nothing is left but objects that came to no end again and again although neither side is in trouble:
+    /// Returns when nothing is left but objects that did not end again and again although neither side is in trouble:
     /// they keep changing under the copy.
     pub async fn wait_until_stuck(&self, queue: &SqliteQueue, listed: &AtomicBool, breaker: &Breaker) -> anyhow::Error {
         loop {
@@ -76,7 +76,7 @@ impl RetryPolicy {
                 Ok(Some(left)) => {
                     let why = match breaker.unsettled_errors().pop() {
                         Some(last) => format!("the last failure: {last}"),
-                        None => "what keeps changing while it is read cannot be copied".to_owned(),
+                        None => "objects that keep changing while they are read cannot be copied".to_owned(),
                     };
                     return anyhow::anyhow!("{} left, tried many times; {why}", crate::output::objects(left));
                 }

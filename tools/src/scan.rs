@@ -147,7 +147,7 @@ impl<'a> Scan<'a> {
         if let Some(term) = self.arguments.once_per
             && !Leader::new(self.scoped.agent.ledger().clone(), NOTE, term).try_lead().await?
         {
-            output.line("another scan of this fleet has started a short time ago: nothing was listed")?;
+            output.line("another scan of this fleet has just started: nothing was listed")?;
             self.line(output, Tally::default(), 0, None).await?;
             return Ok(DONE);
         }
@@ -175,7 +175,7 @@ impl<'a> Scan<'a> {
             return Ok(self.cli.stopped());
         };
         compared.context(
-            "the comparison broke off; what had been found until then was sent, the same command finds the rest",
+            "the comparison was interrupted; the differences found so far were sent, and the same command finds the rest",
         )?;
         removed?;
         self.seen.check(self.scoped, true)?;
@@ -217,7 +217,7 @@ impl<'a> Scan<'a> {
         let most = self.scoped.settings.transfer.max_delete_share;
         if removals.count() * 100 > there * u64::from(most) {
             bail!(
-                "{} of {there} objects would be deleted, more than transfer.max_delete_share ({most} %): no deletion was sent; raise it if that is meant",
+                "{} of {there} objects would be deleted, more than transfer.max_delete_share ({most} %): no deletion was sent; raise it if this is intended",
                 removals.count()
             );
         }

@@ -94,7 +94,9 @@ impl ScopeArguments {
     /// The same for SRC and DST.
     pub async fn open_pair(&self, connection: &Connection, head: bool, console: &Console) -> anyhow::Result<ScopedRun> {
         if self.pairs.is_some() || !self.prefix.is_empty() || self.prefix_file.is_some() {
-            return Err(UsageError("--pairs, --prefix and --prefix-file do not go with SRC and DST".into()).into());
+            return Err(
+                UsageError("--pairs, --prefix and --prefix-file cannot be combined with SRC and DST".into()).into()
+            );
         }
         let filter = ObjectFilter::new(&self.selection).or_usage()?;
         let patience = RetryPolicy::new(self.patience, console.clone());
@@ -180,7 +182,7 @@ fn sides(agent: &Agent, prefixes: &[String]) -> anyhow::Result<Vec<ComparedSides
     let pairs = router.pairs().iter().map(|pair| (pair, true));
     let named: Vec<(&Route, bool)> = routes.chain(pairs).filter(|(route, _)| route.source_bucket.is_some()).collect();
     if named.is_empty() {
-        bail!("the settings name no source bucket: say which with [[routes]], bucket_pairs or --pairs");
+        bail!("the settings name no source bucket: name one with [[routes]], bucket_pairs or --pairs");
     }
     let mut sides = Vec::new();
     for (route, pair) in named {

@@ -148,7 +148,9 @@ impl Arguments {
         deleted: &AtomicU64,
     ) -> anyhow::Result<Option<()>> {
         let found = extras.stoppable(extras.find(classifier)).await;
-        let Some(found) = found.context("the comparison broke off: nothing was deleted")? else { return Ok(None) };
+        let Some(found) = found.context("the comparison was interrupted: nothing was deleted")? else {
+            return Ok(None);
+        };
         let (count, there) = (found.count(), extras.there());
         if count == 0 {
             return Ok(Some(()));
@@ -192,7 +194,7 @@ impl Arguments {
             return Ok(());
         }
         bail!(
-            "{count} of {there} objects at DST would be deleted, more than --max-delete {}: nothing was deleted; raise it if that is meant",
+            "{count} of {there} objects at DST would be deleted, more than --max-delete {}: nothing was deleted; raise it if this is intended",
             self.max_delete.describe()
         )
     }

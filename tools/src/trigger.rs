@@ -92,10 +92,9 @@ async fn remove(arguments: &RemoveEntries, output: &Output) -> anyhow::Result<u8
     let bucket = client.bucket(which.bucket.as_deref())?;
     let unsaid = which.prefix.is_empty() && which.prefix_file.is_none() && which.suffix.is_none();
     if unsaid && which.queue.is_none() && !all {
-        return Err(UsageError(
-            "which entries? Say it with --prefix, --prefix-file, --suffix or --queue, or --all".into(),
-        )
-        .into());
+        return Err(
+            UsageError("which entries? Use --prefix, --prefix-file, --suffix or --queue, or --all".into()).into()
+        );
     }
     let (filters, events) = (filters(which)?, events(&client, which)?);
     let exactly = which.queue.as_ref().map_or_else(Vec::new, |queue| entries(queue, &filters, &events));
@@ -161,7 +160,7 @@ async fn new_policy(
     };
     if let Some(key) = queue.kms_key() {
         eprintln!(
-            "skyferry: {arn} is encrypted with {key}: that key's own policy has to let s3.amazonaws.com use \
+            "skyferry: {arn} is encrypted with {key}: the key's policy must allow s3.amazonaws.com to use \
              kms:GenerateDataKey and kms:Decrypt (the key alias/aws/sqs cannot)"
         );
     }

@@ -1,4 +1,4 @@
-//! `skyferry verify`: the comparison of `scan` as a proof. What seems to differ is looked at once more before it is told,
+//! `skyferry verify`: the comparison of `scan` as a proof. What seems to differ is looked at once more before it is reported,
 //! and a share of the objects is read, if asked for.
 
 mod reading;
@@ -123,7 +123,7 @@ impl<'a> Verify<'a> {
             compared = side_by_side(sides, *at_once, patience, each) => compared,
             () = self.cli.ticker(|| self.found().tally.progress(self.began.elapsed())) => Ok(()),
         };
-        compared.context("the comparison broke off, so nothing is proven")?;
+        compared.context("the comparison was interrupted, so nothing is proven")?;
         self.jobs.lock().await.flush().await.context("jobs could not be sent")?;
         let report = self.found().report.take();
         if let Some(report) = report {
@@ -159,7 +159,7 @@ impl<'a> Verify<'a> {
         Ok(())
     }
 
-    /// What panicked elsewhere has been told there.
+    /// What panicked elsewhere has been reported there.
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! `docs/commands.md` is what the program prints. `SKYFERRY_WRITE=1` with this test writes it anew.
+//! `docs/commands.md` is what the program prints. `SKYFERRY_WRITE=1` with this test writes it again.
 
 use std::path::Path;
 use std::process::Command;

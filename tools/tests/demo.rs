@@ -1,4 +1,4 @@
-//! The demo as a stranger types it: what it says, how it ends, and that nothing of it is left.
+//! The demo as a stranger types it: what it says, how it ends, and that nothing is left of it.
 
 #![cfg(feature = "demo")]
 

@@ -93,7 +93,7 @@ impl AwsClient {
         self.target.get().map_or("the service", String::as_str)
     }
 
-    /// Makes attempts until one is answered for good or the patience is over. Keys that were refused are asked for anew,
+    /// Makes attempts until one is answered for good or the patience is over. Keys that were refused are asked for again,
     /// once.
     pub async fn call<O, E, F>(&self, patience: RetryBudget, attempt: impl Fn() -> F) -> Result<O, RequestFailure<E>>
     where

@@ -1,5 +1,5 @@
 //! Ini files as Python's `configparser` reads them, which the predecessors did: `key = value` or `key: value`, names in any
-//! case, comments on lines of their own only, and indented lines that go on with a value.
+//! case, comments on lines of their own only, and indented lines that continue with a value.
 
 /// One option, in the order of the file.
 #[derive(Debug, PartialEq, Eq)]

@@ -54,9 +54,9 @@ const TELLING: [&str; 4] =
 const WITHOUT_EFFECT: [(&str, &str); 9] = [
     ("checkip_url", "the ledger names the function's log stream"),
     ("ssm_parameter_bucket", "3GSync did not read it either"),
-    ("MaxRetry", "what fails is tried again until it succeeds, or is parked when it is the object's own fault"),
-    ("MaxThread", "parts at once follow what the network gives"),
-    ("MaxParallelFile", "objects at once follow what the network gives; [transfer] max_objects caps them"),
+    ("MaxRetry", "failures are retried until they succeed, or the object is parked if the error is its own"),
+    ("MaxThread", "the number of parts adapts to the network"),
+    ("MaxParallelFile", "the number of objects adapts to the network; [transfer] max_objects limits it"),
     ("JobTimeout", "a message is kept as long as its copy makes progress"),
     (
         "JobsenderCompareVersionId",
@@ -102,9 +102,7 @@ pub(super) fn read(file: &Path, text: &str, environment: &BTreeMap<String, Strin
                 let what = ProblemKind::Unknown { nearest: nearest(&key) };
                 reader.reading.problems.push(Problem { setting: name, origin: Some(file.display().to_string()), what });
             }
-            Some(_) if value.is_empty() => {
-                reader.reading.notes.push(format!("{name} is empty: as if it were not there"))
-            }
+            Some(_) if value.is_empty() => reader.reading.notes.push(format!("{name} is empty: treated as absent")),
             Some(key) => drop(reader.given.insert(key.to_owned(), Given { name, value, origin })),
         }
     }
@@ -131,7 +129,7 @@ pub(super) fn read_variables(environment: &BTreeMap<String, String>) -> LegacySe
         match environment.get(name) {
             None => {}
             Some(value) if value.is_empty() => {
-                reader.reading.notes.push(format!("{name} is empty: as if it were not there"));
+                reader.reading.notes.push(format!("{name} is empty: treated as absent"));
             }
             Some(value) => {
                 let origin = format!("environment variable {name}");
@@ -187,7 +185,7 @@ impl SettingsReader {
     }
 
     fn ignore(&mut self, given: &Given, why: &str) {
-        self.reading.notes.push(format!("{} = {:?} is without effect: {why}", given.name, given.value));
+        self.reading.notes.push(format!("{} = {:?} has no effect: {why}", given.name, given.value));
     }
 
     fn refuse(&mut self, given: &Given, wanted: &str) {
@@ -366,7 +364,7 @@ impl SettingsReader {
         }
     }
 
-    /// Their metric filters go on reading the log.
+    /// Their metric filters continue reading the log.
     fn log(&mut self) {
         self.set("log.format", "predecessor", "the predecessors' log");
         self.reading.notes.push("log.format = \"predecessor\": lines as their metric filters read them".into());

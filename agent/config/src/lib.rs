@@ -1,5 +1,5 @@
 //! Settings: a TOML file and the environment, raw (`raw.rs`), merged (`merge.rs`), then resolved and checked
-//! (`resolve.rs`) into [`Settings`], whose types cannot hold what makes no sense. All problems are told at once.
+//! (`resolve.rs`) into [`Settings`], whose types cannot hold what makes no sense. All problems are reported at once.
 //!
 //! The names are fixed: operators' files rely on them. The predecessors' ini becomes the same tree
 //! (`ini.rs`, `legacy_ini.rs`), and their bucket pairs become routes (`bucket_pairs.rs`).
@@ -71,6 +71,22 @@ impl Settings {
 
     /// The same without touching the disk: `text` is the content of `file`, whose directory other file names are
     /// relative to.
+    ///
+    /// ```
+    /// use std::{collections::BTreeMap, path::Path};
+    /// use skyferry_config::Settings;
+    ///
+    /// let text = r#"
+    ///     mode = "put"
+    ///     queue.name = "events"
+    ///     ledger.table = "events"
+    ///     destination = { kind = "s3", bucket = "copies", region = "cn-north-1" }
+    /// "#;
+    /// let file = Path::new("/etc/skyferry/agent.toml");
+    /// assert!(Settings::parse(file, text, &BTreeMap::new()).is_ok());
+    /// let error = Settings::parse(file, "mod = \"put\"", &BTreeMap::new()).unwrap_err();
+    /// assert!(error.to_string().contains("did you mean mode?"));
+    /// ```
     pub fn parse(file: &Path, text: &str, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
         Settings::read(file, text, environment, &[])
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with settings: all of it is told at once, each with its name, its value, its place and a way out.
+//! What can be wrong with settings: all of it is reported at once, each with its name, its value, its place and a way out.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -26,7 +26,7 @@ pub enum ProviderSettings {
     File { path: PathBuf, field: Option<String> },
     /// A profile of the AWS configuration files.
     Profile { name: String },
-    /// A role of AWS taken with Google's identity of this machine: keyless.
+    /// A role of AWS taken with this machine's Google identity: keyless.
     WebIdentity { role_arn: String, audience: Option<String>, region: Option<String>, endpoint: Option<Endpoint> },
     /// Google's application default credentials, or (with `audience`) federation from AWS: a Bearer token, keyless.
     Google { audience: Option<String>, endpoint: Option<Endpoint> },
@@ -153,7 +153,7 @@ fn refuse_foreign_fields(r: &mut SettingsReader, at: &str, kind: &str, raw: raw:
         ("endpoint", raw.endpoint),
     ];
     for (name, _) in left.iter().filter(|(_, value)| value.is_some()) {
-        r.invalid(&format!("{at}.{name}"), format!("does not belong to the provider {kind}: take it out"));
+        r.invalid(&format!("{at}.{name}"), format!("does not belong to the provider {kind}: remove it"));
     }
 }
 

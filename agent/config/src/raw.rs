@@ -115,7 +115,7 @@ tables! {
         versions: "latest, exact" = "latest", "exact: the version that the event names is copied.";
         metadata: "true, false" = "true", "Content headers and user metadata are copied.";
         tags: "true, false" = "false", "Object tags are copied.";
-        restore: "true, false" = "false", "Archived objects are asked to be restored.";
+        restore: "true, false" = "false", "A restore of archived objects is requested.";
     }
     Filter {
         ignore_list: "file, or ssm:NAME" = "", "Patterns of objects that are left out, one on a line.";

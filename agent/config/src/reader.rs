@@ -1,4 +1,4 @@
-//! Reads one value after the other, and goes on after what is wrong with one, to find all.
+//! Reads one value after the other, and continues after what is wrong with one, to find all.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ impl<'a> SettingsReader<'a> {
     /// Fields that this kind has no use for: set in error, so not passed over in silence.
     pub fn refuse_foreign_fields(&mut self, at: &str, kind: &str, fields: &[(&str, &RawValue)]) {
         for (name, _) in fields.iter().filter(|(_, value)| value.is_some()) {
-            self.invalid(&format!("{at}.{name}"), format!("does not belong to kind = {kind:?}: take it out"));
+            self.invalid(&format!("{at}.{name}"), format!("does not belong to kind = {kind:?}: remove it"));
         }
     }
 

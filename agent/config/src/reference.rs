@@ -1,4 +1,4 @@
-//! The table of settings as `docs/settings.md`. `SKYFERRY_WRITE=1` with the test writes the page anew.
+//! The table of settings as `docs/settings.md`. `SKYFERRY_WRITE=1` with the test rewrites the page.
 
 use super::raw::SECTIONS;
 

@@ -132,7 +132,7 @@ fn credentials(r: &mut SettingsReader, mode: Mode, mut raw: raw::RawCredentials,
         if needed && found.is_none() && !keyed.source {
             r.note(
                 &format!("credentials.{role}"),
-                ProblemKind::Missing("the source has none that it could take over".into()),
+                ProblemKind::Missing("the source has none that could be used".into()),
             );
         }
     }
@@ -171,7 +171,7 @@ fn preset(mode: Mode, given: Option<raw::Provider>, other: Option<&raw::Provider
 
 fn queues(r: &mut SettingsReader, one: Option<raw::Queue>, many: Vec<raw::Queue>) -> Vec<QueueSettings> {
     if one.is_some() && !many.is_empty() {
-        r.invalid("queue", "and [[queues]] are both there: put all queues into [[queues]]".into());
+        r.invalid("queue", "and [[queues]] are both given: put all queues into [[queues]]".into());
     }
     if many.is_empty() {
         return queue(r, "queue", one.unwrap_or_default()).into_iter().collect();
@@ -196,7 +196,7 @@ fn queue(r: &mut SettingsReader, at: &str, raw: raw::Queue) -> Option<QueueSetti
             r.refuse_foreign_fields(at, "sqs", &embedded);
             let queue = match (raw.name, raw.url) {
                 (Some(_), Some(_)) => {
-                    r.invalid(&format!("{at}.url"), "and name are both there: give one of them".into());
+                    r.invalid(&format!("{at}.url"), "and name are both given: keep one of them".into());
                     return None;
                 }
                 (name, None) => QueueName::Name(name.unwrap_or_else(|| LIST_NAME.into())),

@@ -33,7 +33,7 @@ pub struct TransferSettings {
     pub versions: VersionMode,
     pub metadata: bool,
     pub tags: bool,
-    /// Archived objects are asked to be restored.
+    /// A restore of archived objects is requested.
     pub restore: bool,
 }
 

@@ -150,7 +150,18 @@ fn low(crc: u64) -> u32 {
     (crc & u64::from(u32::MAX)) as u32
 }
 
-/// Computes [`Digests`] of bytes as they pass.
+/// Computes [`Digests`] of bytes as they pass. Those of two parts combine to those of the whole:
+///
+/// ```
+/// use skyferry_core::digest::{DigestSelection, Digests, Hasher};
+///
+/// let select = DigestSelection { crc64nvme: true, ..DigestSelection::default() };
+/// let mut whole = Hasher::new(select);
+/// whole.update(b"first, ");
+/// whole.update(b"second");
+/// let parts = Digests::of(b"first, ", select).then(&Digests::of(b"second", select));
+/// assert_eq!(whole.finish(), parts);
+/// ```
 #[derive(Clone)]
 pub struct Hasher {
     length: u64,

@@ -106,9 +106,9 @@ impl ErrorKind {
             ErrorKind::UploadGone => "the upload is gone",
             ErrorKind::Corrupt => "bytes do not agree",
             ErrorKind::Unproven => "published, and not proven",
-            ErrorKind::OtherSource => "another source object has this place",
+            ErrorKind::OtherSource => "another source object has this key at the destination",
             ErrorKind::Archived => "archived",
-            ErrorKind::Unreadable => "it may not be read",
+            ErrorKind::Unreadable => "no permission to read it",
             ErrorKind::CannotHold => "the destination cannot hold it",
             ErrorKind::NotAccepted => "the service does not accept it",
             ErrorKind::Refused => "request refused",
@@ -241,10 +241,10 @@ impl CopyError {
             (Credentials, _) => "check the key, its expiry and this machine's clock",
             (WrongRegion, _) => "set region (and endpoint) of this side to the bucket's own",
             (Archived, _) => "restore the object; its ObjectRestore:Completed event brings it back",
-            (Unreadable, _) => "grant the right to read it, or leave it out",
-            (CannotHold | NotAccepted, _) => "rename, shrink or leave out this object (ignore list)",
+            (Unreadable, _) => "grant permission to read it, or exclude it",
+            (CannotHold | NotAccepted, _) => "rename, shrink or exclude this object (ignore list)",
             (Corrupt | Unproven, Side::Destination) => {
-                "if it stays so, this service's checksums differ from Amazon's: set [destination] profile = \"generic\""
+                "if this persists, the service's checksums differ from Amazon's: set [destination] profile = \"generic\""
             }
             (OtherSource, _) => "give the two sources different prefixes at the destination, or remove that copy",
             // The answer says it.

@@ -162,6 +162,16 @@ impl Sequencer {
 }
 
 /// Reads a message body. Never panics; the cost is linear in the body, which is refused beyond [`MAX_BODY`].
+///
+/// ```
+/// use skyferry_core::event::{ParsedMessage, ParsedRecord, parse};
+/// use skyferry_core::model::Location;
+///
+/// let ParsedMessage::Records(records) = parse(br#"{"Src_bucket": "photos", "Src_key": "a.jpg"}"#) else { panic!() };
+/// let [ParsedRecord::Record(record)] = &records[..] else { panic!() };
+/// assert_eq!(record.source, Location::new("photos", "a.jpg"));
+/// assert!(matches!(parse(b"not JSON"), ParsedMessage::Malformed(_)));
+/// ```
 pub fn parse(body: &[u8]) -> ParsedMessage {
     read(body, false)
 }

@@ -61,7 +61,7 @@ pub struct LastPublished {
     pub revision: Revision,
 }
 
-/// A multipart upload as its writer recorded it: all that a successor needs to go on, or to refuse to.
+/// A multipart upload as its writer recorded it: all that a successor needs to continue, or to refuse to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadRecord {
     /// As the service named it.
@@ -149,7 +149,7 @@ pub enum WriterEnd {
 /// What a writer that ends leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Leftover {
-    /// Nothing of its own is under way: it is closed.
+    /// Nothing of its own is in progress: it is closed.
     Nothing,
     /// Its recorded upload waits for a successor; it has stopped.
     Upload,
@@ -192,9 +192,9 @@ pub struct LedgerRecord {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// A later writer began: end, release the message, touch nothing more of this key.
-    #[error("another writer has begun this key")]
+    #[error("another writer has started on this key")]
     Fenced,
-    /// The ledger cannot be reached, or refuses all: weather.
+    /// The ledger cannot be reached, or refuses all: an outage.
     #[error("ledger {ledger}: {operation} failed: {answer}")]
     Unavailable { ledger: String, operation: &'static str, answer: String },
     /// The record of this one object cannot be used, whatever is tried; others can.
@@ -241,7 +241,7 @@ pub trait Ledger: Send + Sync {
         try_join_all(subjects.iter().map(|subject| self.lookup(subject))).await
     }
 
-    /// The uploads that some open writer has recorded under a destination bucket, and that somebody may go on with or end: the
+    /// The uploads that some open writer has recorded under a destination bucket, and that somebody may continue with or end: the
     /// janitor spares them. Not those of an object that was parked and that nobody has begun since, for its message is gone.
     async fn open_uploads(&self, destination_bucket: &str) -> Result<Vec<UploadId>, LedgerError>;
 

@@ -133,6 +133,15 @@ pub struct TooLarge {
 }
 
 /// Cuts an object of `size` bytes. The part size grows by itself, to whole MiB, until the sink's part count is enough.
+///
+/// ```
+/// use skyferry_core::plan::{PartSettings, Plan, SinkLimits, plan};
+///
+/// let wish = PartSettings { multipart_threshold: 50 << 20, part_size: 16 << 20 };
+/// assert_eq!(plan(1 << 20, wish, &SinkLimits::S3), Ok(Plan::Single));
+/// let Ok(Plan::Parts(parts)) = plan(100 << 20, wish, &SinkLimits::S3) else { panic!() };
+/// assert_eq!((parts.count, parts.last()), (7, 4 << 20));
+/// ```
 pub fn plan(size: u64, wish: PartSettings, limits: &SinkLimits) -> Result<Plan, TooLarge> {
     let reach = limits.max_part.saturating_mul(limits.max_parts.into()).max(limits.max_single_put);
     let max = limits.max_object.min(reach);

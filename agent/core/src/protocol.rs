@@ -33,7 +33,24 @@ const MAX_OPEN: usize = 100;
 /// A destination that twice stores other bytes than were sent gets no third try in one job.
 const MAX_WRONG: u32 = 2;
 
-/// One job at one key.
+/// One job at one key. Whoever drives it carries out each effect and hands in the answer:
+///
+/// ```
+/// use skyferry_core::model::Writer;
+/// use skyferry_core::protocol::{Answer, Effect, JobFacts, Protocol};
+///
+/// let facts = JobFacts {
+///     received_before: true,
+///     large_hint: false,
+///     requested: false,
+///     deletes: false,
+///     conditional_put: true,
+///     conditional_finish: true,
+/// };
+/// let (mut job, effect) = Protocol::start(Writer::random(), facts);
+/// assert!(matches!(effect, Effect::Lookup), "an earlier delivery may have finished it");
+/// assert!(matches!(job.step(Answer::Settled(None)), Effect::Begin), "else it registers in the ledger");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol {
     facts: JobFacts,

@@ -19,7 +19,7 @@ pub struct Message {
     /// What was sent.
     #[serde(with = "crate::serial::text")]
     pub body: Arc<str>,
-    /// How often it has been delivered, this time included: from 1. Counts crashes and weather too.
+    /// How often it has been delivered, this time included: from 1. Counts crashes and outages too.
     pub received: u32,
     /// When it was sent: its age is what lag means.
     pub sent: SystemTime,
@@ -155,11 +155,11 @@ pub trait DeadLetters: Send + Sync {
     /// After how many deliveries the queue itself gives a message up.
     fn max_receives(&self) -> Option<u32>;
 
-    /// Up to `max` (1 to 10) that nobody has in hand; none: there are no others now. One that was taken comes again when
+    /// Up to `max` (1 to 10) that nobody has in progress; none: there are no others now. One that was taken comes again when
     /// its time is over.
     async fn receive_letters(&self, max: usize) -> Result<Vec<DeadLetter>, QueueError>;
 
-    /// What is not in hand any more is no error.
+    /// What is not in progress any more is no error.
     async fn release_letters(&self, receipts: &[Receipt]) -> Result<(), QueueError>;
 
     /// Sends them to the queue, then deletes them here. If it fails in between, a message is there twice, never not at all.

@@ -148,6 +148,27 @@ pub enum RouteError {
 }
 
 /// The routes and the ignore list, ready to decide.
+///
+/// ```
+/// use skyferry_core::model::Location;
+/// use skyferry_core::route::{IgnoreList, Route, RouteDecision, Router};
+///
+/// let route = Route {
+///     source_bucket: Some("photos".into()),
+///     source_prefix: "2026".into(),
+///     bucket: "copies".into(),
+///     prefix: "backup".into(),
+///     strip_prefix: false,
+///     storage_class: None,
+/// };
+/// let router = Router::new(vec![route], IgnoreList::default())?;
+/// let RouteDecision::Copy { destination, .. } = router.decide(&Location::new("photos", "2026/a.jpg"), None) else {
+///     panic!("not copied")
+/// };
+/// assert_eq!(destination, Location::new("copies", "backup/2026/a.jpg"));
+/// assert!(matches!(router.decide(&Location::new("photos", "2027/a.jpg"), None), RouteDecision::NotRouted(_)));
+/// # Ok::<(), skyferry_core::route::RouteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
     /// The longest source prefix first: the most special route decides.

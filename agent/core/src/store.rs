@@ -181,7 +181,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// Where a listing goes on.
+/// Where a listing continues.
 #[derive(Clone, Copy, Debug)]
 pub enum ListFrom<'a> {
     /// At the first key.

@@ -1,5 +1,5 @@
 //! The jobsender: an invocation scans both sides, and sends a job for every object that differs. What the function's time does
-//! not suffice for, the next invocation goes on with.
+//! not suffice for, the next invocation continues with.
 
 use anyhow::Context as _;
 use serde::Deserialize;

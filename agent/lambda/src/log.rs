@@ -1,5 +1,5 @@
 //! The function's log: lines on stderr, which Lambda carries to CloudWatch. In the predecessors' format as Python's runtime
-//! for Lambda wrote them, `[INFO]<tab>time<tab>request id<tab>message`, so that their metric filters go on.
+//! for Lambda wrote them, `[INFO]<tab>time<tab>request id<tab>message`, so that their metric filters continue.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

@@ -49,7 +49,7 @@ pub async fn load(environment: &EnvironmentVariables) -> anyhow::Result<Settings
         None if root.join(FILE).is_file() => file(&root.join(FILE), environment)?,
         None if Settings::has_legacy_variables(environment) => Settings::from_legacy_variables(environment)?,
         None => bail!(
-            "there are no settings: put {FILE} into the package, or set {CONFIG} to ssm:NAME or s3://BUCKET/KEY (or set the earlier program's variables, table_queue_name and the others)"
+            "no settings: put {FILE} into the package, or set {CONFIG} to ssm:NAME or s3://BUCKET/KEY (or set the earlier program's variables, table_queue_name and the others)"
         ),
     };
     fit(settings, environment)
@@ -111,7 +111,9 @@ fn endpoint(service: &str, environment: &EnvironmentVariables) -> Option<String>
 /// are at once follows from those.
 fn fit(mut settings: Settings, environment: &EnvironmentVariables) -> anyhow::Result<Settings> {
     if let LedgerSettings::Embedded { .. } = settings.ledger {
-        bail!("[ledger] kind = \"embedded\" is a file, and a function keeps none: set kind = \"dynamodb\" and table");
+        bail!(
+            "[ledger] kind = \"embedded\" is a file, which a function cannot keep: set kind = \"dynamodb\" and table"
+        );
     }
     let here = environment.get("AWS_REGION").map(String::as_str).unwrap_or_default();
     for queue in &settings.queues {

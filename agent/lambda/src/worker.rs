@@ -154,7 +154,7 @@ impl Bound {
         }
         match self.agent.refresh_lists().await {
             Ok(()) => *read = SystemTime::now(),
-            Err(error) => tracing::warn!(%error, "the lists stay as they were"),
+            Err(error) => tracing::warn!(%error, "the previous lists stay in use"),
         }
     }
 
@@ -196,5 +196,5 @@ impl Bound {
 }
 
 fn log_failure(error: &QueueError) {
-    tracing::warn!(%error, "a message comes back only when its visibility timeout ends");
+    tracing::warn!(%error, "a message could not be returned; it becomes visible again when its visibility timeout ends");
 }

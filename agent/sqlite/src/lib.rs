@@ -11,7 +11,8 @@
 //! **Why it is cheap.** Requests wait in a channel; the thread takes all that wait, runs them in one transaction with
 //! prepared statements and answers after the commit. The busier the agent, the larger the group.
 //!
-//! The process is alone: the file is locked for as long as it is open, and others ask it over a socket (`remote`). So whatever an earlier process had in hand is
+//! The process is alone: the file is locked for as long as it is open, and others ask it over a socket (`remote`). So whatever
+//! an earlier process had in progress is
 //! ended at open: its deliveries are visible again at once and its writers are `stopped`.
 
 pub mod ledger;
@@ -134,7 +135,25 @@ impl Drop for Inner {
 }
 
 impl SqliteFile {
-    /// Opens or creates the file, locks it, and ends what an earlier process left in hand.
+    /// Opens or creates the file, locks it, and ends what an earlier process left in progress.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use skyferry_core::queue::{Queue, QueueTraits};
+    /// use skyferry_sqlite::SqliteFile;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let folder = tempfile::tempdir()?;
+    /// let file = SqliteFile::open(&folder.path().join("skyferry.db"))?;
+    /// let minute = Duration::from_secs(60);
+    /// let traits = QueueTraits { visibility: minute, retention: minute, max_receives: None, dead_letters: None };
+    /// let queue = file.queue("events", traits).await?;
+    /// queue.send(&["a job".into()]).await?;
+    /// assert_eq!(&*queue.receive(10, Duration::ZERO).await?[0].body, "a job");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(path: &Path) -> Result<SqliteFile, OpenError> {
         let name = path.display().to_string();
         let connection = connect(path, &name)?;
@@ -190,7 +209,7 @@ impl SqliteFile {
         WeakSqliteFile(Arc::downgrade(&self.inner))
     }
 
-    /// If the thread has ended the request is dropped, and with it the reply's sender: the caller is told.
+    /// If the thread has ended the request is dropped, and with it the reply's sender: the caller gets an error.
     fn send(&self, request: Box<dyn PendingRequest>) {
         if let Some(sender) = &self.inner.sender {
             let _ = sender.send(request);

@@ -108,7 +108,7 @@ impl SqliteQueue {
         delivered.await.map_err(|failure| classify(&self.name, "ReceiveMessage", failure))
     }
 
-    /// Runs `sql` for one delivery; whether it was still in hand.
+    /// Runs `sql` for one delivery; whether it was still in progress.
     async fn change(
         &self,
         operation: &'static str,

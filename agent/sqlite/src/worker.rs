@@ -98,7 +98,7 @@ impl<'c> Db<'c> {
         let opened = (Instant::now(), epoch_ms());
         let newest =
             "SELECT max(ifnull((SELECT max(id) FROM messages), 0), ifnull((SELECT max(begun) FROM writers), 0))";
-        // A failure here shows again, and is told, with the first request that inserts.
+        // A failure here shows again, and is reported, with the first request that inserts.
         let next_id = connection.query_row(newest, (), |row| row.get::<_, i64>(0)).unwrap_or(0) + 1;
         Db { connection, statements: Vec::new(), opened, now: opened.1, next_id, woken: false, retry_at: None }
     }
@@ -241,7 +241,7 @@ fn transaction(
     outcome.map(|_| ())
 }
 
-/// Runs requests in order; one that fails goes to `ready` too, to be told. Back come those that must wait.
+/// Runs requests in order; one that fails goes to `ready` too, to be reported. Back come those that must wait.
 fn run_all(
     db: &mut Db<'_>,
     group: &mut Vec<Box<dyn PendingRequest>>,

@@ -167,7 +167,7 @@ impl<'a> Driver<'a> {
     pub fn reason(&self) -> String {
         match &self.trouble {
             Some(error) => error.to_string(),
-            None => "the destination stored other bytes than were sent, twice".to_string(),
+            None => "the destination stored different bytes than were sent, twice".to_string(),
         }
     }
 
@@ -199,9 +199,9 @@ impl<'a> Driver<'a> {
     pub async fn ask_for_restore(&mut self) {
         let Some(error) = self.trouble.as_mut().filter(|error| error.kind == ErrorKind::Archived) else { return };
         match self.context.source.restore(&self.subject.source, self.version.as_deref()).await {
-            Ok(true) => error.answer.push_str(", a restore has been asked for"),
+            Ok(true) => error.answer.push_str(", a restore has been requested"),
             Ok(false) => {}
-            Err(error) => warn!(object = %self.subject.source, %error, "the restore could not be asked for"),
+            Err(error) => warn!(object = %self.subject.source, %error, "the restore could not be requested"),
         }
     }
 

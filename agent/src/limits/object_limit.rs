@@ -4,7 +4,7 @@
 //! What a round of objects achieves is compared with a round at another level. When twice as many bring at least 1.4 times as much a
 //! second, twice as many again are tried; when they do not, the line, the service or this machine is full, and the level returns
 //! to what fills it, with a little to spare. From then on the level is tested now and then by a little in each direction, and
-//! searched for anew when what passes changes by itself. So it neither needs a latency to be known that is "good", which
+//! searched for again when what passes changes by itself. So it neither needs a latency to be known that is "good", which
 //! a mix of sizes does not have (as concurrency-limits' gradient and BBR's round trip do), nor waits for refusals (as Vector's
 //! does): those are a matter of the rate of requests. Several agents share a line fairly, because who has the smaller share
 //! gains more by growing.

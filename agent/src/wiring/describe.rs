@@ -15,10 +15,10 @@ const REPEATED: usize = 20;
 pub(super) fn repeat_failures(breaker: &Breaker) {
     let failing = breaker.unsettled_errors();
     for error in failing.iter().rev().take(REPEATED) {
-        tracing::warn!(%error, "stopped; the last failure of an object that is not done");
+        tracing::warn!(%error, "stopped; the last error of an unfinished object");
     }
     if failing.len() > REPEATED {
-        tracing::warn!(others = failing.len() - REPEATED, "stopped; more objects have failed and are not done");
+        tracing::warn!(others = failing.len() - REPEATED, "stopped; more objects are unfinished after errors");
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn describe(settings: &Settings, router: &Router, keys: &AllCredentia
         config::LedgerSettings::DynamoDb { table, region, endpoint } => {
             format!("ledger: DynamoDB {table}{}{}", describe_endpoint(endpoint, region), identity(&keys.ledger))
         }
-        config::LedgerSettings::None => "ledger: none, so several promises are weaker".into(),
+        config::LedgerSettings::None => "ledger: none, so several guarantees are weaker".into(),
     });
     if let Some(backlog) = &settings.backlog {
         lines.push(format!("backlog: as {} to {}, by one agent at a time", backlog.metric, backlog.endpoint));

@@ -16,8 +16,8 @@ use skyferry_config::{
 /// Google's metadata server, where the environment does not say that it is elsewhere.
 pub(super) const METADATA: &str = "http://metadata.google.internal";
 
-/// A side's keys with the region that came with them. Asked for once now, so that a wrong name is told at the start;
-/// a service that does not answer is weather.
+/// A side's keys with the region that came with them. Asked for once now, so that a wrong name is reported at the start;
+/// a service that does not answer is an outage.
 #[derive(Clone)]
 pub(super) struct RoleCredentials {
     pub(super) cached: Arc<Cached>,
@@ -84,7 +84,7 @@ impl ProviderCache<'_> {
         let (region, missing) = match cached.get().await {
             Ok(credentials) => (credentials.region.clone(), None),
             Err(error) if error.passing => {
-                tracing::warn!(%error, role, "no credentials yet; trying again when they are needed");
+                tracing::warn!(%error, role, "no credentials yet; retrying when they are needed");
                 (None, Some(error))
             }
             Err(error) => return Err(WiringError::Credentials { role, error }),
@@ -161,7 +161,7 @@ pub fn cached(provider: &ProviderSettings, metadata: &MetadataEndpoints) -> Cach
     }
 }
 
-/// Where the backlog is published, by Google's identity of this machine.
+/// Where the backlog is published, by this machine's Google identity.
 pub(super) fn backlog(settings: &Settings) -> Option<BacklogTarget> {
     let config::BacklogSettings { metric, period, endpoint } = settings.backlog.clone()?;
     let metadata = settings.metadata.google.as_ref();

@@ -1,6 +1,6 @@
 //! The lists that are kept outside the settings, the ignore list and the predecessors' bucket pairs: read at the start, and
 //! again every minute and on SIGHUP, because their owners change them while agents run. A version that cannot be read or served
-//! changes nothing: the one before goes on.
+//! changes nothing: the one before continues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 const SOONER: Duration = Duration::from_secs(10);
 
 /// What follows from a denied list with `follow_jobs`.
-pub const DENIED: &str = "the bucket pairs may not be read here, so a job is followed to the destination that it names, \
-                          where the key there ends in the source's own (follow_jobs = false: it waits instead)";
+pub const DENIED: &str = "no permission to read the bucket pairs: jobs go to the destination that they name if its key ends with the source's key (with follow_jobs = false they wait instead)";
 /// What to add, or to switch off.
 pub const ALLOW: &str = r#"to check jobs against the pairs, allow this machine {"Effect":"Allow","Action":"ssm:GetParameter","Resource":"arn:aws:ssm:REGION:ACCOUNT:parameter/NAME"}, NAME being bucket_pairs"#;
 
@@ -72,7 +71,7 @@ impl RouteLists {
                 Err(error) => {
                     let trouble = error.to_string();
                     if trouble != last_trouble {
-                        tracing::warn!(%error, "the lists stay as they were");
+                        tracing::warn!(%error, "the previous lists stay in use");
                         last_trouble = trouble;
                     }
                 }
@@ -85,7 +84,7 @@ impl RouteLists {
         let router = self.read_again(&routes.current()).await?;
         if router != *routes.current() {
             warn_about_merged(&router);
-            tracing::info!(pairs = router.pairs().len(), "the lists have changed, and are used from now on");
+            tracing::info!(pairs = router.pairs().len(), "the lists have changed and are in use");
             routes.replace(router);
         }
         Ok(())
@@ -122,7 +121,9 @@ pub(super) async fn router(settings: &Settings) -> Result<Router, WiringError> {
 
 fn warn_about_merged(router: &Router) {
     for (one, other) in router.merged() {
-        tracing::warn!("the bucket pairs {one} and {other} lead into one place: no key may be in both sources");
+        tracing::warn!(
+            "the bucket pairs {one} and {other} have the same destination: no key may exist in both sources"
+        );
     }
 }
 

@@ -135,9 +135,7 @@ async fn ledger(
         }
         config::LedgerSettings::None => {
             tracing::warn!(
-                "[ledger] kind = \"none\": what ended how is in the log only, two agents on one key are not kept apart, a \
-                 large object starts again from its beginning after a crash, and left-over uploads stay until they are \
-                 cleaned by hand"
+                "[ledger] kind = \"none\": outcomes are in the log only, two agents can work on one key, a large object starts over after a crash, and leftover uploads stay until they are cleaned by hand"
             );
             Arc::new(NoLedger::default())
         }

@@ -9,7 +9,7 @@
 //! - A file's ETag and revision are its inode, time of change and size. A read that meets a change ends in
 //!   `SourceChanged` before its last chunk. That a program writes *while keeping all three* cannot be seen.
 //! - Writes are synced before they answer. What is ours lies in `.skyferry` in the root, on the same file system; headers and
-//!   metadata may be kept elsewhere, and then nothing of it is left when a sink is closed.
+//!   metadata may be kept elsewhere, and then nothing is left of it when a sink is closed.
 
 mod names;
 mod parts;
@@ -53,6 +53,27 @@ pub struct DirectoryOptions {
 }
 
 /// A directory as `Source` and as `Sink`.
+///
+/// ```
+/// use skyferry_core::{model::{Key, Location}, store::{ListFrom, Source}};
+/// use skyferry_stores::directory::{Directory, DirectoryOptions};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("a.jpg"), "bytes")?;
+/// let options = DirectoryOptions {
+///     root: folder.path().into(),
+///     bucket: "photos".into(),
+///     create: false,
+///     metadata: None,
+/// };
+/// let directory = Directory::open(options)?;
+/// let page = Source::list(&directory, "photos", &Key::default(), ListFrom::Start).await?;
+/// assert_eq!((page.objects.len(), page.objects[0].size), (1, 5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Directory {
     place: DirectoryRoot,
     bucket: Arc<str>,

@@ -46,6 +46,17 @@ pub struct GcsOptions {
 pub struct WrongEndpoint(String);
 
 /// One account at the service. Cheap to use from many tasks at once.
+///
+/// ```
+/// use std::sync::Arc;
+/// use skyferry_core::error::Side;
+/// use skyferry_providers::{Cached, Google};
+/// use skyferry_stores::{gcs::{Gcs, GcsOptions}, http::{Transport, TransportOptions}};
+///
+/// let (identity, transport) = (Google::default(), Transport::new(&TransportOptions::default())?);
+/// Gcs::new(&GcsOptions::default(), Arc::new(Cached::new(identity)), Side::Destination, transport)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Gcs(XmlClient);
 

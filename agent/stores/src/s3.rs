@@ -96,6 +96,19 @@ pub enum S3OptionsError {
 }
 
 /// One account at one service.
+///
+/// ```
+/// use std::sync::Arc;
+/// use skyferry_core::{error::Side, plan::SinkLimits, store::Sink};
+/// use skyferry_providers::{Cached, Environment};
+/// use skyferry_stores::{http::{Transport, TransportOptions}, s3::{S3, S3Options}};
+///
+/// let keys = Arc::new(Cached::new(Environment { prefix: "DST_".into() }));
+/// let options = S3Options { region: Some("cn-northwest-1".into()), ..S3Options::default() };
+/// let s3 = S3::new(options, keys, Side::Destination, Transport::new(&TransportOptions::default())?)?;
+/// assert_eq!(*s3.limits(), SinkLimits::S3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct S3 {
     client: XmlClient,

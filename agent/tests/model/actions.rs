@@ -175,7 +175,7 @@ fn worker_actions(world: &World, bounds: &Bounds, mutant: Mutant, slot: usize, a
         actions.extend((losses && !parts).then_some(Action::LoseAnswer { slot, turn }));
     }
     actions.extend(losses.then_some(Action::Refuse { slot }));
-    // Who may never look cannot mend what was stored wrong, nor see an upload end.
+    // Who may never look cannot repair what was stored wrong, nor see an upload end.
     let blind = matches!(worker.effect, Effect::HeadDestination) && bounds.faults.garbles > 0
         || matches!(worker.effect, Effect::Abort(_) | Effect::CheckUpload(_));
     let at_the_ledger =

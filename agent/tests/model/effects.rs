@@ -162,7 +162,7 @@ impl World {
                         let (content, identity, token) = ((found.content, found.headers), found.identity, found.token);
                         self.publish(content, identity, token, bounds)
                     }
-                    // A Complete that is told so proves it as well as a look does.
+                    // A Complete that is reported so proves it as well as a look does.
                     Some(found) => {
                         found.phase = Phase::Gone;
                         Answer::UploadGone
@@ -239,7 +239,7 @@ impl World {
         self.worker_mut(slot).recorded = record.and_then(|record| record.published).map(|(version, _)| version);
     }
 
-    /// A Complete of this writer's may be under way.
+    /// A Complete of this writer's may be in progress.
     fn completes_yet(&self, writer: Writer, id: Name) -> bool {
         self.late
             .iter()

@@ -34,7 +34,7 @@ impl Hasher for Itself {
 type Prints = HashSet<u128, BuildHasherDefault<Itself>>;
 
 /// A state, but for names, and the worker that comes first in it: the order of workers, of uploads and of requests
-/// under way has no meaning, so it has none here.
+/// in progress has no meaning, so it has none here.
 fn fingerprint(world: &World, bounds: &Bounds) -> (u128, usize) {
     let newest = bounds.newest(world);
     let mut print = Fingerprint::new(newest);

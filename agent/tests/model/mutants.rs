@@ -12,7 +12,7 @@ pub enum Mutant {
     None,
     /// Earlier writers' uploads are left alone.
     DropTheFence,
-    /// The ledger lets an earlier writer go on writing.
+    /// The ledger lets an earlier writer continue writing.
     LedgerDoesNotFence,
     /// An abort is taken for the end of the upload.
     TrustTheAbort,

@@ -1,4 +1,4 @@
-//! Names, and states told apart but for names: which writer, upload, generation or token is meant says nothing; which
+//! Names, and states distinguished but for names: which writer, upload, generation or token is meant says nothing; which
 //! of them are the same does. So does whether a version of the source is the newest, but not which old one it is.
 
 use std::hash::{Hash, Hasher};

@@ -25,7 +25,7 @@ impl World {
         let newest = bounds.headers_of(self.source);
         let right = match version {
             _ if holds == Some(GARBLED) => false,
-            // Whatever it held before; somebody has been told.
+            // Whatever it held before; this was reported.
             _ if parked && (bounds.attempts > 0 || bounds.faults.garbles > 1) => true,
             _ if bounds.others => bounds.foreign.is_none() || holds == Some(FOREIGN),
             Version::Small | Version::Large | Version::Headers if bounds.overwrite == Overwrite::Never => {

@@ -26,7 +26,7 @@ pub struct Object {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     Open,
-    /// An abort was sent: a Complete that is under way may still win.
+    /// An abort was sent: a Complete that is in progress may still win.
     Aborting,
     Gone,
 }
@@ -373,7 +373,7 @@ impl World {
         });
     }
 
-    /// The hold of some writers has passed: what they had under way is dead.
+    /// The hold of some writers has passed: what they had in progress is dead.
     pub fn ripen(&mut self, ripe: u8) {
         let writers = self.record.iter().flat_map(|record| record.writers.iter().enumerate());
         for (_, entry) in writers.filter(|(index, _)| ripe >> index & 1 == 1) {

@@ -78,7 +78,7 @@ static OVER_REST: LazyLock<Shift> = LazyLock::new(|| Shift::over(BLOCK - HEAD as
 static OVER_BLOCK: LazyLock<Shift> = LazyLock::new(|| Shift::over(BLOCK));
 
 /// What following bytes of one fixed length do to a CRC: a linear map, kept as the images of its bits. Combining by it
-/// costs nanoseconds where the general way, which finds the map anew each time, costs hundreds of microseconds.
+/// costs nanoseconds where the general way, which finds the map again each time, costs hundreds of microseconds.
 struct Shift {
     crc32c: Vec<u32>,
     crc64: Vec<u64>,

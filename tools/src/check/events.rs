@@ -34,7 +34,7 @@ pub async fn probe(written: &dyn Sink, subject: &Subject, listener: &SubscribedQ
         .put(at, Payload::Whole(body.clone()), &attributes(at, &body, &Default::default()), &Expected::Any)
         .await;
     if let Err(error) = put {
-        let advice = "these keys may not write there: leave --notification-probe out, and put an object by hand";
+        let advice = "these keys may not write there: omit --notification-probe, and upload an object by hand";
         return findings.warn(what, (error.to_string(), advice), &[]);
     }
     let started = Instant::now();
@@ -47,13 +47,13 @@ pub async fn probe(written: &dyn Sink, subject: &Subject, listener: &SubscribedQ
         Some(heard) => findings.pass(what, format!("of {at}: {heard}, after {:.0} s", started.elapsed().as_secs_f64())),
         None if few => {
             let advice = "set the bucket's notification (`skyferry trigger`) and the queue's policy";
-            let found = format!("nothing was heard of {at} for {} s", listener.patience.as_secs());
+            let found = format!("no event of {at} within {} s", listener.patience.as_secs());
             findings.fail(what, (found, advice), &[]);
         }
         None => {
-            let advice = "let an agent work the backlog off first, or look at the bucket's notification";
+            let advice = "let an agent process the backlog first, or check the bucket's notification";
             let found = format!(
-                "no agent has reported {at} for {} s, and the queue is too full to search",
+                "no agent has reported {at} within {} s, and the queue is too full to search",
                 listener.patience.as_secs()
             );
             findings.warn(what, (found, advice), &[]);
@@ -81,7 +81,7 @@ async fn received(SubscribedQueue { queue, patience, .. }: &SubscribedQueue<'_>,
         for message in &messages {
             heard |= is_of(message, at);
             if let Err(error) = release(*queue, message, at).await {
-                eprintln!("skyferry: {error}; the message comes back when its visibility ends");
+                eprintln!("skyferry: {error}; the message becomes visible again by itself");
             }
         }
         if heard {

@@ -38,15 +38,15 @@ pub async fn probe(place: &ProbeTarget<'_>, top: bool, findings: &mut Findings<'
     }
     let what = "keys";
     if !merged.is_empty() {
-        let advice = "promise 11 is not kept here: keep such keys out by the ignore list, or use another service";
-        findings.warn(what, (format!("are not kept as they are: {}", merged.join("; ")), advice), PROMISE);
+        let advice = "promise 11 is not kept here: exclude such keys with the ignore list, or use another service";
+        findings.warn(what, (format!("are changed: {}", merged.join("; ")), advice), PROMISE);
     }
     if !refused.is_empty() {
-        let advice = "objects with such keys are parked, with this reason";
+        let advice = "objects with such keys are parked with this reason";
         findings.warn(what, (format!("are refused: {}", refused.join("; ")), advice), &[]);
     }
     if merged.is_empty() && refused.is_empty() {
-        findings.pass(what, "are kept byte for byte, and no two become one");
+        findings.pass(what, "are kept byte for byte and stay distinct");
     }
 }
 

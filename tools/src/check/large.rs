@@ -136,10 +136,13 @@ pub async fn refused(place: &ProbeTarget<'_>, at: &Location, expected: &Expected
     match place.sink.head(at).await {
         Ok(Some(there)) if there.revision == *revision => {
             let advice = match place.remedy {
-                "" => "this service cannot be written safely: update it",
+                "" => "this service cannot be written to safely: update it",
                 remedy => remedy,
             };
-            CheckError::new("If-Match is refused although the ETag is right: no object could ever be replaced", advice)
+            CheckError::new(
+                "If-Match is refused although the ETag is correct: no object could ever be replaced",
+                advice,
+            )
         }
         _ => place.explain(error),
     }
@@ -151,7 +154,7 @@ pub fn graded(place: &ProbeTarget<'_>, copied: &CopyResult, what: &'static str, 
         Ok(_) => findings.pass(what, "is stored as it was sent"),
         Err(why) => {
             let remedy = if place.remedy.is_empty() { "do not use it" } else { place.remedy };
-            findings.fail(what, (format!("its stored checksum cannot be believed: {why}"), remedy), &[3]);
+            findings.fail(what, (format!("its stored checksum is wrong: {why}"), remedy), &[3]);
         }
     }
 }

@@ -33,7 +33,7 @@ pub async fn probe(
     };
     findings.about(format!("ledger {}", ledger.name()));
     if !kept {
-        let advice = "name a table or a file under [ledger], unless weaker promises will do";
+        let advice = "name a table or a file under [ledger], unless weaker guarantees are sufficient";
         return findings.warn("kind", ("none: nothing is remembered", advice), OF_THE_LEDGER);
     }
     match Pause::read(&**ledger).await {
@@ -44,7 +44,7 @@ pub async fn probe(
     if write {
         match written(&**ledger).await {
             Ok(true) => findings.pass("write", "compared and set"),
-            Ok(false) => findings.warn("write", ("another check is at it", "check again"), &[]),
+            Ok(false) => findings.warn("write", ("another check is running", "check again"), &[]),
             Err(error) => findings.fail("write", &error, &[]),
         }
     }
@@ -53,11 +53,11 @@ pub async fn probe(
         match table.expiry.as_deref() {
             Some(EXPIRY) => findings.pass("expiry", format!("by {EXPIRY}; {found}")),
             Some(other) => {
-                let advice = "records are never removed: let the table expire by endTime";
+                let advice = "records are never deleted: let the table expire by endTime";
                 findings.warn("expiry", (format!("by {other} instead of {EXPIRY}; {found}"), advice), &[]);
             }
             None => {
-                let advice = "records are never removed: `skyferry table create` switches it on";
+                let advice = "records are never deleted: `skyferry table create` switches expiry on";
                 findings.warn("expiry", (format!("none; {found}"), advice), &[]);
             }
         }

@@ -1,4 +1,4 @@
-//! Probes of uploads in parts: what is told of parts and of the whole, and what becomes of one that was aborted.
+//! Probes of uploads in parts: what is reported of parts and of the whole, and what becomes of one that was aborted.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) {
     parts_are_reported(&sent, sink, findings);
     match sink.parts(&upload.at, &upload.id).await {
         Ok(Some(parts)) if parts.len() == sent.len() => findings.pass("list parts", "shows them"),
-        Ok(_) => findings.warn("list parts", ("does not show what was sent", "nothing can be resumed"), &[7]),
+        Ok(_) => findings.warn("list parts", ("does not return what was sent", "nothing can be resumed"), &[7]),
         Err(error) => findings.warn("list parts", &error, &[7]),
     }
     match place.complete(&upload.at, (&upload.id, upload.token), &sent, least as u64).await {
@@ -102,14 +102,14 @@ async fn whole_is_verified(sink: &dyn Sink, at: &Location, findings: &mut Findin
     let reported =
         sink.head(at).await.ok().flatten().and_then(|object| object.stored.crc32c).and_then(|sum| sum.full());
     if reported.is_none() && sink.capabilities().checksums {
-        let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
+        let advice = "large objects are read back for verification; check [destination] profile and endpoint";
         findings.warn("checksum of the whole", ("none is shown", advice), &[3]);
     }
 }
 
 async fn uploads_are_listed(sink: &dyn Sink, folder: &ProbeFolder, upload: &Upload<'_>, findings: &mut Findings<'_>) {
     let advice =
-        "grant it (s3:ListBucketMultipartUploads, storage.multipartUploads.list): left-over uploads are not found";
+        "grant it (s3:ListBucketMultipartUploads, storage.multipartUploads.list): leftover uploads are not found";
     match sink.uploads(folder.bucket(), folder.prefix()).await {
         Ok(found) if found.iter().any(|open| open.id == upload.id) => findings.pass("list uploads", "shows it"),
         Ok(_) => {
@@ -127,20 +127,20 @@ fn parts_are_reported(sent: &[(StoredPart, Digests)], sink: &dyn Sink, findings:
     let right =
         sent.iter().all(|(part, digests)| part.stored.crc32c.is_none_or(|crc| crc == Checksum::Full(digests.crc32c)));
     match (reported.len() == sent.len(), right) {
-        (_, false) => findings.fail("checksums of parts", ("others than those of the bytes", "do not use it"), &[3]),
+        (_, false) => findings.fail("checksums of parts", ("differ from those of the bytes", "do not use it"), &[3]),
         (true, true) => findings.pass("checksums of parts", "every part's CRC32C is in its answer"),
         (false, true) if sink.capabilities().checksums => {
             let advice = "a wrong part is seen only when the whole is complete, and then all is sent again";
-            findings.warn("checksums of parts", ("answers tell none", advice), &[]);
+            findings.warn("checksums of parts", ("not in the answers", advice), &[]);
         }
-        (false, true) => findings.pass("checksums of parts", "answers tell none; ETags are compared"),
+        (false, true) => findings.pass("checksums of parts", "not in the answers; ETags are compared"),
     }
 }
 
 async fn conditional(sink: &dyn Sink, folder: &ProbeFolder, options: &Arc<CopyOptions>, findings: &mut Findings<'_>) {
     if !sink.capabilities().conditional_finish {
         return findings
-            .pass("conditional complete", "this service has none: large objects are kept in order by the ledger");
+            .pass("conditional complete", "not supported by this service: the ledger keeps large objects in order");
     }
     let bytes = body(LAST);
     let answered = async {
@@ -152,11 +152,11 @@ async fn conditional(sink: &dyn Sink, folder: &ProbeFolder, options: &Arc<CopyOp
     };
     match answered.await {
         Err(error) if error.kind == ErrorKind::Precondition => {
-            findings.pass("conditional complete", "an object that is there is not replaced");
+            findings.pass("conditional complete", "an existing object is not replaced");
         }
         Ok(_) => {
-            let advice = "set [destination] profile = \"generic\": then no condition is relied on";
-            findings.fail("conditional complete", ("ignored: what was there was replaced", advice), &[4]);
+            let advice = "set [destination] profile = \"generic\": then conditions are not relied on";
+            findings.fail("conditional complete", ("ignored: the existing object was replaced", advice), &[4]);
         }
         Err(error) => findings.fail("conditional complete", &error, &[4]),
     }
@@ -177,7 +177,7 @@ async fn after_abort(sink: &dyn Sink, folder: &ProbeFolder, options: &Arc<CopyOp
     let what = "complete after abort";
     match answered.await {
         Ok((_, _, true)) => {
-            let advice = "an agent that was held up can publish an old state: let one agent work on this destination";
+            let advice = "a delayed agent can publish an old state: let only one agent work on this destination";
             findings.fail(what, ("publishes what was aborted", advice), &[4]);
         }
         Ok((true, Some(error), false)) if error.kind == ErrorKind::UploadGone => findings.pass(what, "is refused"),

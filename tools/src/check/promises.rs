@@ -23,7 +23,7 @@ const NAMES: [&str; 12] = [
 pub struct Promise {
     pub number: usize,
     pub name: &'static str,
-    /// Something failed that it rests on: until that is mended nothing is known.
+    /// Something failed that it rests on: until that is repaired nothing is known.
     pub in_doubt: bool,
     /// The facts that weaken it; none: it is kept, if it was tried.
     pub weaker: Vec<String>,
@@ -39,7 +39,7 @@ pub fn promises(facts: &[CheckResult]) -> Vec<Promise> {
     let unwritten = facts.iter().any(|fact| fact.what == "write" && fact.found.starts_with("not tried"));
     let not_tried = match (has("source "), has("destination "), unwritten) {
         (false, ..) => Some("no source bucket is named: add it to [[routes]]"),
-        (_, false, _) => Some("no destination was looked at"),
+        (_, false, _) => Some("no destination was checked"),
         (.., true) => Some("nothing was written (--no-write)"),
         _ => None,
     };

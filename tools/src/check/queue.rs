@@ -67,7 +67,7 @@ async fn check_permissions(queue: &dyn Queue, findings: &mut Findings<'_>) {
         findings.fail(what, *error, &[1, 9]);
     }
     if denied.is_empty() {
-        findings.pass("rights", "messages may be received, kept, given back, deleted, sent and parked");
+        findings.pass("rights", "messages may be received, extended, returned, deleted, sent and parked");
     }
 }
 
@@ -85,18 +85,16 @@ fn check_settings(settings: &SqsSettings, findings: &mut Findings<'_>) {
     let SqsSettings { visibility, retention, delay, max_message, .. } = settings;
     let found = describe(*visibility);
     match visibility < &SHORT_VISIBILITY {
-        true => {
-            findings.warn("visibility", (found, "set 30 s or more: an agent that is held up loses its lease"), &[9])
-        }
+        true => findings.warn("visibility", (found, "set 30 s or more: a delayed agent loses its lease"), &[9]),
         false => findings.pass("visibility", found),
     }
     let found = describe(*retention);
     match retention < &SHORT_RETENTION {
-        true => findings.warn("retention", (found, "set 14 days: an outage over a weekend must not lose events"), &[9]),
+        true => findings.warn("retention", (found, "set 14 days: events must survive an outage over a weekend"), &[9]),
         false => findings.pass("retention", found),
     }
     if !delay.is_zero() {
-        findings.warn("delay", (describe(*delay), "set 0: every event waits so long"), &[]);
+        findings.warn("delay", (describe(*delay), "set 0: every event is delayed by this time"), &[]);
     }
     let found = format!("{} KiB", max_message >> 10);
     match max_message < &SMALLEST_MESSAGE {
@@ -121,28 +119,20 @@ fn check_settings(settings: &SqsSettings, findings: &mut Findings<'_>) {
 fn dead_letters(named: Option<&DeadLetterTarget>, retention: Duration, findings: &mut Findings<'_>) {
     let what = "dead letters";
     let Some(DeadLetterTarget { name, max_receives, found }) = named else {
-        let advice = "give the queue a redrive policy (12 receives or more): what is parked is in the ledger alone";
+        let advice = "give the queue a redrive policy (12 receives or more): parked objects are in the ledger only";
         return findings.warn(what, ("none", advice), &[1]);
     };
     let (kept, waiting) = match found {
         Ok(found) => *found,
         Err(error) => {
             let found = format!("{name} cannot be read: {error}");
-            return findings.fail(
-                what,
-                (found, "make that queue, or let these keys look (sqs:GetQueueAttributes)"),
-                &[1],
-            );
+            return findings.fail(what, (found, "create that queue, or allow these keys sqs:GetQueueAttributes"), &[1]);
         }
     };
     let receives = max_receives.map_or("?".to_owned(), |most| most.to_string());
     let found = format!("{name}, after {receives} receives; {waiting} there, kept for {}", describe(kept));
     if kept < retention {
-        return findings.warn(
-            what,
-            (found, "keep them longer than the queue does: a message's age goes with it"),
-            &[1],
-        );
+        return findings.warn(what, (found, "set a longer retention than the queue's: messages keep their age"), &[1]);
     }
     if max_receives.is_some_and(|most| most < FEW_RECEIVES) {
         return findings.warn(what, (found, "set maxReceiveCount to 12: kills count as receives"), &[9]);
@@ -165,16 +155,16 @@ fn policy(policy: Option<&str>, findings: &mut Findings<'_>) {
     });
     let of_s3: Vec<&Value> = of_s3.collect();
     if !statements.iter().any(|statement| statement["Effect"] == "Allow") {
-        return findings.fail("policy", ("it lets nobody in, so that S3 cannot send its events", advice), &[]);
+        return findings.fail("policy", ("it admits no sender, so S3 cannot send its events", advice), &[]);
     }
     if of_s3.is_empty() {
-        return findings.warn("policy", ("it does not name S3, which cannot send its events then", advice), &[]);
+        return findings.warn("policy", ("it does not admit S3, so S3 cannot send its events", advice), &[]);
     }
     let pinned =
         of_s3.iter().all(|statement| statement["Condition"].to_string().to_ascii_lowercase().contains("aws:source"));
     match pinned {
         true => findings.pass("policy", "S3 may send, for the buckets that it names"),
-        false => findings.warn("policy", ("S3 may send for anybody's bucket", advice), &[11]),
+        false => findings.warn("policy", ("S3 may send for any bucket of any account", advice), &[11]),
     }
 }
 

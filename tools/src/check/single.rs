@@ -23,7 +23,7 @@ const A_LITTLE_OFF: i64 = 30;
 
 /// A probe's object.
 pub fn body(length: usize) -> Bytes {
-    b"Skyferry looks whether this bucket does as it should.\n".iter().copied().cycle().take(length).collect()
+    b"A test object of skyferry check.\n".iter().copied().cycle().take(length).collect()
 }
 
 pub fn attributes(at: &Location, body: &Bytes, options: &Arc<CopyOptions>) -> WriteAttributes {
@@ -67,7 +67,9 @@ pub async fn probe(place: &ProbeTarget<'_>, findings: &mut Findings<'_>) -> bool
             check_attributes(&object, &with, &body, sent, sink, findings);
             check_encryption(&object, options, findings);
         }
-        Ok(None) => findings.fail("look", ("what was written is not there", "check who else writes there"), &[3]),
+        Ok(None) => {
+            findings.fail("look", ("the written object is not there", "check which other program writes there"), &[3])
+        }
         Err(error) => findings.fail("look", &error, &[3, 5]),
     }
     read_back(sink, &at, &body, findings).await;
@@ -87,7 +89,7 @@ fn check_attributes(
 ) {
     let can = sink.capabilities();
     match (object.provenance == Some(with.provenance.clone()), can.metadata) {
-        (true, _) => findings.pass("metadata", "comes back as it was sent"),
+        (true, _) => findings.pass("metadata", "is returned as it was sent"),
         (false, true) => {
             let advice = "does a proxy remove headers? Skyferry recognises its own copies by them";
             findings.fail("metadata", ("does not come back", advice), &[4, 5, 11]);
@@ -96,17 +98,17 @@ fn check_attributes(
     }
     match (object.stored.crc32c, can.checksums) {
         (Some(Checksum::Full(crc)), _) if Some(crc) == with.provenance.crc32c => {
-            findings.pass("stored checksum", "the CRC32C of the object, and it is right");
+            findings.pass("stored checksum", "the object's CRC32C, and it is correct");
         }
         (None, false) => {
             let advice = "what is written is compared by its ETag where that is an MD5, else read back";
             findings.warn("stored checksum", ("none is returned", advice), &[]);
         }
         (None, true) => {
-            let advice = "large objects are read back to be proven; check [destination] profile and endpoint";
-            findings.warn("stored checksum", ("none is returned, although this service stores one", advice), &[3]);
+            let advice = "large objects are read back for verification; check [destination] profile and endpoint";
+            findings.warn("stored checksum", ("not returned, although this service stores one", advice), &[3]);
         }
-        (Some(_), _) => findings.fail("stored checksum", ("another than that of the bytes", "do not use it"), &[3]),
+        (Some(_), _) => findings.fail("stored checksum", ("differs from that of the bytes", "do not use it"), &[3]),
     }
     let md5: [u8; 16] = Md5::digest(body).into();
     let is_md5 = object.stored.md5 == Some(Checksum::Full(md5));
@@ -198,11 +200,11 @@ pub async fn wrong_bytes(
         }
         Ok(_) => {
             let advice = "checksums are ignored here: set [destination] profile to what it is, or use another endpoint";
-            findings.fail("wrong bytes", ("a body with another's CRC32C was published", advice), &[3]);
+            findings.fail("wrong bytes", ("a body with a wrong CRC32C was published", advice), &[3]);
         }
         Err(_) if there => {
-            let advice = "a wrong body is seen for a moment";
-            findings.fail("wrong bytes", ("are refused, and published all the same", advice), &[2, 3]);
+            let advice = "a wrong body is visible for a moment";
+            findings.fail("wrong bytes", ("are refused, but published nevertheless", advice), &[2, 3]);
         }
         Err(error) => findings.warn("wrong bytes", &error, &[3]),
     }
@@ -221,7 +223,7 @@ async fn conditional(place: &ProbeTarget<'_>, at: &Location, first: Revision, fi
         findings.warn("conditional write", ("this service has none", advice), &[4]);
         return first;
     }
-    let advice = "set [destination] profile = \"generic\": then no condition is relied on";
+    let advice = "set [destination] profile = \"generic\": then conditions are not relied on";
     // Other bytes than the first time: an ETag may be that of the bytes alone.
     let body = body(999);
     let with = attributes(at, &body, options);
@@ -229,7 +231,7 @@ async fn conditional(place: &ProbeTarget<'_>, at: &Location, first: Revision, fi
     match put(&Expected::Absent).await {
         Err(error) if error.kind == ErrorKind::Precondition => {}
         Ok(published) => {
-            findings.fail("conditional write", ("ignored: what was there was replaced", advice), &[4]);
+            findings.fail("conditional write", ("ignored: the existing object was replaced", advice), &[4]);
             return revision(published);
         }
         Err(error) => {
@@ -240,7 +242,7 @@ async fn conditional(place: &ProbeTarget<'_>, at: &Location, first: Revision, fi
     let expected = Expected::Revision(first.clone());
     match put(&expected).await {
         Ok(published) => {
-            findings.pass("conditional write", "what is there is replaced only if it is what it was thought to be");
+            findings.pass("conditional write", "an object is replaced only if it is the expected one");
             revision(published)
         }
         Err(error) => {
@@ -254,7 +256,7 @@ async fn delete(sink: &dyn Sink, at: &Location, first: Revision, last: Revision,
     if sink.capabilities().conditional_delete && first != last {
         match sink.delete(at, &Expected::Revision(first)).await {
             Err(error) if error.kind == ErrorKind::Precondition => {
-                findings.pass("conditional delete", "what was replaced meanwhile stays");
+                findings.pass("conditional delete", "a newer object is kept");
             }
             Ok(()) => {
                 let advice = "leave `deletes` off: it could remove a newer object";
@@ -268,7 +270,7 @@ async fn delete(sink: &dyn Sink, at: &Location, first: Revision, last: Revision,
         sink.head(at).await
     };
     match gone.await {
-        Ok(None) => findings.pass("delete", "its own object is gone"),
+        Ok(None) => findings.pass("delete", "its own object is deleted"),
         Ok(Some(_)) => findings.fail("delete", ("the object is still there", "check holds and retention"), &[3]),
         Err(error) => findings.fail("delete", &error, &[3]),
     }

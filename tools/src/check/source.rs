@@ -17,7 +17,7 @@ pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, find
     let Some(bucket) = &route.source_bucket else {
         findings.about("source");
         let advice = "name it in [[routes]]: then it is checked, and no other bucket is read";
-        return findings.warn("bucket", ("any whose events reach the queue", advice), &[]);
+        return findings.warn("bucket", ("any bucket whose events reach the queue", advice), &[]);
     };
     findings.about(format!("source {bucket}/{}", route.source_prefix));
     let listed = match source.list(bucket, &route.source_prefix, ListFrom::Start).await {
@@ -28,14 +28,18 @@ pub async fn probe(source: &dyn Source, route: &Route, settings: &Settings, find
         Err(error) if error.kind == ErrorKind::BucketMissing => return findings.fail("list", &error, &[]),
         Err(error) => {
             let CheckError { found, .. } = CheckError::from(&error);
-            findings.warn("list", (found, "the agent needs none; `copy`, `scan` and `verify` do (s3:ListBucket)"), &[]);
+            findings.warn(
+                "list",
+                (found, "not needed by agents, but by `copy`, `scan` and `verify` (s3:ListBucket)"),
+                &[],
+            );
             Vec::new()
         }
     };
     nothing_there(source, bucket, route, findings).await;
     let readable = |object: &&Listed| object.size > 0 && !is_archived(object.storage_class.as_deref());
     let Some(first) = listed.iter().find(readable) else {
-        return findings.warn("read", ("there is nothing to read", "put an object there and check again"), &[]);
+        return findings.warn("read", ("there is no object to read", "put an object there and check again"), &[]);
     };
     let at = Location { bucket: bucket.clone(), key: first.key.clone() };
     match read(source, &at).await {
@@ -52,7 +56,7 @@ async fn nothing_there(source: &dyn Source, bucket: &str, route: &Route, finding
     match source.head(&Location::new(bucket, key), &Pin::Newest).await {
         Ok(_) => findings.pass("a missing key", "is reported as missing"),
         Err(error) if error.kind == ErrorKind::Denied => {
-            let advice = "grant s3:ListBucket: else what was removed looks denied, and its messages wait";
+            let advice = "grant s3:ListBucket: without it a deleted object looks denied, and its messages wait";
             findings.warn("a missing key", ("looks denied", advice), &[9]);
         }
         Err(error) => findings.fail("a missing key", &error, &[]),
@@ -85,10 +89,10 @@ async fn explain_read_error(source: &dyn Source, at: &Location, error: &CopyErro
             (source.head(at, &Pin::Newest).await, source.head(at, &Pin::Newest).await)
         && one.identity == other.identity
     {
-        let found = format!("{at}: If-Match is refused although the ETag is right");
+        let found = format!("{at}: If-Match is refused although the ETag is correct");
         return CheckError::new(
             found,
-            "objects in parts cannot be read from this service: update it, or what stands before it",
+            "objects in parts cannot be read from this service: update it, or the proxy in front of it",
         );
     }
     CheckError::from(error)

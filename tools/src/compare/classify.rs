@@ -23,7 +23,7 @@ pub struct Classifier {
     pub look: HeadCheck,
     /// A look at what neither the listings nor the ledger decide; where headers travel, at everything: listings show none.
     pub head: bool,
-    /// A look at whatever seems to differ, before it is told: it may have changed while it was listed.
+    /// A look at whatever seems to differ, before it is reported: it may have changed while it was listed.
     pub confirm: bool,
 }
 

@@ -104,7 +104,7 @@ impl Merge {
         if self.here.rows.is_empty() && !self.here.ended {
             self.here.refill().await?;
             if self.bounds.is_cut() && !self.here.in_order() {
-                bail!("the source does not list in the order of its keys' bytes: say --listers 1");
+                bail!("the source does not list in byte order of its keys: use --listers 1");
             }
             self.bound();
         }

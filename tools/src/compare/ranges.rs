@@ -45,7 +45,7 @@ pub async fn side_by_side(
     Ok(())
 }
 
-/// Compares one place in the order of its keys, from the one that follows `after`: for who stops and goes on later. Fails
+/// Compares one place in the order of its keys, from the one that follows `after`: for who stops and continues later. Fails
 /// where the source lists in another order.
 pub async fn in_order(
     sides: &ComparedSides,

@@ -143,6 +143,7 @@ pub struct Transfer {
     /// Larger objects are sent in parts, and can be resumed in the middle.
     #[arg(long, value_name = "SIZE", default_value = "50MiB")]
     pub multipart_threshold: String,
+    /// Bytes of one part; grows where an object would need too many parts.
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     pub part_size: String,
     /// Bytes per second; 0 for no limit. By the clock: '08:00 10MB, 18:00 0'.

@@ -144,7 +144,7 @@ impl Lister {
     async fn one(&self, key: &Key) -> anyhow::Result<()> {
         let row = self.look(key.clone()).await?;
         let at = Location::new(self.from.bucket.as_str(), key.clone());
-        let row = row.ok_or_else(|| anyhow::anyhow!("SRC {at} is not there any more"))?;
+        let row = row.ok_or_else(|| anyhow::anyhow!("SRC {at} no longer exists"))?;
         if self.is_selected(&row) {
             self.send(vec![(row, DestinationRow::Unknown)], None).await?;
         }

@@ -195,7 +195,7 @@ async fn is_prefix(
     let at = Location::new(origin.bucket.as_str(), rest);
     match patience.ask(true, || agent.source().head(&at, &Pin::Newest)).await {
         Ok(Some(_)) if !rest.ends_with('/') => Ok(false),
-        Ok(_) => Err(anyhow!("SRC {source}: nothing is under it, and no object has this key")),
+        Ok(_) => Err(anyhow!("SRC {source}: there is nothing under it, and no object has this key")),
         Err(error) => Err(error.into()),
     }
 }

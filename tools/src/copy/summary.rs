@@ -33,8 +33,7 @@ pub fn check_against_listing(summary: &Summary, sent: u64, origin: &Location) ->
     let wrong = gone >= NOT_FOUND && gone * 2 > sent.max(gone);
     wrong.then(|| {
         anyhow::anyhow!(
-            "{gone} of {} objects that the listing of {origin} names were not found: either they were all deleted \
-             meanwhile, or this server lists keys in another spelling than it takes",
+            "{gone} of {} objects that the listing of {origin} names were not found: either they were all deleted meanwhile, or this server lists keys in another spelling than it accepts",
             sent.max(gone)
         )
     })
@@ -52,7 +51,7 @@ struct Line {
 pub struct CopySummary {
     pub summary: Summary,
     pub elapsed: Duration,
-    /// Why it could not go on, if so.
+    /// Why it could not continue, if so.
     pub trouble: Option<anyhow::Error>,
     pub parked: Vec<ParkedMessage>,
     /// After a signal: bytes of objects that are not complete, which need not be sent again.

@@ -92,8 +92,8 @@ impl ParsedLetter {
 fn reason(letter: &DeadLetter, max_receives: Option<u32>) -> String {
     match (&letter.reason, max_receives) {
         (Some(reason), _) => reason.to_string(),
-        (None, Some(most)) => format!("received {most} times without an end"),
-        (None, None) => "received too often without an end".into(),
+        (None, Some(most)) => format!("received {most} times without success"),
+        (None, None) => "received too often without success".into(),
     }
 }
 

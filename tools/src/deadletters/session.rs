@@ -69,7 +69,7 @@ impl Session<'_> {
             if taken.is_empty() {
                 break;
             }
-            // What dies while this goes on would be sent again for ever.
+            // What dies while this continues would be sent again for ever.
             let new = taken.into_iter().filter(|letter| {
                 held.insert(letter.id.clone(), letter.receipt.clone()).is_none() && letter.sent <= began
             });
@@ -92,7 +92,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// About a second's worth, so that no letter waits in hand for long.
+    /// About a second's worth, so that no message is held for long.
     fn at_once(&self) -> usize {
         let one = self.rate.unwrap_or_default().as_secs_f64();
         if one > 0.0 { ((1.0 / one) as usize).clamp(1, MOST) } else { MOST }

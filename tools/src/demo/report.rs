@@ -125,7 +125,7 @@ impl DemoReport {
         }
         let reason = self.destinations.iter().flat_map(|leg| &leg.dead_letters).next();
         lines.push(format!(
-            "\nAll as it should be, in {:.0} s, and nothing is left behind. In the middle of each run an object was\n\
+            "\nAll as it should be, in {:.0} s, and nothing is left over. In the middle of each run an object was\n\
              overwritten (so one more was copied than there are) and an event came twice (unchanged). The last\n\
              message was broken on purpose: it is parked, as expected, among the dead letters, because\n  {}",
             self.seconds,

@@ -60,7 +60,7 @@ impl DemoRun<'_> {
         let (queue, metrics) = (agent.queue().clone(), agent.metrics().clone());
         // The first event again, in somebody else's hands until later: a duplicate, and a message received before.
         queue.send(&[events::event(&dataset.all[TWICE])]).await?;
-        let held = queue.receive(1, Duration::ZERO).await?.pop().context("the queue gave nothing back")?;
+        let held = queue.receive(1, Duration::ZERO).await?.pop().context("the queue returned nothing")?;
         let mut messages = vec![events::test_event()];
         messages.extend(events::events(&dataset.all));
         messages.push(events::malformed());
@@ -140,7 +140,7 @@ listen = "off"
     ) -> anyhow::Result<()> {
         let (at, asked) = (changed.at(FERRIED), Instant::now());
         while !half() || self.destination.client.head(&at).await?.is_none() {
-            anyhow::ensure!(asked.elapsed() < PATIENCE, "half of the objects did not come across");
+            anyhow::ensure!(asked.elapsed() < PATIENCE, "half of the objects were not copied");
             tokio::time::sleep(TICK).await;
         }
         changed.put(self.source, |_| {}).await?;
@@ -195,7 +195,7 @@ fn problems(summary: &Summary, untidy: bool, objects: u64, dead_letters: &[Parke
     expect("parked", summary.parked, 1);
     expect("deleted, gone or skipped", summary.deleted + summary.gone + summary.skipped, 0);
     expect("dead letters", dead_letters.len() as u64, 1);
-    expect("jobs that did not end well", u64::from(untidy), 0);
+    expect("jobs that failed", u64::from(untidy), 0);
     if dead_letters.iter().any(|letter| letter.body != events::malformed()) {
         troubles.push("a dead letter is not the malformed message".into());
     }

@@ -37,7 +37,7 @@ pub async fn verify(
     let found = destination.objects().await.context("listing")?;
     let mut differences = Vec::new();
     for key in found.keys().filter(|key| !dataset.all.iter().any(|good| good.key.as_bytes() == key.as_bytes())) {
-        differences.push(format!("{key}: nobody put it there"));
+        differences.push(format!("{key}: was not sent there"));
     }
     let reads = stream::iter(&dataset.all).map(|good| async {
         let read = read(destination, good, step).await.with_context(|| format!("reading back {}", good.key));

@@ -23,6 +23,7 @@ use crate::settings::ConfigArgument;
   skyferry inventory photos.csv.gz --columns Bucket,Key,Size \\
     --config agent.toml --to-file jobs.txt")]
 pub struct Arguments {
+    /// The report's manifest.json: s3://bucket/… or a file.
     #[arg(value_name = "MANIFEST", required = true)]
     pub manifests: Vec<OsString>,
     #[command(flatten)]

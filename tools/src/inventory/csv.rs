@@ -208,7 +208,7 @@ mod tests {
         let packed = gzip(b"b,k,1\n".repeat(1000).as_slice());
         let rows = read("Bucket,Key,Size", &packed[..packed.len() - 9]);
         assert!(
-            matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("breaks off")),
+            matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("is truncated")),
             "{:?}",
             rows.last()
         );
@@ -221,7 +221,11 @@ mod tests {
     fn bombs_of_rows_and_bombs_of_one_row_are_refused() {
         let rows = [b"b,".to_vec(), vec![b'k'; 250], b",1\n".to_vec()].concat();
         let rows = read("Bucket,Key,Size", &gzip(&rows.repeat(80_000)));
-        assert!(matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("a bomb")), "{:?}", rows.last());
+        assert!(
+            matches!(rows.last(), Some(Err(RowError::File(why))) if why.contains("decompression bomb")),
+            "{:?}",
+            rows.last()
+        );
         let endless = read("Bucket,Key,Size", &[b"b,\"".to_vec(), vec![b'k'; 3 << 20]].concat());
         assert!(
             matches!(&endless[..], [Err(RowError::File(why))] if why.contains("a row of more than")),

@@ -104,7 +104,7 @@ fn hash(mut file: File) -> std::io::Result<LocalFile> {
 async fn download(source: &dyn Source, at: &Location) -> Result<LocalFile, CopyError> {
     let error = |kind, why: String| CopyError::new(Side::Source, kind, "GetObject", at, why);
     let Some(opened) = source.open(at, &Pin::Newest, None).await? else {
-        return Err(error(ErrorKind::NotFound, "it is not there any more".into()));
+        return Err(error(ErrorKind::NotFound, "it no longer exists".into()));
     };
     let (mut chunks, mut md5) = (opened.chunks, Md5::new());
     let full = |why: std::io::Error| error(ErrorKind::Local, format!("a temporary file (TMPDIR): {why}"));

@@ -47,8 +47,7 @@ impl Manifest {
             "csv" => ReportFormat::Csv(Schema::new(raw.file_schema.split(','))?),
             "parquet" => ReportFormat::Parquet,
             "orc" => {
-                return Err("the report is written as ORC, which is not read: set the inventory's format to CSV or Parquet, and \
-                            the next report can be taken; or let Athena write this one as CSV, and name its columns with --columns"
+                return Err("the report is written as ORC, which is not read: set the inventory's format to CSV or Parquet, and use the next report; or let Athena write this one as CSV, and name its columns with --columns"
                     .into());
             }
             _ => return Err(format!("its fileFormat {} is neither CSV nor Parquet", raw.file_format)),

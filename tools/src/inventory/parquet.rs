@@ -105,7 +105,7 @@ fn check_offsets(group: &RowGroupMetaData, schema: &Schema) -> Result<(), String
         sizes.iter().all(|size| *size >= 0).then_some(())
     };
     let all = schema.indices().try_for_each(sound);
-    all.ok_or_else(|| unreadable_file("a column has no place in it"))
+    all.ok_or_else(|| unreadable_file("a column has no position in it"))
 }
 
 /// In what the times of a column count.
@@ -114,7 +114,7 @@ fn parts_of_a_second(column: &ColumnDescriptor) -> Result<i64, String> {
         (Some(LogicalType::Timestamp(time)), _) => time.unit,
         (_, ConvertedType::TIMESTAMP_MILLIS) => TimeUnit::MILLIS,
         (_, ConvertedType::TIMESTAMP_MICROS) => TimeUnit::MICROS,
-        _ => return Err(format!("the column {} does not say in which unit its times are", column.name())),
+        _ => return Err(format!("the column {} does not specify the unit of its times", column.name())),
     };
     Ok(match unit {
         TimeUnit::MILLIS => 1000,
@@ -143,7 +143,9 @@ fn bound(about: &ParquetMetaData, size: u64) -> Result<(), String> {
     };
     let (bytes, rows) = (sum(|group| group.total_byte_size()), sum(|group| group.num_rows()));
     if bytes > size.saturating_mul(RATIO).max(ALWAYS) || rows > size.max(ALWAYS) {
-        return Err(format!("{size} bytes that unpack to {bytes} bytes and {rows} rows, which no report does: a bomb"));
+        return Err(format!(
+            "{size} bytes that unpack to {bytes} bytes and {rows} rows, which no report does: a decompression bomb"
+        ));
     }
     Ok(())
 }

@@ -181,7 +181,7 @@ impl RowFilter {
         if self.unrouted.len() >= TOLD || !self.unrouted.insert(why.clone()) {
             return None;
         }
-        Some(format!("{source}: {why}; such rows are left out"))
+        Some(format!("{source}: {why}; such rows are skipped"))
     }
 }
 

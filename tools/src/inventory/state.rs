@@ -1,4 +1,4 @@
-//! How far an earlier run came with the same reports and the same choice: it goes on there. Written after each flush, so a
+//! How far an earlier run came with the same reports and the same choice: it continues there. Written after each flush, so a
 //! kill costs one flush that is sent again.
 
 use std::path::PathBuf;

@@ -64,20 +64,21 @@ impl Read for Unpacked {
         let read = self.from.read(buffer)?;
         self.bytes += read as u64;
         if self.bytes > self.most {
-            let why = format!("it unpacks to more than {} bytes, which no report does: a bomb", self.most);
+            let why =
+                format!("it unpacks to more than {} bytes, which no report does: a decompression bomb", self.most);
             return Err(io::Error::other(why));
         }
         if self.bytes - self.row.get() > ROW + buffer.len() as u64 {
-            return Err(io::Error::other(format!("a row of more than {ROW} bytes: no report has such")));
+            return Err(io::Error::other(format!("a row of more than {ROW} bytes, which no report has")));
         }
         Ok(read)
     }
 }
 
-/// What a person is told of an error while unpacking.
+/// What a person reads of an error while unpacking.
 pub fn error_text(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it breaks off: the gzip stream has no end".into(),
+        io::ErrorKind::UnexpectedEof => "it is truncated: the gzip stream has no end".into(),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => format!("it is damaged: {error}"),
         _ => error.to_string(),
     }

@@ -15,10 +15,10 @@ use super::schema::Schema;
 const FOUND: usize = 2000;
 /// Rows of a chunk at most, where little is found in them.
 const ROWS: u64 = 100_000;
-/// Unreadable rows of a chunk that are told.
+/// Unreadable rows of a chunk that are reported.
 const TOLD: u64 = 10;
 
-const ADVICE: &str = "skyferry inventory --keep-going leaves such rows out";
+const ADVICE: &str = "skyferry inventory --keep-going skips such rows";
 
 /// What is sent at once, and is sent again after a kill.
 pub struct RowChunk<T> {

@@ -1,5 +1,5 @@
 //! The scan for who has minutes at a time, as a Lambda function has: the routes one after another, each in the order of its
-//! keys, and a note in the ledger that says how far it has got. What was stopped goes on there.
+//! keys, and a note in the ledger that says how far it has got. What was stopped continues there.
 //!
 //! No deletions: they may be sent only when one comparison of everything has ended well, and nothing is kept here until then.
 
@@ -33,7 +33,7 @@ const RECORD: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// A new scan begins only while the queue is empty. One that was stopped goes on in any case: what waits there is its own.
+    /// A new scan begins only while the queue is empty. One that was stopped continues in any case: what waits there is its own.
     pub if_queue_empty: bool,
     /// Jobs name the newest version.
     pub versions: bool,
@@ -45,7 +45,7 @@ pub struct ScanOptions {
 #[serde(rename_all = "kebab-case")]
 pub enum ScanEnd {
     Done,
-    /// The next scan goes on there.
+    /// The next scan continues there.
     Stopped,
     QueueNotEmpty,
 }
@@ -124,7 +124,7 @@ async fn clean(scoped: &ScopedRun, stop: &CancellationToken) -> usize {
     match stop.run_until_cancelled(janitor.sweep(SweepScope::OlderThan(AGE))).await {
         Some(Ok(swept)) => swept.aborted,
         Some(Err(error)) => {
-            tracing::warn!(%error, "leftover uploads could not be looked for; the next scan tries again");
+            tracing::warn!(%error, "the search for leftover uploads failed; the next scan tries again");
             0
         }
         None => 0,
@@ -191,7 +191,7 @@ fn last_key(sides: &ComparedSides, pair: &ListedPair) -> Option<String> {
     key.as_str().map(str::to_owned)
 }
 
-/// The position, in the ledger for whoever goes on.
+/// The position, in the ledger for whoever continues.
 struct Note {
     ledger: Arc<dyn Ledger>,
     /// As it is there.

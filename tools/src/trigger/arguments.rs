@@ -88,6 +88,7 @@ pub struct RemoveEntries {
 
 Example: skyferry trigger apply triggers.toml --prune")]
 pub struct ApplyEntries {
+    /// The file of triggers.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Remove Skyferry's entries in these buckets that are not in the file.
@@ -105,6 +106,7 @@ pub struct ApplyEntries {
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry trigger restore before.xml --bucket photos")]
 pub struct RestoreEntries {
+    /// The file that --backup wrote.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// As for list.

@@ -53,7 +53,7 @@ impl TriggerClient {
             self.settings.routes.iter().filter_map(|route| route.source_bucket.as_deref()).collect();
         match (routed.first(), routed.len()) {
             (Some(bucket), 1) => Ok((*bucket).to_owned()),
-            _ => Err(UsageError("which bucket? Say it with --bucket".into())),
+            _ => Err(UsageError("which bucket? Use --bucket".into())),
         }
     }
 

@@ -125,11 +125,11 @@ impl KeyFilter {
     pub fn new(prefix: &str, suffix: &str) -> Result<KeyFilter, UsageError> {
         for (name, text) in [("prefix", prefix), ("suffix", suffix)] {
             let wrong = if text.contains('*') {
-                "has a *: S3 takes it for no wildcard, and a prefix needs none"
+                "has a *, which is not a wildcard in S3; a prefix needs none"
             } else if text.chars().any(char::is_control) {
                 "has a control character"
             } else if text.chars().count() > LONGEST {
-                "is longer than the 1024 characters that S3 takes"
+                "is longer than the 1024 characters that S3 accepts"
             } else {
                 continue;
             };

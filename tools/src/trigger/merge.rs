@@ -64,11 +64,11 @@ impl EntryChange {
             let other = after[place + 1..].iter().find(|other| self.added.contains(other) && entry.overlaps(other));
             if let Some(other) = other {
                 let way = match entry.is_ours() {
-                    true => "take the first away (`skyferry trigger remove`)",
-                    false => "ask whoever made the first to take it away",
+                    true => "remove the first (`skyferry trigger remove`)",
+                    false => "ask the owner of the first to remove it",
                 };
                 return Err(MergeError(format!(
-                    "S3 sends an event to one place only, and these two would share some:\n  {entry}\n  {other}\n\
+                    "S3 sends an event to one target only, and these two overlap:\n  {entry}\n  {other}\n\
                      narrow a prefix or a suffix, or {way}"
                 )));
             }

@@ -46,7 +46,7 @@ impl NewPolicy {
         let end = Instant::now() + SETTLING;
         while admission.added_to(queue.policy())?.is_some() {
             if Instant::now() > end {
-                bail!("the policy of {} was set and reads otherwise", admission.queue);
+                bail!("the policy of {} was written, but reads differently", admission.queue);
             }
             sleep(AGAIN).await;
             queue.read().await?;
@@ -96,7 +96,7 @@ impl Proposal {
             Err(error) => {
                 let now = match client.read(bucket).await {
                     Ok(read) if read.configuration.is_same(before) => "is as it was",
-                    Ok(_) => "was not found as it was: see skyferry trigger list",
+                    Ok(_) => "was not found unchanged: see skyferry trigger list",
                     Err(_) => "cannot be read either: see skyferry trigger list",
                 };
                 return Err(error.context(format!("{bucket} {now}{so_far}")));
@@ -109,7 +109,7 @@ impl Proposal {
         }
         let lines = lost.iter().map(|line| format!("\n  missing: {line}"));
         let lines = lines.chain(foreign.iter().map(|line| format!("\n  not written: {line}")));
-        Err(anyhow!("{bucket} was written and reads otherwise:{}", lines.collect::<String>()))
+        Err(anyhow!("{bucket} was written, but reads differently:{}", lines.collect::<String>()))
     }
 }
 

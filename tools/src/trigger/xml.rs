@@ -48,7 +48,7 @@ impl XmlNode {
             name => name,
         };
         if self.children.is_empty() {
-            // The two names of filter rules are told in either case.
+            // The two names of filter rules are reported in either case.
             let text = if name == "Name" { self.text.to_lowercase() } else { self.text.clone() };
             return if text.is_empty() { String::new() } else { format!("{name}={text:?};") };
         }
@@ -100,7 +100,7 @@ impl RawDocument {
             let Some((from, node)) = closed else { continue };
             match &mut open[..] {
                 [] if node.name != "NotificationConfiguration" => {
-                    return Err(format!("is a {} and no NotificationConfiguration", node.name));
+                    return Err(format!("is a {}, not a NotificationConfiguration", node.name));
                 }
                 [] => (inside.end, ended) = (start, true),
                 [_] => elements.push((from..end, node)),

@@ -1,5 +1,5 @@
 //! The strongest proof: the destination's bytes, read and compared with what the source stores of its own, or with its bytes
-//! where it stores nothing that can be compared. Which objects are read is drawn anew for each run.
+//! where it stores nothing that can be compared. Which objects are read is drawn again for each run.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
@@ -35,7 +35,7 @@ impl FromStr for ReadShare {
         share
             .filter(|share| 0.0 < *share && *share <= 1.0)
             .map(ReadShare)
-            .ok_or("not a share like 1%, 0.001 or all".into())
+            .ok_or("expected a share like 1%, 0.001 or all".into())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bad input and bad weather: what is said, what goes on, and how it ends.
+//! Bad input and outages: what is said, what continues, and how it ends.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ async fn a_source_that_is_not_there_is_told_at_once() {
     let endpoint = s3.endpoint();
     let from = at("source", &endpoint, "S3_");
     for (source, word) in [
-        ("s3://photos/nothing", "nothing is under it"),
+        ("s3://photos/nothing", "nothing under it"),
         ("s3://no-such-bucket/p", "no such bucket"),
         ("./nowhere", "nowhere"),
     ] {

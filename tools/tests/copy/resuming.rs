@@ -1,4 +1,4 @@
-//! Killed, stopped and begun again: what goes on where, and what is sent twice.
+//! Killed, stopped and begun again: what continues where, and what is sent twice.
 
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ async fn interrupted(size: usize, rate: &str, after: Duration, end: impl AsyncFn
     (sent, gcs.counts().bytes_received - sent)
 }
 
-/// All that is under way at once: sixteen parts of 5 MiB.
+/// All that is in progress at once: sixteen parts of 5 MiB.
 const IN_FLIGHT: u64 = 16 * (5 << 20);
 
 #[tokio::test(flavor = "multi_thread")]

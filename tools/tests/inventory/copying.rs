@@ -53,5 +53,5 @@ async fn copy_copies_nothing_by_a_report_that_is_damaged() {
     assert!(!fixture.path("to/a").exists());
     let output = fixture.skyferry(&[&["copy", "photos", "to"], &report[..]].concat()).await;
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("--inventory goes with an SRC of s3://"), "{output:?}");
+    assert!(output.stderr.contains("--inventory requires an s3:// SRC"), "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a report: each is told, and nothing wrong is sent.
+//! What can be wrong with a report: each is reported, and nothing wrong is sent.
 
 use sandbox::{Fault, Rule, S3Options, S3Peer};
 
@@ -60,13 +60,13 @@ async fn a_stream_that_breaks_off_sends_nothing() {
     let fixture = Fixture::new();
     fixture.write("cut.csv.gz", &packed);
     let output = fixture.run(&["cut.csv.gz", "--columns", "Bucket,Key,Size"]).await;
-    output.refused(1, &["cut.csv.gz: it breaks off", "nothing of it was sent"]);
+    output.refused(1, &["cut.csv.gz: it is truncated", "nothing of it was sent"]);
     assert!(fixture.jobs().await.is_empty());
     // S3's own sum is right: it was written so.
     let manifest = Report::of("CSV", "Bucket, Key, Size", vec![packed]).write(fixture.folder.path());
     let output = fixture.run(&[manifest.to_str().expect("UTF-8")]).await;
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("it breaks off"), "{output:?}");
+    assert!(output.stderr.contains("it is truncated"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +76,7 @@ async fn bombs_are_refused_before_anything_is_sent() {
     fixture.write("rows.csv.gz", &gzip(&row.repeat(30_000)));
     let columns = ["--columns", "Bucket,Key,Size"];
     let output = fixture.run(&[&["rows.csv.gz"], &columns[..]].concat()).await;
-    output.refused(1, &["rows.csv.gz: it unpacks to more than", "a bomb"]);
+    output.refused(1, &["rows.csv.gz: it unpacks to more than", "decompression bomb"]);
     assert!(fixture.jobs().await.is_empty());
     fixture.write("row.csv.gz", &gzip(&[b"photos,\"".to_vec(), vec![b'k'; 8 << 20]].concat()));
     let output = fixture.run(&[&["row.csv.gz"], &columns[..]].concat()).await;

@@ -1,4 +1,4 @@
-//! Killed and stopped in the middle, the same command goes on.
+//! Killed and stopped in the middle, the same command continues.
 
 use std::collections::BTreeSet;
 

@@ -124,7 +124,7 @@ async fn fault_a26_what_agents_would_meet_beyond_a_mebibyte_is_met_by_the_probe(
             "InvalidRequest",
         ),
         (refuse(412, "PreconditionFailed"), 3, "conditional write", "refuses a condition that holds"),
-        (lie, 5, "streamed write", "cannot be believed"),
+        (lie, 5, "streamed write", "is wrong"),
     ] {
         let peer = S3Peer::start(S3Options { buckets: vec![SINK.into()], ..S3Options::default() }).expect("an S3 peer");
         let fixture = onto_s3(&peer.endpoint(), S3Peer::ACCESS_ID, S3Peer::SECRET).await;
@@ -150,7 +150,7 @@ async fn fault_a26_an_upload_whose_complete_shows_another_checksum_is_found_out(
     assert!(peer.faults().met() > 0);
     let reported = fact(&reported, "destination copies/backup/", "complete");
     assert_eq!((&reported["verdict"], output.status.code()), (&json!("failed"), Some(1)), "{}", errors(&output));
-    assert!(reported["found"].as_str().expect("words").contains("cannot be believed"), "{reported}");
+    assert!(reported["found"].as_str().expect("words").contains("is wrong"), "{reported}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A fleet that is paused rests, says so, and goes on.
+//! A fleet that is paused rests, says so, and continues.
 
 use sandbox::Ministack;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn who_keeps_no_ledger_for_others_is_told_what_to_do_instead() {
     };
     let none = settings("kind = \"none\"");
     assert_eq!(none.status.code(), Some(2), "{}", errors(&none));
-    assert!(errors(&none).contains("keeps no note"), "{}", errors(&none));
+    assert!(errors(&none).contains("has no place for a pause"), "{}", errors(&none));
     let _open = skyferry_sqlite::SqliteFile::open(&folder.path().join("l.db")).expect("a file");
     let held = settings("kind = \"embedded\"\npath = \"l.db\"");
     assert_eq!(held.status.code(), Some(2), "{}", errors(&held));

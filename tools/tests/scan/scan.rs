@@ -77,7 +77,7 @@ async fn regression_10_prefixes_are_folders_and_a_failed_listing_sends_nothing()
     fixture.put("sp/new", "new");
     let denied = fixture.scan(&[]).await;
     assert_eq!((denied.code, fixture.waiting().await), (Some(1), 0), "{denied:?}");
-    assert!(denied.stderr.contains("the comparison broke off") && denied.stderr.contains("copies"), "{denied:?}");
+    assert!(denied.stderr.contains("the comparison was interrupted") && denied.stderr.contains("copies"), "{denied:?}");
     fixture.gcs.faults().clear();
 }
 

@@ -1,4 +1,4 @@
-//! What a shell is told.
+//! What a shell completes.
 
 use std::process::Command;
 

@@ -231,5 +231,5 @@ async fn a_write_that_reads_back_otherwise_is_told_on_ministack() {
     front.inject("PUT /photos", PeerFault::Status(200), 1);
     let queue = arn();
     let add = ["trigger", "add", "--bucket", BUCKET, "--queue", &queue, "--prefix", "a/", "--yes"];
-    fixture.run_at(&front.endpoint(), &add).await.refused(1, &["reads otherwise", "missing: a/*"]);
+    fixture.run_at(&front.endpoint(), &add).await.refused(1, &["reads differently", "missing: a/*"]);
 }

@@ -24,7 +24,7 @@ impl SharedCredentials {
     }
 
     /// The service refused what was handed out. `before`: what was handed out last before the request, in case somebody
-    /// has asked anew meanwhile.
+    /// has asked again meanwhile.
     pub fn refused(&self, before: Option<Arc<Credentials>>) {
         if let Some(refused) = before.or_else(|| self.last()) {
             self.cached.refused(&refused);

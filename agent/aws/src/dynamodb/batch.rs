@@ -53,8 +53,7 @@ impl DynamoLedger {
                 return Ok(found);
             }
             let Some(delay) = retry.delay(began.elapsed()) else {
-                let answer =
-                    format!("{} keys were left unprocessed again and again: the table is throttled", wanted.len());
+                let answer = format!("{} keys were repeatedly left unprocessed: the table is throttled", wanted.len());
                 return Err(LedgerError::Unavailable {
                     ledger: self.table.to_string(),
                     operation: "BatchGetItem",

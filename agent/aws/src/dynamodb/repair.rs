@@ -1,6 +1,6 @@
 //! Items that hold what no version writes: an attribute of another type (a table that was restored from text, somebody's
 //! script). DynamoDB refuses every update of such an item, which is that one object's trouble. What is ours to write is
-//! taken out, and written anew by the next update.
+//! taken out, and rewritten by the next update.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
@@ -20,7 +20,7 @@ impl DynamoLedger {
         let Some(item) = self.item(key).await? else { return Ok(()) };
         let wrong = mistyped_attributes(&item);
         if !wrong.is_empty() {
-            tracing::warn!(ledger = %self.table, key, attributes = ?wrong, "attributes of another type are written anew");
+            tracing::warn!(ledger = %self.table, key, attributes = ?wrong, "attributes with a wrong type are rewritten");
         }
         for some in wrong.chunks(CLOSED_AT_ONCE) {
             let mut change = UpdateExpression::default();

@@ -56,7 +56,7 @@ impl DynamoLedger {
         let region = region.ok_or_else(|| LedgerError::Unusable {
             ledger: options.table.clone(),
             problem: "its region is not known".into(),
-            advice: "set [ledger] region: the credentials bring none".into(),
+            advice: "set [ledger] region: the credentials do not name one".into(),
         })?;
         let aws =
             AwsClient::new(keys, &region, options.endpoint.as_deref()).map_err(|error| LedgerError::Unusable {
@@ -105,7 +105,7 @@ impl DynamoLedger {
                 LedgerError::Record {
                     ledger,
                     problem,
-                    advice: "look at its item; without it the object starts anew".into(),
+                    advice: "inspect the item; without it the object starts over".into(),
                 }
             }
             FailureCause::Refused => unusable(

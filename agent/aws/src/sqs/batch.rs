@@ -80,7 +80,7 @@ impl Batcher {
     /// `LeaseLost` where the delivery has ended.
     pub async fn change(&self, handle: &str, seconds: i32) -> Result<(), QueueError> {
         let (reply, answer) = oneshot::channel();
-        let gone = || self.1.unavailable("batch", "this agent's runtime is ending".into());
+        let gone = || self.1.unavailable("batch", "this agent is stopping".into());
         self.0.send(Entry { handle: handle.to_owned(), seconds, reply }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }

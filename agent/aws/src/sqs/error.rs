@@ -1,4 +1,4 @@
-//! SQS's refusals as `QueueError`: what passes by itself is weather, the rest says what to do.
+//! SQS's refusals as `QueueError`: what passes by itself is an outage, the rest says what to do.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl ErrorContext {
     pub fn of_dead_letters(queue: &str) -> ErrorContext {
         ErrorContext {
             queue: queue.into(),
-            missing: "the RedrivePolicy of the queue names it: make it again, or name another there",
+            missing: "the RedrivePolicy of the queue names it: make it again, or name another one there",
             denied: "grant the queue's keys sqs:GetQueueAttributes, ReceiveMessage, DeleteMessage and \
                      ChangeMessageVisibility on this dead-letter queue",
         }
@@ -89,14 +89,14 @@ impl ErrorContext {
     pub fn fifo(&self) -> QueueError {
         self.unusable(
             "it is a FIFO queue".into(),
-            "S3 sends its events to standard queues only: make one, and point the bucket's notification to it",
+            "S3 sends its events to standard queues only: create one, and point the bucket's notification to it",
         )
     }
 
     pub fn no_dead_letters(&self) -> QueueError {
         self.unusable(
             "it has no dead-letter queue (its RedrivePolicy names none): parked records are only in the ledger".into(),
-            "make a queue, and name it in this one's RedrivePolicy with a maxReceiveCount of about 12",
+            "create a queue, and name it in this one's RedrivePolicy with a maxReceiveCount of about 12",
         )
     }
 
@@ -105,7 +105,7 @@ impl ErrorContext {
     }
 
     pub fn no_region(&self) -> QueueError {
-        self.unusable("its region is not known".into(), "set [queue] region: the credentials bring none")
+        self.unusable("its region is not known".into(), "set [queue] region: the credentials do not name one")
     }
 
     pub fn unusable(&self, problem: String, advice: &str) -> QueueError {

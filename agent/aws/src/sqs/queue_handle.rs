@@ -142,7 +142,7 @@ impl QueueHandle {
     pub fn redrive(&self) -> Result<Option<RedrivePolicy>, QueueError> {
         let Some(policy) = self.attributes.text(QueueAttributeName::RedrivePolicy) else { return Ok(None) };
         let read = serde_json::from_str(policy).map(Some);
-        read.map_err(|_| self.errors.unexpected_answer("GetQueueAttributes", "a RedrivePolicy of another form"))
+        read.map_err(|_| self.errors.unexpected_answer("GetQueueAttributes", "a RedrivePolicy in an unknown format"))
     }
 }
 

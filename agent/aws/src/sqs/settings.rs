@@ -30,7 +30,7 @@ pub struct SqsSettings {
 pub struct DeadLetterTarget {
     pub name: String,
     pub max_receives: Option<u32>,
-    /// How long they are kept and how many there are; or why it cannot be told.
+    /// How long they are kept and how many there are; or why it cannot be reported.
     pub found: Result<(Duration, u64), QueueError>,
 }
 
@@ -63,7 +63,7 @@ impl Sqs {
         let max_receives = redrive.max_receives();
         let Some(arn) = redrive.dead_letters() else {
             let found =
-                Err(self.found.errors.unexpected_answer("GetQueueAttributes", "a RedrivePolicy of another form"));
+                Err(self.found.errors.unexpected_answer("GetQueueAttributes", "a RedrivePolicy in an unknown format"));
             return DeadLetterTarget { name: redrive.target().to_owned(), max_receives, found };
         };
         let found = self.attributes(&arn.url_beside(&self.found.url), clock).await.map(|attributes| {

@@ -45,7 +45,7 @@ fn record(value: &Value) -> Result<Option<EventRecord>, String> {
         _ => text(record, "eventVersion")?.map(str::to_owned),
     };
     if schema.is_some_and(|schema| schema.split('.').next() != Some("2")) {
-        return Err("`eventVersion` is not 2.x: this version does not know its meaning".into());
+        return Err("`eventVersion` is not 2.x: this version does not understand it".into());
     }
     // The predecessors' inventory tool sends records without one: such a key is asked for, as a jobsender's is.
     let name = text(record, "eventName")?.unwrap_or(REQUESTED);

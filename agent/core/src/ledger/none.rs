@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use super::{BeginResult, FinishResult, Ledger, LedgerError, LedgerRecord, Leftover, Subject, UploadRecord, WriterEnd};
 use crate::model::{Location, UploadId, Writer};
 
-/// More keys than this do not fail at one time by their own fault; if they do, counting starts anew.
+/// More keys than this do not fail at one time by their own fault; if they do, counting starts over.
 const COUNTED: usize = 10_000;
 
 /// Remembers nothing: every key looks new.

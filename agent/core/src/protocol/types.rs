@@ -1,4 +1,4 @@
-//! What the write protocol is told, asks for and hears: its vocabulary, without behaviour.
+//! What the write protocol is given, asks for and hears: its vocabulary, without behaviour.
 
 use crate::model::{Expected, Overwrite, Revision, SourceIdentity, Token, UploadId, Writer};
 
@@ -103,7 +103,7 @@ pub struct OpenWriter {
     /// Its id.
     pub writer: Writer,
     /// It was fenced at least one hold ago, or ended by itself and left only its upload. So the driver sends no write
-    /// that could still be under way a hold after the writer was fenced: each is given up in time, counted from when
+    /// that could still be in progress a hold after the writer was fenced: each is given up in time, counted from when
     /// the ledger last knew this writer as its own.
     pub closable: bool,
     /// What it recorded of its upload.
@@ -167,13 +167,13 @@ pub enum Effect {
     /// Delete at the destination. → `Done`, `Precondition`, `Lost`
     Delete { expected: Expected },
     /// Ledger: end this writer and the `closed` ones; with `in_doubt` this one stays open. A fenced writer's ending is not
-    /// recorded, but it is closed all the same: it says that nothing of its own is under way. → `Finished`, `Fenced`, `Lost`
+    /// recorded, but it is closed all the same: it says that nothing of its own is in progress. → `Finished`, `Fenced`, `Lost`
     Finish { ending: FinishRequest, closed: Vec<Writer>, in_doubt: bool },
     /// Nothing more to do on this key but to the message.
     End(Disposition),
 }
 
-/// What the ledger is told at the end.
+/// What the ledger is given at the end.
 #[allow(missing_docs)] // what a field is, its variant says
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FinishRequest {

@@ -34,7 +34,7 @@ impl Protocol {
         there.is_some() && there == self.published
     }
 
-    /// Of versions within one second only the newest goes on: the others have been or will be replaced. With deletions carried
+    /// Of versions within one second only the newest continues: the others have been or will be replaced. With deletions carried
     /// over, a key that has ended holds nothing, whichever version of it an event names.
     pub(super) fn decide_by_newest(&mut self, newest: Option<SourceIdentity>, opened: bool) -> Effect {
         let Some(source) = self.source.clone() else { return self.release(false) };

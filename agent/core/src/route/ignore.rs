@@ -46,6 +46,14 @@ pub struct IgnoreList {
 impl IgnoreList {
     /// Reads a file's content. Empty lines and lines that begin with `#` are comments; blanks around a pattern and a
     /// byte order mark before the first are dropped. Nothing is an error: what looks like a mistake is a warning.
+    ///
+    /// ```
+    /// use skyferry_core::{model::Location, route::IgnoreList};
+    ///
+    /// let (list, warnings) = IgnoreList::parse(b"# temporary files\nphotos/*.tmp\n");
+    /// assert!(list.matches(&Location::new("photos", "2026/a.tmp")).is_some());
+    /// assert!(list.matches(&Location::new("other", "a.tmp")).is_none() && warnings.is_empty());
+    /// ```
     pub fn parse(file: &[u8]) -> (IgnoreList, Vec<IgnoreWarning>) {
         let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
         let (mut rules, mut warnings) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! The dead letters of an embedded file, for operators. Nobody takes one away while they are read: a letter in hand is no
+//! The dead letters of an embedded file, for operators. Nobody takes one away while they are read: a letter in progress is no
 //! more than a place up to which they have been read. Two who settle the same letter at one time settle it once.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! How a listing on the same machine feeds the queue: its messages and where it stands become durable together, so that
-//! a killed run goes on where it was and nothing lies between what was listed and what was sent.
+//! a killed run continues where it was and nothing lies between what was listed and what was sent.
 
 use std::time::Duration;
 

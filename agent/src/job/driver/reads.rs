@@ -52,14 +52,14 @@ impl Driver<'_> {
         }))
     }
 
-    /// Another agent may have ended the object since this one saw it fail: what fails from now on is judged anew.
+    /// Another agent may have ended the object since this one saw it fail: what fails from now on is judged again.
     fn end_noticed(&self, ended_for: Option<Duration>) {
         if let Some(at) = ended_for.and_then(|ago| Instant::now().checked_sub(ago)) {
             self.context.breaker.object_ended(self.object, at);
         }
     }
 
-    /// Whether an upload was cut as the sink allows: as it was cut it goes on.
+    /// Whether an upload was cut as the sink allows: as it was cut it continues.
     fn fits(&self, upload: &UploadRecord) -> bool {
         let parts = self.planned_parts(upload.identity.size, Some(upload.part_size));
         parts.is_ok_and(|parts| parts.part_size == upload.part_size)
@@ -229,7 +229,7 @@ impl Driver<'_> {
         let others = owner.filter(|owner| **owner != self.subject.source);
         if let Some(owner) = others {
             let at = &self.subject.destination;
-            let answer = format!("it is the copy of {owner}, and this is {}", self.subject.source);
+            let answer = format!("it is a copy of {owner}, and this is {}", self.subject.source);
             self.trouble = Some(CopyError::new(Side::Destination, ErrorKind::OtherSource, "HeadObject", at, answer));
         }
         let others = others.is_some();

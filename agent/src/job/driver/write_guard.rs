@@ -1,5 +1,5 @@
 //! Whether this writer may still write. A successor may close it one hold after fencing it, on the ground that nothing of
-//! it is under way any more; so a write that shows begins only when the ledger has confirmed this writer lately, goes on
+//! it is in progress any more; so a write that shows begins only when the ledger has confirmed this writer lately, continues
 //! while the ledger keeps confirming it, and is dropped in time when it does not.
 
 use std::pin::Pin;
@@ -59,7 +59,7 @@ impl<'a> WriteGuard<'a> {
                 biased;
                 done = &mut write => return done.map(Some),
                 answer = timeout_at(last, self.ask(upload)) => if let Ok(Err(error)) = answer {
-                    warn!(object = %self.subject.source, %error, "a long write could not be confirmed; asking again");
+                    warn!(object = %self.subject.source, %error, "a long write could not be confirmed; retrying");
                 }
             }
             if self.fenced || Instant::now() >= self.confirmed + self.hold / 6 * 5 {
@@ -90,7 +90,7 @@ impl<'a> WriteGuard<'a> {
     }
 
     fn lost_error(&self) -> CopyError {
-        let why = if self.fenced { "another writer has begun this key" } else { "the ledger does not answer" };
+        let why = if self.fenced { "another writer has started on this key" } else { "the ledger does not answer" };
         CopyError::new(Side::Destination, ErrorKind::LostAnswer, "write", &self.subject.destination, why)
     }
 }

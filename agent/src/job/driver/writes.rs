@@ -165,7 +165,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Together they are not what the source stores, and none of them says which is wrong: whoever goes on with this upload
+    /// Together they are not what the source stores, and none of them says which is wrong: whoever continues with this upload
     /// has to send them all again. Left as they are they would fail every attempt to come.
     async fn distrust_parts(&mut self) {
         let Some(upload) = &mut self.upload else { return };
@@ -236,7 +236,7 @@ async fn until_drained<T>(stop: &CancellationToken, at: &Location, write: impl F
         biased;
         done = write => done,
         () = drained => {
-            let words = "no answer yet, and the agent drains";
+            let words = "no answer yet, and the agent is stopping";
             Err(CopyError::new(Side::Destination, ErrorKind::LostAnswer, "CompleteMultipartUpload", at, words))
         }
     }

@@ -30,7 +30,7 @@ const LONGEST: usize = 255;
 /// The names from the root down to the file. The error says why there is no such path.
 pub(super) fn path_of(key: &Key) -> Result<Vec<OsString>, String> {
     if key.as_bytes().is_empty() {
-        return Err("an empty key names no file".into());
+        return Err("an empty key is not a file name".into());
     }
     key.as_bytes().split(|&byte| byte == b'/').map(name_of).collect()
 }

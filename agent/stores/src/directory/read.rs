@@ -56,7 +56,7 @@ pub(super) fn find_settled(place: &DirectoryRoot, key: &Key) -> DiskResult<Optio
 pub(super) fn check_pin(state: &State, pin: &Pin) -> DiskResult<()> {
     match pin {
         Pin::State { identity, .. } if *identity.etag != *state.stamp() || identity.size != state.size => {
-            Err(DiskError::new(ErrorKind::SourceChanged, "the file is another one by now"))
+            Err(DiskError::new(ErrorKind::SourceChanged, "the file was replaced meanwhile"))
         }
         _ => Ok(()),
     }

@@ -107,7 +107,7 @@ impl DirectoryWalk {
                 Err(error) => return Err(named(error, &path)),
             };
             if kind.is_symlink() {
-                tracing::warn!(path = %entry.path().display(), "left out: links are not followed");
+                tracing::warn!(path = %entry.path().display(), "skipped: symbolic links are not followed");
             }
             let name = entry.file_name();
             let Some(part) = part_of(&name).filter(|_| kind.is_file() || kind.is_dir()) else { continue };
@@ -117,7 +117,7 @@ impl DirectoryWalk {
             }
             let whole = [&*key, &part].concat();
             if whole.is_empty() {
-                tracing::warn!(path = %entry.path().display(), "left out: no key stands for this name");
+                tracing::warn!(path = %entry.path().display(), "skipped: this name has no key");
             } else if self.may_contain(&whole, kind.is_dir()) {
                 wanted.push(Entry { part, name, directory: kind.is_dir() });
             }

@@ -121,7 +121,7 @@ pub(super) async fn body(mut file: File, payload: Payload, call: &Call) -> Resul
         }
         written += size as u64;
         if written > length {
-            return Err(call.error(ErrorKind::Corrupt, "the source gave more bytes than it announced"));
+            return Err(call.error(ErrorKind::Corrupt, "the source sent more bytes than announced"));
         }
         if size > 0 {
             (file, crc) = blocking(call, move || {
@@ -240,7 +240,9 @@ fn link(dir: &OwnedFd, name: &OsStr, from: (&OwnedFd, &OsStr)) -> nix::Result<()
 
 fn occupied(dir: &OwnedFd, name: &OsStr) -> DiskError {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| kind(&stat)) {
-        Ok(SFlag::S_IFREG) | Err(Errno::ENOENT) => DiskError::new(ErrorKind::Precondition, "a file has come meanwhile"),
+        Ok(SFlag::S_IFREG) | Err(Errno::ENOENT) => {
+            DiskError::new(ErrorKind::Precondition, "a file was created meanwhile")
+        }
         Ok(SFlag::S_IFDIR) => DiskError::new(ErrorKind::CannotHold, "a folder has this name"),
         Ok(_) => DiskError::new(ErrorKind::CannotHold, "something that is not a file has this name"),
         Err(errno) => errno.into(),

@@ -172,17 +172,15 @@ fn next(
                 *held = last;
                 continue;
             }
-            (Some(Ok(_)), Some(_)) => {
-                Err(call.error(ErrorKind::Corrupt, "the source gave more bytes than it announced"))
-            }
+            (Some(Ok(_)), Some(_)) => Err(call.error(ErrorKind::Corrupt, "the source sent more bytes than announced")),
             (Some(Ok(bytes)), None) if (bytes.len() as u64) < left => Ok(bytes),
             (Some(Ok(bytes)), None) if bytes.len() as u64 == left => {
                 *held = Some(bytes);
                 continue;
             }
-            (Some(Ok(_)), None) => Err(call.error(ErrorKind::Corrupt, "the source gave more bytes than it announced")),
+            (Some(Ok(_)), None) => Err(call.error(ErrorKind::Corrupt, "the source sent more bytes than announced")),
             (None, Some(last)) => Ok(last),
-            (None, None) => Err(call.error(ErrorKind::Corrupt, format!("the source ended {left} bytes early"))),
+            (None, None) => Err(call.error(ErrorKind::Corrupt, format!("the source ended {left} bytes too early"))),
         });
     }
 }

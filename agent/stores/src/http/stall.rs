@@ -97,7 +97,7 @@ impl Stream for IncomingBody {
                     _ => continue,
                 },
                 Poll::Ready(Some(Err(error))) => {
-                    let words = format!("{}: the body broke off: {}", host(&this.uri), cause(&error));
+                    let words = format!("{}: the body was interrupted: {}", host(&this.uri), cause(&error));
                     break Some(Err(this.call.error(ErrorKind::Unavailable, words)));
                 }
                 Poll::Ready(None) => match this.left {

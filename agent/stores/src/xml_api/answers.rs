@@ -84,7 +84,7 @@ pub static CODES: &[AnswerRow<&str>] = &[
     row(
         &["PreconditionFailed", "ConditionalRequestConflict"],
         KindByRequest::of(ErrorKind::Precondition).when(READS, ErrorKind::SourceChanged),
-        "another state than the one that the request named",
+        "a different state than the request named",
     ),
     row(&["InvalidRange"], KindByRequest::of(ErrorKind::SourceChanged), "the object is shorter than it was"),
     row(&["InvalidObjectState"], KindByRequest::of(ErrorKind::Archived), "archived: it can be read after a restore"),
@@ -177,12 +177,12 @@ pub static CODES: &[AnswerRow<&str>] = &[
             "InvalidPartOrder",
         ],
         KindByRequest::of(ErrorKind::Corrupt),
-        "the bytes or parts are not what their checksums say",
+        "the bytes or parts do not match their checksums",
     ),
     row(
         &["InternalError"],
         KindByRequest::of(ErrorKind::Unavailable).when(WRITES, ErrorKind::LostAnswer),
-        "the service broke while it worked; a write may yet have been made",
+        "the service failed during the request; a write may have taken effect",
     ),
 ];
 
@@ -194,7 +194,7 @@ pub static UNKNOWN_CODES: &[AnswerRow<u16>] = &[
     row(
         &[404],
         KindByRequest::of(ErrorKind::InvalidAnswer),
-        "not there, and not the service's word for it: never taken for an absence",
+        "not found, but not in the service's own format: never treated as an absence",
     ),
     row(
         &[408],
@@ -204,7 +204,7 @@ pub static UNKNOWN_CODES: &[AnswerRow<u16>] = &[
     row(
         &[412],
         KindByRequest::of(ErrorKind::Precondition).when(READS, ErrorKind::SourceChanged),
-        "another state than the one that the request named",
+        "a different state than the request named",
     ),
     row(
         &[416],
@@ -220,9 +220,9 @@ pub static UNKNOWN_CODES: &[AnswerRow<u16>] = &[
     row(
         &[500, 502, 504],
         KindByRequest::of(ErrorKind::Unavailable).when(WRITES, ErrorKind::LostAnswer),
-        "the service broke while it worked; a write may yet have been made",
+        "the service failed during the request; a write may have taken effect",
     ),
-    row(&[501, 505], KindByRequest::of(ErrorKind::Refused), "the service does not do this"),
+    row(&[501, 505], KindByRequest::of(ErrorKind::Refused), "the service does not support this"),
 ];
 
 /// Statuses without the service's code: an empty answer, a page of a load balancer, JSON.
@@ -230,9 +230,9 @@ pub static NO_CODE: &[AnswerRow<u16>] = &[
     row(
         &[404],
         KindByRequest::of(ErrorKind::InvalidAnswer).when(&[RequestKind::Head], ErrorKind::NotFound),
-        "no word of the service; after HEAD, which has none, another request asks whether the object is there",
+        "no error from the service itself; after HEAD, whose answer has no body, another request checks whether the object exists",
     ),
-    row(&[405], KindByRequest::of(ErrorKind::Refused), "the service does not do this"),
+    row(&[405], KindByRequest::of(ErrorKind::Refused), "the service does not support this"),
     row(
         &[409],
         KindByRequest::of(ErrorKind::InvalidAnswer).when(CONDITIONS, ErrorKind::Precondition),
@@ -243,7 +243,7 @@ pub static NO_CODE: &[AnswerRow<u16>] = &[
         KindByRequest::of(ErrorKind::InvalidAnswer)
             .when(CONDITIONS, ErrorKind::Precondition)
             .when(READS, ErrorKind::SourceChanged),
-        "another state than the one that the request named",
+        "a different state than the request named",
     ),
 ];
 

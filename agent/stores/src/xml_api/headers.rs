@@ -56,7 +56,8 @@ pub fn outgoing(facts: &DialectTraits, with: &WriteAttributes, headers: &mut Hea
     if let Some(tags) = metadata.tags.as_deref().filter(|tags| !tags.is_empty()) {
         match &facts.tagging {
             Some(name) => {
-                let tags = HeaderValue::from_str(tags).map_err(|_| "tags that no header can carry".to_owned())?;
+                let tags =
+                    HeaderValue::from_str(tags).map_err(|_| "tags that cannot be sent as a header".to_owned())?;
                 headers.insert(name, tags);
             }
             None if metadata.user.contains_key(TAGS) => {}
@@ -88,10 +89,10 @@ fn add(facts: &DialectTraits, headers: &mut HeaderMap, name: &str, value: &str) 
         HeaderName::from_bytes(&full[..end])
     });
     let Some(Ok(header)) = header else {
-        return Err(format!("the metadata name {name:.60?} fits into no header"));
+        return Err(format!("the metadata name {name:.60?} cannot be sent as a header"));
     };
     let header_value =
-        HeaderValue::from_str(&value).map_err(|_| format!("the metadata {name:.60} fits into no header"))?;
+        HeaderValue::from_str(&value).map_err(|_| format!("the metadata {name:.60} cannot be sent as a header"))?;
     match headers.insert(header, header_value) {
         None => Ok(name.len() + value.len()),
         Some(_) => Err(format!("two pieces of metadata are named {name:.60}")),

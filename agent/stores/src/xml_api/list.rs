@@ -1,5 +1,5 @@
 //! Listings: of what is there, and of the versions of it. A page that cannot be one fails where it is read, never as the end
-//! of a listing: keys outside the range asked for, a place to go on that is no further, the same page again.
+//! of a listing: keys outside the range asked for, a place to continue that is no further, the same page again.
 
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ pub(super) fn text(call: &Call, key: &Key) -> Result<String> {
     text.ok_or_else(|| call.error(ErrorKind::CannotHold, "a key of this service is UTF-8"))
 }
 
-/// A page of these rows. `next`: the service's words for where to go on, `None` at the end.
+/// A page of these rows. `next`: the service's words for where to continue, `None` at the end.
 fn page(mut objects: Vec<Listed>, next: Option<String>, prefix: &Key, from: ListFrom<'_>) -> Result<Page, String> {
     if let Some(row) = objects.iter().find(|row| !row.key.as_bytes().starts_with(prefix.as_bytes())) {
         return Err(format!("the listing of `{prefix}` shows {:?}", row.key));
@@ -152,12 +152,12 @@ fn page(mut objects: Vec<Listed>, next: Option<String>, prefix: &Key, from: List
     let began = began.unwrap_or_else(|| "-".repeat(BEGAN));
     let last = Token::of(from);
     if last.as_ref().is_some_and(|last| last.began == began && !objects.is_empty()) {
-        return Err("a listing that does not move: the same page again".into());
+        return Err("the listing does not advance: the same page twice".into());
     }
     let next = match next {
         Some(words) if words.is_empty() => return Err("a truncated listing without a token to continue from".into()),
         Some(words) if last.is_some_and(|last| last.words == words) => {
-            return Err("a listing that does not move: the same token again".into());
+            return Err("the listing does not advance: the same token twice".into());
         }
         Some(words) => Some(format!("{began}{words}")),
         None => None,

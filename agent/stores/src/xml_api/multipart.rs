@@ -102,7 +102,7 @@ impl XmlClient {
             }
             marker = next_part_number_marker.filter(|marker| !marker.is_empty()).or(last.map(|last| last.to_string()));
             if parts.len() == before {
-                return Err(call.error(ErrorKind::InvalidAnswer, "a listing of parts that does not move"));
+                return Err(call.error(ErrorKind::InvalidAnswer, "the listing of parts does not advance"));
             }
         }
     }
@@ -203,7 +203,7 @@ impl XmlClient {
             let (next, rows) = page_of_uploads(page, prefix).map_err(nonsense)?;
             let begins = rows.first().map(|upload: &OpenUpload| (upload.key.clone(), upload.id.clone()));
             if begins.is_some() && begins == began || next.is_some() && next == marker {
-                return Err(nonsense("a listing of uploads that does not move".into()));
+                return Err(nonsense("the listing of uploads does not advance".into()));
             }
             found.extend(rows);
             (marker, began) = (next, begins);

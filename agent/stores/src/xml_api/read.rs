@@ -245,5 +245,5 @@ fn pinned(call: &Call, object: Object, pin: &Pin) -> Result<Object> {
     if got.etag == wanted.etag && got.size == wanted.size && same_time {
         return Ok(object);
     }
-    Err(call.error(ErrorKind::SourceChanged, "another state than the one that was asked for"))
+    Err(call.error(ErrorKind::SourceChanged, "a different state than the requested one"))
 }

@@ -119,7 +119,7 @@ impl XmlClient {
             self.rate.admit().await;
             let place = self.bucket_place(&call, &credentials)?;
             let uri = place.endpoint.uri(&call.at.bucket, key, &query);
-            let uri = uri.ok_or_else(|| call.error(ErrorKind::CannotHold, "bucket and key make no URI"))?;
+            let uri = uri.ok_or_else(|| call.error(ErrorKind::CannotHold, "bucket and key do not form a URI"))?;
             let mut request = Request::new(match std::mem::replace(&mut body, Sendable::Gone) {
                 Sendable::Whole(bytes) => {
                     body = Sendable::Whole(bytes.clone());
@@ -248,7 +248,7 @@ impl XmlClient {
 
     fn place_in(&self, call: &Call, region: &str) -> Result<Place> {
         if !endpoint::is_bucket(&call.at.bucket) {
-            return Err(call.error(ErrorKind::BucketMissing, "this cannot be a bucket's name"));
+            return Err(call.error(ErrorKind::BucketMissing, "not a valid bucket name"));
         }
         let endpoint = self.dialect.endpoint(region);
         let endpoint =
@@ -264,7 +264,7 @@ impl XmlClient {
             return false;
         }
         let Ok(place) = self.place_in(call, region) else { return false };
-        tracing::info!(bucket = %call.at.bucket, region, "the bucket is in another region than the settings name");
+        tracing::info!(bucket = %call.at.bucket, region, "the bucket is in another region than the settings specify");
         self.remember_place(&call.at.bucket, Arc::new(place));
         true
     }

@@ -54,7 +54,7 @@ impl XmlClient {
                 match Box::pin(self.head_or_get(at, &Pin::Newest, Absence::Confirmed)).await? {
                     None => Ok(()),
                     Some(_) => {
-                        let answer = format!("it is still there: {}", error.answer);
+                        let answer = format!("it still exists: {}", error.answer);
                         Err(CopyError { kind: ErrorKind::InvalidAnswer, answer, ..error })
                     }
                 }

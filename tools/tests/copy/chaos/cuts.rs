@@ -7,7 +7,7 @@ use super::{Rng, ValidStates, times};
 use crate::fixture::{BUCKET, Fixture, PARTS, all, at, bytes, gcs, objects, s3, tree};
 
 /// Cuts one connection after the other, each a byte later than the last; between them one that lives for some answers, so
-/// that it is not all weather.
+/// that it is not all outage.
 fn cut_them_all(proxy: &Proxy, offsets: u64) {
     for n in 0..offsets {
         proxy.script(2 * n..=2 * n, Direction::Down, Wire::Cut(1500));
@@ -25,7 +25,7 @@ fn fill(fixture: &Fixture, count: usize, size: usize) -> ValidStates {
     right
 }
 
-/// Whatever a copy in bad weather ended with, the next one in fair weather ends the work; then everything is checked.
+/// Whatever a copy with faults ended with, the next one without ends the work; then everything is checked.
 async fn through(fixture: &Fixture, proxy: &Proxy, peer: &StorePeer, arguments: &[&str], right: &ValidStates) {
     let output = fixture.copy(arguments).await;
     assert!(matches!(output.code, Some(0 | 1)), "{output:?}");
