@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::limits::{Limiter, STREAM, StreamPermit};
+use crate::limits::{Limiter, STREAM, StreamPermit, TransferBody};
 use crate::spans;
 use skyferry_core::digest::{DigestCheck, DigestSelection, Digests, Grade, Hasher, StoredDigests};
 use skyferry_core::error::{CopyError, ErrorKind, Side};
@@ -100,16 +100,20 @@ impl CopyRoute {
             legacy_log::uploading(length, &self.to, legacy_log::PartOf::WHOLE);
             let published = self.sink.put(&self.to, Payload::Whole(bytes), &with, expected).await?;
             self.metrics.count_bytes_passed(length);
+            self.limiter.transfers().count(length);
             return self.verify_single(published, with.provenance.token, digests, source).await;
         }
         legacy_log::uploading(length, &self.to, legacy_log::PartOf::WHOLE);
-        let (chunks, hasher) = self.hash_chunks(opened.chunks, length, select, stream.cloned());
+        let transfer = self.limiter.transfers().begin(&self.from, &self.to, length, 0);
+        let body = transfer.body();
+        let (chunks, hasher) = self.hash_chunks(opened.chunks, length, select, stream.cloned(), body.clone());
         let chunks = self.check_at_end(chunks, hasher.clone(), opened.object.clone());
         let payload = Payload::Stream { length: opened.length, chunks, crc32c: Some(so_far_in(&hasher)) };
         let published = self.sink.put(&self.to, payload, &with, expected).await;
         if published.is_ok() {
             self.metrics.count_bytes_passed(length);
             stream.inspect(|stream| stream.arrived());
+            body.arrived();
         }
         let digests = finish_digests(&hasher);
         *sent = Some(digests).filter(|digests| digests.length == length);
@@ -139,6 +143,7 @@ impl CopyRoute {
         length: u64,
         select: DigestSelection,
         stream: Option<StreamPermit>,
+        body: Arc<TransferBody>,
     ) -> (Chunks, Shared) {
         let hasher: Shared = Arc::new(Mutex::new(Hasher::new(select)));
         let span = spans::read(length);
@@ -151,6 +156,7 @@ impl CopyRoute {
             if let Ok(chunk) = &chunk {
                 into.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
             }
+            body.count(length);
             let (limiter, stream) = (limiter.clone(), stream.clone());
             async move {
                 limiter.bandwidth(length).await;

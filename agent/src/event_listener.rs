@@ -3,7 +3,6 @@
 //! is answered with 400 and the reason, so that the sender keeps it and somebody learns of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -13,14 +12,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::http_server::{self, ListenError};
+use crate::token::{self, Token, TokenError};
 use skyferry_core::event::{self, ParsedMessage, ParsedRecord};
 use skyferry_core::queue::Queue;
 
@@ -32,41 +30,8 @@ const RETRY_AFTER: &str = "5";
 pub enum EventListenerError {
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("[queue] token_file {path}: {error}")]
-    Unreadable { path: String, error: std::io::Error },
-    #[error(
-        "[queue] token_file {0} holds no token: write one line of at least {SHORTEST} letters, digits, `-`, `.`, `_` or `~` into it"
-    )]
-    NoToken(String),
-}
-
-/// Fewer characters can be guessed.
-const SHORTEST: usize = 16;
-
-/// What a sender must show. Never printed.
-pub struct Token(Zeroizing<String>);
-
-impl Token {
-    /// One line; blanks around it do not count.
-    pub fn read(path: &Path) -> Result<Token, EventListenerError> {
-        let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) => return Err(EventListenerError::Unreadable { path: name, error }),
-        };
-        let token = text.trim();
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        if token.len() < SHORTEST || !token.bytes().all(plain) {
-            return Err(EventListenerError::NoToken(name));
-        }
-        Ok(Token(Zeroizing::new(token.to_owned())))
-    }
-
-    /// Looks at every byte, so that the time it takes says nothing of where they differ.
-    fn is(&self, shown: &str) -> bool {
-        let (own, shown) = (self.0.as_bytes(), shown.as_bytes());
-        own.len() == shown.len() && own.iter().zip(shown).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-    }
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// A listening socket that takes no event yet.
@@ -116,13 +81,7 @@ async fn authorize(State(token): State<Arc<Option<Token>>>, request: Request, ne
 }
 
 fn from_header(headers: &HeaderMap) -> Option<Zeroizing<String>> {
-    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Zeroizing::new(value.trim().to_owned()));
-    }
-    let decoded = Zeroizing::new(STANDARD.decode(value.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?);
-    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some(Zeroizing::new(password.to_owned()))
+    token::bearer(headers).or_else(|| token::password(headers))
 }
 
 /// As it is written: a token has no character that an address would encode.

@@ -109,6 +109,7 @@ async fn in_time(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -134,6 +135,34 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let mut nothing = Vec::new();
         silent[0].read_to_end(&mut nothing).await.expect("closed by the server");
+    }
+
+    /// Of this process; the test's own ends are as many again.
+    fn descriptors() -> usize {
+        std::fs::read_dir("/proc/self/fd").expect("a listing").count()
+    }
+
+    #[tokio::test]
+    async fn fault_d7_half_open_connections_by_the_thousand_cost_a_bounded_number_of_descriptors() {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+        setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).expect("enough for both ends");
+        let address = served().await;
+        let before = descriptors();
+        let mut half = Vec::new();
+        for _ in 0..1_100 {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nX-").await.expect("sent");
+            half.push(stream);
+        }
+        let served_ends = descriptors() - before - half.len();
+        assert!(served_ends <= CONNECTIONS, "{served_ends} descriptors for connections that send nothing");
+        // Their time runs out, lot after lot, and whoever has something to ask is answered.
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
+        tokio::time::pause();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     #[tokio::test]

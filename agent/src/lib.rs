@@ -34,11 +34,14 @@
 //! | | [`bandwidth`] | how many bytes a second: by such a note, or by the settings and the clock |
 //! | | [`leader`] | one of the fleet at a time |
 //! | | [`spans`] | what a trace shows of one object |
+//! | | [`dead_letter`] | what was given up, read: whose it is, and why |
+//! | | [`fleet`] | who works for this ledger: a note of each agent |
 //! | | [`janitor`] | ends uploads that nobody will finish |
 //! | host | [`hardening`] | no cores, small pages, few threads; what is logged |
 //! | | [`shutdown`] | signals, spot and preemption notices → shutdown |
 //! | | [`http_server`] | HTTP for strangers: time limits, a bounded number of connections |
 //! | | [`event_listener`] | events that come by HTTP, into an embedded queue |
+//! | | [`token`] | what somebody must show who may change something |
 //! | | [`status`] | `/healthz` `/readyz` `/metrics` `/status.json` and the page |
 //! | | [`backlog`] | the queues' backlog for Google's autoscaler |
 //! | | [`measured`] | queue and ledger with the time of their operations |
@@ -51,7 +54,9 @@
 
 pub mod bandwidth;
 pub mod copy;
+pub mod dead_letter;
 pub mod drain;
+pub mod fleet;
 pub mod fleet_note;
 pub mod fuse;
 pub mod janitor;
@@ -74,5 +79,6 @@ pub mod process_usage;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod token;
 
 pub mod wiring;

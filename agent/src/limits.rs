@@ -9,6 +9,7 @@ mod object_limit;
 mod slots;
 mod stream_limit;
 mod streams;
+mod transfers;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use slots::{OBJECT, SlotPool};
 pub use breaker::{Blame, Breaker, Channel, ObjectHash, Outage, RequestVerb};
 pub use slots::Slots;
 pub use streams::{StreamPermit, StreamTurn, Streams};
+pub use transfers::{ObjectTransfer, TransferBody, TransferGuard, Transfers};
 
 /// What one open transfer keeps in memory: read and write buffers of its two connections, and a chunk on its way.
 pub const STREAM: u64 = 512 << 10;
@@ -51,6 +53,7 @@ pub struct Limiter {
     rate: AtomicU64,
     bandwidth: Mutex<Bucket>,
     in_memory: Gauge,
+    transfers: Transfers,
 }
 
 /// Bytes that may be held in memory for as long as this lives.
@@ -77,6 +80,7 @@ impl Limiter {
             rate: AtomicU64::new(max_bandwidth),
             bandwidth: Mutex::new(Bucket::new(max_bandwidth)),
             in_memory: Gauge::default(),
+            transfers: Transfers::default(),
         }
     }
 
@@ -145,6 +149,11 @@ impl Limiter {
         *self.bandwidth.lock().unwrap_or_else(PoisonError::into_inner) = Bucket::new(rate);
         self.streams.set_rate(Some(rate).filter(|rate| *rate > 0));
         true
+    }
+
+    /// What is in flight, for whoever looks.
+    pub fn transfers(&self) -> &Transfers {
+        &self.transfers
     }
 
     /// As many as are of use, as far as is known.

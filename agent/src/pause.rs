@@ -114,7 +114,8 @@ impl PauseWatch {
         }
     }
 
-    async fn refresh(&self, ledger: &dyn Ledger) {
+    /// Looks at once.
+    pub async fn refresh(&self, ledger: &dyn Ledger) {
         match Pause::read(ledger).await {
             Ok(found) => {
                 let news = self.0.send_if_modified(|known| {

@@ -1,52 +1,46 @@
-//! What an agent tells over HTTP, on loopback unless the settings say otherwise: `/healthz` (this process lives, nothing
-//! else), `/readyz`, `/metrics`, `/status.json` and a page that shows it to people. Read-only, and holds no secret.
+//! What an agent shows over HTTP, on loopback unless the settings name another address: `/healthz` (this process lives,
+//! nothing else), `/readyz`, `/metrics`, `/status.json` and a page for people. It holds no secret, and changes nothing unless
+//! the settings name a token.
 
+mod actions;
+mod history;
 mod metrics_format;
+mod page;
+mod parked;
 mod recent;
+mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header, uri::Authority};
+use axum::http::{HeaderMap, StatusCode, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::fuse::{BlownFuse, Fuse};
+use crate::fleet::{self, FleetRegistration};
 use crate::http_server::{self, ListenError};
-use crate::limits::Breaker;
-use crate::pause::{Pause, PauseWatch};
-use crate::shutdown::Shutdown;
-use skyferry_core::metrics::{Metrics, Summary};
+use skyferry_core::ambient;
+use skyferry_core::ledger::Ledger;
 
-pub use recent::{Recent, RecentError};
+pub use actions::Actions;
+pub use history::{Charts, History, STEP, Sample, Totals};
+pub use page::{PageSource, page_router};
+pub use parked::letters;
+pub use recent::{ParkedObject, Recent, RecentError};
+pub use report::{LetterSource, Report, StatusView};
 
-const PAGE: &str = include_str!("status/page.html");
-/// The page is one file and asks only its own server.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
-
-/// What the pages are made from.
-#[derive(Clone)]
-pub struct StatusView {
-    pub metrics: Arc<Metrics>,
-    pub breaker: Arc<Breaker>,
-    pub fuse: Arc<Fuse>,
-    pub rest: PauseWatch,
-    pub shutdown: Shutdown,
-    pub recent: Recent,
-    pub queue: Arc<str>,
-    pub started: Instant,
-}
+/// What the last `check` found, in the ledger.
+pub const CHECKED: &str = "promises";
 
 /// A listening socket that nobody is served on yet.
 pub struct Status {
@@ -67,25 +61,51 @@ impl Status {
         self.address
     }
 
-    /// Serves until `end`.
-    pub async fn serve(self, view: StatusView, end: CancellationToken) {
-        http_server::serve(self.listener, router(view, self.address.ip()), end).await;
+    /// Serves until `end`, and keeps this agent's place in its fleet. `actions`: what may be changed from the page.
+    pub async fn serve(self, view: StatusView, actions: Option<Actions>, end: CancellationToken) {
+        let samples = {
+            let (view, end) = (view.clone(), end.clone());
+            async move { end.run_until_cancelled(sample(&view)).await }
+        };
+        let registered = view.ledger.clone().map(|ledger| {
+            let (view, url) = (view.clone(), fleet::address_for_others(self.address));
+            FleetRegistration::new(ledger).run(move || Report::of(&view).member(&url), end.clone())
+        });
+        let at = self.address.ip();
+        let served = http_server::serve(self.listener, router(view, actions, at), end);
+        tokio::join!(served, samples, async {
+            if let Some(registered) = registered {
+                registered.await;
+            }
+        });
     }
 }
 
-fn router(view: StatusView, at: IpAddr) -> Router {
+/// Fills the charts.
+async fn sample(view: &StatusView) {
+    loop {
+        view.history.add(ambient::since_epoch().as_secs(), Report::of(view).totals());
+        tokio::time::sleep(Duration::from_secs(STEP)).await;
+    }
+}
+
+fn router(view: StatusView, actions: Option<Actions>, at: IpAddr) -> Router {
+    let view = Arc::new(view);
     let router = Router::new()
-        .route("/", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/status.json", get(status))
-        .with_state(Arc::new(view));
-    if at.is_loopback() { router.layer(middleware::from_fn(by_own_name)) } else { router }
+        .with_state(view.clone())
+        .merge(page_router(view, actions));
+    own_names(router, at)
 }
 
 /// A page from elsewhere can have its own name resolved to loopback and then read what is served there: on loopback only
 /// loopback's names are answered.
+pub fn own_names(router: Router, at: IpAddr) -> Router {
+    if at.is_loopback() { router.layer(middleware::from_fn(by_own_name)) } else { router }
+}
+
 async fn by_own_name(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let own = host.is_none_or(|host| {
@@ -97,15 +117,6 @@ async fn by_own_name(request: Request, next: Next) -> Response {
     } else {
         (StatusCode::MISDIRECTED_REQUEST, "not served under this name\n").into_response()
     }
-}
-
-async fn page() -> impl IntoResponse {
-    let headers: [(HeaderName, &str); 3] = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, PAGE)
 }
 
 /// Nothing is served before the wiring is done: what is left to say is whether the agent drains.
@@ -124,81 +135,37 @@ async fn metrics(State(view): State<Arc<StatusView>>, headers: HeaderMap) -> imp
     ([(header::CONTENT_TYPE, format.content_type())], view.metrics.render(format))
 }
 
-async fn status(State(view): State<Arc<StatusView>>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, "no-store")], Json(Report::of(&view)))
-}
+#[async_trait]
+impl PageSource for StatusView {
+    async fn report(&self) -> Value {
+        json!(Report::of(self))
+    }
 
-/// `/status.json`.
-#[derive(Debug, Serialize)]
-struct Report {
-    version: &'static str,
-    uptime_seconds: f64,
-    draining: bool,
-    paused: Option<Pause>,
-    /// Too many at once, as far as this agent knows.
-    deletions_held: Option<BlownFuse>,
-    #[serde(flatten)]
-    summary: Summary,
-    /// These move while a large object does; what is tried again counts again.
-    bytes_passed: u64,
-    inflight_objects: u64,
-    inflight_bytes: u64,
-    /// The age of the message whose record ended last.
-    lag_seconds: Option<f64>,
-    parked_by_reason: BTreeMap<&'static str, u64>,
-    queue: Queue,
-    storm: Option<Storm>,
-    errors: Vec<RecentError>,
-}
+    fn charts(&self) -> Charts {
+        self.history.charts()
+    }
 
-/// Approximate, and up to ten seconds old.
-#[derive(Debug, Serialize)]
-struct Queue {
-    name: String,
-    visible: u64,
-    in_flight: u64,
-}
+    async fn fleet(&self) -> Value {
+        match &self.ledger {
+            Some(ledger) => shared(&**ledger).await,
+            None => json!({ "agents": [], "checked": null }),
+        }
+    }
 
-/// Nothing succeeds against this side.
-#[derive(Debug, Serialize)]
-struct Storm {
-    side: String,
-    cause: &'static str,
-    seconds: f64,
-    failures: u32,
-}
-
-impl Report {
-    fn of(view: &StatusView) -> Report {
-        let metrics = &view.metrics;
-        Report {
-            version: skyferry_core::version::long(),
-            uptime_seconds: seconds(view.started.elapsed()),
-            draining: view.shutdown.stop.is_cancelled(),
-            paused: view.rest.pause(),
-            deletions_held: view.fuse.blown(),
-            summary: metrics.summary(),
-            bytes_passed: metrics.bytes_passed(),
-            inflight_objects: metrics.inflight_objects.get(),
-            inflight_bytes: metrics.inflight_bytes.get(),
-            lag_seconds: metrics.lag().map(seconds),
-            parked_by_reason: metrics.parked_by_reason(),
-            queue: Queue {
-                name: view.queue.to_string(),
-                visible: metrics.queue_visible.get(),
-                in_flight: metrics.queue_in_flight.get(),
-            },
-            storm: view.breaker.outage().map(|storm| Storm {
-                side: storm.channel.side().to_string(),
-                cause: storm.cause,
-                seconds: seconds(storm.since.elapsed()),
-                failures: storm.failures,
-            }),
-            errors: view.recent.list(),
+    async fn parked(&self, search: &str) -> Value {
+        match &self.letters {
+            Some(open) => letters(&*open(), search).await,
+            None => parked::since_start(&self.recent, search),
         }
     }
 }
 
-fn seconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1000.0).round() / 1000.0
+/// What the ledger has for all to see: who works, and what the last `check` found.
+pub async fn shared(ledger: &dyn Ledger) -> Value {
+    let (agents, checked) = tokio::join!(fleet::members(ledger), ledger.note(CHECKED));
+    let checked: Option<Value> = checked.ok().flatten().and_then(|note| serde_json::from_slice(&note).ok());
+    match agents {
+        Ok(agents) => json!({ "agents": agents, "checked": checked }),
+        Err(error) => json!({ "agents": [], "checked": checked, "error": error.to_string() }),
+    }
 }

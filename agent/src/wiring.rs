@@ -10,6 +10,7 @@ mod dump;
 mod keys;
 mod lists;
 mod observed;
+mod page;
 mod queues;
 mod stores;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::backlog::{BacklogPublisher, BacklogTarget};
 use crate::bandwidth::BandwidthControl;
 use crate::drain::{self, Drain, DrainReport, JobRunner};
 use crate::emf::EmfLogger;
-use crate::event_listener::{EventListener, EventListenerError, Token};
+use crate::event_listener::{EventListener, EventListenerError};
 use crate::fuse::Fuse;
 use crate::hardening;
 use crate::http_server::ListenError;
@@ -40,7 +41,8 @@ use crate::job::{self, JobContext};
 use crate::limits::{Breaker, Limiter};
 use crate::pause::PauseWatch;
 use crate::shutdown::{NoticeSources, Shutdown};
-use crate::status::{Recent, Status, StatusView};
+use crate::status::{Recent, Status};
+use crate::token::Token;
 pub use admin::{dead_letters, queue_policy, source_s3};
 pub use components::{Components, LedgerComponent, QueueComponent, RoleIdentity, open_queues};
 pub use dump::dump_table;
@@ -144,6 +146,11 @@ pub struct Agent {
     contexts: Vec<Arc<JobContext>>,
     lists: RouteLists,
     listen: Option<SocketAddr>,
+    /// Of what may be changed from the page.
+    token_file: Option<PathBuf>,
+    keeps_notes: bool,
+    /// Where from and where to, in words.
+    ends: [Arc<str>; 2],
     /// Where events come over HTTP, and the place of their queue.
     listeners: Vec<(config::EventListenerSettings, usize)>,
     embedded: Option<Arc<SqliteQueue>>,
@@ -173,7 +180,7 @@ impl Agent {
 
     /// One that is looked at and never run: an embedded file that a running agent has open is asked over its socket.
     pub async fn build_beside(settings: &Settings) -> Result<Agent, WiringError> {
-        Agent::build_from(settings, SqliteFiles::shared(), |queue| queue).await
+        Box::pin(Agent::build_from(settings, SqliteFiles::shared(), |queue| queue)).await
     }
 
     /// The same; its jobs see each queue as what `decorate` makes of it.
@@ -181,7 +188,8 @@ impl Agent {
         settings: &Settings,
         decorate: impl FnMut(Arc<dyn Queue>) -> Arc<dyn Queue>,
     ) -> Result<Agent, WiringError> {
-        Agent::build_from(settings, SqliteFiles::owned(), decorate).await
+        // Boxed: what awaits it is not as large as all that it opens.
+        Box::pin(Agent::build_from(settings, SqliteFiles::owned(), decorate)).await
     }
 
     async fn build_from(
@@ -204,6 +212,9 @@ impl Agent {
             contexts: contexts(settings, source, sink, queues, ledger, LiveRoutes::new(router)),
             lists,
             listen: settings.listen,
+            token_file: settings.status_token_file.clone(),
+            keeps_notes: !matches!(settings.ledger, config::LedgerSettings::None),
+            ends: [settings.source.describe().into(), settings.destination.describe().into()],
             listeners: queues::listeners(settings),
             embedded,
             files,
@@ -316,9 +327,12 @@ impl Agent {
         let end = CancellationToken::new();
         let _end = end.clone().drop_guard();
         observed::observe(self.metrics(), self.breaker().clone(), self.rest.clone(), self.caches.clone());
+        let mut page = None;
         if let Some(listen) = self.listen {
             let status = Status::bind(listen).await?;
-            tokio::spawn(status.serve(self.view(&shutdown, started), end.clone()));
+            let actions = self.actions()?;
+            let view = self.view(&shutdown, started, actions.is_some());
+            page = Some(tokio::spawn(status.serve(view, actions, end.clone())));
         }
         self.take_events(&shutdown).await?;
         shutdown.watch(&self.watched, &end);
@@ -357,6 +371,11 @@ impl Agent {
         end.cancel();
         // They hold the ledger, and an embedded one is opened again only when nobody does.
         beside.shutdown().await;
+        if let Some(mut page) = page
+            && tokio::time::timeout(RESIGNING, &mut page).await.is_err()
+        {
+            page.abort();
+        }
         publishing.cancel();
         if let Some(publisher) = publisher {
             // If it cannot give its place up in time, the next one waits for the end of its term.
@@ -377,7 +396,8 @@ impl Agent {
     /// Until the agent is asked to stop: then senders keep what they have, and send it to the next one.
     async fn take_events(&self, shutdown: &Shutdown) -> Result<(), WiringError> {
         for (listener, place) in &self.listeners {
-            let token = listener.token_file.as_deref().map(Token::read).transpose()?;
+            let token = listener.token_file.as_deref().map(|path| Token::read(path, "[queue] token_file"));
+            let token = token.transpose().map_err(EventListenerError::from)?;
             let bound = EventListener::bind(listener.address, token).await?;
             tokio::spawn(bound.serve(self.contexts[*place].queue.clone(), shutdown.stop.clone()));
         }
@@ -420,19 +440,6 @@ impl Agent {
     async fn all_are_empty(&self) -> bool {
         let depths = join_all(self.contexts.iter().map(|context| context.queue.depth())).await;
         depths.iter().all(|depth| depth.as_ref().is_ok_and(Depth::is_empty))
-    }
-
-    fn view(&self, shutdown: &Shutdown, started: Instant) -> StatusView {
-        StatusView {
-            metrics: self.shared().metrics.clone(),
-            breaker: self.shared().breaker.clone(),
-            fuse: self.shared().fuse.clone(),
-            rest: self.rest.clone(),
-            shutdown: shutdown.clone(),
-            recent: self.recent.clone(),
-            queue: self.names(),
-            started,
-        }
     }
 
     /// Of all queues.

@@ -41,8 +41,9 @@ const STS: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 /// Credentials, source, destination, queue and ledger are tried one by one; each fact is a line with `ok`, `warning` or
 /// `FAILED`. At the destination, objects and uploads of 5 MiB in all are written to a randomly named folder under the probe
 /// prefix and removed again, also after Ctrl-C. (A versioned bucket keeps the removed versions.) The queue gets a test event
-/// like S3's own, which agents pass over; nothing else is written. A permission that is missing is named. At the end, the
-/// promises that this bucket supports are listed. The exit code is 1 if something failed; warnings do not count.
+/// like S3's own, which agents pass over, and the ledger a note of the result for the agents' pages; nothing else is written.
+/// A permission that is missing is named. At the end, the promises that this bucket supports are listed. The exit code is 1
+/// if something failed; warnings do not count.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry check --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
@@ -127,6 +128,9 @@ async fn check(
         () = looked => true,
         () = shutdown.stop.cancelled() => false,
     };
+    if let (true, true, Ok(opened)) = (finished, write, &components.ledger) {
+        promises::publish(&*opened.ledger, &findings.facts).await;
+    }
     // What is gone at the source is copied no more.
     for Heard { source, copies, .. } in &heard {
         clear(source, shutdown, findings).await;

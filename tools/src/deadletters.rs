@@ -1,7 +1,6 @@
 //! `skyferry deadletters`: what was given up, why, and what becomes of it now.
 
 mod arguments;
-mod reason;
 mod session;
 
 use std::collections::BTreeMap;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
+use skyferry_agent::dead_letter::ParsedLetter;
 use skyferry_agent::shutdown::Shutdown;
 use skyferry_agent::wiring::dead_letters;
 use skyferry_core::queue::{DeadLetter, DeadLetters};
@@ -18,7 +18,6 @@ use crate::output::{Output, counted};
 use crate::usage::UsageError;
 pub use arguments::Arguments;
 use arguments::{DeadLettersCommand, DropLetters, LetterFilter, ListLetters, RedriveLetters};
-use reason::ParsedLetter;
 use session::{Session, SessionCounts};
 
 /// Letters shown of each kind.
@@ -86,7 +85,7 @@ impl Desk<'_> {
             let mut kinds: BTreeMap<String, Kind> = BTreeMap::new();
             let walk = self.walk(&**letters);
             let met = walk.all(async |new| {
-                for letter in new.iter().filter(|letter| letter.matches(&arguments.which)) {
+                for letter in new.iter().filter(|letter| arguments.which.takes(letter)) {
                     self.output.json(letter.json())?;
                     let kind = kinds.entry(letter.kind()).or_default();
                     kind.count += 1;
@@ -145,7 +144,7 @@ impl Desk<'_> {
         for letters in &self.all {
             let walk = Session { rate, ..self.walk(&**letters) };
             let met = walk.all(async |new| {
-                let meant = new.into_iter().filter(|letter| letter.matches(which));
+                let meant = new.into_iter().filter(|letter| which.takes(letter));
                 if dry_run {
                     meant.for_each(|letter| {
                         settled += 1;

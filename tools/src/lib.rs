@@ -10,6 +10,7 @@ mod compare;
 mod completions;
 mod console;
 mod copy;
+mod dashboard;
 mod deadletters;
 #[cfg(feature = "demo")]
 mod demo;
@@ -94,6 +95,7 @@ verbs! {
     Clean: clean::Arguments,
     Completions: completions::Arguments,
     Copy: copy::Arguments,
+    Dashboard: dashboard::Arguments,
     Deadletters: deadletters::Arguments,
     #[cfg(feature = "demo")]
     Demo: demo::Arguments,

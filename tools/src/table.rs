@@ -16,7 +16,7 @@ use crate::output::{Output, counted};
 use crate::settings::ConfigArgument;
 use crate::usage::UsageError;
 
-/// Creates or exports the ledger's DynamoDB table.
+/// Creates the ledger's DynamoDB table, or exports the ledger.
 #[derive(clap::Args)]
 #[command(after_help = "Example: skyferry table create --config /etc/skyferry/agent.toml")]
 pub struct Arguments {
@@ -33,8 +33,8 @@ enum Verb {
         #[command(flatten)]
         config: ConfigArgument,
     },
-    /// Writes every record as a line of CSV: the columns of the earlier programs, and the outcome. Reads the whole table,
-    /// page by page.
+    /// Writes every record as a line of CSV: the columns of the earlier programs, and the outcome. Reads the whole ledger,
+    /// page by page; of an embedded one it has source, destination, size and how it ended.
     #[command(after_help = "Example: skyferry table dump --config /etc/skyferry/agent.toml \\
     --output objects.csv")]
     Dump {

@@ -49,6 +49,9 @@ pub(super) fn print(settings: &Settings) -> String {
     }
     let listen = settings.listen.map_or("off".to_string(), |address| address.to_string());
     let mut status = Table::from_iter([("listen".to_string(), Value::String(listen))]);
+    if let Some(path) = &settings.status_token_file {
+        status.put("token_file", path.display().to_string());
+    }
     if let Some(backlog) = &settings.backlog {
         status.put("backlog_metric", backlog.metric.as_str());
         status.put("backlog_period", units::show_duration(backlog.period));

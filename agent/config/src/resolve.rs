@@ -73,6 +73,7 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
         bucket_pairs: list(r, "bucket_pairs", raw.bucket_pairs),
         notes: Vec::new(),
         listen: status::listen(r, raw.status.listen.clone()),
+        status_token_file: raw.status.token_file.as_ref().map(|path| r.base.join(path)),
         backlog,
         telemetry,
         log: LogSettings {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub follow_jobs: bool,
     /// `None`: `listen = "off"`.
     pub listen: Option<SocketAddr>,
+    /// With the token of whoever may change something from the page; `None`: nobody.
+    pub status_token_file: Option<PathBuf>,
     /// `None`: not published.
     pub backlog: Option<BacklogSettings>,
     /// Where traces and metrics go by OTLP.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::parts::{ActiveUpload, CHECKPOINT, ProgressRecorder};
 use super::{CopyRoute, Shared};
-use crate::limits::StreamTurn;
+use crate::limits::{StreamTurn, TransferGuard};
 use skyferry_core::digest::{DigestSelection, Hasher};
 use skyferry_core::error::{CopyError, ErrorKind, Side};
 use skyferry_core::ledger::PartRecord;
@@ -30,6 +30,7 @@ impl CopyRoute {
         recorder: &dyn ProgressRecorder,
     ) -> Result<(), CopyError> {
         let turn = self.limiter.streams().turn(upload.parts.size);
+        let transfer = self.transfer_of(upload);
         let mut whole = Hasher::new(DigestSelection { md5: true, ..DigestSelection::default() });
         let mut saved = Instant::now();
         let mut ended = Ok(());
@@ -38,7 +39,7 @@ impl CopyRoute {
             let next = match recorded {
                 _ if self.stop.is_cancelled() => Err(self.cancelled()),
                 // A part that has begun may still end.
-                None => self.next_part(upload, turn, number, range, &mut whole).await.map(Some),
+                None => self.next_part(upload, (turn, &transfer), number, range, &mut whole).await.map(Some),
                 Some(part) => tokio::select! {
                     biased;
                     () = self.stop.cancelled() => Err(self.cancelled()),
@@ -72,12 +73,12 @@ impl CopyRoute {
     async fn next_part(
         &self,
         upload: &ActiveUpload,
-        turn: StreamTurn,
+        (turn, transfer): (StreamTurn, &Arc<TransferGuard>),
         number: u32,
         range: Range<u64>,
         whole: &mut Hasher,
     ) -> Result<PartRecord, CopyError> {
-        let part = self.part_request(upload, turn, number, range);
+        let part = self.part_request(upload, turn, number, range, transfer);
         let record = self.send_part_with_retries(&part, &AtomicU32::new(0), Some(whole)).await?;
         legacy_log::complete(record.digests.length, &self.from, part.at, upload.record.parts.len() + 1);
         Ok(record)

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::in_order::hash_into;
 use super::{CopyResult, CopyRoute, cause, finish_digests, so_far_in};
-use crate::limits::{STREAM, StreamPermit, StreamTurn};
+use crate::limits::{STREAM, StreamPermit, StreamTurn, TransferGuard};
 use skyferry_core::backoff::Backoff;
 use skyferry_core::digest::{Checksum, Combiner, DigestCheck, DigestSelection, Digests, Hasher, StoredDigests};
 use skyferry_core::error::{CopyError, ErrorKind, Side, Verdict as Fate};
@@ -56,6 +56,7 @@ pub struct ActiveUpload {
 pub(super) struct PartRequest {
     upload: UploadId,
     turn: StreamTurn,
+    transfer: Arc<TransferGuard>,
     pub(super) at: legacy_log::PartOf,
     range: Range<u64>,
     pin: Pin,
@@ -103,6 +104,7 @@ impl CopyRoute {
         let done: Vec<u32> = upload.record.parts.iter().map(|part| part.number).collect();
         let mut left = upload.parts.iter().filter(|(number, _)| !done.contains(number));
         let turn = self.limiter.streams().turn(upload.parts.size);
+        let transfer = self.transfer_of(upload);
         let mut sending = JoinSet::new();
         let (mut saved, mut unsaved) = (Instant::now(), false);
         let mut failed = None;
@@ -111,7 +113,7 @@ impl CopyRoute {
         loop {
             while failed.is_none() && !self.stop.is_cancelled() && sending.len() < self.limiter.parts_at_once() {
                 let Some((number, range)) = left.next() else { break };
-                let part = self.part_request(upload, turn, number, range);
+                let part = self.part_request(upload, turn, number, range, &transfer);
                 let (route, failures) = (self.clone(), failures.clone());
                 let sent = async move { route.send_part_with_retries(&part, &failures, None).await };
                 sending.spawn(sent.in_current_span());
@@ -164,16 +166,24 @@ impl CopyRoute {
         CopyError::new(Side::Destination, ErrorKind::Cancelled, "UploadPart", &self.to, "the agent drains")
     }
 
+    /// As others see it, with the parts that are there.
+    pub(super) fn transfer_of(&self, upload: &ActiveUpload) -> Arc<TransferGuard> {
+        let done = upload.record.parts.iter().map(|part| part.digests.length).sum();
+        Arc::new(self.limiter.transfers().begin(&self.from, &self.to, upload.object.identity.size, done))
+    }
+
     pub(super) fn part_request(
         &self,
         upload: &ActiveUpload,
         turn: StreamTurn,
         number: u32,
         range: Range<u64>,
+        transfer: &Arc<TransferGuard>,
     ) -> PartRequest {
         PartRequest {
             upload: upload.record.id.clone(),
             turn,
+            transfer: transfer.clone(),
             at: legacy_log::PartOf { number, of: upload.parts.count },
             range,
             pin: self.pin(&upload.object),
@@ -242,7 +252,7 @@ impl CopyRoute {
 
     /// One part, once.
     async fn send_part(&self, part: &PartRequest, whole: Option<&mut Hasher>) -> Result<PartRecord, CopyError> {
-        let PartRequest { upload, turn, at, range, pin, select } = part;
+        let PartRequest { upload, turn, transfer, at, range, pin, select } = part;
         let (at, number, length) = (*at, at.number, range.end - range.start);
         let stream = self.permit_to_stream(*turn, number, length).await?;
         let _permit = self.limiter.bytes(STREAM).await;
@@ -251,7 +261,8 @@ impl CopyRoute {
         let changed =
             || CopyError::new(Side::Source, ErrorKind::SourceChanged, "GetObject", &self.from, "nothing is there");
         let opened = self.source.open(&self.from, pin, Some(range.clone())).await?.ok_or_else(changed)?;
-        let (chunks, hasher) = self.hash_chunks(opened.chunks, length, *select, Some(stream.clone()));
+        let body = transfer.body();
+        let (chunks, hasher) = self.hash_chunks(opened.chunks, length, *select, Some(stream.clone()), body.clone());
         let (chunks, so_far) = match &whole {
             Some(whole) => hash_into(chunks, whole),
             None => (chunks, hasher.clone()),
@@ -264,6 +275,7 @@ impl CopyRoute {
             () = self.is_too_late(&stream) => return Err(self.cancelled()),
         };
         stream.arrived();
+        body.arrived();
         self.metrics.count_bytes_passed(length);
         let digests = finish_digests(&hasher);
         if !self.sink.capabilities().checksums && digests.md5.is_some_and(|md5| hex::encode(md5) == *etag) {

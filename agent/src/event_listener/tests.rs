@@ -28,7 +28,7 @@ impl Fixture {
         let minute = Duration::from_secs(60);
         let traits = QueueTraits { visibility: minute, retention: minute, max_receives: None, dead_letters: None };
         let queue: Arc<dyn Queue> = Arc::new(file.queue("events", traits).await.expect("a queue"));
-        let token = token.map(|token| Token(Zeroizing::new(token.to_owned())));
+        let token = token.map(|token| Token::new(token));
         let listener = EventListener::bind(([127, 0, 0, 1], 0).into(), token).await.expect("a port");
         let address = listener.address();
         tokio::spawn(listener.serve(queue.clone(), CancellationToken::new()));
@@ -115,8 +115,8 @@ fn a_token_is_one_line_of_plain_characters_and_long_enough() {
     let path = folder.path().join("token");
     for (text, fits) in [(" 0123456789abcdef\n", true), ("short", false), ("0123456789 abcdef", false), ("", false)] {
         std::fs::write(&path, text).expect("written");
-        assert_eq!(Token::read(&path).is_ok(), fits, "{text:?}");
+        assert_eq!(Token::read(&path, "[queue] token_file").is_ok(), fits, "{text:?}");
     }
-    let error = Token::read(&folder.path().join("none")).err().expect("unreadable").to_string();
+    let error = Token::read(&folder.path().join("none"), "[queue] token_file").err().expect("unreadable").to_string();
     assert!(error.contains("token_file"), "{error}");
 }

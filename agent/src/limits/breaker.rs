@@ -229,6 +229,11 @@ impl Breaker {
         self.book().outage()
     }
 
+    /// Every channel that nothing succeeds in, each with its last error where that is known.
+    pub fn outages(&self) -> Vec<(Outage, Option<CopyError>)> {
+        self.book().outages()
+    }
+
     /// How many failures in a row there are in `channel`: unchanged after a probe, it showed nothing.
     pub fn consecutive_failures(&self, channel: Channel) -> u32 {
         self.book().consecutive_failures(channel)

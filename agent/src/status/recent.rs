@@ -14,10 +14,15 @@ use tracing_subscriber::layer::{Context, Layer};
 /// How many are kept, and how many bytes of each.
 const KEPT: usize = 50;
 const LONGEST: usize = 600;
+/// The same of what was parked.
+const PARKED: usize = 200;
 
 /// A layer for a subscriber; clones share the list.
 #[derive(Clone, Default)]
-pub struct Recent(Arc<Mutex<VecDeque<RecentError>>>);
+pub struct Recent {
+    errors: Arc<Mutex<VecDeque<RecentError>>>,
+    parked: Arc<Mutex<VecDeque<ParkedObject>>>,
+}
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,19 +33,35 @@ pub struct RecentError {
     pub text: String,
 }
 
+/// An object that was given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParkedObject {
+    /// Seconds since the epoch.
+    pub at: u64,
+    pub object: String,
+    pub reason: String,
+}
+
+impl ParkedObject {
+    /// The reason without the object's name.
+    pub fn kind(&self) -> String {
+        self.reason.replace(&self.object, "…")
+    }
+}
+
 impl Recent {
+    /// The last ones that were parked, the newest first.
+    pub fn parked(&self) -> Vec<ParkedObject> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
     /// The newest first.
     pub fn list(&self) -> Vec<RecentError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
     fn add(&self, level: &'static str, text: String) {
-        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() == KEPT {
-            list.pop_front();
-        }
-        list.push_back(RecentError { at, level, text });
+        keep(&self.errors, KEPT, RecentError { at: now(), level, text });
     }
 }
 
@@ -53,32 +74,63 @@ impl<S: Subscriber> Layer<S> for Recent {
         };
         let mut line = Line::default();
         event.record(&mut line);
-        self.add(level, line.0);
+        if line.is_parked {
+            keep(&self.parked, PARKED, ParkedObject { at: now(), ..line.parked });
+        }
+        self.add(level, line.text);
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn keep<T>(list: &Mutex<VecDeque<T>>, most: usize, one: T) {
+    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+    if list.len() == most {
+        list.pop_front();
+    }
+    list.push_back(one);
 }
 
 /// The message, then the fields as `name=value`; cut where it gets long.
 #[derive(Default)]
-struct Line(String);
+struct Line {
+    text: String,
+    /// What `parked` is logged with.
+    is_parked: bool,
+    parked: ParkedObject,
+}
 
 impl Line {
     fn field(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        if self.0.len() >= LONGEST {
+        // Writing to a `String` cannot fail.
+        match field.name() {
+            "message" => self.is_parked = value.as_str() == Some("parked") || value.to_string() == "parked",
+            "object" => self.parked.object = cut(value.to_string()),
+            "reason" => self.parked.reason = cut(value.to_string()),
+            _ => {}
+        }
+        if self.text.len() >= LONGEST {
             return;
         }
-        // Writing to a `String` cannot fail.
         if field.name() == "message" {
-            let fields = std::mem::take(&mut self.0);
-            let _ = write!(self.0, "{value}{fields}");
+            let fields = std::mem::take(&mut self.text);
+            let _ = write!(self.text, "{value}{fields}");
         } else {
-            let _ = write!(self.0, " {}={value}", field.name());
+            let _ = write!(self.text, " {}={value}", field.name());
         }
-        if self.0.len() > LONGEST {
-            let cut = (0..=LONGEST).rev().find(|&i| self.0.is_char_boundary(i)).unwrap_or(0);
-            self.0.truncate(cut);
-            self.0.push('…');
-        }
+        self.text = cut(std::mem::take(&mut self.text));
     }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let cut = (0..=LONGEST).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
 }
 
 impl Visit for Line {

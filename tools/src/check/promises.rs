@@ -1,6 +1,10 @@
 //! Which of the promises that the README makes hold here: a fact that is not as it should be names those that it weakens.
 
 use serde::Serialize;
+use serde_json::json;
+use skyferry_agent::status::CHECKED;
+use skyferry_core::ambient;
+use skyferry_core::ledger::Ledger;
 
 use super::finding::{CheckResult, CheckStatus};
 
@@ -53,6 +57,18 @@ pub fn promises(facts: &[CheckResult]) -> Vec<Promise> {
         Promise { number, name, in_doubt, weaker, not_tried }
     };
     NAMES.into_iter().zip(1..).map(of).collect()
+}
+
+/// A note in the ledger, for the agents' pages. It is for people to see: one that is not written is no fault.
+pub async fn publish(ledger: &dyn Ledger, facts: &[CheckResult]) {
+    let note = json!({ "at": ambient::since_epoch().as_secs(), "promises": promises(facts) }).to_string();
+    let written = async {
+        let old = ledger.note(CHECKED).await?;
+        ledger.set_note(CHECKED, old.as_deref(), Some(note.as_bytes())).await
+    };
+    if let Err(error) = written.await {
+        tracing::debug!(%error, "what the check found is not in the ledger");
+    }
 }
 
 pub fn describe(promises: &[Promise]) -> String {

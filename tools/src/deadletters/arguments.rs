@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use skyferry_agent::dead_letter::ParsedLetter;
+
 use crate::settings::ConfigArgument;
 
 /// Lists, resends or deletes the dead letters of the queues in the settings.
@@ -91,6 +93,12 @@ pub struct LetterFilter {
     /// Only messages whose key matches, with or without its bucket.
     #[arg(long, value_name = "GLOB")]
     pub key: Option<String>,
+}
+
+impl LetterFilter {
+    pub fn takes(&self, letter: &ParsedLetter) -> bool {
+        letter.matches(self.reason.as_deref(), self.key.as_deref())
+    }
 }
 
 #[derive(clap::Args)]

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use skyferry_agent::dead_letter::ParsedLetter;
 use skyferry_agent::shutdown::Shutdown;
 use skyferry_core::queue::{DeadLetters, Receipt};
 
-use super::reason::ParsedLetter;
 use crate::console::Console;
 use crate::output::Output;
 use crate::progress_line::{self, ProgressLine};

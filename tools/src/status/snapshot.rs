@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use skyferry_agent::fleet::{self, FleetMember};
 use skyferry_agent::fuse::{BlownFuse, DeletionCounts};
 use skyferry_agent::pause::Pause;
 use skyferry_agent::wiring::{QueueComponent, open_ledger, open_queues};
@@ -108,6 +109,12 @@ impl StatusSources {
             config::LedgerSettings::Embedded { .. } | config::LedgerSettings::None => None,
         };
         StatusSources { queues, ledger }
+    }
+
+    /// The agents that the ledger knows.
+    pub async fn members(&self) -> Vec<FleetMember> {
+        let Some(ledger) = &self.ledger else { return Vec::new() };
+        fleet::members(&**ledger).await.unwrap_or_default()
     }
 
     pub async fn snapshot(&self) -> QueueSnapshot {

@@ -24,6 +24,9 @@ async fn status_shows_the_queue_the_agents_and_why_something_was_parked() {
     eventually("all has ended", async || fixture.cloud.depth(LIST).await.expect("a depth") == [0, 0, 0]).await;
     eventually("and is told", async || fixture.reported(&["status"])["ended"] == 3).await;
     let own = format!("http://127.0.0.1:{}", fixture.port);
+    eventually("the agent is found in the ledger", async || fixture.reported(&["status"])["agents"][0]["url"] == own)
+        .await;
+    dashboard(&fixture).await;
     let reported = fixture.reported(&["status", "--agent", &own, "--agent", "http://127.0.0.1:1"]);
     assert_eq!((&reported["answering"], &reported["ended"], &reported["parked"]), (&json!(1), &json!(3), &json!(1)));
     assert_eq!(reported["parked_by_reason"], json!({ "no route": 1 }));
@@ -52,6 +55,28 @@ async fn status_shows_the_queue_the_agents_and_why_something_was_parked() {
     fixture.reported(&["pause", "--reason", "a look"]);
     assert_eq!(fixture.reported(&["status"])["paused"]["reason"], "a look");
     agent.stop().await;
+}
+
+/// The fleet's page finds the agent by the note that it keeps.
+async fn dashboard(fixture: &Fixture) {
+    use tokio::io::AsyncBufReadExt as _;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_skyferry"));
+    command.args(["dashboard", "--config", "agent.toml", "--listen", "127.0.0.1:0", "--json"]);
+    command.current_dir(fixture.folder.path("")).env("SKYFERRY__STATUS__LISTEN", "off");
+    let mut child = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().expect("started");
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let line = lines.next_line().await.expect("a line").expect("not its end");
+    let url =
+        serde_json::from_str::<serde_json::Value>(&line).expect("JSON")["url"].as_str().expect("a URL").to_owned();
+    let get = async |path: &str| reqwest::get(format!("{url}{path}")).await.expect("answered");
+    let report = async || get("status.json").await.json::<serde_json::Value>().await.expect("JSON");
+    eventually("the fleet is shown", async || report().await["agents"][0]["ended"] == 3).await;
+    let fleet = report().await;
+    assert_eq!((&fleet["host"], &fleet["copied"], &fleet["actions"]), (&json!("fleet of 1"), &json!(2), &json!(false)));
+    let parked: serde_json::Value = get("parked.json?search=STRANGERS").await.json().await.expect("JSON");
+    assert_eq!((&parked["found"], &parked["letters"][0]["object"]), (&json!(1), &json!("strangers/k")));
+    assert!(get("").await.headers().contains_key("content-security-policy"));
+    child.kill().await.expect("ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

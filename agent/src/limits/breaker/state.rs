@@ -199,10 +199,17 @@ impl BreakerState {
     }
 
     pub fn outage(&self) -> Option<Outage> {
-        CHANNELS.into_iter().find_map(|channel| {
-            let row = &self.channels[channel as usize];
-            let since = row.began.filter(|_| row.is_open())?;
-            Some(Outage { channel, cause: row.cause, since, failures: row.length })
-        })
+        CHANNELS.into_iter().find_map(|channel| self.outage_of(channel))
+    }
+
+    pub fn outages(&self) -> Vec<(Outage, Option<CopyError>)> {
+        let last = |outage: Outage| (outage, self.channels[outage.channel as usize].last.clone());
+        CHANNELS.into_iter().filter_map(|channel| self.outage_of(channel).map(last)).collect()
+    }
+
+    fn outage_of(&self, channel: Channel) -> Option<Outage> {
+        let row = &self.channels[channel as usize];
+        let since = row.began.filter(|_| row.is_open())?;
+        Some(Outage { channel, cause: row.cause, since, failures: row.length })
     }
 }

@@ -1,4 +1,5 @@
-//! A dead letter, read: whose it is and why it is here, in words that are the same for all of a kind.
+//! A dead letter, read: whose it is and why it is here, in words that are the same for all of a kind. For the command and
+//! for the status page.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +8,6 @@ use skyferry_core::event::{self, ParsedMessage, ParsedRecord};
 use skyferry_core::model::Location;
 use skyferry_core::queue::DeadLetter;
 use skyferry_core::route::glob;
-
-use super::arguments::LetterFilter;
 
 pub struct ParsedLetter {
     pub letter: DeadLetter,
@@ -30,9 +29,10 @@ impl ParsedLetter {
         ParsedLetter { keys: keys.collect(), reason: reason(&letter, max_receives), letter }
     }
 
-    pub fn matches(&self, which: &LetterFilter) -> bool {
-        let reason = which.reason.as_ref().is_none_or(|pattern| glob(pattern, self.reason.as_bytes()));
-        reason && which.key.as_ref().is_none_or(|pattern| self.has_key(|name| glob(pattern, name)))
+    /// Patterns of the reason and of the key, with its bucket or without.
+    pub fn matches(&self, reason: Option<&str>, key: Option<&str>) -> bool {
+        let by_reason = reason.is_none_or(|pattern| glob(pattern, self.reason.as_bytes()));
+        by_reason && key.is_none_or(|pattern| self.has_key(|name| glob(pattern, name)))
     }
 
     /// By its id, or by a key with its bucket or without.
@@ -130,8 +130,8 @@ mod tests {
     fn a_letter_is_known_by_its_key_with_its_bucket_or_without() {
         let letter = known("2026/a.jpg", Some("because"));
         assert!(letter.is("photos/2026/a.jpg") && letter.is("2026/a.jpg") && letter.is("1") && !letter.is("a.jpg"));
-        let which = |reason: &str, key: &str| LetterFilter { reason: Some(reason.into()), key: Some(key.into()) };
-        assert!(letter.matches(&which("be*", "photos/*.jpg")) && letter.matches(&which("*", "2026/?.jpg")));
-        assert!(!letter.matches(&which("be*", "*.png")) && !letter.matches(&which("why", "*")));
+        let matches = |reason: &str, key: &str| letter.matches(Some(reason), Some(key));
+        assert!(matches("be*", "photos/*.jpg") && matches("*", "2026/?.jpg"));
+        assert!(!matches("be*", "*.png") && !matches("why", "*"));
     }
 }
