@@ -179,10 +179,10 @@ struct Work {
 struct Parked {
     body: String,
     reason: String,
-    /// The label of the route that takes its object.
-    route: String,
     /// The same in words that many have in common.
     why: &'static str,
+    /// The label of the route that takes its object.
+    route: String,
 }
 
 async fn work(context: &JobContext, message: &Message, stop: &CancellationToken) -> Work {
@@ -191,7 +191,7 @@ async fn work(context: &JobContext, message: &Message, stop: &CancellationToken)
         ParsedMessage::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
         ParsedMessage::Malformed(reason) => {
             error!(message_id = %message.id, %reason, "malformed message, parked");
-            work.parked.push(Parked { body: message.body.to_string(), reason, route: NO_ROUTE.into(), why: MALFORMED });
+            work.parked.push(Parked { body: message.body.to_string(), reason, why: MALFORMED, route: NO_ROUTE.into() });
         }
         ParsedMessage::Records(entries) => {
             for entry in entries {
@@ -213,7 +213,7 @@ async fn process_record(
         ParsedRecord::Record(record) => record,
         ParsedRecord::Malformed(bad) => {
             error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
-            work.parked.push(Parked { body: bad.body, reason: bad.reason, route: NO_ROUTE.into(), why: MALFORMED });
+            work.parked.push(Parked { body: bad.body, reason: bad.reason, why: MALFORMED, route: NO_ROUTE.into() });
             return;
         }
     };
@@ -223,7 +223,7 @@ async fn process_record(
         Fate::Done(outcome) => outcome,
         Fate::Park { why, reason } => {
             error!(object = %record.source, %reason, "parked");
-            work.parked.push(Parked { body: record.to_message(), reason, route: route.clone(), why });
+            work.parked.push(Parked { body: record.to_message(), reason, why, route: route.clone() });
             Outcome::Parked
         }
         Fate::Again(after) => {

@@ -209,7 +209,7 @@ pub const PERMISSIONS: &[Permission] = &[
         DeadLetters,
         Resource::DeadLetters,
         "sqs:GetQueueAttributes",
-        "`check` and `status` count them",
+        "`check`, `status` and the metrics count them",
         &["GetQueueAttributes"],
     ),
     required(DeadLetters, Resource::DeadLetters, "sqs:SendMessage", "park a record with its reason", &["SendMessage"]),
