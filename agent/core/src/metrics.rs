@@ -1,5 +1,5 @@
 //! All of an agent's metrics. What a job records is an atomic addition or two; everything else is looked at when somebody
-//! asks. Names and formats: [`families`]; both of Prometheus' text formats come from `prometheus_client`.
+//! asks. Names: `families.rs`; both of Prometheus' text formats come from `prometheus_client`.
 
 mod families;
 mod messages;
@@ -202,7 +202,7 @@ impl Metrics {
         self.outcomes[outcome as usize].inc();
     }
 
-    /// The same, for its queue and its route. Beyond [`NAMES`] of these together it is another's.
+    /// The same, for its queue and its route. Beyond 32 of these together it is another's.
     pub fn count_on_route(&self, queue: &str, route: &str, outcome: Outcome) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut named = (queue.to_owned(), route.to_owned());
