@@ -4,7 +4,7 @@
 mod merge;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {
         let settings = self.config.load()?;
         let agents = Agents::new(&self.agents, settings.listen).or_usage()?;
-        let token = settings.status_token_file.as_ref().map(token).transpose()?;
+        let token = settings.status_token_file.as_deref().map(token).transpose()?;
         cli.block_on(async {
             let ledger = match settings.ledger {
                 config::LedgerSettings::None => None,
@@ -81,7 +81,7 @@ impl cli::Command for Arguments {
     }
 }
 
-fn token(path: &PathBuf) -> anyhow::Result<Token> {
+fn token(path: &Path) -> anyhow::Result<Token> {
     Token::read(path, "[status] token_file").map_err(|error| UsageError(error.to_string()).into())
 }
 

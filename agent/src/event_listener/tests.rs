@@ -28,7 +28,7 @@ impl Fixture {
         let minute = Duration::from_secs(60);
         let traits = QueueTraits { visibility: minute, retention: minute, max_receives: None, dead_letters: None };
         let queue: Arc<dyn Queue> = Arc::new(file.queue("events", traits).await.expect("a queue"));
-        let token = token.map(|token| Token::new(token));
+        let token = token.map(Token::new);
         let listener = EventListener::bind(([127, 0, 0, 1], 0).into(), token).await.expect("a port");
         let address = listener.address();
         tokio::spawn(listener.serve(queue.clone(), CancellationToken::new()));

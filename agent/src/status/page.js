@@ -164,7 +164,16 @@ function errors(s) {
   const rows = s.errors.map(e => make("li", "", make("time", "quiet", moment(e.at)), make("span", e.level === "error" ? "bad" : "busy", e.level), make("bdi", "", (e.agent ? `${e.agent}: ` : "") + e.text)));
   $("errors").replaceChildren(...(rows.length ? rows : [none("None since the start.")]));
 }
+// What is as it was is left alone: somebody may stand on it with the keyboard.
+const drawn = new Map();
+function changed(name, data) {
+  const text = JSON.stringify(data), same = drawn.get(name) === text;
+  drawn.set(name, text);
+  return !same;
+}
 function fleet(agents) {
+  if (!changed("fleet", agents)) return;
+  const focused = document.activeElement.href;
   const rows = agents.map(agent => {
     const name = agent.url && /^https?:/.test(agent.url) ? make("a", "name") : make("span", "name");
     name.textContent = agent.host || agent.url;
@@ -175,6 +184,7 @@ function fleet(agents) {
   });
   $("fleet-note").textContent = rows.length ? `${rows.length} ${rows.length === 1 ? "agent" : "agents"}` : "";
   $("fleet").replaceChildren(...(rows.length ? rows : [none("No agent is registered in the ledger.")]));
+  if (focused) [...$("fleet").querySelectorAll("a")].find(link => link.href === focused)?.focus();
 }
 function promises(checked) {
   if (!checked) {
@@ -226,6 +236,7 @@ async function showParked() {
     letters = found.dead_letters;
     $("redrive").hidden = !letters || !found.waiting;
     $("parked-note").textContent = found.error || `${number(found.waiting)} ${found.dead_letters ? "dead letters" : "since the start"}` + (search ? `, ${number(found.found)} found` : "");
+    if (!changed("parked", found)) return;
     $("kinds").replaceChildren(...Object.entries(found.kinds).sort((a, b) => b[1] - a[1]).slice(0, 8).map(([kind, count]) => {
       const row = make("button", "", make("b", "", number(count)), make("span", "", kind));
       row.type = "button";
@@ -234,7 +245,7 @@ async function showParked() {
     }));
     const open = new Set([...document.querySelectorAll("#parked details[open]")].map(one => one.dataset.id));
     const rows = found.letters.map(one => {
-      const detail = make("details", "", make("summary", "two", make("span", "name", key(one.object)), make("small", "", ago(one.at))), make("code", "", one.reason));
+      const detail = make("details", "", make("summary", "two", make("span", "name", key(one.object)), make("small", "", moment(one.at))), make("code", "", one.reason));
       detail.dataset.id = one.id || one.object;
       detail.open = open.has(detail.dataset.id);
       return make("li", "", detail);
