@@ -92,6 +92,7 @@ impl ParsedLetter {
 fn reason(letter: &DeadLetter, max_receives: Option<u32>) -> String {
     match (&letter.reason, max_receives) {
         (Some(reason), _) => reason.to_string(),
+        (None, Some(1)) => "received 1 time without success".into(),
         (None, Some(most)) => format!("received {most} times without success"),
         (None, None) => "received too often without success".into(),
     }
@@ -123,7 +124,7 @@ mod tests {
         let kind = "source GetObject: access denied (403 AccessDenied: no); grant it";
         assert_eq!([denied("source GetObject", "a", "R1"), denied("source GetObject", "b c", "R2")], [kind, kind]);
         assert_eq!(known("a", Some("no route takes photos/a")).kind(), "no route takes …");
-        assert_eq!(known("a", None).kind(), "received 5 times without an end");
+        assert_eq!(known("a", None).kind(), "received 5 times without success");
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn an_ini_is_printed_as_the_toml_that_it_means() {
     let out = agent(folder.path(), "s3_migration_cluster_config.ini", &["--print-config"]);
     let printed = String::from_utf8(out.stdout).expect("text");
     assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
-    assert!(printed.contains("# Mode.MaxThread = \"20\" is without effect"), "{printed}");
+    assert!(printed.contains("# Mode.MaxThread = \"20\" has no effect"), "{printed}");
     assert!(
         printed.contains("multipart_threshold = \"5MiB\"") && printed.contains("format = \"predecessor\""),
         "{printed}"
@@ -138,6 +138,13 @@ fn an_event_posted_to_an_agent_with_an_embedded_queue_copies_the_object() {
     let copied = folder.path().join("to/a b.jpg");
     for _ in 0..600 {
         if std::fs::read(&copied).is_ok_and(|bytes| bytes == b"abc") {
+            // Its stderr is a pipe: each line is JSON, and one of them is the object's.
+            let line = log.find(|line| line.contains("outcome")).expect("a line of the object");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            let fields = line.get("fields").unwrap_or(&line);
+            assert_eq!((&fields["outcome"], &fields["bytes"]), (&"copied".into(), &3.into()), "{line}");
+            assert_eq!((&fields["attempts"], &fields["destination"]), (&1.into(), &"b/a b.jpg".into()), "{line}");
+            assert!(fields["seconds"].is_number() && fields["grade"].is_string(), "{line}");
             return;
         }
         std::thread::sleep(Duration::from_millis(50));

@@ -114,7 +114,7 @@ async fn the_earlier_programs_variables_are_enough_for_a_function_on_ministack()
     // The ledger names the instance, as its log does.
     let item = fixture.cloud.item(LIST, &format!("{SOURCE}/one")).await.expect("asked").expect("a row");
     assert_eq!(item["instanceID"]["SS"], json!(["2026/11/30/[$LATEST]sandbox"]));
-    assert!(log.contains("JobTimeout = \"870\" is without effect"), "{log}");
+    assert!(log.contains("JobTimeout = \"870\" has no effect"), "{log}");
 }
 
 async fn put_parameter(fixture: &Fixture, name: &str, kind: &str, value: &str) {

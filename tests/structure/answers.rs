@@ -14,7 +14,7 @@ const OPENING: &str = "\
 # What an answer is taken for
 
 Services, gateways and load balancers also send answers that a specification does not name. This page shows what Skyferry takes
-each of them for, on S3, its dialects and GCS alike. It is generated from the code: do not edit it. To write it anew, run
+each of them for, on S3, its dialects and GCS alike. It is generated from the code: do not edit it. To regenerate it, run
 `UPDATE_DOCS=1 cargo test --test structure`.
 
 - A success counts only if its body is the document that was asked for. An empty body, a page or another document is an answer

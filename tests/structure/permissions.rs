@@ -14,7 +14,7 @@ const OPENING: &str = "\
 # Permissions
 
 What each set of keys must be allowed, and no more. One identity may have several of these roles: on EC2 the instance role often has
-all but the destination's. This page is generated from the code: do not edit it. To write it anew, run
+all but the destination's. This page is generated from the code: do not edit it. To regenerate it, run
 `UPDATE_DOCS=1 cargo test --test structure`.
 
 `skyferry check` tries what agents will do and names the permission that is missing. What stands in capitals is yours; in China

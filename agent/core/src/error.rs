@@ -191,7 +191,8 @@ impl CopyError {
 
     /// The status of the answer, where there was one.
     pub fn status(&self) -> Option<u16> {
-        let status = self.answer.split(|c: char| !c.is_ascii_digit()).next()?;
+        // A whole word: an answer that never came may begin with the service's address.
+        let status = self.answer.split(' ').next()?;
         status.parse().ok().filter(|status| (100..600).contains(status))
     }
 

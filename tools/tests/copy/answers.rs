@@ -85,7 +85,10 @@ async fn fault_a19_a_search_for_uploads_that_fails_is_a_warning_of_a_copy_that_i
     let arguments = all(&["tree", "gs://photos"], &[&to]);
     let output = fixture.copy(&arguments).await;
     assert_eq!((output.code, output.count("copied")), (Some(0), 1), "{output:?}");
-    assert!(output.stderr.contains("warning: uploads") && !output.stderr.contains("given up"), "{output:?}");
+    assert!(
+        output.stderr.contains("warning: the search for uploads") && !output.stderr.contains("given up"),
+        "{output:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 pub use fixture::{ProgramOutput, ended, s3};
-use sandbox::{GcsOptions, GcsPeer, S3Peer};
+use sandbox::{GcsOptions, GcsPeer, S3Options, S3Peer};
 use tokio::process::{Child, Command};
 
 pub use fixture::SOURCE as BUCKET;
@@ -71,6 +71,12 @@ impl Fixture {
 pub fn write(path: &Path, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
     std::fs::write(path, bytes).expect("written");
+}
+
+/// An S3 that stands in for Alibaba's OSS.
+pub fn oss() -> S3Peer {
+    let options = S3Options { buckets: vec![BUCKET.into()], default_checksum: false, ..S3Options::default() };
+    S3Peer::start(options).expect("an S3 peer")
 }
 
 pub fn gcs() -> GcsPeer {

@@ -12,5 +12,6 @@ mod regressions;
 mod restarted;
 mod resuming;
 mod servers;
+mod shown;
 mod single_node;
 mod stored;

@@ -48,6 +48,37 @@ fn nothing_but_probes(fixture: &Fixture) {
     assert_eq!(left(fixture), [""; 0]);
 }
 
+/// Runs a program on a pseudo-terminal; what it wrote comes back.
+const ON_A_TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_verdicts_are_in_colours_and_elsewhere_they_are_words() {
+    let fixture = Fixture::new().await;
+    let plain = fixture.run(&["check", "--no-write"]);
+    let text = String::from_utf8_lossy(&plain.stdout).into_owned();
+    assert!(text.contains("  ok       ") && !text.contains('\u{1b}'), "{text}");
+    let mut command = std::process::Command::new("python3");
+    command.args([
+        "-c",
+        ON_A_TERMINAL,
+        env!("CARGO_BIN_EXE_skyferry"),
+        "check",
+        "--no-write",
+        "--config",
+        "agent.toml",
+    ]);
+    let output = command
+        .current_dir(fixture.folder.path(""))
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("python3 runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_coloured = |colour: &str, word: &str| text.contains(&format!("\u{1b}[{colour}m{word:<8}\u{1b}[0m"));
+    assert_eq!(output.status.code(), plain.status.code(), "{text}");
+    assert!(is_coloured("32", "ok") && is_coloured("33", "warning"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_all_is_well_every_promise_is_kept_and_nothing_of_the_probe_is_left() {
     let fixture = Fixture::new().await;

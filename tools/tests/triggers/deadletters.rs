@@ -68,7 +68,7 @@ async fn letters_are_listed_by_their_reasons_and_none_is_hidden_afterwards_on_mi
     fixture.park(&keys.iter().map(String::as_str).collect::<Vec<_>>(), denied).await;
     let output = fixture.deadletters(&["list"]).await;
     let kind = "source GetObject: access denied (403 AccessDenied: no); grant s3:GetObject";
-    let reasons = json!({ kind: 25, "received 1 times without an end": 1 });
+    let reasons = json!({ kind: 25, "received 1 time without success": 1 });
     assert_eq!(output.result(), &json!({ "letters": 26, "reasons": reasons, "elsewhere": 0 }));
     assert_eq!(output.lines().len(), 27, "one line a letter, then the counts");
     assert!(

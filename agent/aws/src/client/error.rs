@@ -126,6 +126,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_service_that_is_not_there_is_named_by_host_port_and_cause_in_one_clause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("client error (Connect)")]
+        struct Wrapped(#[source] std::io::Error);
+        let refused = || std::io::Error::other("Connection refused (os error 111)");
+        let said = no_answer(&Wrapped(refused()), "sqs.us-west-2.amazonaws.com:443");
+        assert_eq!(said, "no connection to sqs.us-west-2.amazonaws.com:443: Connection refused (os error 111)");
+        assert_eq!(no_answer(&refused(), "127.0.0.1:1"), "127.0.0.1:1: Connection refused (os error 111)");
+    }
+
+    #[test]
     fn codes_mean_what_the_services_say_they_mean() {
         for (status, code, expected) in [
             (400, "ThrottlingException", FailureCause::Throttled),

@@ -126,7 +126,7 @@ fn fault_b15_times_are_read_in_the_unit_that_their_type_names() {
     ] {
         assert_eq!(at(date, 1_700_000_000 * parts + 1), Ok(Some(1_700_000_000)), "{date}");
     }
-    assert!(at("", 1).is_err_and(|why| why.contains("last_modified_date does not say in which unit")));
+    assert!(at("", 1).is_err_and(|why| why.contains("last_modified_date does not specify the unit")));
 }
 
 #[test]
