@@ -153,7 +153,9 @@ fn encryption(
 ) -> Option<Encryption> {
     let setting = |name: &str| format!("{at}.{name}");
     if kind == "directory" {
-        let fields = [("encryption", &raw.encryption), ("kms_key", &raw.kms_key), ("bucket_key", &raw.bucket_key)];
+        let given = |raw: &RawValue| raw.clone().filter(|text| !text.is_empty());
+        let [kind_of, key, bucket_key] = [&raw.encryption, &raw.kms_key, &raw.bucket_key].map(given);
+        let fields = [("encryption", &kind_of), ("kms_key", &key), ("bucket_key", &bucket_key)];
         r.refuse_foreign_fields(at, kind, &fields);
         return None;
     }
@@ -220,26 +222,20 @@ fn is_cloud_key(name: &str) -> bool {
     names.into_iter().all(&mut named) && parts.next().is_none() && name.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// As `--print-config` shows them.
+/// As `--print-config` shows them: all, for what a route does not say is `[destination]`'s.
 pub(super) fn put(options: &CopyOptions, table: &mut Table) {
     table.put("storage_class", options.storage_class.as_deref().unwrap_or_default());
-    table.put_some("acl", options.acl.as_deref());
-    if options.custom_time {
-        table.put("custom_time", CustomTime::Modified.keyword());
-    }
-    if options.retention {
-        table.put("retention", RetentionFrom::Source.keyword());
-    }
-    if options.overwrite != Overwrite::Always {
-        table.put("overwrite", options.overwrite.keyword());
-    }
+    table.put("acl", options.acl.as_deref().unwrap_or_default());
+    table.put("custom_time", if options.custom_time { CustomTime::Modified } else { CustomTime::None }.keyword());
+    table.put("retention", if options.retention { RetentionFrom::Source } else { RetentionFrom::None }.keyword());
+    table.put("overwrite", options.overwrite.keyword());
     let (kind, key, bucket_key) = match &options.encryption {
-        None => return,
-        Some(Encryption::SseS3) => (EncryptionKind::SseS3, None, None),
-        Some(Encryption::SseKms { key, bucket_key }) => (EncryptionKind::SseKms, key.as_deref(), *bucket_key),
-        Some(Encryption::Cmek(key)) => (EncryptionKind::Cmek, Some(&**key), None),
+        None => (None, None, None),
+        Some(Encryption::SseS3) => (Some(EncryptionKind::SseS3), None, None),
+        Some(Encryption::SseKms { key, bucket_key }) => (Some(EncryptionKind::SseKms), key.as_deref(), *bucket_key),
+        Some(Encryption::Cmek(key)) => (Some(EncryptionKind::Cmek), Some(&**key), None),
     };
-    table.put("encryption", kind.keyword());
+    table.put("encryption", kind.map_or("", EncryptionKind::keyword));
     table.put_some("kms_key", key);
     if let Some(flag) = bucket_key {
         table.put("bucket_key", flag);

@@ -32,10 +32,10 @@ pub(super) fn print(settings: &Settings) -> String {
         [any] if any.source_bucket.is_none() => {
             destination.put("bucket", any.bucket.as_str());
             destination.put("prefix", any.prefix.as_str());
-            copy_options::put(&any.options, &mut destination);
         }
         routes => root.put("routes", routes.iter().map(|r| Value::Table(route(r))).collect::<Vec<_>>()),
     }
+    copy_options::put(&settings.options, &mut destination);
     root.put("destination", destination);
     root.put("transfer", transfer::to_table(&settings.transfer));
     let mut filter = Table::from_iter([("ignore_by_key".to_string(), Value::Boolean(settings.ignore_by_key))]);

@@ -63,7 +63,7 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
     let telemetry = r.endpoint("telemetry.otlp", raw.telemetry.otlp, allow_http, None);
     let in_files = matches!(destination, Some(StoreSettings::Directory { .. }));
     let paired = raw.bucket_pairs.as_ref().is_some_and(|list| !list.is_empty());
-    let routes = routes::read(r, raw.routes, raw.destination, &kind, paired);
+    let (routes, options) = routes::read(r, raw.routes, raw.destination, &kind, paired);
     Some(Settings {
         mode,
         transfer: transfer::read(r, raw.transfer, in_files),
@@ -93,6 +93,7 @@ fn settings(r: &mut SettingsReader, raw: RawSettings) -> Option<Settings> {
         source: source?,
         destination: destination?,
         routes,
+        options,
     })
 }
 

@@ -16,11 +16,24 @@ pub(super) fn read(
     to: raw::Destination,
     kind: &str,
     paired: bool,
-) -> Vec<RouteSettings> {
+) -> (Vec<RouteSettings>, Arc<CopyOptions>) {
     // A directory's bucket is only a word in names.
     let in_files = kind == "directory";
     let default = CopyOptions { storage_class: (!in_files).then(|| "STANDARD".into()), ..CopyOptions::default() };
     let options = Arc::new(copy_options::read(r, "destination", &to, kind, &default));
+    let routes = routes_to(r, raw, to, kind, paired, &options);
+    (routes, options)
+}
+
+fn routes_to(
+    r: &mut SettingsReader,
+    raw: Vec<raw::Route>,
+    to: raw::Destination,
+    kind: &str,
+    paired: bool,
+    options: &Arc<CopyOptions>,
+) -> Vec<RouteSettings> {
+    let in_files = kind == "directory";
     let bucket = to.bucket.filter(|b| !b.is_empty()).or_else(|| in_files.then(|| "directory".into()));
     let prefix = to.prefix.unwrap_or_default();
     if raw.is_empty() {
@@ -35,7 +48,7 @@ pub(super) fn read(
                 bucket,
                 prefix,
                 strip_prefix: false,
-                options,
+                options: options.clone(),
             })
             .into_iter()
             .collect();
@@ -43,7 +56,7 @@ pub(super) fn read(
     let mut routes = Vec::new();
     for (index, route) in raw.into_iter().enumerate() {
         let name = |field: &str| format!("routes[{index}].{field}");
-        let own = copy_options::read(r, &format!("routes[{index}]"), &route, kind, &options);
+        let own = copy_options::read(r, &format!("routes[{index}]"), &route, kind, options);
         let source_bucket =
             r.required(&name("source_bucket"), route.source_bucket, "the bucket that this route allows");
         let bucket = route.bucket.or_else(|| bucket.clone());

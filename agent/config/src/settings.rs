@@ -28,6 +28,8 @@ pub struct Settings {
     /// Complete: what a route leaves out is `[destination]`'s. At least one, or bucket pairs name every destination. One without
     /// a source bucket stands alone and takes any: none was given.
     pub routes: Vec<RouteSettings>,
+    /// `[destination]`'s own: bucket pairs and jobs that no route takes have them, but for the class, which is the bucket's.
+    pub options: Arc<CopyOptions>,
     pub transfer: TransferSettings,
     /// The patterns. Read at the start, and again every minute.
     pub ignore_list: Option<ListLocation>,

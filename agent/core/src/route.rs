@@ -175,6 +175,8 @@ pub struct Router {
     routes: Vec<Route>,
     /// Taken only where a message asks for just what one of them yields.
     pairs: BucketPairs,
+    /// How what no route and no pair takes is stored, where a message alone names the destination.
+    followed: Arc<CopyOptions>,
     ignore: IgnoreList,
 }
 
@@ -198,13 +200,19 @@ impl Router {
                 }
             }
         }
-        Ok(Router { routes, pairs: BucketPairs::Known(Vec::new()), ignore })
+        Ok(Router { routes, pairs: BucketPairs::Known(Vec::new()), followed: Arc::default(), ignore })
     }
 
     /// With these patterns.
     #[must_use]
     pub fn with_ignore_list(self, ignore: IgnoreList) -> Router {
         Router { ignore, ..self }
+    }
+
+    /// What a message that is followed without a route is stored with.
+    #[must_use]
+    pub fn with_followed(self, followed: Arc<CopyOptions>) -> Router {
+        Router { followed, ..self }
     }
 
     /// Beside the routes, for the predecessors' messages, which name their destination: what one of these pairs yields is
@@ -241,7 +249,7 @@ impl Router {
         match (self.by_routes(source, Some(wanted)), &self.pairs) {
             (RouteDecision::NotRouted(_), BucketPairs::Unavailable) => RouteDecision::Pending,
             (RouteDecision::NotRouted(_), BucketPairs::Denied) if is_from_jobsender(source, wanted) => {
-                let go = || RouteDecision::Copy { destination: wanted.clone(), options: Arc::default() };
+                let go = || RouteDecision::Copy { destination: wanted.clone(), options: self.followed.clone() };
                 self.ignored(source, wanted.clone()).unwrap_or_else(go)
             }
             (decision, _) => decision,

@@ -14,6 +14,7 @@ use skyferry_config as config;
 use skyferry_config::{ListLocation, MetadataEndpoints, Settings};
 use skyferry_core::model::Key;
 use skyferry_core::route::{BucketPairs, IgnoreList, LiveRoutes, Route, Router};
+use skyferry_core::store::CopyOptions;
 
 const PERIOD: Duration = Duration::from_secs(60);
 /// While jobs wait for pairs that could not be read.
@@ -114,7 +115,7 @@ pub(super) async fn router(settings: &Settings) -> Result<Router, WiringError> {
     if pairs == BucketPairs::Denied {
         tracing::warn!("{DENIED}; {ALLOW}");
     }
-    let router = router.with_pairs(pairs);
+    let router = router.with_pairs(pairs).with_followed(unrouted(settings));
     warn_about_merged(&router);
     Ok(router)
 }
@@ -143,10 +144,19 @@ async fn ignore_list(settings: &Settings, warn: bool) -> Result<IgnoreList, Wiri
 async fn pairs(settings: &Settings) -> Result<BucketPairs, WiringError> {
     let Some(at) = &settings.bucket_pairs else { return Ok(BucketPairs::Known(Vec::new())) };
     match read_pairs(at, &settings.metadata).await {
-        Ok(pairs) => Ok(BucketPairs::Known(pairs.iter().map(route).collect())),
+        Ok(pairs) => {
+            let options = unrouted(settings);
+            let pairs = pairs.iter().map(|pair| Route { options: options.clone(), ..route(pair) });
+            Ok(BucketPairs::Known(pairs.collect()))
+        }
         Err((_, ListError { denied: true, .. })) if settings.follow_jobs => Ok(BucketPairs::Denied),
         Err((at, ListError { reason, .. })) => Err(WiringError::BucketPairs { at, reason }),
     }
+}
+
+/// How copies are stored that no route takes: as `[destination]` has it, in the bucket's own class.
+fn unrouted(settings: &Settings) -> Arc<CopyOptions> {
+    Arc::new(CopyOptions { storage_class: None, ..CopyOptions::clone(&settings.options) })
 }
 
 fn route(route: &config::RouteSettings) -> Route {

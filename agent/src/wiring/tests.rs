@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::shutdown::ShutdownReason;
+use skyferry_core::model::Overwrite;
 
 /// Settings in a directory of their own, whose sides are peers that nobody asks anything.
 fn settings(dir: &Path, toml: &str) -> Settings {
@@ -44,6 +45,19 @@ async fn an_agent_on_one_machine_is_built_and_ends_when_its_queue_is_empty() {
     assert!(expected.contains("credentials from file") && !expected.contains("hunter2"), "{expected}");
     let report = agent.run(RunUntil::Empty, Shutdown::default()).await.expect("run");
     assert!(!report.has_failures());
+}
+
+#[tokio::test]
+async fn what_bucket_pairs_copy_is_stored_as_the_destination_has_it_in_the_buckets_own_class() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("pairs"), r#"{"src_bucket":"a","des_bucket":"b"}"#).expect("written");
+    let own = "bucket = \"to\"\noverwrite = \"never\"\nstorage_class = \"NEARLINE\"";
+    let toml = routed("from", "to").replacen("bucket = \"to\"", own, 1);
+    let toml = format!("bucket_pairs = \"pairs\"\n{toml}");
+    let router = Agent::build(&settings(dir.path(), &toml)).await.expect("built").router();
+    let [pair] = router.pairs() else { panic!("{:?}", router.pairs()) };
+    assert_eq!((pair.options.overwrite, &pair.options.storage_class), (Overwrite::Never, &None));
+    assert_eq!(router.routes()[0].options.storage_class.as_deref(), Some("NEARLINE"));
 }
 
 #[tokio::test]

@@ -87,10 +87,13 @@ fn jobs_wait_for_pairs_that_could_not_be_read_and_events_do_not() {
 #[test]
 fn a_jobsenders_destination_is_followed_only_under_the_sources_own_key() {
     let (list, _) = IgnoreList::parse(b"s/private/*");
+    let options = CopyOptions { acl: Some("private".into()), ..CopyOptions::default() };
     let router = new(&[route("t", "default")]).unwrap().with_ignore_list(list).with_pairs(BucketPairs::Denied);
+    let router = router.with_followed(options.clone().into());
     let to = |source: &str, wanted: &str| router.decide(&place(source), Some(&place(wanted)));
     assert_eq!(goes(to("s/a/k", "d/x/a/k")).as_deref(), Some("d/x/a/k"));
     assert_eq!(goes(to("s/a/k", "d/a/k")).as_deref(), Some("d/a/k"));
+    assert!(matches!(to("s/a/k", "d/a/k"), RouteDecision::Copy { options: with, .. } if *with == options));
     for other in ["d/x/victim", "d/a", "s/a/k"] {
         assert!(matches!(to("s/a/k", other), RouteDecision::NotRouted(_)), "{other}");
     }
