@@ -139,18 +139,18 @@ pub async fn run(
     }
     let done = tokio::select! {
         biased;
-        done = work(context, &message, &stop) => Some(done),
+        done = reconcile_message(context, &message, &stop) => Some(done),
         () = cancelled.cancelled() => None,
     };
-    let Some(work) = done else {
+    let Some(reconciled) = done else {
         warn!(message_id = %message.id, "the lease is lost; another agent continues");
         return;
     };
-    if !work.left.is_empty() || work.abandoned {
+    if !reconciled.left.is_empty() || reconciled.abandoned {
         lease.failed();
     }
     lease.end().await;
-    if let Err(error) = conclude(context, &message, work).await {
+    if let Err(error) = conclude(context, &message, reconciled).await {
         // It comes back by itself, and its finished records end as Unchanged.
         warn!(message_id = %message.id, %error, "the message could not be finished");
     }
@@ -164,19 +164,19 @@ fn is_renewed_first(context: &JobContext, message: &Message) -> bool {
     message.received > 1 && is_last_chance(message.received, most)
 }
 
-/// What is left to do with a message.
-#[derive(Default)]
-struct Work {
-    /// For the dead letters.
-    parked: Vec<Parked>,
-    /// Records that are looked at again, and when.
-    left: Vec<EventRecord>,
-    again: Duration,
-    ended: usize,
-    abandoned: bool,
+/// One record, reconciled: what that leaves to do with its message.
+enum ReconciledRecord {
+    /// It has its outcome in the ledger.
+    Ended,
+    /// So has this one, and the dead letters get it too.
+    Parked(ParkedRecord),
+    /// It is to be looked at again, after so long.
+    Left(EventRecord, Duration),
+    /// The lease is lost: the message is somebody else's.
+    Abandoned,
 }
 
-struct Parked {
+struct ParkedRecord {
     body: String,
     reason: String,
     /// The same in words that many have in common.
@@ -185,69 +185,96 @@ struct Parked {
     route: String,
 }
 
-async fn work(context: &JobContext, message: &Message, stop: &CancellationToken) -> Work {
-    let mut work = Work::default();
-    match event::parse(message.body.as_bytes()) {
-        ParsedMessage::Nothing(why) => debug!(message_id = %message.id, %why, "nothing to do"),
-        ParsedMessage::Malformed(reason) => {
-            error!(message_id = %message.id, %reason, "malformed message, parked");
-            work.parked.push(Parked { body: message.body.to_string(), reason, why: MALFORMED, route: NO_ROUTE.into() });
-        }
-        ParsedMessage::Records(entries) => {
-            for entry in entries {
-                process_record(context, message, entry, stop, &mut work).await;
-            }
-        }
-    }
-    work
+/// A message, all of whose records are reconciled; what is left is to conclude it.
+#[derive(Default)]
+struct ReconciledMessage {
+    parked: Vec<ParkedRecord>,
+    left: Vec<EventRecord>,
+    /// When those that are left are looked at again.
+    again: Duration,
+    ended: usize,
+    abandoned: bool,
 }
 
-async fn process_record(
+impl FromIterator<ReconciledRecord> for ReconciledMessage {
+    fn from_iter<T: IntoIterator<Item = ReconciledRecord>>(records: T) -> ReconciledMessage {
+        let mut message = ReconciledMessage::default();
+        for record in records {
+            match record {
+                ReconciledRecord::Ended => message.ended += 1,
+                ReconciledRecord::Parked(parked) => message.parked.push(parked),
+                ReconciledRecord::Left(record, after) => {
+                    message.again = message.again.max(after);
+                    message.left.push(record);
+                }
+                ReconciledRecord::Abandoned => message.abandoned = true,
+            }
+        }
+        message
+    }
+}
+
+async fn reconcile_message(context: &JobContext, message: &Message, stop: &CancellationToken) -> ReconciledMessage {
+    let entries = match event::parse(message.body.as_bytes()) {
+        ParsedMessage::Nothing(why) => {
+            debug!(message_id = %message.id, %why, "nothing to do");
+            return ReconciledMessage::default();
+        }
+        ParsedMessage::Malformed(reason) => {
+            error!(message_id = %message.id, %reason, "malformed message, parked");
+            return [malformed(message.body.to_string(), reason.to_string())].into_iter().collect();
+        }
+        ParsedMessage::Records(entries) => entries,
+    };
+    let mut reconciled = Vec::with_capacity(entries.len());
+    for entry in entries {
+        reconciled.push(match entry {
+            ParsedRecord::Record(record) => reconcile_record(context, message, record, stop).await,
+            ParsedRecord::Malformed(bad) => {
+                error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
+                malformed(bad.body, bad.reason)
+            }
+        });
+    }
+    reconciled.into_iter().collect()
+}
+
+fn malformed(body: String, reason: String) -> ReconciledRecord {
+    ReconciledRecord::Parked(ParkedRecord { body, reason, why: MALFORMED, route: NO_ROUTE.into() })
+}
+
+async fn reconcile_record(
     context: &JobContext,
     message: &Message,
-    entry: ParsedRecord,
+    record: EventRecord,
     stop: &CancellationToken,
-    work: &mut Work,
-) {
-    let record = match entry {
-        ParsedRecord::Record(record) => record,
-        ParsedRecord::Malformed(bad) => {
-            error!(message_id = %message.id, index = bad.index, reason = %bad.reason, "malformed record, parked");
-            work.parked.push(Parked { body: bad.body, reason: bad.reason, why: MALFORMED, route: NO_ROUTE.into() });
-            return;
-        }
-    };
+) -> ReconciledRecord {
     context.metrics.count_attempt();
     let route = route_label(context, &record);
-    let outcome = match reconcile(context, message, &record, stop).await {
-        Fate::Done(outcome) => outcome,
+    let fate = reconcile(context, message, &record, stop).await;
+    let (outcome, reconciled) = match fate {
+        Fate::Done(outcome) => {
+            context.metrics.count_outcome(outcome);
+            context.metrics.count_on_route(context.queue.name(), &route, outcome);
+            (outcome, ReconciledRecord::Ended)
+        }
         Fate::Park { why, reason } => {
             error!(object = %record.source, %reason, "parked");
-            work.parked.push(Parked { body: record.to_message(), reason, why, route: route.clone() });
-            Outcome::Parked
+            // Counted when the message is concluded.
+            let parked = ParkedRecord { body: record.to_message(), reason, why, route };
+            (Outcome::Parked, ReconciledRecord::Parked(parked))
         }
-        Fate::Again(after) => {
-            work.again = work.again.max(after);
-            work.left.push(record);
-            return;
-        }
-        Fate::Abandon => {
-            work.abandoned = true;
-            return;
-        }
+        Fate::Again(after) => return ReconciledRecord::Left(record, after),
+        Fate::Abandon => return ReconciledRecord::Abandoned,
     };
-    work.ended += 1;
     if outcome != Outcome::Deleted {
         context.fuse.count_ended();
     }
     if outcome != Outcome::Copied {
         context.metrics.spared(record.size_hint.unwrap_or(0));
     }
-    if outcome != Outcome::Parked {
-        context.metrics.count_outcome(outcome);
-        context.metrics.count_on_route(context.queue.name(), &route, outcome);
-    }
     context.metrics.observe_message_age(ambient::now().duration_since(message.sent).unwrap_or_default());
+    reconciled
 }
 
 /// The label of the route that takes a record's object: what it is counted under.
@@ -349,11 +376,11 @@ async fn settle_by_rule(context: &JobContext, subject: &Subject, parked: Option<
 
 /// Hands on, gives back or deletes. What is parked is counted when that is done, for until then the message comes back and
 /// is parked again.
-async fn conclude(context: &JobContext, message: &Message, work: Work) -> Result<(), QueueError> {
+async fn conclude(context: &JobContext, message: &Message, work: ReconciledMessage) -> Result<(), QueueError> {
     if work.abandoned {
         return Ok(());
     }
-    for Parked { body, reason, .. } in &work.parked {
+    for ParkedRecord { body, reason, .. } in &work.parked {
         match context.queue.park(body, reason).await {
             // The ledger has it as parked; its message comes again until the queue itself gives it up.
             Err(error @ QueueError::Unusable { .. }) => {
@@ -371,7 +398,7 @@ async fn conclude(context: &JobContext, message: &Message, work: Work) -> Result
     Ok(())
 }
 
-async fn end_message(context: &JobContext, message: &Message, work: &Work) -> Result<(), QueueError> {
+async fn end_message(context: &JobContext, message: &Message, work: &ReconciledMessage) -> Result<(), QueueError> {
     let Some((last, others)) = work.left.split_last() else {
         return context.queue.delete(&message.receipt).await;
     };
