@@ -89,7 +89,8 @@ impl BandwidthControl {
 
     fn apply(&self, note: Option<&BandwidthNote>) {
         let planned = || self.plan.at(jiff::Timestamp::from_second(now()).unwrap_or_default());
-        let rate = note.filter(|note| note.is_active()).map_or_else(planned, |note| note.rate);
+        let note = note.filter(|note| note.is_active());
+        let rate = note.map_or_else(planned, |note| note.rate);
         if self.limiter.set_bandwidth(rate) {
             let by = if note.is_some() { "by `skyferry limit`" } else { "by the settings" };
             tracing::info!(rate, "bytes per second from now on, {by} (0: no limit)");

@@ -36,7 +36,7 @@ const MAX_WRONG: u32 = 2;
 /// One job at one key. Whoever drives it carries out each effect and hands in the answer:
 ///
 /// ```
-/// use skyferry_core::model::Writer;
+/// use skyferry_core::model::{Overwrite, Writer};
 /// use skyferry_core::protocol::{Answer, Effect, JobFacts, Protocol};
 ///
 /// let facts = JobFacts {
@@ -44,6 +44,7 @@ const MAX_WRONG: u32 = 2;
 ///     large_hint: false,
 ///     requested: false,
 ///     deletes: false,
+///     overwrite: Overwrite::Always,
 ///     conditional_put: true,
 ///     conditional_finish: true,
 /// };

@@ -159,7 +159,7 @@ pub enum RouteError {
 ///     bucket: "copies".into(),
 ///     prefix: "backup".into(),
 ///     strip_prefix: false,
-///     storage_class: None,
+///     options: Default::default(),
 /// };
 /// let router = Router::new(vec![route], IgnoreList::default())?;
 /// let RouteDecision::Copy { destination, .. } = router.decide(&Location::new("photos", "2026/a.jpg"), None) else {
