@@ -123,7 +123,7 @@ tables! {
     }
     Status {
         listen: "address:port, off" = "127.0.0.1:9180", "Where the agent shows its status and metrics.";
-        token_file: "file" = "", "A file with the token of those who may pause, resume and send dead letters again from the page; without it the page is read-only.";
+        token_file: "file" = "", "A file with the token of those who may pause, resume, limit the bandwidth and send dead letters again from the page; without it the page is read-only.";
         backlog_metric: "true, false, metric type" = "false", "One agent publishes the queues' backlog to Cloud Monitoring.";
         backlog_period: "duration" = "1m", "The time between two points of that metric; at least 6s.";
         endpoint: "URL" = "https://monitoring.googleapis.com", "Of Cloud Monitoring.";

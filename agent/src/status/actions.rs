@@ -1,5 +1,5 @@
-//! What may be changed from the page, by whoever shows the token: pause and resume the fleet, and send dead letters again. A
-//! token in a header is sent by no other page: there is nothing that a stranger's link could do.
+//! What may be changed from the page, by whoever shows the token: pause and resume the fleet, limit its
+//! bandwidth, and send dead letters again. A token in a header is sent by no other page: there is nothing that a stranger's link could do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::LetterSource;
+use crate::bandwidth::BandwidthNote;
+use crate::fleet_note;
 use crate::pause::{Pause, PauseWatch};
 use crate::token::Token;
 use skyferry_core::ledger::Ledger;
@@ -36,6 +38,8 @@ pub struct Actions {
 struct Wanted {
     reason: Option<String>,
     minutes: Option<u64>,
+    /// Bytes per second of each agent, as settings write it, or `off`: that of the settings.
+    rate: Option<String>,
     /// Of letters; none: all.
     ids: Option<Vec<String>>,
 }
@@ -55,12 +59,14 @@ async fn act(
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response();
     }
     let wanted = wanted.map(|Json(wanted)| wanted).unwrap_or_default();
+    let length = wanted.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
     let done = match name.as_str() {
-        "pause" => {
-            let length = wanted.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-            pause(&actions, Some(Pause::new(length, wanted.reason))).await
-        }
+        "pause" => pause(&actions, Some(Pause::new(length, wanted.reason))).await,
         "resume" => pause(&actions, None).await,
+        "limit" => match rate(wanted.rate.as_deref().unwrap_or_default()) {
+            Ok(rate) => limit(&actions, rate.map(|rate| BandwidthNote::new(rate, length))).await,
+            Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response(),
+        },
         "redrive" => redrive(&actions, wanted.ids.as_deref()).await,
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
@@ -77,6 +83,16 @@ async fn pause(actions: &Actions, to: Option<Pause>) -> Result<Value, String> {
     let before = Pause::write(&*actions.ledger, to.as_ref()).await.map_err(|error| error.to_string())?;
     actions.rest.refresh(&*actions.ledger).await;
     Ok(json!({ "paused": to, "before": before }))
+}
+
+/// `None`: off.
+fn rate(text: &str) -> Result<Option<u64>, String> {
+    if text.eq_ignore_ascii_case("off") { Ok(None) } else { skyferry_config::rate(text).map(Some) }
+}
+
+async fn limit(actions: &Actions, to: Option<BandwidthNote>) -> Result<Value, String> {
+    let before = fleet_note::write(&*actions.ledger, to.as_ref()).await.map_err(|error| error.to_string())?;
+    Ok(json!({ "limit": to, "before": before }))
 }
 
 async fn redrive(actions: &Actions, ids: Option<&[String]>) -> Result<Value, String> {

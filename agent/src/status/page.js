@@ -207,7 +207,7 @@ function show(s) {
   $("state").className = "pill " + STATES[word];
   $("host").textContent = s.host;
   document.title = `${word} · ${s.host} · Skyferry`;
-  $("about").textContent = `version ${s.version}, up for ${time(s.uptime_seconds)}, queue ${s.queue.name}`;
+  $("about").textContent = `version ${s.version}, up for ${time(s.uptime_seconds)}, queue ${s.queue.name}` + (s.bandwidth_limit ? `, limited to ${size(s.bandwidth_limit)}/s` : "");
   $("source").textContent = s.source; $("destination").textContent = s.destination;
   $("routes").textContent = s.routes.slice(0, 8).join("  ·  ") + (s.routes.length > 8 ? `  and ${s.routes.length - 8} more` : "");
   $("routes").hidden = !s.routes.length;
@@ -265,11 +265,11 @@ async function showFleet() {
 let token = "";
 function ask(title, text, name, body) {
   $("ask-title").textContent = title; $("ask-text").textContent = text; $("ask-error").textContent = "";
-  $("ask-why").hidden = name !== "pause"; $("why").value = ""; $("token").value = token;
+  $("ask-why").hidden = name !== "pause"; $("why").value = ""; $("ask-rate").hidden = name !== "limit"; $("rate").value = ""; $("token").value = token;
   $("ask").onsubmit = async event => {
     event.preventDefault();
     token = $("token").value;
-    const sent = name === "pause" ? { reason: $("why").value || null } : body;
+    const sent = name === "pause" ? { reason: $("why").value || null } : name === "limit" ? { rate: $("rate").value } : body;
     try {
       const answer = await fetch("actions/" + name, { method: "POST", headers: { "Content-Type": "application/json", Authorization: "Bearer " + token }, body: JSON.stringify(sent) });
       if (!answer.ok) { if (answer.status === 401) token = ""; throw new Error((await answer.json()).error); }
@@ -280,6 +280,7 @@ function ask(title, text, name, body) {
 }
 $("ask-no").addEventListener("click", () => $("ask").close());
 $("pause").addEventListener("click", () => paused ? ask("Resume the fleet", "Every agent continues within about 15 seconds.", "resume", {}) : ask("Pause the fleet", "Every agent finishes what is in flight and receives nothing more.", "pause", {}));
+$("limit").addEventListener("click", () => ask("Limit the bandwidth", "Every agent follows within about 15 seconds, until the limit is changed or off.", "limit", {}));
 $("redrive").addEventListener("click", () => ask("Send dead letters again", "All of them become new messages in the queue.", "redrive", {}));
 
 function live(on, text) { $("live").className = on ? "on" : "off"; $("live-text").textContent = text; }

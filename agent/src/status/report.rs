@@ -11,7 +11,7 @@ use super::history::{History, Totals};
 use super::{Recent, RecentError};
 use crate::fleet::FleetMember;
 use crate::fuse::{BlownFuse, Fuse};
-use crate::limits::{Breaker, ObjectTransfer, Outage, Transfers};
+use crate::limits::{Breaker, Limiter, ObjectTransfer, Outage};
 use crate::pause::{Pause, PauseWatch};
 use crate::shutdown::Shutdown;
 use skyferry_core::error::CopyError;
@@ -35,7 +35,7 @@ pub struct StatusView {
     pub rest: PauseWatch,
     pub shutdown: Shutdown,
     pub recent: Recent,
-    pub transfers: Transfers,
+    pub limiter: Arc<Limiter>,
     pub history: History,
     pub routes: LiveRoutes,
     pub queue: Arc<str>,
@@ -66,6 +66,8 @@ pub struct Report {
     bytes_passed: u64,
     /// As they are read: smoother than what is acknowledged part by part.
     bytes_moved: u64,
+    /// Bytes per second that may pass; 0: no limit.
+    bandwidth_limit: u64,
     inflight_objects: u64,
     inflight_bytes: u64,
     /// The age of the message whose record ended last.
@@ -121,7 +123,7 @@ impl Report {
     pub fn of(view: &StatusView) -> Report {
         let metrics = &view.metrics;
         let storms: Vec<Storm> = view.breaker.outages().into_iter().map(Storm::from).collect();
-        let (transfers_all, transfers) = view.transfers.largest(SHOWN);
+        let (transfers_all, transfers) = view.limiter.transfers().largest(SHOWN);
         let [source, destination] = view.ends.clone();
         let router = view.routes.current();
         Report {
@@ -133,7 +135,8 @@ impl Report {
             deletions_held: view.fuse.blown(),
             summary: metrics.summary(),
             bytes_passed: metrics.bytes_passed(),
-            bytes_moved: view.transfers.moved(),
+            bytes_moved: view.limiter.transfers().moved(),
+            bandwidth_limit: view.limiter.bandwidth_limit(),
             inflight_objects: metrics.inflight_objects.get(),
             inflight_bytes: metrics.inflight_bytes.get(),
             lag_seconds: metrics.lag().map(seconds),

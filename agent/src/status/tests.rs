@@ -5,8 +5,10 @@ use tokio::time::Instant;
 
 use super::page::SCRIPT;
 use super::*;
+use crate::bandwidth::BandwidthNote;
+use crate::fleet_note;
 use crate::fuse::Fuse;
-use crate::limits::{Channel, Transfers};
+use crate::limits::{Channel, Limiter};
 use crate::pause::{Pause, PauseWatch};
 use crate::shutdown::{Shutdown, ShutdownReason};
 use crate::token::Token;
@@ -25,7 +27,7 @@ fn view() -> StatusView {
         rest: PauseWatch::default(),
         shutdown: Shutdown::default(),
         recent: Recent::default(),
-        transfers: Transfers::default(),
+        limiter: Arc::new(Limiter::new(1 << 20, 0)),
         history: History::default(),
         routes: LiveRoutes::new(Routes::new(Vec::new(), IgnoreList::default()).expect("routes")),
         queue: "events".into(),
@@ -135,7 +137,8 @@ async fn the_page_needs_nothing_from_elsewhere_and_runs_nothing_but_its_own_scri
 async fn a_page_is_sent_reports_and_charts_as_they_come() {
     let view = view();
     let address = serve(&view).await;
-    let large = view.transfers.begin(&Location::new("b", "<b>\u{202e}k\n"), &Location::new("d", "k"), 100, 40);
+    let large =
+        view.limiter.transfers().begin(&Location::new("b", "<b>\u{202e}k\n"), &Location::new("d", "k"), 100, 40);
     let mut stream = TcpStream::connect(address).await.expect("connected");
     stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
     let (mut heard, mut buffer) = (String::new(), [0; 4096]);
@@ -201,6 +204,13 @@ async fn the_page_changes_something_only_for_who_shows_the_token_and_nothing_wit
     assert_eq!(get(address, "/readyz").await.0, 503, "it looks at once");
     assert_eq!(act(address, "resume", &bearer, "{}").await, 200);
     assert_eq!((Pause::read(&*ledger).await.expect("read"), get(address, "/readyz").await.0), (None, 200));
+    for wrong in ["{}", r#"{"rate":"much"}"#] {
+        assert_eq!(act(address, "limit", &bearer, wrong).await, 400, "{wrong}");
+    }
+    assert_eq!(act(address, "limit", &bearer, r#"{"rate":"2MB/s"}"#).await, 200);
+    let limit = async || fleet_note::read::<BandwidthNote>(&*ledger).await.expect("read").map(|note| note.rate);
+    assert_eq!(limit().await, Some(2_000_000));
+    assert_eq!((act(address, "limit", &bearer, r#"{"rate":"off"}"#).await, limit().await), (200, None));
     assert_eq!(act(address, "redrive", &bearer, r#"{"ids":["1"]}"#).await, 200);
     assert_eq!(queue.depth().await.expect("asked").visible, 1, "one of them");
     assert_eq!(act(address, "redrive", &bearer, "{}").await, 200);

@@ -39,7 +39,7 @@ impl Agent {
             rest: self.rest.clone(),
             shutdown: shutdown.clone(),
             recent: self.recent.clone(),
-            transfers: self.shared().limiter.transfers().clone(),
+            limiter: self.shared().limiter.clone(),
             history: History::default(),
             routes: self.shared().routes.clone(),
             queue: self.names(),

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -200,7 +201,8 @@ fn what_fails_fast_is_no_reason_to_grow_and_what_stands_still_is_one_to_shrink()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    // Always the same lines: what is measured here has no sharp bound.
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::with_cases(32) })]
     /// Whatever the line is like, it is used, and nothing is held that brings nothing.
     #[test]
     fn any_line_is_used(
