@@ -14,6 +14,7 @@
 //! | SNS | `{"Type":"Notification","TopicArn":…,"Message":"…"}` around any of these | `envelope.rs` |
 //! | EventBridge | `{"detail-type":"Object Created","source":"aws.s3","detail":{…}}` | `envelope.rs` |
 //! | Pub/Sub push | `{"message":{"attributes":{"eventType":"OBJECT_FINALIZE",…}},"subscription":…}` | `pubsub.rs` |
+//! | SeaweedFS's filer | `{"event_type":"create","key":"/buckets/photos/a.jpg","message":{…}}` | `seaweedfs.rs` |
 
 mod envelope;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod envelope_tests;
 mod jobsender;
 mod pubsub;
 mod s3;
+mod seaweedfs;
 #[cfg(test)]
 mod tests;
 
@@ -199,6 +201,7 @@ fn read(body: &[u8], wrapped: bool) -> ParsedMessage {
         },
         Shape::EventBridge => envelope::event_bridge(&object),
         Shape::PubSub => pubsub::read(&object),
+        Shape::SeaweedFs => seaweedfs::read(&object),
         Shape::TestEvent => ParsedMessage::Nothing(NoWorkReason::TestEvent),
         Shape::S3(records) => s3::read(records),
         Shape::Jobsender => ParsedMessage::of_one(jobsender::read(&object).map(Some)),
@@ -221,6 +224,7 @@ enum Shape<'a> {
     Sns,
     EventBridge,
     PubSub,
+    SeaweedFs,
     Unknown,
 }
 
@@ -238,6 +242,8 @@ impl<'a> Shape<'a> {
             Shape::EventBridge
         } else if object.contains_key("message") && object.contains_key("subscription") {
             Shape::PubSub
+        } else if object.contains_key("event_type") && object.contains_key("message") {
+            Shape::SeaweedFs
         } else {
             Shape::Unknown
         }

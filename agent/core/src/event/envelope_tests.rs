@@ -143,3 +143,51 @@ fn a_push_of_pubsub_names_one_object_of_google_cloud_storage() {
     assert_eq!(overwritten, ParsedMessage::Nothing(NoWorkReason::NoChange));
     assert!(matches!(parse(br#"{"message":{"data":"e30="},"subscription":"s"}"#), ParsedMessage::Malformed(_)));
 }
+
+/// As SeaweedFS 4.48 sent them, without what is not read.
+#[test]
+fn seaweedfs_s_filer_tells_of_objects_among_folders_parts_and_its_own_books() {
+    let event = |kind: &str, key: &str, message: &str| {
+        parse(format!(r#"{{"event_type":"{kind}","key":"{key}","message":{message}}}"#).as_bytes())
+    };
+    let found = |parsed: ParsedMessage| match parsed {
+        ParsedMessage::Records(entries) => entries
+            .into_iter()
+            .map(|entry| match entry {
+                ParsedRecord::Record(record) => (record.source.to_string(), record.event, record.size_hint),
+                ParsedRecord::Malformed(bad) => panic!("{}", bad.reason),
+            })
+            .collect(),
+        ParsedMessage::Nothing(NoWorkReason::NoChange) => Vec::new(),
+        other => panic!("{other:?}"),
+    };
+    let file = |name: &str| format!(r#"{{"name":"{name}","attributes":{{"file_size":5,"mtime":1796089863}}}}"#);
+    let (removed, nothing) = (EventKind::Removed(Removal::Delete), Vec::new());
+    let written =
+        format!(r#"{{"new_entry":{},"delete_chunks":true,"new_parent_path":"/buckets/photos/a"}}"#, file("b c+ü.jpg"));
+    for kind in ["create", "update"] {
+        let created = [("photos/a/b c+ü.jpg".to_owned(), EventKind::Created, Some(5))];
+        assert_eq!(found(event(kind, "/buckets/photos/a/b c+ü.jpg", &written)), created);
+    }
+    let gone = format!(r#"{{"old_entry":{}}}"#, file("big"));
+    assert_eq!(found(event("delete", "/buckets/photos/big", &gone)), [("photos/big".to_owned(), removed, None)]);
+    let renamed =
+        format!(r#"{{"old_entry":{},"new_entry":{},"new_parent_path":"/buckets/photos/n"}}"#, file("o"), file("new"));
+    let both = [("photos/o".to_owned(), removed, None), ("photos/n/new".to_owned(), EventKind::Created, Some(5))];
+    assert_eq!(found(event("rename", "/buckets/photos/o", &renamed)), both);
+    let version = "/buckets/photos/v.jpg.versions/v_671301b8f81e68d9b6ad71734c3e82b3";
+    assert_eq!(found(event("create", version, &written)), [("photos/v.jpg".to_owned(), EventKind::Other, None)]);
+
+    let folder = r#"{"new_entry":{"name":"a","is_directory":true},"new_parent_path":"/buckets/photos"}"#;
+    for (key, message) in [
+        ("/buckets/photos/a", folder),
+        ("/buckets/photos", written.as_str()),
+        ("/buckets/.system/owners/a/photos", &written),
+        ("/buckets/photos/.uploads/95c4_0b9a/0001_59fc.part", &written),
+        ("/etc/iam/identity.json", &written),
+    ] {
+        assert_eq!(found(event("create", key, message)), nothing, "{key}");
+    }
+    assert!(matches!(event("create", "/buckets/photos/a", "7"), ParsedMessage::Malformed(_)));
+    assert!(matches!(event("rename", "/buckets/photos/a", "{}"), ParsedMessage::Malformed(_)));
+}
