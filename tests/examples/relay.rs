@@ -6,7 +6,7 @@
 //! Both are S3 peers that look at no signature's value (`peers --unchecked`), because the header is the same for every request.
 //! The certificate authority of TLS is the file that `SSL_CERT_FILE` names. Prints how many objects were copied.
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
@@ -70,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
         ended??;
         copied += 1;
     }
-    println!("{copied}");
+    writeln!(std::io::stdout(), "{copied}")?;
     Ok(())
 }
 
