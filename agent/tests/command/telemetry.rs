@@ -101,7 +101,7 @@ fn a_receiver_of_otlp_gets_a_trace_of_each_object_and_the_metrics() {
         .stdout(Stdio::null());
     let mut agent = Running(command.spawn().expect("the agent starts"));
     let mut log = BufReader::new(agent.0.stderr.take().expect("its log")).lines().map_while(Result::ok);
-    let listening = log.find(|line| line.contains("events are taken at")).expect("it listens");
+    let listening = log.find(|line| line.contains("events are accepted at")).expect("it listens");
     let address = listening.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
     let event = r#"{"Records":[{"eventSource":"ceph:s3","eventVersion":"2.2","eventName":"ObjectCreated:Put",
         "s3":{"bucket":{"name":"directory"},"object":{"key":"photo.jpg","size":3}}}]}"#;
