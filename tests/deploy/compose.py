@@ -9,12 +9,13 @@ import re
 import socket
 import subprocess
 import tempfile
-import time
 import tomllib
 import unittest
 
 import boto3
 import yaml
+
+from tests.deploy.waiting import within
 
 FILE = pathlib.Path("docs/compose.yaml")
 WEED = pathlib.Path(os.environ["SKYFERRY_PEERS"]) / "bin" / "weed"
@@ -34,16 +35,6 @@ def free_ports(count):
             if port + 10_000 < 65_536:
                 found.append(port)
         return found
-
-
-def within(seconds, what, look):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with contextlib.suppress(Exception):
-            if found := look():
-                return found
-        time.sleep(0.3)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 class Compose(unittest.TestCase):
@@ -106,11 +97,11 @@ class Compose(unittest.TestCase):
             keys = json.loads(CONFIGS["keys"])
             client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{s3}", region_name="us-east-1", **keys)
             try:
-                within(60, "SeaweedFS has a bucket", lambda: client.create_bucket(Bucket="photos"))
+                within(60, "SeaweedFS has a bucket", lambda: client.create_bucket(Bucket="photos"), Exception)
                 client.create_bucket(Bucket="copies")
                 client.put_object(Bucket="photos", Key="2026/a b+ü.jpg", Body=b"a picture")
                 copied = lambda: client.get_object(Bucket="copies", Key="2026/a b+ü.jpg")["Body"].read()
-                self.assertEqual(within(60, "the object is copied", copied), b"a picture")
+                self.assertEqual(within(60, "the object is copied", copied, Exception), b"a picture")
                 self.assertIsNone(agent.poll())
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{(folder / 'agent.log').read_text()[-4000:]}") from None

@@ -2,14 +2,12 @@
 break and delay on demand. Every alert fires when it must and ends when its cause does; every expression of the dashboard is
 answered. The rules are those that are shipped, with minutes made seconds."""
 
-import contextlib
 import http.client
 import http.server
 import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,8 @@ import urllib.request
 import boto3
 import yaml
 
+from tests.deploy.waiting import free_port, within
+
 RULES = pathlib.Path("deploy-monitoring/rules.yaml")
 DASHBOARD = pathlib.Path("deploy-monitoring/dashboard.json")
 ALERTS = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
@@ -29,24 +29,6 @@ KEYS = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox", "reg
 DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 # Of the queue, in seconds: the least that SQS has. With the share below, a message is old after 12 s and renewed after 30.
 RETENTION = 60
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def within(seconds, what, look):
-    """What `look` finds at last."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError):
-            found = look()
-            if found:
-                return found
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 class Front(http.server.ThreadingHTTPServer):
