@@ -29,6 +29,11 @@ pub struct BandwidthNote {
     pub until: Option<i64>,
 }
 
+/// A rate as settings write it; `None`: `off`, that of the settings.
+pub fn parse_limit(text: &str) -> Result<Option<u64>, String> {
+    if text.eq_ignore_ascii_case("off") { Ok(None) } else { skyferry_config::rate(text).map(Some) }
+}
+
 impl BandwidthNote {
     /// From now on, for so long or until somebody ends it.
     pub fn new(rate: u64, length: Option<Duration>) -> BandwidthNote {

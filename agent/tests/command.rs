@@ -120,21 +120,27 @@ impl Drop for Running {
     }
 }
 
+/// An agent that takes events, the lines of its log from then on, and the address for events.
+fn listening(folder: &Path) -> (Running, impl Iterator<Item = String> + use<>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry-agent"));
+    command.env_clear().arg("--config").arg(folder.join("agent.toml")).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut agent = Running(command.spawn().expect("the agent starts"));
+    let mut log = BufReader::new(agent.0.stderr.take().expect("its log")).lines().map_while(Result::ok);
+    let listening = log.find(|line| line.contains("events are accepted at")).expect("it listens");
+    let address = listening.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    (agent, log, address.to_owned())
+}
+
 /// Nothing but an agent and an event by HTTP is needed to have an object copied.
 #[test]
 fn an_event_posted_to_an_agent_with_an_embedded_queue_copies_the_object() {
     let folder = between_directories("listen = \"127.0.0.1:0\"", "");
     std::fs::write(folder.path().join("from/a b.jpg"), "abc").expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry-agent"));
-    command.env_clear().arg("--config").arg(folder.path().join("agent.toml")).stderr(Stdio::piped());
-    let mut agent = Running(command.spawn().expect("the agent starts"));
-    let mut log = BufReader::new(agent.0.stderr.take().expect("its log")).lines().map_while(Result::ok);
-    let listening = log.find(|line| line.contains("events are accepted at")).expect("it listens");
-    let address = listening.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let (_agent, mut log, address) = listening(folder.path());
     let event = r#"{"Records":[{"eventSource":"ceph:s3","eventVersion":"2.2","eventName":"ObjectCreated:Put",
         "s3":{"bucket":{"name":"directory"},"object":{"key":"a b.jpg","size":3}}}]}"#;
-    assert!(post(address, event).starts_with("HTTP/1.1 200"));
-    assert!(post(address, "{}").starts_with("HTTP/1.1 400"));
+    assert!(post(&address, event).starts_with("HTTP/1.1 200"));
+    assert!(post(&address, "{}").starts_with("HTTP/1.1 400"));
     let copied = folder.path().join("to/a b.jpg");
     for _ in 0..600 {
         if std::fs::read(&copied).is_ok_and(|bytes| bytes == b"abc") {

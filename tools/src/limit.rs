@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use skyferry_agent::bandwidth::BandwidthNote;
+use skyferry_agent::bandwidth::{BandwidthNote, parse_limit};
 use skyferry_agent::fleet_note;
 use skyferry_agent::wiring::open_ledger;
 use skyferry_config as config;
@@ -23,7 +23,7 @@ use crate::settings::ConfigArgument;
 )]
 pub struct Arguments {
     /// Bytes per second of each agent, 0 or off.
-    #[arg(value_name = "RATE", value_parser = rate)]
+    #[arg(value_name = "RATE", value_parser = parse_limit)]
     rate: NewRate,
     #[command(flatten)]
     config: ConfigArgument,
@@ -37,10 +37,6 @@ pub struct Arguments {
 
 /// `None`: off.
 type NewRate = Option<u64>;
-
-fn rate(text: &str) -> Result<NewRate, String> {
-    if text.eq_ignore_ascii_case("off") { Ok(None) } else { config::rate(text).map(Some) }
-}
 
 impl cli::Command for Arguments {
     fn run(&self, cli: &Cli) -> anyhow::Result<u8> {

@@ -26,14 +26,24 @@ pub enum Side {
     Ledger,
 }
 
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Side {
+    /// Each of them.
+    pub const ALL: [Side; 4] = [Side::Source, Side::Destination, Side::Queue, Side::Ledger];
+
+    /// As errors and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
             Side::Source => "source",
             Side::Destination => "destination",
             Side::Queue => "queue",
             Side::Ledger => "ledger",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

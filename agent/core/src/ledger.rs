@@ -92,7 +92,6 @@ pub struct PartRecord {
     /// From 1.
     pub number: u32,
     /// As the service answered it.
-    #[serde(with = "crate::serial::text")]
     pub etag: Arc<str>,
     /// Of what was sent.
     pub digests: Digests,

@@ -76,7 +76,8 @@ pub struct Metrics {
     objects: Family<StaticLabels<1>, Counter>,
     outcomes: [Counter; Outcome::ALL.len()],
     by_route: Family<Vec<(&'static str, String)>, Counter>,
-    routes: Mutex<HashMap<(String, String), [Counter; Outcome::ALL.len()]>>,
+    /// By queue and route.
+    routes: Mutex<HashMap<String, HashMap<String, [Counter; Outcome::ALL.len()]>>>,
     /// Attempts to bring a record to its end.
     attempts: Counter,
     parked: WordCounter,
@@ -205,16 +206,17 @@ impl Metrics {
     /// The same, for its queue and its route. Beyond 32 of these together it is another's.
     pub fn count_on_route(&self, queue: &str, route: &str, outcome: Outcome) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut named = (queue.to_owned(), route.to_owned());
-        if !routes.contains_key(&named) && routes.len() >= NAMES {
-            named = (OTHER.to_owned(), OTHER.to_owned());
+        if let Some(counters) = routes.get(queue).and_then(|routes| routes.get(route)) {
+            counters[outcome as usize].inc();
+            return;
         }
-        let (queue, route) = named.clone();
-        let counters = routes.entry(named).or_insert_with(|| {
+        let is_full = routes.values().map(HashMap::len).sum::<usize>() >= NAMES;
+        let (queue, route) = if is_full { (OTHER, OTHER) } else { (queue, route) };
+        let of_queue = routes.entry(queue.to_owned()).or_default();
+        let counters = of_queue.entry(route.to_owned()).or_insert_with(|| {
             Outcome::ALL.map(|outcome| {
-                let labels =
-                    [("queue", queue.clone()), ("route", route.clone()), ("outcome", outcome.name().to_owned())];
-                self.by_route.get_or_create_owned(&labels.to_vec())
+                let labels = [("queue", queue), ("route", route), ("outcome", outcome.name())];
+                self.by_route.get_or_create_owned(&labels.map(|(name, value)| (name, value.to_owned())).to_vec())
             })
         });
         counters[outcome as usize].inc();
@@ -288,8 +290,7 @@ impl Metrics {
 
     /// Bytes did not agree with a checksum, at this side.
     pub fn count_checksum_failure(&self, side: Side) {
-        let side = if side == Side::Source { "source" } else { "destination" };
-        self.checksums.get_or_create(&[("side", side)]).inc();
+        self.checksums.get_or_create(&[("side", side.name())]).inc();
     }
 
     /// A body is on its way until the answer is dropped.
@@ -306,7 +307,7 @@ impl Metrics {
 
     /// For the store of one side.
     pub fn requests_to(&self, side: Side) -> RequestMeter {
-        let side = if side == Side::Source { "source" } else { "destination" };
+        let side = side.name();
         RequestMeter {
             side,
             requests: self.requests.clone(),
@@ -335,13 +336,8 @@ impl Metrics {
 
     /// Nothing succeeds against this side; `None`: everywhere something does.
     pub fn show_outage(&self, at: Option<Side>) {
-        for (side, name) in [
-            (Side::Source, "source"),
-            (Side::Destination, "destination"),
-            (Side::Queue, "queue"),
-            (Side::Ledger, "ledger"),
-        ] {
-            self.outages.get_or_create(&[("side", name)]).set(i64::from(at == Some(side)));
+        for side in Side::ALL {
+            self.outages.get_or_create(&[("side", side.name())]).set(i64::from(at == Some(side)));
         }
     }
 

@@ -68,7 +68,6 @@ impl fmt::Debug for Key {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Location {
     /// The bucket's name.
-    #[serde(with = "crate::serial::text")]
     pub bucket: Arc<str>,
     /// The key in it.
     pub key: Key,
@@ -96,21 +95,19 @@ impl fmt::Display for Location {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceIdentity {
     /// Without quotes. Opaque: an MD5 only for single PUTs without SSE-KMS or SSE-C.
-    #[serde(with = "crate::serial::text")]
     pub etag: Arc<str>,
     /// Bytes.
     pub size: u64,
     /// Seconds since the epoch: services give no finer time in their headers.
     pub last_modified: i64,
     /// `None` where the bucket is not versioned or the version is `null`.
-    #[serde(with = "crate::serial::optional_text")]
     pub version: Option<Arc<str>>,
 }
 
 /// The destination's own name for one state of one object: a GCS generation, an S3 ETag, a file's stamp.
 /// Opaque outside the sink that made it; what conditional writes compare.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Revision(#[serde(with = "crate::serial::text")] pub Arc<str>);
+pub struct Revision(pub Arc<str>);
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +157,7 @@ random_id! {
 
 /// A multipart upload's id, as the sink gave it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct UploadId(#[serde(with = "crate::serial::text")] pub Arc<str>);
+pub struct UploadId(pub Arc<str>);
 
 impl fmt::Display for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

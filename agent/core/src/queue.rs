@@ -12,12 +12,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Message {
     /// As the service named it, for logs.
-    #[serde(with = "crate::serial::text")]
     pub id: Arc<str>,
     /// Names this delivery; an older delivery's receipt may fail.
     pub receipt: Receipt,
     /// What was sent.
-    #[serde(with = "crate::serial::text")]
     pub body: Arc<str>,
     /// How often it has been delivered, this time included: from 1. Counts crashes and outages too.
     pub received: u32,
@@ -27,7 +25,7 @@ pub struct Message {
 
 /// What extends, releases and deletes one delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Receipt(#[serde(with = "crate::serial::text")] pub Arc<str>);
+pub struct Receipt(pub Arc<str>);
 
 /// Which queue of SQS.
 #[derive(Clone, Debug, PartialEq, Eq)]

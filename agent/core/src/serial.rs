@@ -1,41 +1,11 @@
-//! How values travel between two processes of one machine where serde has no form of its own: shared text, and what is
-//! known by a name. A key is bytes, which JSON has no strings for: hexadecimal.
+//! How values travel between two processes of one machine where serde has no form of its own: what is known by a name, and a
+//! key, which is bytes, for which JSON has no strings: hexadecimal.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::metrics::Outcome;
 use crate::model::{Key, Token, Writer};
-
-/// `#[serde(with)]` of an `Arc<str>`.
-pub(crate) mod text {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(text)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
-        String::deserialize(from).map(Arc::from)
-    }
-}
-
-/// `#[serde(with)]` of an `Option<Arc<str>>`.
-pub(crate) mod optional_text {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(text: &Option<Arc<str>>, to: S) -> Result<S::Ok, S::Error> {
-        text.as_deref().serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<str>>, D::Error> {
-        Ok(Option::<String>::deserialize(from)?.map(Arc::from))
-    }
-}
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

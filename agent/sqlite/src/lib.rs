@@ -12,8 +12,7 @@
 //! prepared statements and answers after the commit. The busier the agent, the larger the group.
 //!
 //! The process is alone: the file is locked for as long as it is open, and others ask it over a socket (`remote`). So whatever
-//! an earlier process had in progress is
-//! ended at open: its deliveries are visible again at once and its writers are `stopped`.
+//! an earlier process had in progress is ended at open: its deliveries are visible again at once and its writers are `stopped`.
 
 pub mod ledger;
 pub mod note;

@@ -1,5 +1,5 @@
-//! What may be changed from the page, by whoever shows the token: pause and resume the fleet, limit its
-//! bandwidth, and send dead letters again. A token in a header is sent by no other page: there is nothing that a stranger's link could do.
+//! What may be changed from the page, by whoever shows the token: pause and resume the fleet, limit its bandwidth, and send dead
+//! letters again. A token in a header is sent by no other page: there is nothing that a stranger's link could do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::LetterSource;
-use crate::bandwidth::BandwidthNote;
+use crate::bandwidth::{BandwidthNote, parse_limit};
 use crate::fleet_note;
 use crate::pause::{Pause, PauseWatch};
 use crate::token::Token;
@@ -63,7 +63,7 @@ async fn act(
     let done = match name.as_str() {
         "pause" => pause(&actions, Some(Pause::new(length, wanted.reason))).await,
         "resume" => pause(&actions, None).await,
-        "limit" => match rate(wanted.rate.as_deref().unwrap_or_default()) {
+        "limit" => match parse_limit(wanted.rate.as_deref().unwrap_or_default()) {
             Ok(rate) => limit(&actions, rate.map(|rate| BandwidthNote::new(rate, length))).await,
             Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response(),
         },
@@ -83,11 +83,6 @@ async fn pause(actions: &Actions, to: Option<Pause>) -> Result<Value, String> {
     let before = Pause::write(&*actions.ledger, to.as_ref()).await.map_err(|error| error.to_string())?;
     actions.rest.refresh(&*actions.ledger).await;
     Ok(json!({ "paused": to, "before": before }))
-}
-
-/// `None`: off.
-fn rate(text: &str) -> Result<Option<u64>, String> {
-    if text.eq_ignore_ascii_case("off") { Ok(None) } else { skyferry_config::rate(text).map(Some) }
 }
 
 async fn limit(actions: &Actions, to: Option<BandwidthNote>) -> Result<Value, String> {

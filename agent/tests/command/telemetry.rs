@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use super::{Running, between_directories, post};
+use super::{between_directories, listening, post};
 
 /// Path and body of each request.
 type Taken = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -92,20 +91,10 @@ fn a_receiver_of_otlp_gets_a_trace_of_each_object_and_the_metrics() {
     let telemetry = format!("[telemetry]\notlp = \"http://{}\"\n[log]\nlevel = \"debug\"\n", receiver.address);
     let folder = between_directories("listen = \"127.0.0.1:0\"", &telemetry);
     std::fs::write(folder.path().join("from/photo.jpg"), "abc").expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skyferry-agent"));
-    command
-        .env_clear()
-        .arg("--config")
-        .arg(folder.path().join("agent.toml"))
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null());
-    let mut agent = Running(command.spawn().expect("the agent starts"));
-    let mut log = BufReader::new(agent.0.stderr.take().expect("its log")).lines().map_while(Result::ok);
-    let listening = log.find(|line| line.contains("events are accepted at")).expect("it listens");
-    let address = listening.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let (mut agent, mut log, address) = listening(folder.path());
     let event = r#"{"Records":[{"eventSource":"ceph:s3","eventVersion":"2.2","eventName":"ObjectCreated:Put",
         "s3":{"bucket":{"name":"directory"},"object":{"key":"photo.jpg","size":3}}}]}"#;
-    assert!(post(address, event).starts_with("HTTP/1.1 200"));
+    assert!(post(&address, event).starts_with("HTTP/1.1 200"));
     let mut lines = Vec::new();
     let ended = log.by_ref().find(|line| {
         lines.push(line.clone());
