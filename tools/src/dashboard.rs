@@ -104,6 +104,7 @@ impl Fleet {
 
     /// Asks every agent, again and again.
     async fn look(&self) {
+        let mut paused = None;
         for look in 0_u64.. {
             if look.is_multiple_of(DISCOVERY)
                 && let Some(ledger) = &self.ledger
@@ -112,11 +113,13 @@ impl Fleet {
                 locked(&self.agents).discover(members);
             }
             let views = self.ask("status.json").await;
-            let paused = match &self.ledger {
-                Some(ledger) if look.is_multiple_of(STEP) => Pause::read(&**ledger).await.ok().flatten(),
-                _ => None,
-            };
-            let report = merged(&views, &self.ends, self.actions, paused);
+            if look.is_multiple_of(STEP)
+                && let Some(ledger) = &self.ledger
+                && let Ok(found) = Pause::read(&**ledger).await
+            {
+                paused = found;
+            }
+            let report = merged(&views, &self.ends, self.actions, paused.clone());
             if look.is_multiple_of(STEP) {
                 self.history.add(ambient::since_epoch().as_secs(), merge::totals(&report));
             }

@@ -36,7 +36,7 @@ pub struct AgentView {
     pub answer: Result<Value, String>,
 }
 
-/// `paused`: what the ledger has, where it was asked just now.
+/// `paused`: what the ledger had when it was asked last.
 pub fn merged(views: &[AgentView], ends: &[String; 2], actions: bool, paused: Option<Pause>) -> Value {
     let all: Vec<(&AgentView, &Value)> =
         views.iter().filter_map(|view| Some((view, view.answer.as_ref().ok()?))).collect();
